@@ -74,7 +74,7 @@ def _render_consumers() -> list[str]:
     return [
         "## Durable consumers",
         "",
-        "A malformed message becomes a dead letter at once, any other after the given number of deliveries.",
+        "A malformed message becomes a dead letter at once, any other message after this number of failed deliveries.",
         "",
         "| consumer | stream | service | handles | deliveries | pauses between them |",
         "| --- | --- | --- | --- | --- | --- |",

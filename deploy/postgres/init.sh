@@ -1,5 +1,5 @@
 #!/bin/sh
-# Create a role and a database for each service that has one. A role can connect only to its own database.
+# Creates one role and one database for each service that stores data. A role may connect to its own database only.
 set -eu
 psql --set ON_ERROR_STOP=1 --username "$POSTGRES_USER" <<'SQL'
 REVOKE ALL ON DATABASE postgres, template1 FROM PUBLIC;

@@ -36,6 +36,15 @@ def test_files_for_other_machines_match_the_compose_specification(name: str) -> 
     jsonschema.validate(content, json.loads(SCHEMA.read_text()))
 
 
+def test_executor_of_a_gpu_machine_passes_on_the_same_settings_as_that_of_the_server() -> None:
+    elsewhere = yaml.safe_load((ROOT / "deploy/compose/gpu-box.yml").read_text())["services"]["executor"]["environment"]
+    here, there = (
+        {name for name, value in environment.items() if value is None and name.startswith("EXECUTOR_")}
+        for environment in (OURS["executor"]["environment"], elsewhere)
+    )
+    assert there == here >= {"EXECUTOR_DRAIN_S"}
+
+
 def test_compose_schema_rejects_an_invalid_file() -> None:
     wrong = read_compose()
     wrong["services"]["auth"]["restarts"] = "always"

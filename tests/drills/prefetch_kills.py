@@ -19,7 +19,7 @@ from typing import Any
 import asyncpg
 import httpx
 
-from scheduler.domain.settlement import FREE_OUTCOMES
+from scheduler.domain.settlement import UNCOUNTED_OUTCOMES
 from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.waiting import until
 
@@ -86,7 +86,7 @@ def find_violations(
         runs[job_id] += 1
         if entry["outcome"] != "success" and statuses[job_id] != "cancelled":
             found.append(f"{job_id}: its prompt ended as {entry['outcome']}")
-    tries = Counter(str(one["job_id"]) for one in attempts if one["outcome"] not in FREE_OUTCOMES)
+    tries = Counter(str(one["job_id"]) for one in attempts if one["outcome"] not in UNCOUNTED_OUTCOMES)
     for job_id, status in statuses.items():
         if status != "completed" and (status != "cancelled" or job_id not in cancelled):
             found.append(f"{job_id}: {status}")

@@ -34,7 +34,7 @@ import httpx
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from scheduler.domain.settlement import FREE_OUTCOMES
+from scheduler.domain.settlement import UNCOUNTED_OUTCOMES
 from stack.health_probe import is_healthy
 from stack.ports import LOOPBACK, find_free_ports
 from stack.process_supervisor import ProcessSupervisor, ProcessUnit
@@ -357,7 +357,7 @@ async def count_attempts(fleet: Fleet) -> tuple[Counter[str], int]:
     finally:
         await sql.close()
     outcomes = Counter(str(row["outcome"]) for row in rows)
-    tries = Counter(row["job_id"] for row in rows if row["outcome"] not in FREE_OUTCOMES)
+    tries = Counter(row["job_id"] for row in rows if row["outcome"] not in UNCOUNTED_OUTCOMES)
     return outcomes, sum(count - 1 for count in tries.values())
 
 

@@ -31,7 +31,7 @@ async def node_files(fleet: Fleet) -> dict[str, bytes]:
 
 @pytest.mark.requirement("GET /api/v1/jobs/{job_id}", "GET /api/v1/jobs/{job_id}/outputs", "submission.workflow")
 @pytest.mark.parametrize("path", WORKFLOWS, ids=lambda path: path.stem)
-async def test_workflow_runs_and_its_outputs_equal_the_nodes_files(
+async def test_outputs_of_a_workflow_equal_the_files_of_its_node(
     fleet: Fleet, client: httpx.AsyncClient, path: Path
 ) -> None:
     graph = json.loads(await asyncio.to_thread(path.read_text))

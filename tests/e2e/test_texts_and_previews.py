@@ -20,7 +20,9 @@ def reporting(report: dict[str, Any]) -> dict[str, Any]:
     return {"1": {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": "{}"}}}
 
 
-async def test_text_is_an_output_beside_a_preview(fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_text_output_is_returned_in_addition_to_a_preview(
+    fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
+) -> None:
     job = await fleet.submit(client, workflow=CAPTIONED)
     ended = await fleet.wait_until_ended(client, job["job_id"])
     assert (ended["status"], ended["warnings"]) == ("completed", [])

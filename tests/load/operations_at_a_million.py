@@ -73,7 +73,7 @@ def build_queries(connection: asyncpg.Connection) -> dict[str, Callable[[], Awai
 
     return {
         "stats: queue": lambda: stats.count_queue(connection),
-        "stats: nodes": lambda: stats.count_nodes(connection, online_s=15),
+        "stats: nodes": lambda: stats.count_nodes(connection, offline_after_s=15),
         "stats: the last hour": lambda: stats.measure_last_hour(connection),
         "stats: failures of a day": lambda: stats.count_failures(connection),
         "jobs: newest": build_search(),
@@ -91,7 +91,7 @@ def build_queries(connection: asyncpg.Connection) -> dict[str, Callable[[], Awai
             tenant,
             ListJobs(created_after=then, created_before=then + timedelta(hours=1)),
         ),
-        "usage: everybody's 90 days": lambda: usage.list_usage_days(connection, None, number=90),
+        "usage: everybody's 90 days": lambda: usage.list_usage_days(connection, None, days=90),
     }
 
 

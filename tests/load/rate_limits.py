@@ -30,9 +30,9 @@ from contracts.auth.accounts import Role
 from contracts.auth.credentials import Principal, Scope
 from contracts.auth.tiers import Tier
 from gateway.edge.admission import AddressRateLimits, Admission
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.denials import DenialReporter
-from gateway.edge.rate_limits.domain import policy
+from gateway.edge.rate_limits.domain import per_minute_policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from stack.ports import find_free_ports
@@ -130,11 +130,11 @@ async def measure_middleware(script: Script, database_url: str, rounds: int) -> 
     database = Database(database_url, name="measurement")
     rates = AddressRateLimits(
         RateLimiter(RateLimitStore(database)),
-        login=policy("login", 30, strict=True),
-        open=policy("open", 120),
-        register=policy("register", 5, strict=True),
-        register_network=policy("register-network", 20, strict=True),
-        links=policy("links", PLENTY),
+        login=per_minute_policy("login", 30, strict=True),
+        open=per_minute_policy("open", 120),
+        register=per_minute_policy("register", 5, strict=True),
+        register_network=per_minute_policy("register-network", 20, strict=True),
+        links=per_minute_policy("links", PLENTY),
     )
     principal = Principal(
         user_id=script.alice, username="u", tier=Tier.PRO, role=Role.USER, scopes=(Scope.JOBS_READ,),
@@ -142,7 +142,7 @@ async def measure_middleware(script: Script, database_url: str, rounds: int) -> 
     )  # fmt: skip
     start = {"type": "http.response.start", "status": 200, "headers": []}
 
-    async def inside(_scope: AsgiScope, _receive: Receive, send: Send) -> None:
+    async def app(_scope: AsgiScope, _receive: Receive, send: Send) -> None:
         await send(dict(start))
 
     async def receive() -> Message:
@@ -154,16 +154,16 @@ async def measure_middleware(script: Script, database_url: str, rounds: int) -> 
     headers = [(b"host", b"fleet.example"), (b"accept", b"*/*"), (b"user-agent", b"x"), (b"x-api-key", b"alice-key")]
     for name, counted in (("counting", rates), ("not counting", None)):
         admission = Admission(
-            inside,
+            app,
             identity=_KnownPrincipal(principal),
             clients=ClientAddressResolver(()),
             rates=counted,
-            link_owner=lambda _path, _query: None,
-            used=_unused,
+            find_link_owner=lambda _path, _query: None,
+            count_request=_unused,
             denials=DenialReporter(
                 Bus("nats://127.0.0.1:1", name="measurement", user=None, password=None, inbox="_INBOX")
             ),
-            bodies=BodyMemoryLimit(total=1 << 20, each=1 << 20, clock=perf_counter),
+            bodies=CapacityLimit(total=1 << 20, per_client=1 << 20, clock=perf_counter),
         )
         values = []
         for _ in range(rounds * 10):

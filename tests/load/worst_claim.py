@@ -139,8 +139,8 @@ async def fill(sql: asyncpg.Connection, queue: Queue, number: int) -> None:
 
 async def select_now(connection: Connection, runnable: Sequence[int], node: str = NODE) -> UUID | None:
     """Select a job as the scheduler does, without what it caches for a second."""
-    tenants = await claims.find_tenants(connection, runnable, node=node)
-    tenant = await claims.lock_tenant(connection, tenants) if tenants else None
+    tenants = await claims.find_tenants_with_jobs(connection, runnable, node=node)
+    tenant = await claims.lock_next_tenant(connection, tenants) if tenants else None
     found = await claims.lock_first_job(connection, tenant, runnable, node=node) if tenant else None
     return found.job.id if found else None
 
@@ -156,14 +156,14 @@ class WarmSelection:
     """Selects a job as the scheduler does for a node that has loaded a model."""
 
     def __init__(self, fleet: FleetState) -> None:
-        self._fleet, self._loaded = fleet, LoadedModels(forgotten_s=3600)
+        self._fleet, self._loaded = fleet, LoadedModels(forget_after_s=3600)
         self._placer = JobPlacer(fleet, self._loaded, bound_s=30)
 
     async def select(self, connection: Connection, runnable: Sequence[int]) -> UUID | None:
         self._loaded.record_claim("another node", self._fleet.get_models(runnable[0]))
         self._loaded.record_claim(NODE, self._fleet.get_models(runnable[-1]))
-        search = TenantSearch(await claims.find_tenants(connection, runnable, node=NODE), runnable, NODE)
-        turn = await self._placer.lock_tenant(connection, search, node=NODE) if search.tenants else None
+        search = TenantSearch(await claims.find_tenants_with_jobs(connection, runnable, node=NODE), runnable, NODE)
+        turn = await self._placer.lock_next_tenant(connection, search, node=NODE) if search.tenants else None
         found = await self._placer.lock_job(connection, turn, search) if turn else None
         return found.job.id if found else None
 
@@ -209,8 +209,8 @@ async def measure(number: int, rounds: int, only: str) -> None:
             " SELECT n::text, ARRAY['Loader.model=' || n || '.safetensors'] FROM generate_series(1, 10001) n"
         )
         database = Database(url, name="load")
-        fleet = FleetState(database, online_s=15, forgotten_s=60, catalog_grace_s=30)
-        await fleet.learn_requirements()
+        fleet = FleetState(database, offline_after_s=15, forget_after_s=60, catalog_grace_s=30)
+        await fleet.load_new_requirements()
         print(f"{number:,} jobs, ms: median and maximum{'':>30} now {'':>10} model loaded {'':>3} before 0056")
         for queue, all_arrangements in QUEUES.items():
             arrangements = [one for one in all_arrangements if only in one.name]

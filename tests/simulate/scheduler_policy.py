@@ -10,7 +10,7 @@ from heapq import heappop, heappush
 from uuid import UUID
 
 from scheduler.domain.placement import (
-    WORTH_WAITING,
+    MAX_WAIT_IN_LOADS,
     FirstJob,
     ModelDemand,
     TenantTurn,
@@ -96,7 +96,7 @@ class LearnedTimes:
 
     def predict_load(self, model: int) -> float:
         if (model, None) not in self._predicted:
-            self._predicted[model, None] = self._run_times.predict_load(_kind(model)) or 0.0
+            self._predicted[model, None] = self._run_times.predict_load_time(_kind(model)) or 0.0
         return self._predicted[model, None]
 
 
@@ -174,7 +174,7 @@ class SchedulerPolicy(Policy):
             self.claim(node)
 
     def _rate_demand(self, model: int) -> float:
-        return self._demand.rate(str(model), nodes=len(self._free_at[model]))
+        return self._demand.rate_model(str(model), nodes=len(self._free_at[model]))
 
     def _end_head_start(self, model: int) -> None:
         if self._waiting[model]:
@@ -189,19 +189,19 @@ class SchedulerPolicy(Policy):
         if model == node.newest or not free_at or self._bound_s <= 0:
             return False
         free_in_s = max(0.0, min(free_at.values()) - now)
-        load_s = min(self._times.predict_load(model), self._bound_s / WORTH_WAITING)
+        load_s = min(self._times.predict_load(model), self._bound_s / MAX_WAIT_IN_LOADS)
         left_s = now - self._left_since.get(model, now)
         if not may_leave_to_warm_node(left_s=left_s, free_in_s=free_in_s, load_s=load_s):
             return False
         self._left_since.setdefault(model, now)
-        again_at = now + max(HEAD_START_S, min(free_in_s + HEAD_START_S, WORTH_WAITING * load_s - left_s))
+        again_at = now + max(HEAD_START_S, min(free_in_s + HEAD_START_S, MAX_WAIT_IN_LOADS * load_s - left_s))
         if self._woken_at.get(model, 0.0) <= now:
             self._woken_at[model] = again_at
             self.fleet.call_at(again_at, lambda: self._end_head_start(model))
         return True
 
     def _list_first_jobs(self, tenant: TenantQueue, node: Node) -> dict[Warmth, Job]:
-        """List the tenant's first job of each warmth. SQL: ``claims.lock_tenant_and_list_jobs``."""
+        """List the tenant's first job of each warmth. SQL: ``claims.lock_next_tenant_and_list_jobs``."""
         firsts: dict[Warmth, tuple[tuple[int, int], Job]] = {}
         newest, free_at = node.newest, self._free_at
         for model, queue in tenant.by_model.items():

@@ -54,7 +54,7 @@ async def test_admin_actions_are_audited_and_searchable(system: System) -> None:
 
 
 @pytest.mark.requirement("S-4")
-async def test_only_an_active_admin_acts_or_reads(system: System) -> None:
+async def test_only_an_active_admin_records_actions_or_reads_the_audit_log(system: System) -> None:
     ada = await somebody(system)
     kept = "SELECT count(*) FROM audit_log WHERE actor_id = $1"
     before = await system.sql.fetchval(kept, ada.id)

@@ -103,14 +103,14 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(
         for number in range(5):
             async with database.direct() as connection:
                 await audit.append_entry(connection, NewAuditEntry("session.opened", ip="::1", detail={"n": number}))
-        whole, export = await asyncio.gather(
+        verified, export = await asyncio.gather(
             auth_commands.run(url, "audit", "verify"), auth_commands.run(url, "audit", "export")
         )
-        assert (whole.returncode, whole.stderr) == (0, "")
-        assert whole.stdout.startswith("5 entries are whole")
+        assert (verified.returncode, verified.stderr) == (0, "")
+        assert verified.stdout.startswith("5 entries are valid")
         exported = [json.loads(line) for line in export.stdout.splitlines()]
         assert [(entry["id"], entry["detail"]) for entry in exported] == [(n + 1, {"n": n}) for n in range(5)]
-        assert exported[-1]["hash"] in whole.stdout
+        assert exported[-1]["hash"] in verified.stdout
         await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER USER")
         await sql.execute("UPDATE audit_log SET ip = '::2' WHERE id = 3")
         touched = await auth_commands.run(url, "audit", "verify")
@@ -139,12 +139,12 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
         rows = await sql.fetch("SELECT id, action FROM audit_log ORDER BY id")
         assert [row["id"] for row in rows] == [6, 7, 8, 9]
         assert [row["action"] for row in rows[2:]] == ["audit.archived"] * 2
-        whole, without_files = await asyncio.gather(
+        verified, without_files = await asyncio.gather(
             auth_commands.run(url, "audit", "verify", **keeping), auth_commands.run(url, "audit", "verify")
         )
-        assert (whole.returncode, whole.stderr, without_files.returncode) == (0, "", 0)
-        assert "4 entries are whole" in whole.stdout
-        assert "5 entries in archives are whole" in whole.stdout
+        assert (verified.returncode, verified.stderr, without_files.returncode) == (0, "", 0)
+        assert "4 entries are valid" in verified.stdout
+        assert "5 entries in archives are valid" in verified.stdout
         assert "Not verified: the archives up to entry 5" in without_files.stdout
         again = await auth_commands.run(url, "audit", "archive", **keeping)
         assert (again.returncode, again.stdout) == (0, "0 entries were moved.\n")
@@ -157,6 +157,11 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
         assert (changed.returncode, changed.stderr) == (
             1, "audit-000000000001.jsonl: entry 2 was changed, or one before it was removed.\n"
         )  # fmt: skip
+        await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")
+        await sql.execute("UPDATE audit_log SET ip = '::9' WHERE id = 8")
+        both_changed = await auth_commands.run(url, "audit", "verify", **keeping)
+        assert both_changed.returncode == 1
+        assert both_changed.stderr == "Entry 8 was changed, or one before it was removed.\n" + changed.stderr
     finally:
         await sql.close()
         await database.close()

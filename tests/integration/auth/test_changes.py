@@ -72,9 +72,9 @@ async def test_full_page_of_user_changes_has_a_position_to_continue_from(system:
                 SELECT $1, $2, now() - interval '30 minutes' + number * interval '1 ms'
                 FROM generate_series(1, $3::int) AS number
             """
-            await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH)
+            await connection.execute(many, user.id, change.model_dump_json(), changes.MAX_PAGE)
         full = await system.bus.request(READ_CHANGES, ReadChanges())
-        assert len(full.users) == changes.BATCH
+        assert len(full.users) == changes.MAX_PAGE
         rest = await system.bus.request(READ_CHANGES, ReadChanges(since=full.now))
         assert change in rest.users
         assert rest.now > change.at
@@ -94,14 +94,14 @@ async def test_simultaneous_user_changes_are_not_lost_between_pages(system: Syst
                 FROM generate_series(1, $3::int) AS number,
                 LATERAL (SELECT now() - interval '50 minutes' - greatest($3 - 1 - number, 0) * interval '1 ms') AS t(at)
             """
-            await connection.execute(many, user.id, change.model_dump_json(), changes.BATCH + 1)
+            await connection.execute(many, user.id, change.model_dump_json(), changes.MAX_PAGE + 1)
         full = await system.bus.request(READ_CHANGES, ReadChanges())
         found = [*full.users, *await read_back(user, full.now)]
     finally:
         await database.close()
         await system.sql.execute("DELETE FROM changes WHERE user_id = $1", user.id)
     versions = {each.version for each in found if each.user_id == user.id}
-    assert versions >= set(range(1, changes.BATCH + 2))
+    assert versions >= set(range(1, changes.MAX_PAGE + 2))
 
 
 async def test_concurrent_user_changes_get_consecutive_versions(system: System) -> None:
@@ -123,7 +123,7 @@ async def test_concurrent_user_changes_get_consecutive_versions(system: System) 
     assert {each.revoked_key for each in kept} - {None} == {each.key.id for each in made}
 
 
-async def test_changes_are_deleted_after_a_day(system: System) -> None:
+async def test_user_changes_are_deleted_after_a_day(system: System) -> None:
     user, other = await somebody(system), await somebody(system)
     for person in (user, other):
         made = await person.make_key(idempotency_key="k")

@@ -9,7 +9,7 @@ import pytest
 from pydantic import SecretStr
 
 from auth.domain.password_hash import PasswordCheck, PasswordHasher
-from auth.domain.refresh_token import RefreshPepper
+from auth.domain.refresh_token import RefreshTokenPepper
 from auth.domain.signing_key import SigningKeyCipher
 from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.open_session import SessionOpener
@@ -155,7 +155,7 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
     )
     hashing = HashingPool(hashes, threads=1, queue=4)
     opener = SessionOpener(
-        database, hashing, signer, RefreshPepper(SECRET), life=timedelta(days=30), idle=timedelta(days=1)
+        database, hashing, signer, RefreshTokenPepper(SECRET), life=timedelta(days=30), idle=timedelta(days=1)
     )
     try:
         people = [(good, PASSWORD), (wrong, OTHER), (delayed, PASSWORD), (deactivated, PASSWORD)]

@@ -153,7 +153,7 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(
         before = await login(system.bus, person)
         made = await auth_commands.run(keys.url, "rotate-keys")
         assert made.returncode == 0, made.stderr
-        assert "signs in a minute" in made.stdout
+        assert "signs access tokens within a minute" in made.stdout
         assert await keys.signer().rotate_keys_now() is None  # a next key is already scheduled
         assert kid_of(await login(system.bus, person)) == kid_of(before)
         await keys.age("60 s")
@@ -165,7 +165,7 @@ async def test_key_rotation_invalidates_no_token_and_needs_no_restart(
 
 
 @pytest.mark.requirement("S-45")
-async def test_another_secret_key_invalidates_sealed_signing_keys(keys: Keys) -> None:
+async def test_changed_secret_key_replaces_signing_keys_that_it_cannot_decrypt(keys: Keys) -> None:
     await keys.signer().rotate_keys()
     (old,) = await keys.kids()
     changed = keys.signer("another secret")

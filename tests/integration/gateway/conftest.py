@@ -15,7 +15,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
-from gateway.artifact_store.domain import Identity, format_marker
+from gateway.artifact_store.domain import StoreIdentity, format_marker
 from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY
 from stack.ports import find_free_ports
@@ -33,7 +33,7 @@ PUBLIC = "https://fleet.example"
 MAX_OUTPUT_BYTES = 20_000_000
 
 
-STORE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(2026, 1, 1, tzinfo=UTC))
+STORE = StoreIdentity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(2026, 1, 1, tzinfo=UTC))
 """All tests share a database, so every folder has the marker of its one store."""
 
 

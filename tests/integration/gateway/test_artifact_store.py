@@ -257,9 +257,9 @@ async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: s
     record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))
     monitor = StoreMonitor(record, objects)
     hour = timedelta(hours=1)
-    rules = SweepRules(every=hour, min_age=hour, deletes=True)
+    rules = SweepRules(interval=hour, min_age=hour, delete_orphans=True)
     sweeper = OrphanSweeper(record, objects, monitor, rules, clock=lambda: now)
-    await monitor.check()
+    await monitor.check_store()
     (orphan,) = add_orphans(tmp_path, 1)
     async with database.direct() as connection:
         await connection.execute("UPDATE artifact_store SET swept_at = now() - interval '1 day'")

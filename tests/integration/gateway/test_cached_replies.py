@@ -32,7 +32,7 @@ async def _alice(script: Script) -> Principal:
     return await script.auth.verify(VerifyCredential.model_validate({"credential": "alice-key"}), address)
 
 
-async def test_usage_changed_during_a_request_is_not_cached_as_old(nats_server: NatsServer, bus: Bus) -> None:
+async def test_usage_that_changes_during_a_request_is_not_cached(nats_server: NatsServer, bus: Bus) -> None:
     script, gate, asked = Script(nats_server.url), asyncio.Event(), list[int]()
 
     async def read(_: ReadTenantUsage, _address: Address) -> TenantUsage:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
-from gateway.console.routes import PAGES, POLICY
+from gateway.console.routes import CONTENT_SECURITY_POLICY, PAGES
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import settings_for
 from tests.kit.nats import NatsServer
@@ -38,9 +38,9 @@ async def test_console_files_are_compressed_and_cached_under_a_strict_policy(
     async with gateway_client(settings) as http:
         page = await http.get("/jobs/0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee")
         assert (page.status_code, page.text) == (200, "<html>the page</html>")
-        assert page.headers["content-security-policy"] == POLICY
+        assert page.headers["content-security-policy"] == CONTENT_SECURITY_POLICY
         assert page.headers["cache-control"] == "no-cache"
-        assert not re.search(r"unsafe|script-src[^;]*https?:", POLICY)
+        assert not re.search(r"unsafe|script-src[^;]*https?:", CONTENT_SECURITY_POLICY)
 
         async with http.stream("GET", "/assets/index-abc.js", headers={"Accept-Encoding": "gzip, br"}) as asset:
             content = b"".join([chunk async for chunk in asset.aiter_raw()])

@@ -131,7 +131,7 @@ async def test_export_contains_files_of_the_newest_jobs_and_records_of_all(tmp_p
         str(uuid4()),
         ArtifactRecords(database),
         ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0)),
-        at_most=2,
+        max_files=2,
     )
     script = Script("nats://127.0.0.1:1")
     job = script.scheduler.add(uuid4(), uuid4(), state=JobState.SUCCEEDED)

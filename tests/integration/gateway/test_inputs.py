@@ -162,6 +162,15 @@ async def test_number_of_uploads_per_graph_is_limited(gateway: Gateway, script: 
     assert not script.scheduler.submits
 
 
+@pytest.mark.parametrize("path", ["/api/v1/jobs", "/api/v1/workflows/validate"])
+async def test_error_about_too_many_uploads_points_at_the_sent_graph(gateway: Gateway, path: str) -> None:
+    inputs = {f"x{number}": str(uuid4()) for number in range(101)}
+    body = {"prompt": {"1": {"class_type": "SaveImage", "inputs": inputs}}}
+    answer = await gateway.http.post(path, headers=ALICE, json=body)
+    (error,) = answer.json()["errors"]
+    assert (error["code"], error["pointer"]) == ("too_many_uploads", "/prompt")
+
+
 async def test_editor_file_is_sent_with_the_uploads_in_its_widgets(gateway: Gateway, script: Script) -> None:
     mine = await uploaded(gateway, "blue")
     node = {"id": 1, "type": "LoadImage", "widgets_values": [mine, "image"]}

@@ -536,7 +536,7 @@ async def test_slow_client_gets_408_and_is_disconnected(edge: str, sent: bytes) 
 
 
 @pytest.mark.requirement("B-22")
-async def test_body_below_the_minimum_rate_is_cut_off(edge: str) -> None:
+async def test_connection_of_a_body_below_the_minimum_rate_is_closed(edge: str) -> None:
     host, port = edge.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(get(b"/api/v1/jobs", JSON + b"Content-Length: 100000\r\n", b"POST"))

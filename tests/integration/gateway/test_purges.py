@@ -12,7 +12,7 @@ from contracts.registry import STREAMS
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.app import create_app
-from gateway.purges.erasure_store import NOBODY
+from gateway.purges.erasure_store import ERASED_USER
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
@@ -80,7 +80,7 @@ async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Scr
     assert files(gateway) == [f"{script.alice}/{kept}/1/{output.id}"]
 
 
-async def test_purge_with_a_lost_message_is_detected_by_reconciliation(
+async def test_purge_whose_message_was_lost_is_detected_later(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     job_id, _ = await finished(gateway, script, b"lost")
@@ -184,7 +184,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
         return int(await sql.fetchval(counted, user))
 
     await until(is_counted)
-    alices, nobodys = await requests(script.alice), await requests(NOBODY)
+    alices, nobodys = await requests(script.alice), await requests(ERASED_USER)
     script.auth.erased.append(script.alice)
     async with serving(create_app(settings_for(nats_server.url, database_url, gateway.folder))):
 
@@ -193,7 +193,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
 
         await until(gone)
     assert "workflows" in await left(script.bob)
-    assert await requests(NOBODY) - nobodys >= alices > 0
+    assert await requests(ERASED_USER) - nobodys >= alices > 0
 
 
 @pytest.mark.requirement("F-143")
@@ -213,7 +213,7 @@ async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway
     assert (await gateway.http.get(path, headers=ALICE)).status_code == 404
 
 
-async def test_reconciliation_keeps_existing_jobs(gateway: Gateway, script: Script) -> None:
+async def test_search_for_missed_purges_keeps_existing_jobs(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, b"here")
     assert script.scheduler.jobs[job_id].state is JobState.SUCCEEDED
     answer = await gateway.http.get(f"/api/v1/jobs/{job_id}/result", headers=ALICE)

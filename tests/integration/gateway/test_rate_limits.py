@@ -15,7 +15,7 @@ from chassis.database.postgres import Database
 from contracts.auth.changes import UserChanged
 from contracts.wire.errors import Unavailable
 from gateway.app import create_app
-from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY_PREFIX, Policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
@@ -101,36 +101,36 @@ async def test_stopping_replica_returns_its_rate_limit_tokens(rates_url: str) ->
 
 
 async def test_concurrent_requests_share_one_token_lease(database: Database) -> None:
-    drawn: list[int] = []
+    leased: list[int] = []
 
     class Watched(RateLimitStore):
-        async def lease_tokens(self, key: str, policy: Policy, *, need: int, held: int):
-            drawn.append(need)
-            return await super().lease_tokens(key, policy, need=need, held=held)
+        async def lease_tokens(self, key: str, policy: Policy, *, needed: int, prefetched: int):
+            leased.append(needed)
+            return await super().lease_tokens(key, policy, needed=needed, prefetched=prefetched)
 
     limiter = RateLimiter(Watched(database))
     verdicts = await asyncio.gather(*(limiter.take("together", READ) for _ in range(50)))
     assert [verdict.allowed for verdict in verdicts] == [True] * 50
-    assert drawn == [50]
+    assert leased == [50]
 
 
 async def test_leased_and_returned_tokens_never_exceed_the_bucket_size(database: Database) -> None:
     buckets, policy = RateLimitStore(database), Policy("read", 100, window_s=86400)
-    assert (await buckets.lease_tokens("plain", policy, need=1, held=0)).taken == 5
-    assert (await buckets.lease_tokens("plain", policy, need=0, held=5)).taken == 0
-    assert (await buckets.lease_tokens("plain", policy, need=90, held=0)).taken == 90
-    assert (await buckets.lease_tokens("plain", policy, need=90, held=0)).taken == 5
-    assert (await buckets.lease_tokens("plain", policy, need=1, held=0)).taken == 0
+    assert (await buckets.lease_tokens("plain", policy, needed=1, prefetched=0)).taken == 5
+    assert (await buckets.lease_tokens("plain", policy, needed=0, prefetched=5)).taken == 0
+    assert (await buckets.lease_tokens("plain", policy, needed=90, prefetched=0)).taken == 90
+    assert (await buckets.lease_tokens("plain", policy, needed=90, prefetched=0)).taken == 5
+    assert (await buckets.lease_tokens("plain", policy, needed=1, prefetched=0)).taken == 0
     await buckets.return_tokens({"plain": 1000, "of nobody": 3})
-    assert (await buckets.lease_tokens("plain", policy, need=1000, held=0)).taken == 100
+    assert (await buckets.lease_tokens("plain", policy, needed=1000, prefetched=0)).taken == 100
 
 
 async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database) -> None:
     buckets = RateLimitStore(database)
     small, large = (Policy("read", limit, window_s=86400) for limit in (100, 1000))
-    await buckets.lease_tokens("changed", small, need=60, held=0)
-    assert (await buckets.lease_tokens("changed", large, need=100, held=0)).left == pytest.approx(300, abs=1)
-    assert (await buckets.lease_tokens("changed", small, need=0, held=100)).left == pytest.approx(30, abs=1)
+    await buckets.lease_tokens("changed", small, needed=60, prefetched=0)
+    assert (await buckets.lease_tokens("changed", large, needed=100, prefetched=0)).left == pytest.approx(300, abs=1)
+    assert (await buckets.lease_tokens("changed", small, needed=0, prefetched=100)).left == pytest.approx(30, abs=1)
 
 
 async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
@@ -138,7 +138,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
     buckets = RateLimitStore(database)
 
     async def unflushed() -> bool:
-        await buckets.lease_tokens("disk", READ, need=1, held=0)
+        await buckets.lease_tokens("disk", READ, needed=1, prefetched=0)
         async with database.single() as connection:
             lags = await connection.fetchval("SELECT pg_current_wal_flush_lsn() < pg_current_wal_insert_lsn()")
             return lags is True
@@ -148,7 +148,7 @@ async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> 
 
 async def test_unused_full_buckets_are_deleted(database: Database) -> None:
     buckets = RateLimitStore(database)
-    await buckets.lease_tokens("old", READ, need=1, held=0)
+    await buckets.lease_tokens("old", READ, needed=1, prefetched=0)
 
     async def there() -> bool:
         async with database.single() as connection:
@@ -161,12 +161,12 @@ async def test_unused_full_buckets_are_deleted(database: Database) -> None:
 
 
 async def test_hourly_buckets_are_kept_until_they_are_full(database: Database) -> None:
-    buckets, hourly = RateLimitStore(database), Policy(HOURLY, 5, window_s=HOUR_S)
-    for name in (HOURLY, f"{HOURLY}-network"):
-        await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, need=5, held=0)
+    buckets, hourly = RateLimitStore(database), Policy(HOURLY_PREFIX, 5, window_s=HOUR_S)
+    for name in (HOURLY_PREFIX, f"{HOURLY_PREFIX}-network"):
+        await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, needed=5, prefetched=0)
     await buckets.prune(timedelta(0), hourly_older_than=timedelta(minutes=1))
-    for name in (HOURLY, f"{HOURLY}-network"):
-        assert (await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, need=1, held=0)).taken == 0
+    for name in (HOURLY_PREFIX, f"{HOURLY_PREFIX}-network"):
+        assert (await buckets.lease_tokens(f"{name}:192.0.2.1", hourly, needed=1, prefetched=0)).taken == 0
 
 
 @pytest.mark.requirement("F-101")
@@ -283,7 +283,7 @@ async def test_rate_limited_response_carries_retry_after(opened: Open, script: S
 
 
 @pytest.mark.requirement("S-87")
-async def test_reading_with_a_session_has_a_higher_limit_of_its_own(opened: Open, script: Script) -> None:
+async def test_reads_of_a_browser_session_have_a_separate_higher_limit(opened: Open, script: Script) -> None:
     limit(script, 3)
     http = await opened()
     session = {"Authorization": f"Bearer {script.auth.token(script.alice)}"}

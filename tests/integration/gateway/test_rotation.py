@@ -14,7 +14,7 @@ import asyncpg
 import httpx
 import pytest
 
-from auth.app import bootstrap_user, count_keys_by_secret
+from auth.app import bootstrap_user, count_keys_by_secret_key
 from auth.app import create_app as create_auth
 from auth.settings import Settings as AuthSettings
 from chassis.database.migrate import upgrade
@@ -216,7 +216,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         await issued.check(other)
         await issued.check_replay(other)
         await replicas[1].aclose()
-        current, earlier, _ = await count_keys_by_secret(auth_settings(second, NEW, OLD))
+        current, earlier, _ = await count_keys_by_secret_key(auth_settings(second, NEW, OLD))
         assert (current, earlier) == (1, 2)  # the derived key and that of the other user were not used since
 
         # Cursors and links are used soon after they were made: those in use are by now signed with the new key.

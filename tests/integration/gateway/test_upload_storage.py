@@ -133,7 +133,7 @@ async def until_waiting(connection: asyncpg.Connection, many: int) -> None:
 
 
 @pytest.mark.requirement("limit.uploads")
-async def test_last_free_upload_slot_is_given_once(small: Gateway, script: Script, database_url: str) -> None:
+async def test_concurrent_uploads_do_not_exceed_the_limit(small: Gateway, script: Script, database_url: str) -> None:
     before = [await taken(small, some_png()) for _ in range(FILES - 1)]
     async with held(database_url, script) as connection:
         both = [asyncio.create_task(post(small, some_png())) for _ in range(2)]

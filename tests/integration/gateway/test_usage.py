@@ -18,7 +18,7 @@ from contracts.gateway.nats_api import NATS_SUBMIT_JOB
 from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.app import create_app
 from gateway.usage.request_counts import RequestCounts
-from gateway.usage.store import Batch, RequestUsageStore
+from gateway.usage.store import RequestCountBatch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
 from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.fleet import HELLO
@@ -146,7 +146,10 @@ async def usage(database_url: str) -> AsyncIterator[RequestUsageStore]:
 async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageStore) -> None:
     users = [uuid4() for _ in range(20)]
     today = datetime.now(UTC).date()
-    batches = [Batch(new_id(), {(user, today, "GET /x"): 1 for user in order}) for order in (users, users[::-1]) * 5]
+    batches = [
+        RequestCountBatch(new_id(), {(user, today, "GET /x"): 1 for user in order})
+        for order in (users, users[::-1]) * 5
+    ]
     await asyncio.gather(*(usage.add_batch(batch) for batch in batches * 3))
     await usage.delete_old(keep=90)  # days that are long gone, but no batch that may still be added again
     await usage.add_batch(batches[0])
@@ -157,7 +160,7 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
 async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
     user, today = uuid4(), datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
-    await usage.add_batch(Batch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
+    await usage.add_batch(RequestCountBatch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
     assert set(await usage.read_requests(user, days=90)) == set(days[:3])
     assert set(await usage.read_requests(user, days=2)) == set(days[:2])
     await usage.delete_old(keep=90)

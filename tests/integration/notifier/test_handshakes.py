@@ -8,7 +8,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from contracts.scheduler.jobs import JobState
-from notifier.__main__ import limits
+from notifier.__main__ import build_connection_limits
 from notifier.settings import Settings
 from tests.integration.notifier.conftest import ALICE, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
@@ -92,6 +92,6 @@ async def test_handshakes_are_counted_by_forwarded_address_and_ipv6_prefix(
 
 def test_trusted_proxy_has_no_connection_limit() -> None:
     base = {"database_url": "postgresql+asyncpg://u@h/"}
-    behind = limits(Settings.model_validate(base | {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}))
+    behind = build_connection_limits(Settings.model_validate(base | {"trusted_proxies": "10.0.0.1, 10.1.0.0/16"}))
     assert [behind.trusted(one) for one in ("10.0.0.1", "10.1.2.3", "10.0.0.2")] == [True, True, False]
-    assert not limits(Settings.model_validate(base)).trusted("10.0.0.1")
+    assert not build_connection_limits(Settings.model_validate(base)).trusted("10.0.0.1")

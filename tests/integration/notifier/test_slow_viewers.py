@@ -44,7 +44,7 @@ async def drained(plain: socket.socket) -> int:
 
 
 @pytest.mark.requirement("F-115", "S-74", "frame.slow-reader")
-async def test_client_that_does_not_read_is_disconnected_and_delays_nobody(
+async def test_client_that_does_not_read_is_disconnected_without_delaying_others(
     nats_server: NatsServer, database_url: str
 ) -> None:
     async with world_at(nats_server.url, database_url, send_timeout_s=2) as world:

@@ -3,6 +3,7 @@ import json
 from contextlib import AsyncExitStack
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -92,6 +93,23 @@ async def test_websocket_client_resumes_where_it_stopped(world: World) -> None:
         assert states(frames) == [(3, "failed")]
         assert frames[0]["error"]["code"] == "node.error"
         assert frames[-1]["type"] == "end"
+
+
+async def test_unreadable_stored_event_is_read_from_the_scheduler(world: World, database_url: str) -> None:
+    job_id = world.job()
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
+    try:
+        await connection.execute(
+            "INSERT INTO job_events (job_id, seq, tenant_id, state, body, at) "
+            "VALUES ($1, 1, $2, 'queued', '{}', now())",
+            job_id,
+            world.script.alice,
+        )
+    finally:
+        await connection.close()
+    async with world.watch(job_id, "?after=0") as socket:
+        assert (await frame(socket))["type"] == "snapshot"
+        assert states([await frame(socket)]) == [(1, "pending")]
 
 
 @pytest.mark.parametrize(

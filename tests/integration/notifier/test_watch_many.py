@@ -16,7 +16,7 @@ from websockets.frames import Frame, Opcode
 
 from contracts.auth.credentials import InvalidCredential
 from contracts.scheduler.jobs import JobError, JobState
-from notifier.api.connection import MESSAGES_BURST
+from notifier.api.connection import MAX_MESSAGES_BURST
 from notifier.api.watch_many import MAX_JOBS
 from notifier.domain.backlog import MAX_STATES
 from tests.integration.notifier.conftest import World, frame, states, world_at
@@ -229,7 +229,7 @@ async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(wor
         assert (refused["job_id"], refused["code"]) == (str(jobs[-1]), "socket.too_many_jobs")
         await say(socket, "subscribe", jobs[0])
         assert (await frame(socket))["type"] == "snapshot"
-        for _ in range(2 * MESSAGES_BURST):
+        for _ in range(2 * MAX_MESSAGES_BURST):
             await say(socket, "unsubscribe", jobs[-1])
         assert await closing(socket) == (1008, "too many messages")
 

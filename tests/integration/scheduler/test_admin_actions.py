@@ -284,7 +284,7 @@ async def test_counters_stay_correct_under_concurrent_hold_release_claim_and_can
     assert await world.count_charged_images(tenant) == 0
 
 
-async def test_changed_priority_decides_which_job_runs_next(world: World, operator: Operator) -> None:
+async def test_priority_set_by_an_operator_decides_which_job_runs_next(world: World, operator: Operator) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(3)]
     assert (await operator.job(jobs[2], JobAction.PRIORITISE, priority=10)).queue_position == 1

@@ -15,7 +15,7 @@ from chassis.ids import new_id
 from contracts.scheduler.job_actions import RUN_JOB_ACTION, JobAction, RunJobAction
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Relayed
-from scheduler.domain.admission import AcceptedJob, Candidate, Ledger, TenantAllowance
+from scheduler.domain.admission import AcceptedJob, PendingSubmission, TenantAdmission, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
 
@@ -98,9 +98,9 @@ async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> N
             await world.end_all_jobs()
 
 
-def candidate(tenant: UUID, requirement: int) -> Candidate:
+def pending_submission(tenant: UUID, requirement: int) -> PendingSubmission:
     command = SubmitJob(job_id=new_id(), graph=build_graph(), request_hash="0" * 64)
-    return Candidate(tenant, command, graph="{}", requirement_id=requirement, images=1)
+    return PendingSubmission(tenant, command, graph="{}", requirement_id=requirement, images=1)
 
 
 @pytest.mark.parametrize("wrong", ["version", "day", "one of two", "nothing"])
@@ -111,20 +111,22 @@ async def test_submit_with_an_outdated_tenant_allowance_writes_nothing(
     tenants = [world.add_tenant(), world.add_tenant()]
     await asyncio.gather(*(world.submit_job(tenant) for tenant in tenants))
     requirement = await second_sql.fetchval("SELECT id FROM requirements LIMIT 1")
-    candidates = [candidate(tenant, requirement) for tenant in tenants]
-    accounts = {account.id: account for account, _ in await submits.load_admission_facts(second_sql, candidates)}
-    changed: dict[str, Callable[[TenantAllowance], TenantAllowance]] = {
-        "version": lambda account: replace(account, version=account.version - 1),
-        "day": lambda account: replace(account, now=account.now - timedelta(days=1)),
-        "one of two": lambda account: replace(account, version=account.version - (account.id == tenants[1])),
-        "nothing": lambda account: account,
+    submissions = [pending_submission(tenant, requirement) for tenant in tenants]
+    allowances = {
+        allowance.id: allowance for allowance, _ in await submits.load_admission_facts(second_sql, submissions)
     }
-    accounts = {one: changed[wrong](account) for one, account in accounts.items()}
-    accepted = [Ledger(accounts[one.tenant_id]).decide(one) for one in candidates]
-    found = [one for one in accepted if isinstance(one, AcceptedJob)]
-    written = await submits.insert_jobs(second_sql, found, accounts)
-    assert len(found) == 2
-    assert [one.behind for one in written] == ([0, 0] if wrong == "nothing" else [])
+    changed: dict[str, Callable[[TenantAllowance], TenantAllowance]] = {
+        "version": lambda allowance: replace(allowance, version=allowance.version - 1),
+        "day": lambda allowance: replace(allowance, now=allowance.now - timedelta(days=1)),
+        "one of two": lambda allowance: replace(allowance, version=allowance.version - (allowance.id == tenants[1])),
+        "nothing": lambda allowance: allowance,
+    }
+    allowances = {tenant: changed[wrong](allowance) for tenant, allowance in allowances.items()}
+    decisions = [TenantAdmission(allowances[one.tenant_id]).decide(one) for one in submissions]
+    accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
+    inserted = await submits.insert_jobs(second_sql, accepted, allowances)
+    assert len(accepted) == 2
+    assert [job.jobs_behind for job in inserted] == ([0, 0] if wrong == "nothing" else [])
     sql = "SELECT count(*) FROM jobs WHERE id = ANY($1)"
-    jobs = await second_sql.fetchval(sql, [one.command.job_id for one in candidates])
-    assert jobs == len(written)
+    jobs = await second_sql.fetchval(sql, [one.command.job_id for one in submissions])
+    assert jobs == len(inserted)

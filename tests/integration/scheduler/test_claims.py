@@ -92,8 +92,8 @@ class Queue:
         """Select a job as a claim does; returns its tenant and priority, and the rows read by table."""
         connection: Any = CountingConnection(self.sql)
         async with self.sql.transaction():
-            tenants = await claims.find_tenants(connection, runnable, node=NODE)
-            tenant = await claims.lock_tenant(connection, tenants) if tenants else None
+            tenants = await claims.find_tenants_with_jobs(connection, runnable, node=NODE)
+            tenant = await claims.lock_next_tenant(connection, tenants) if tenants else None
             found = await claims.lock_first_job(connection, tenant, runnable, node=NODE) if tenant else None
         if found is None:
             return None, connection.read
@@ -162,7 +162,7 @@ ARRANGEMENTS = {
     fill_tenants_at_their_limit: (0, 3),
     fill_low_priority_behind_jobs_for_others: (-10, 3 + claims.FIRST_JOBS),
     fill_jobs_on_hold: (-10, 3),
-    fill_half_runnable: (-10, 3 + claims.CANDIDATES),
+    fill_half_runnable: (-10, 3 + claims.MAX_CANDIDATES),
     fill_many_requirements: (HERE, 3 + claims.FIRST_JOBS),
     fill_unrunnable_jobs_before_many_requirements: (5, 3 + claims.FIRST_JOBS),
 }
@@ -210,7 +210,7 @@ async def test_warm_job_search_reads_a_bounded_number_of_rows(queue: Queue) -> N
     await fill_many_requirements(queue)
     warmth = {number: Warmth.WARM if number < HERE + 1 else Warmth.COLD for number in range(100)}
     async with queue.sql.transaction():
-        tenant, firsts = await claims.lock_tenant_and_list_jobs(connection, [UUID(int=1)], warmth, node=NODE)
+        tenant, firsts = await claims.lock_next_tenant_and_list_jobs(connection, [UUID(int=1)], warmth, node=NODE)
     assert tenant is not None
     assert [(job.warmth, job.priority) for job in firsts] == [(Warmth.COLD, 99), (Warmth.WARM, HERE)]
     assert connection.read["jobs"] <= claims.FIRST_RUNNABLE + 2

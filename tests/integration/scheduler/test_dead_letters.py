@@ -1,6 +1,12 @@
 """Dead letters: messages of executors that can never be handled are refused permanently and recorded for operators."""
 
+import asyncio
+import base64
+import hashlib
 import json
+import zlib
+from collections.abc import Awaitable
+from time import monotonic
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -10,10 +16,11 @@ from chassis.database.postgres import Database
 from chassis.ids import new_id
 from contracts.scheduler.attempts import FINISH_ATTEMPT, REQUEST_WORK, Outcome
 from contracts.scheduler.dead_letters import LIST_DEAD_LETTERS
-from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG
+from contracts.scheduler.heartbeats import HEARTBEAT, REPORT_CATALOG, ReportCatalog
 from contracts.scheduler.jobs import JobError, JobState
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
-from contracts.wire.errors import Kind, Relayed
+from contracts.wire.errors import InvalidMessage, Kind, Relayed
+from scheduler.domain.catalog import decode_catalog
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World
 from tests.kit.waiting import until
@@ -182,3 +189,31 @@ async def test_catalog_with_a_wrong_digest_is_refused_as_invalid(world: World) -
             REPORT_CATALOG, node.models.model_copy(update={"digest": "0" * 64}), key=node.name
         )
     assert refused.value.refused.kind is Kind.INVALID
+
+
+async def measure_longest_pause(work: Awaitable[object]) -> float:
+    """Wait for the work, and return the longest time for which the event loop ran nothing else, in seconds."""
+    task, longest_s, last = asyncio.ensure_future(work), 0.0, monotonic()
+    while not task.done():
+        await asyncio.sleep(0)
+        longest_s, last = max(longest_s, monotonic() - last), monotonic()
+    await asyncio.wait({task})
+    return longest_s
+
+
+async def test_decoding_a_large_catalog_does_not_block_the_event_loop(world: World) -> None:
+    node = await world.add_node()
+    inputs = {f"input_{number}": {"type": "INT", "required": True} for number in range(50)}
+    spec = {"inputs": inputs, "outputs": [], "output_node": False}
+    classes = {f"Class{number}": spec for number in range(2_000)} | {"Last": "not a class"}
+    body = json.dumps(classes).encode()
+    digest, classes_zlib = hashlib.sha256(body).hexdigest(), base64.b64encode(zlib.compress(body)).decode()
+    start = monotonic()
+    assert decode_catalog(digest, classes_zlib) is None  # only at its end
+    decoding_s = monotonic() - start
+    report = ReportCatalog(digest=digest, classes_zlib=classes_zlib)
+    reply = asyncio.ensure_future(world.system.bus.request(REPORT_CATALOG, report, key=node.name))
+    assert await measure_longest_pause(reply) < decoding_s / 3
+    with pytest.raises(Relayed) as refused:
+        await reply
+    assert refused.value.refused.code == InvalidMessage.code

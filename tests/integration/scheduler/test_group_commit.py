@@ -184,7 +184,9 @@ async def test_each_job_of_a_group_commit_is_logged_with_its_request_id(
     assert {(line["tenant_id"], line["images"]) for line in lines} == {(str(tenant), 2)}
 
 
-async def test_group_is_decided_in_order_of_arrival(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_submissions_of_a_group_are_decided_in_order_of_arrival(
+    world: World, other_sql: asyncpg.Connection
+) -> None:
     await world.add_node()
     tenant = await add_known_tenant(world)
     priorities = (0, 5, -5, 0, 5)
@@ -238,7 +240,9 @@ async def kill_blocked_backends(connection: asyncpg.Connection) -> int:
 
 
 @pytest.mark.requirement("F-3", "F-91")
-async def test_group_is_retried_after_its_connection_dies(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_group_of_submissions_is_decided_again_after_its_connection_dies(
+    world: World, other_sql: asyncpg.Connection
+) -> None:
     await world.add_node()
     tenant = await add_known_tenant(world)
     async with locked_row(other_sql, "usage_days", "tenant_id", tenant):  # before images are charged
@@ -250,7 +254,9 @@ async def test_group_is_retried_after_its_connection_dies(world: World, other_sq
 
 
 @pytest.mark.requirement("F-1", "F-99")
-async def test_repeated_connection_failures_leave_nothing_written(world: World, other_sql: asyncpg.Connection) -> None:
+async def test_submissions_leave_nothing_behind_after_repeated_connection_failures(
+    world: World, other_sql: asyncpg.Connection
+) -> None:
     await world.add_node()
     tenant = await add_known_tenant(world)
     asked: list[Asking] = [(tenant, {"job_id": new_id()}) for _ in range(20)]

@@ -145,7 +145,7 @@ async def test_job_without_outputs_fails_if_the_submission_requires_outputs(worl
     assert (completed.state, completed.outputs, completed.warnings) == (JobState.SUCCEEDED, (PICTURE,), ())
 
 
-async def test_value_of_an_output_is_stored(world: World) -> None:
+async def test_output_that_is_a_value_is_stored_with_its_value(world: World) -> None:
     tenant = world.add_tenant()
     ((node, ref),) = await claims(world, tenant, 1)
     value = {"b": [1, 2.5, None, True], "a": "é"}

@@ -95,7 +95,7 @@ async def list_outcomes(world: World, job_id: UUID) -> list[str]:
 @pytest.mark.requirement("F-113")
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("write", [*WRITES])
-async def test_lost_commit_loses_repeats_or_charges_no_prefetched_job(
+async def test_prefetched_job_is_neither_lost_nor_repeated_nor_charged_when_a_commit_is_lost(
     world: World, faults: CommitFaults, write: str, when: str
 ) -> None:
     tenant, node = world.add_tenant(), await world.add_node()

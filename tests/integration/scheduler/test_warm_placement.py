@@ -63,7 +63,7 @@ async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_
     assert [await run_next_job(node) for _ in range(2)] == [cold, warm[1]]
 
 
-async def test_node_without_warm_jobs_leaves_those_that_another_node_has_loaded(world: World) -> None:
+async def test_node_without_warm_jobs_prefers_those_whose_models_no_other_node_has_loaded(world: World) -> None:
     unloaded = f"{new_id()}.safetensors"  # nodes of earlier tests count as others for a while
     tenant, node, other = world.add_tenant(), *[await world.add_node(COMMON, unloaded) for _ in range(2)]
     await world.until_offered(unloaded)
@@ -103,9 +103,11 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
     assert [await task for task in reversed(waiting)] == jobs
 
 
-async def start_on_warm_node(world: World, tenant: UUID, warm: Node, model: str, *, load_s: float) -> AttemptRef:
-    """Let a node load a model and teach the scheduler how long that takes; then start a job of half a second there."""
-    for gpu_seconds in (load_s + 0.5, 0.5):
+async def start_on_warm_node(
+    world: World, tenant: UUID, warm: Node, model: str, *, load_s: float, run_s: float = 0.5
+) -> AttemptRef:
+    """Let a node load a model, wait until the scheduler has learned how long that takes, then start another job."""
+    for gpu_seconds in (load_s + run_s, run_s):
         await world.submit_job(tenant, model=model)
         given = await warm.claim_attempt()
         assert await warm.finish(given.ref, gpu_seconds=gpu_seconds)
@@ -142,3 +144,22 @@ async def test_idle_node_leaves_a_job_to_a_busy_node_that_has_its_models_while_t
             assert given.ref.job_id == job_id
             assert await cold.finish(given.ref)
         assert await warm.finish(running)
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_busy_node_is_expected_to_be_free_when_its_current_job_ends_not_after_those_that_ended_early(
+    world: World,
+) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    running = await start_on_warm_node(world, tenant, warm, model, load_s=40, run_s=15)
+    assert await warm.finish(running, gpu_seconds=15)  # although the scheduler expects it to run for 15 s
+    await world.submit_job(tenant, model=model)
+    running = (await warm.claim_attempt()).ref
+    job_id = await world.submit_job(tenant, model=model)
+    assert await cold.request_work() is None
+    assert await warm.finish(running)
+    running = (await warm.claim_attempt()).ref
+    assert running.job_id == job_id
+    assert await warm.finish(running)

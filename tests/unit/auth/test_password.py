@@ -149,7 +149,7 @@ class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
 
 
 @pytest.mark.requirement("S-34")
-def test_login_costs_one_argon2_verification_for_any_username() -> None:
+def test_login_verifies_one_argon2_hash_for_any_username() -> None:
     context = Counting(**CHEAP.to_dict())
     hashes = PasswordHasher(context)
     ours = hashes.hash(GOOD)

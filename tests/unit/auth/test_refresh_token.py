@@ -11,7 +11,7 @@ from auth.domain.api_key import ApiKeyPepper, new_api_key
 from auth.domain.refresh_token import (
     LockedSession,
     RefreshDecision,
-    RefreshPepper,
+    RefreshTokenPepper,
     looks_like_refresh_token,
     new_refresh_token,
 )
@@ -25,7 +25,7 @@ FAMILY = LockedSession(
 
 
 def use(family: LockedSession, generation: int) -> RefreshDecision:
-    return family.decide(generation, idle=IDLE, grace=GRACE)
+    return family.decide_refresh(generation, idle=IDLE, grace=GRACE)
 
 
 @pytest.mark.requirement("S-47")
@@ -44,9 +44,9 @@ def test_malformed_refresh_token_is_recognised() -> None:
 
 @pytest.mark.requirement("S-47")
 def test_refresh_token_digest_is_unique_to_its_token() -> None:
-    token, pepper = new_refresh_token(), RefreshPepper("secret")
-    assert pepper.digest(token) == RefreshPepper("secret").digest(token)
-    others = {pepper.digest(new_refresh_token()), RefreshPepper("other").digest(token)}
+    token, pepper = new_refresh_token(), RefreshTokenPepper("secret")
+    assert pepper.digest(token) == RefreshTokenPepper("secret").digest(token)
+    others = {pepper.digest(new_refresh_token()), RefreshTokenPepper("other").digest(token)}
     assert pepper.digest(token) not in others | {ApiKeyPepper("secret").digest(new_api_key())}
     assert token.encode() not in pepper.digest(token)
 

@@ -28,7 +28,7 @@ USER = User(
 
 
 @pytest.mark.requirement("S-25")
-def test_sealed_key_opens_only_with_its_name_and_secret() -> None:
+def test_encrypted_signing_key_is_decrypted_only_with_its_key_id_and_secret_key() -> None:
     key, box = SigningKey.generate(), SigningKeyCipher("secret")
     sealed = box.encrypt(key)
     opened = box.decrypt(key.kid, sealed)

@@ -37,7 +37,7 @@ def test_ordinary_graph_passes_the_checks_of_a_submission(graph: OrdinaryGraph) 
     assert not errors
     found = check_fleet(read, graph.uploads, [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
     assert isinstance(found, RunnableGraph)
-    assert set(found.verdict.graph) == set(read)
+    assert set(found.check_result.graph) == set(read)
     strict = check_fleet(read, graph.uploads, [CATALOG], policy=STRICT, draw_seed=lambda _: 0)
     refused = {one.fault.code for one in strict.findings} if isinstance(strict, UnrunnableGraph) else set()
     assert refused == ({"node_class_not_allowed"} if graph.name in REFUSED else set())
@@ -55,7 +55,7 @@ def test_ordinary_graph_is_refused_without_its_uploads(graph: OrdinaryGraph) -> 
     read, _ = read_graph(graph.workflow)
     found = check_fleet(read, frozenset(), [CATALOG], policy=OPEN, draw_seed=lambda _: 0)
     assert isinstance(found, UnrunnableGraph)
-    assert {error.code for error in found.refusal().refused.errors} == {"file_not_uploaded"}
+    assert {error.code for error in found.build_refusal().refused.errors} == {"file_not_uploaded"}
 
 
 def test_every_upload_of_the_corpus_is_used() -> None:

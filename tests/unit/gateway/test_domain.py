@@ -14,23 +14,23 @@ from contracts.workflow import read_graph
 from gateway.api.v1 import cursors as cursor
 from gateway.api.v1.errors import BadCursor
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json, read_model
-from gateway.signing.keys import derive
-from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.edge.json_body import parse_json, validate_model
+from gateway.signing.keys import derive_key
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, etag_matches, parse_range
 from gateway.transfers import input_token, output_token
 from gateway.transfers.errors import BadOutputToken
 from gateway.transfers.input_token import InputTokenClaims
 from gateway.transfers.output_token import OutputTokenClaims
-from gateway.uploads.references import upload_ids
+from gateway.uploads.references import find_upload_ids
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.builtin import text_to_image
 
-KEYS = (derive("secret", "tests"),)
+KEYS = (derive_key("secret", "tests"),)
 
 
 def test_built_in_graph_is_complete_and_counts_its_images() -> None:
     graph, errors = read_graph(
-        text_to_image.build(
+        text_to_image.build_graph(
             Submission.model_validate({"prompt": "a", "negative_prompt": "b", "num_images": 3}), model="m", seed=5
         )
     )
@@ -60,14 +60,14 @@ def test_image_with_a_prompt_selects_image_to_image(
     over: dict[str, Any], name: str, classes: set[str], denoise: float
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD} | over)
-    graph, errors = read_graph(built_in.build(submission, model="m", seed=5))
+    graph, errors = read_graph(built_in.build_graph(submission, model="m", seed=5))
     assert not errors
     assert built_in.find_workflow_name(submission) == name
     assert classes <= {node.class_type for node in graph.values()}
     assert graph["sampler"].inputs["denoise"] == denoise
     assert reserve(measure(graph)).images == over.get("num_images", 1)
     sent = {UPLOAD, over.get("mask", UPLOAD)}
-    assert upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
+    assert find_upload_ids({node_id: {"inputs": node.inputs} for node_id, node in graph.items()}) == sent
 
 
 @pytest.mark.parametrize(
@@ -75,15 +75,15 @@ def test_image_with_a_prompt_selects_image_to_image(
 )
 def test_fields_that_conflict_with_a_prompt_are_refused(sent: dict[str, Any]) -> None:
     with pytest.raises(InvalidRequest):
-        read_model(Submission, {"prompt": "a"} | sent)
+        validate_model(Submission, {"prompt": "a"} | sent)
 
 
 def test_errors_of_the_built_in_graph_point_at_sent_fields() -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD})
     error = FieldError(pointer="/workflow/image/inputs/image", code="c", message="m", node_id="image", input="image")
-    assert built_in.explain(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
+    assert built_in.relocate_errors(submission, (error,)) == (FieldError(pointer="/image", code="c", message="m"),)
     unknown = FieldError(pointer="/workflow/decoded", code="unknown_class", message="m", node_id="decoded")
-    assert built_in.explain(submission, (unknown,))[0].pointer == ""
+    assert built_in.relocate_errors(submission, (unknown,))[0].pointer == ""
 
 
 @given(st.uuids(), st.text(), st.text())
@@ -100,7 +100,7 @@ def test_forged_cursor_is_refused(made: str) -> None:
 
 def test_cursor_is_bound_to_tenant_filter_and_key() -> None:
     made = cursor.encode(KEYS, tenant="t", filters="f", before=uuid4())
-    for keys, tenant, filters in [(KEYS, "u", "f"), (KEYS, "t", "g"), ((derive("other", "tests"),), "t", "f")]:
+    for keys, tenant, filters in [(KEYS, "u", "f"), (KEYS, "t", "g"), ((derive_key("other", "tests"),), "t", "f")]:
         with pytest.raises(BadCursor):
             cursor.decode(keys, made, tenant=tenant, filters=filters)
 
@@ -163,10 +163,10 @@ def test_range_beyond_the_end_is_unsatisfiable(header: str) -> None:
 
 
 def test_if_none_match_compares_etags() -> None:
-    assert matches('"a", W/"b"', '"b"')
-    assert matches("*", '"b"')
-    assert not matches('"a"', '"b"')
-    assert not matches(None, '"b"')
+    assert etag_matches('"a", W/"b"', '"b"')
+    assert etag_matches("*", '"b"')
+    assert not etag_matches('"a"', '"b"')
+    assert not etag_matches(None, '"b"')
 
 
 json_values = st.recursive(
@@ -185,7 +185,7 @@ json_values = st.recursive(
 
 @given(json_values)
 def test_json_numbers_keep_every_digit(value: Any) -> None:
-    assert read_json(json.dumps(value).encode()) == value
+    assert parse_json(json.dumps(value).encode()) == value
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_json_numbers_keep_every_digit(value: Any) -> None:
 )  # fmt: skip
 def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     assert len(refused.value.refused.errors) == 1
 
 
@@ -212,10 +212,10 @@ def nested(depth: int) -> bytes:
 
 
 def test_nesting_up_to_the_limit_is_accepted() -> None:
-    assert read_json(b"[" * 32 + b"]" * 32)
-    assert read_json(nested(32))
+    assert parse_json(b"[" * 32 + b"]" * 32)
+    assert parse_json(nested(32))
     with pytest.raises(Malformed) as refused:
-        read_json(nested(33))
+        parse_json(nested(33))
     assert refused.value.refused.errors[0].code == "json_depth"
 
 
@@ -235,16 +235,16 @@ def test_key_length_is_limited_and_text_length_is_not(key: str, text: str, fits:
     value = {"a": [{key: text}], "b": beside}
     body = json.dumps(value, ensure_ascii=False).encode()
     if fits:
-        assert read_json(body) == value
+        assert parse_json(body) == value
         return
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     assert refused.value.refused.errors[0].code == "json_text"
 
 
 def test_validation_error_points_into_the_body_without_echoing_it() -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
+        validate_model(Submission, {"prompt": "a", "steps": "SECRET", "labels": {"a/b~c": 7}, "k" * 1_000: "SECRET"})
     told = refused.value.refused
     assert {"/steps", "/labels/a~1b~0c"} <= {error.pointer for error in told.errors}
     assert "SECRET" not in told.model_dump_json()

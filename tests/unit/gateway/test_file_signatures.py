@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from gateway.storage.file_extensions import find_extension
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
+from gateway.uploads.file_signatures import SIGNATURE_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
 from tests.kit.media import binary_stl, exr, obj, samples, splat
 from tests.kit.pictures import encode_image
 
@@ -18,7 +18,7 @@ SMALL = Image.new("RGB", (8, 8))
 @pytest.mark.parametrize("extension", samples())
 def test_each_file_type_is_detected_by_content(extension: str) -> None:
     sample = samples()[extension]
-    found = detect_file_type(sample.content[:LOOK_AT_BYTES], len(sample.content))
+    found = detect_file_type(sample.content[:SIGNATURE_BYTES], len(sample.content))
     assert found is not None
     assert (found.media_type, found.kind, found.extension) == (sample.media_type, sample.kind, f".{extension}")
 
@@ -26,29 +26,29 @@ def test_each_file_type_is_detected_by_content(extension: str) -> None:
 @pytest.mark.parametrize("extension", sorted(samples().keys() - UNMARKED - {"obj"}))
 def test_file_type_with_a_signature_is_detected_from_the_first_bytes(extension: str) -> None:
     sample = samples()[extension]
-    found = detect_file_type(sample.content[:LOOK_AT_BYTES], None)
+    found = detect_file_type(sample.content[:SIGNATURE_BYTES], None)
     assert found is not None
     assert found.media_type == sample.media_type
 
 
 def test_text_formats_are_detected_by_their_first_lines() -> None:
     long = obj() * 200
-    found = detect_file_type(long[:LOOK_AT_BYTES], None)
+    found = detect_file_type(long[:SIGNATURE_BYTES], None)
     assert found is not None
     assert found.media_type == "model/obj"
     broken = long[:1000] + b"once upon a time\n" + long[1000:]
-    assert detect_file_type(broken[:LOOK_AT_BYTES], None) is None
+    assert detect_file_type(broken[:SIGNATURE_BYTES], None) is None
 
 
 def test_file_type_without_signature_is_detected_by_total_size() -> None:
     for whole in (binary_stl(100), splat(200)):
-        begun = whole[:LOOK_AT_BYTES]
+        begun = whole[:SIGNATURE_BYTES]
         assert detect_file_type(begun, None) is None
         assert may_be_recognized_by_size(begun, 1 << 20)
         assert detect_file_type(begun, len(whole)) is not None
         assert detect_file_type(begun, len(whole) + 1) is None
-    assert not may_be_recognized_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5083)
-    assert may_be_recognized_by_size(binary_stl(100)[:LOOK_AT_BYTES], at_most=5084)
+    assert not may_be_recognized_by_size(binary_stl(100)[:SIGNATURE_BYTES], max_bytes=5083)
+    assert may_be_recognized_by_size(binary_stl(100)[:SIGNATURE_BYTES], max_bytes=5084)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_file_type_without_signature_is_detected_by_total_size() -> None:
     ],
 )
 def test_unknown_file_type_is_not_recognized(content: bytes) -> None:
-    assert detect_file_type(content[:LOOK_AT_BYTES], len(content)) is None
+    assert detect_file_type(content[:SIGNATURE_BYTES], len(content)) is None
 
 
 def test_exr_size_is_read_from_its_header() -> None:
@@ -87,7 +87,7 @@ def test_exr_size_is_read_from_its_header() -> None:
     assert read_exr_size(b"\x76\x2f\x31\x01" + bytes(100)) is None
 
 
-def test_ordinary_images_are_not_detected_as_files_to_keep_byte_for_byte() -> None:
+def test_ordinary_image_is_not_detected_as_another_file_type() -> None:
     for format_ in ("PNG", "JPEG", "WEBP"):
         sink = BytesIO()
         SMALL.save(sink, format_)

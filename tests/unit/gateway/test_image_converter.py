@@ -219,15 +219,15 @@ def test_largest_accepted_image_is_converted_within_the_memory_limit() -> None:
 
 def test_etag_depends_on_source_and_conversion() -> None:
     made = {
-        ConversionOptions(ImageFormat.WEBP, quality, side).etag(sha, "13")
+        ConversionOptions(ImageFormat.WEBP, quality, side).compute_etag(sha, "13")
         for quality in (1, 2)
         for side in (None, 5)
         for sha in "ab"
     }
     assert len(made) == 8
-    assert ConversionOptions(ImageFormat.PNG, 5).etag("a", "13") == ConversionOptions(ImageFormat.PNG, 6).etag(
-        "a", "13"
-    )
+    assert ConversionOptions(ImageFormat.PNG, 5).compute_etag("a", "13") == ConversionOptions(
+        ImageFormat.PNG, 6
+    ).compute_etag("a", "13")
 
 
 def test_archive_file_names_are_safe_and_unique() -> None:
@@ -245,7 +245,7 @@ def test_archive_file_names_are_safe_and_unique() -> None:
         "e\u0301.png",
         "x" * 499 + "y.png",
     ]
-    given = [names.name(name) for name in asked]
+    given = [names.make_unique(name) for name in asked]
     assert given[:7] == ["c.png", "c-2.PNG", "_con.png", "output", "output-2", "hidden", "a___b.png"]
     assert len({name.casefold() for name in given}) == len(asked)
     assert all(0 < len(name.encode()) <= MAX_BYTES and name.isprintable() and "/" not in name for name in given)

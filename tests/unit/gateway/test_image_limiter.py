@@ -5,15 +5,15 @@ import asyncio
 import pytest
 
 from gateway.images.errors import TooManyConversions
-from gateway.images.limiter import WAITING_PER_TENANT, ImageLimiter
+from gateway.images.limiter import MAX_WAITING_PER_TENANT, ImageLimiter
 
 
-async def test_a_page_of_thumbnails_waits_where_single_requests_are_refused() -> None:
+async def test_thumbnail_requests_wait_while_the_image_queue_is_full() -> None:
     limiter, running, most = ImageLimiter(2), 0, 0
 
     async def convert() -> None:
         nonlocal running, most
-        async with limiter.patient_slot("alice"):
+        async with limiter.slot_waiting_if_full("alice"):
             running += 1
             most = max(most, running)
             await asyncio.sleep(0)
@@ -29,14 +29,14 @@ async def test_a_page_of_thumbnails_waits_where_single_requests_are_refused() ->
     assert any(isinstance(one, TooManyConversions) for one in refused)
 
 
-async def test_requests_that_wait_for_a_place_are_bounded() -> None:
+async def test_number_of_waiting_image_requests_is_limited() -> None:
     limiter, may_end = ImageLimiter(1), asyncio.Event()
 
     async def convert() -> None:
-        async with limiter.patient_slot("alice"):
+        async with limiter.slot_waiting_if_full("alice"):
             await may_end.wait()
 
-    waiting = [asyncio.create_task(convert()) for _ in range(WAITING_PER_TENANT)]
+    waiting = [asyncio.create_task(convert()) for _ in range(MAX_WAITING_PER_TENANT)]
     await asyncio.sleep(0)
     with pytest.raises(TooManyConversions):
         await convert()

@@ -47,7 +47,7 @@ def test_image_of_any_shape_is_scaled_within_bounds(
 ) -> None:
     submission = Submission.model_validate({"prompt": "a", "image": UPLOAD, "mask": MASK} | asked)
     fitted = image_to_image.fit_to_image(submission, {UPLOAD: Size(*picture), MASK: Size(*picture)})
-    graph = built_in.build(fitted, model="m", seed=5)
+    graph = built_in.build_graph(fitted, model="m", seed=5)
     for scaled in ("scaled", "mask_scaled"):
         inputs = graph[scaled]["inputs"]
         assert (inputs["width"], inputs["height"], inputs["crop"]) == (*made, "center")
@@ -72,7 +72,7 @@ def test_scaling_never_reduces_an_image_to_nothing(
     except InvalidWorkflow as refused:
         refusal = refused
     else:
-        scaled = built_in.build(whole, model="m", seed=5).get("scaled")
+        scaled = built_in.build_graph(whole, model="m", seed=5).get("scaled")
         made = Size(scaled["inputs"]["width"], scaled["inputs"]["height"]) if scaled else picture
         assert scaled is None or min(min(left_by_a_node(one, *made)) for one in sizes.values()) >= 1
         assert min(made) >= 8
@@ -96,7 +96,7 @@ def test_scaling_never_reduces_an_image_to_nothing(
         ((512, 512), (3000, 1), {"width": 512}, ["/mask"]),
     ],
 )
-def test_image_that_scaling_would_destroy_is_refused_at_its_field(
+def test_image_that_cropping_would_empty_is_refused_with_its_field(
     picture: tuple[int, int], mask: tuple[int, int] | None, asked: dict[str, int], pointers: list[str]
 ) -> None:
     sent = {"prompt": "a", "image": UPLOAD} | ({"mask": MASK} if mask else {}) | asked

@@ -3,7 +3,14 @@ from typing import Any
 import pytest
 
 from contracts.wire.errors import FieldError
-from gateway.workflows.parameters import ParameterBody, check, declare, explain, place, schema
+from gateway.workflows.parameters import (
+    ParameterBody,
+    build_parameters_schema,
+    complete_parameters,
+    relocate_errors,
+    set_values,
+    validate_values,
+)
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "Loader", "inputs": {"ckpt_name": "a.safetensors"}},
@@ -14,20 +21,20 @@ GRAPH: dict[str, Any] = {
 
 
 def declared(**sent: dict[str, Any]) -> dict[str, ParameterBody]:
-    found, errors = declare({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
+    found, errors = complete_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
     assert not errors
     return found
 
 
 def faults(**sent: dict[str, Any]) -> list[tuple[str, str]]:
-    _, errors = declare({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
+    _, errors = complete_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
     return [(error.pointer, error.code) for error in errors]
 
 
 def test_node_titles_declare_parameters() -> None:
-    found, errors = declare(None, GRAPH)
+    found, errors = complete_parameters(None, GRAPH)
     assert not errors
-    assert schema(found) == {
+    assert build_parameters_schema(found) == {
         "type": "object",
         "properties": {
             "prompt": {"type": "string", "default": "a dog"},
@@ -43,7 +50,7 @@ def test_node_titles_declare_parameters() -> None:
 
 
 def test_empty_parameter_list_declares_no_parameters() -> None:
-    assert declare({}, GRAPH) == ({}, ())
+    assert complete_parameters({}, GRAPH) == ({}, ())
 
 
 @pytest.mark.parametrize(
@@ -60,7 +67,7 @@ def test_empty_parameter_list_declares_no_parameters() -> None:
 )
 def test_ambiguous_parameter_titles_are_refused(title: str, inputs: dict[str, Any], code: str) -> None:
     graph = GRAPH | {"9": {"class_type": "A", "inputs": inputs, "_meta": {"title": title}}}
-    _, errors = declare(None, graph)
+    _, errors = complete_parameters(None, graph)
     assert [(error.pointer, error.code, error.node_id) for error in errors] == [("/workflow/9/_meta/title", code, "9")]
 
 
@@ -72,14 +79,14 @@ def test_parameter_type_and_default_come_from_the_graph() -> None:
         text={"node": "3", "input": "text", "required": True},
         half={"node": "4", "input": "value", "type": "number", "default": 0.5},
     )
-    assert schema(found)["properties"] == {
+    assert build_parameters_schema(found)["properties"] == {
         "seed": {"type": "integer", "default": 5},
         "cfg": {"type": "number", "default": 7.0, "minimum": 1, "maximum": 30},
         "noise": {"type": "boolean", "default": True},
         "text": {"type": "string"},
         "half": {"type": "number", "default": 0.5},
     }
-    assert schema(found)["required"] == ["text"]
+    assert build_parameters_schema(found)["required"] == ["text"]
 
 
 @pytest.mark.parametrize(
@@ -132,9 +139,9 @@ def test_parameter_values_are_validated_strictly(sent: dict[str, Any], code: str
         model={"node": "1", "input": "ckpt_name", "enum": ["a.safetensors", "b"]},
     )
     name = next(iter(sent)).replace("/", "~1")
-    errors = check(found, sent, "/parameters")
+    errors = validate_values(found, sent, "/parameters")
     assert [(one.pointer, one.code, one.allowed) for one in errors] == [(f"/parameters/{name}", code, allowed)]
-    assert not check(found, {"seed": 9, "cfg": 3, "noise": False, "model": "b"}, "/parameters")
+    assert not validate_values(found, {"seed": 9, "cfg": 3, "noise": False, "model": "b"}, "/parameters")
 
 
 def test_parameter_values_are_set_in_a_copy_of_the_graph() -> None:
@@ -145,17 +152,17 @@ def test_parameter_values_are_set_in_a_copy_of_the_graph() -> None:
         text={"node": "3", "input": "text", "required": True},
         model={"node": "2", "input": "model", "type": "string"},
     )
-    placed = place(found, {"noise": False, "text": ""}, GRAPH)
+    placed = set_values(found, {"noise": False, "text": ""}, GRAPH)
     assert placed["2"]["inputs"] == {"model": ["1", 0], "seed": 5, "cfg": 9.5, "add_noise": False}
     assert placed["3"]["inputs"]["text"] == ""
     assert placed["3"]["_meta"] == {"title": "$prompt"}
     assert GRAPH["2"]["inputs"]["cfg"] == 7.0
     assert GRAPH["3"]["inputs"]["text"] == "a dog"
-    assert [one.code for one in check(found, {}, "")] == ["parameter_missing"]
+    assert [one.code for one in validate_values(found, {}, "")] == ["parameter_missing"]
 
 
 def test_graph_errors_point_at_the_sent_parameter() -> None:
     found = declared(seed={"node": "2", "input": "seed"})
     seed = FieldError(pointer="/workflow/2/inputs/seed", code="c", message="m", node_id="2", input="seed")
     other = FieldError(pointer="/workflow/1", code="c", message="m", node_id="1")
-    assert [one.pointer for one in explain((seed, other), found, "/parameters")] == ["/parameters/seed", ""]
+    assert [one.pointer for one in relocate_errors((seed, other), found, "/parameters")] == ["/parameters/seed", ""]

@@ -2,14 +2,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gateway.edge.rate_limits.domain import Policy, PrefetchedTokens, RateLimitDecision, TokenBucket, headers, policy
+from gateway.edge.rate_limits.domain import (
+    Policy,
+    PrefetchedTokens,
+    RateLimitDecision,
+    TokenBucket,
+    build_headers,
+    per_minute_policy,
+)
 
 READ = Policy("read", 600)
 
 
 @pytest.mark.requirement("S-53")
 def test_rate_limit_headers_follow_the_ietf_draft() -> None:
-    assert headers(READ, RateLimitDecision(allowed=True, remaining=598, reset_s=1)) == [
+    assert build_headers(READ, RateLimitDecision(allowed=True, remaining=598, reset_s=1)) == [
         (b"ratelimit-policy", b'"read";q=600;w=60'),
         (b"ratelimit", b'"read";r=598;t=1'),
         (b"x-ratelimit-limit", b"600"),
@@ -19,8 +26,12 @@ def test_rate_limit_headers_follow_the_ietf_draft() -> None:
 
 
 def test_rate_policy_is_cached_and_its_bucket_survives_limit_changes() -> None:
-    assert policy("read", 30) is policy("read", 30)
-    assert policy("read", 30).key("u") == policy("read", 60).key("u") != policy("write", 30).key("u")
+    assert per_minute_policy("read", 30) is per_minute_policy("read", 30)
+    assert (
+        per_minute_policy("read", 30).key("u")
+        == per_minute_policy("read", 60).key("u")
+        != per_minute_policy("write", 30).key("u")
+    )
 
 
 def test_bucket_allows_a_full_burst_and_then_refills_over_time() -> None:
@@ -66,8 +77,8 @@ def test_time_until_the_next_token_is_computed_from_prefetched_tokens(limit: int
 def test_refused_request_gets_a_sufficient_retry_delay() -> None:
     tokens = PrefetchedTokens(Policy("read", 6))
     tokens.add(0, 0.2, now=5.0)
-    assert tokens.refuse(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
-    assert tokens.refuse(12.9).reset_s == 1
+    assert tokens.build_refusal(5.0) == RateLimitDecision(allowed=False, remaining=0, reset_s=8)
+    assert tokens.build_refusal(12.9).reset_s == 1
 
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
@@ -89,7 +100,7 @@ def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: 
 def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
     tokens = PrefetchedTokens(READ)
     tokens.add(5, 100.0, now=0.0)
-    tokens.restore()
+    tokens.refund()
     assert tokens.take_all_tokens(0.0) == 6
     assert tokens.take(0.0) is None
 
@@ -105,5 +116,5 @@ def test_prefetched_tokens_are_taken_all_or_none() -> None:
     tokens = PrefetchedTokens(Policy("write", 30))
     tokens.add(8, 0.0, now=1.0)
     assert tokens.take(1.0, 9) is None
-    assert tokens.refuse(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
+    assert tokens.build_refusal(1.0, 20) == RateLimitDecision(allowed=False, remaining=8, reset_s=24)
     assert tokens.take(1.0, 8) == RateLimitDecision(allowed=True, remaining=0, reset_s=2)

@@ -18,6 +18,9 @@ def test_database_defaults_to_the_service_name() -> None:
 def test_former_setting_name_of_the_artifact_directory_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("UPLOAD_DIR", str(tmp_path))
     assert Settings.model_validate(BASE).artifacts_url == f"file://{tmp_path}"
+    monkeypatch.setenv("UPLOAD_DIR", str(tmp_path / "50% #1"))
+    ArtifactStore(Settings.model_validate(BASE).artifacts_url, StoreStatus(min_free_bytes=0))
+    assert [path.name for path in tmp_path.iterdir()] == ["50% #1"]
     assert Settings.model_validate(BASE | {"artifacts_url": "s3://b"}).artifacts_url == "s3://b"
 
 

@@ -6,23 +6,23 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.artifact_store.domain import (
-    OLDER_BY,
     REASONS,
+    RESTORED_IF_OLDER_BY,
     Finding,
-    Identity,
     PairingFacts,
+    StoreIdentity,
     compute_deletion_limit,
+    decide_pairing,
     format_marker,
-    judge,
     parse_marker,
     parse_object_id,
 )
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-ONE = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), NOW)
-OTHER = Identity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"), NOW)
-LATER = Identity(ONE.store_id, NOW + OLDER_BY)
-JUST_LATER = Identity(ONE.store_id, NOW + OLDER_BY - timedelta(seconds=1))
+ONE = StoreIdentity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), NOW)
+OTHER = StoreIdentity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffef"), NOW)
+LATER = StoreIdentity(ONE.store_id, NOW + RESTORED_IF_OLDER_BY)
+JUST_LATER = StoreIdentity(ONE.store_id, NOW + RESTORED_IF_OLDER_BY - timedelta(seconds=1))
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ JUST_LATER = Identity(ONE.store_id, NOW + OLDER_BY - timedelta(seconds=1))
     ],
 )
 def test_store_and_database_are_compared_by_id_age_and_content(found: PairingFacts, expected: Finding) -> None:
-    assert judge(found) is expected
+    assert decide_pairing(found) is expected
 
 
 def test_every_mismatch_has_a_reason_that_says_what_to_do() -> None:

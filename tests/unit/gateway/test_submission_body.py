@@ -7,11 +7,11 @@ import pytest
 
 from contracts.wire.errors import FieldError
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json
+from gateway.edge.json_body import parse_json
 from gateway.jobs.extra_data import MAX_BYTES, ExtraDataKeys
 from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
-from gateway.uploads.references import upload_ids
-from gateway.workflows.submission_forms import read_submission, unwrap_workflow
+from gateway.uploads.references import find_upload_ids
+from gateway.workflows.submission_formats import parse_submission, unwrap_workflow_field
 
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 8}}, "2": {"class_type": "SaveImage", "inputs": {}}}
 FILE = {"nodes": [{"id": 1, "type": "EmptyImage"}], "links": [], "version": 0.4}
@@ -38,16 +38,16 @@ PNG = {"extra_pnginfo": {"workflow": FILE}}
     ],
 )
 def test_workflow_is_recognized_in_every_known_wrapper(workflow: dict[str, Any], wrap: Any, at: str) -> None:
-    sent = read_submission(wrap(workflow))
-    assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_at) == (workflow, None, at)
+    sent = parse_submission(wrap(workflow))
+    assert (sent.submission.workflow, sent.submission.prompt, sent.workflow_pointer) == (workflow, None, at)
 
 
 @pytest.mark.parametrize(
     ("body", "at"), [(PNG, "/extra_pnginfo/workflow"), ({"extra_data": PNG}, "/extra_data/extra_pnginfo/workflow")]
 )
 def test_editor_file_in_image_metadata_is_recognized(body: dict[str, Any], at: str) -> None:
-    sent = read_submission(body)
-    assert (sent.submission.workflow, sent.workflow_at) == (FILE, at)
+    sent = parse_submission(body)
+    assert (sent.submission.workflow, sent.workflow_pointer) == (FILE, at)
     assert sent.submission.extra_data == body.get("extra_data")
 
 
@@ -55,17 +55,17 @@ def test_editor_file_in_image_metadata_is_recognized(body: dict[str, Any], at: s
     "body", [{"prompt": GRAPH, "workflow": FILE}, {"workflow": {"prompt": GRAPH, "workflow": FILE}}]
 )
 def test_api_graph_is_preferred_in_image_metadata_with_both_formats(body: dict[str, Any]) -> None:
-    assert read_submission(body).submission.workflow == GRAPH
+    assert parse_submission(body).submission.workflow == GRAPH
 
 
 def test_graph_in_the_prompt_field_keeps_the_other_fields() -> None:
     body = {"prompt": GRAPH, "client_id": "x", "extra_data": PNG, "priority": 3, "labels": {"a": "b"}}
-    submission = read_submission(body).submission
+    submission = parse_submission(body).submission
     assert (submission.extra_data, submission.priority, submission.labels) == (PNG, 3, {"a": "b"})
 
 
 def test_text_in_the_prompt_field_is_a_prompt() -> None:
-    submission = read_submission({"prompt": "a {red} cat", "steps": 3}).submission
+    submission = parse_submission({"prompt": "a {red} cat", "steps": 3}).submission
     assert (submission.prompt, submission.workflow, submission.steps) == ("a {red} cat", None, 3)
 
 
@@ -78,16 +78,16 @@ def test_null_field_counts_as_omitted() -> None:
         "width": None,
         "labels": {"a": None, "b": "c"},
     }
-    submission = read_submission(sent).submission
+    submission = parse_submission(sent).submission
     assert submission.model_fields_set == {"prompt", "labels"}
     assert (submission.seed, submission.labels) == (-1, {"b": "c"})
-    saved = read_submission({"workflow_name": "x", "parameters": {"a": None, "b": 1}, "version": None}).submission
+    saved = parse_submission({"workflow_name": "x", "parameters": {"a": None, "b": 1}, "version": None}).submission
     assert saved.parameters == {"b": 1}
 
 
 def test_node_id_equal_to_a_field_name_is_a_node() -> None:
     graph = {"prompt": GRAPH["1"], "2": GRAPH["2"]}
-    assert read_submission(graph).submission.workflow == graph
+    assert parse_submission(graph).submission.workflow == graph
 
 
 @pytest.mark.requirement("B-46")
@@ -101,7 +101,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
         (
             {"input": {"workflow": GRAPH}, "webhook": "http://x"},
             "/input",
-            'Leave out what this API does not know: "webhook".',
+            'Leave out fields that this API does not support: "webhook".',
         ),
         (
             {"prompt": GRAPH, "prompt_id": "x", "number": 1},
@@ -117,7 +117,7 @@ def test_node_id_equal_to_a_field_name_is_a_node() -> None:
 )
 def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, words: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        read_submission(body)
+        parse_submission(body)
     (error,) = refused.value.refused.errors
     assert error.pointer == pointer
     assert words in error.message
@@ -128,16 +128,16 @@ def test_ambiguous_body_is_refused_in_one_sentence(body: Any, pointer: str, word
 )
 def test_unrecognized_body_shape_is_refused(body: Any) -> None:
     with pytest.raises(InvalidRequest):
-        read_submission(body)
+        parse_submission(body)
 
 
 def test_saved_workflow_may_be_sent_as_json_text() -> None:
-    assert unwrap_workflow({"workflow": json.dumps(GRAPH), "description": "a"}) == {
+    assert unwrap_workflow_field({"workflow": json.dumps(GRAPH), "description": "a"}) == {
         "workflow": GRAPH,
         "description": "a",
     }
-    assert unwrap_workflow({"description": "a"}) == {"description": "a"}
-    assert unwrap_workflow([1]) == [1]
+    assert unwrap_workflow_field({"description": "a"}) == {"description": "a"}
+    assert unwrap_workflow_field([1]) == [1]
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
         (b'[1, 2, ]', "json_invalid", "The comma before the closing bracket at line 1, column 8"),
         (b'{"a": {"b": 1,\n  "b": 2}}', "json_duplicate_key", '"b" is in one object twice, the second time at line 2'),
         (b'{"x": ["a", {"a": 1}], "a": 2, "\\u0061": 3}', "json_duplicate_key", 'at line 1, column 32.'),
-        (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Text needs double quotes."),
+        (b"{'a': 1}", "json_invalid", "at line 1, column 2: key must be a string. Strings need double quotes."),
         (b'{"a": True}', "json_invalid", "Write true, false and null in lower case"),
         (b'{"a": 1 // one\n}', "json_invalid", "at line 1, column 9: expected `,` or `}`. JSON has no comments"),
         (b'{"a": 1 "b": 2}', "json_invalid", "at line 1, column 9: expected `,` or `}`"),
@@ -173,31 +173,31 @@ def test_saved_workflow_may_be_sent_as_json_text() -> None:
 )  # fmt: skip
 def test_json_syntax_error_is_reported_with_line_and_column(body: bytes, code: str, words: str) -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(body)
+        parse_json(body)
     (error,) = refused.value.refused.errors
     assert error.code == code
     assert words in error.message
 
 
-def test_digits_separators_and_quotes_inside_of_texts_are_not_counted() -> None:
+def test_digits_separators_and_quotes_inside_strings_are_not_counted() -> None:
     text = "7" * 500 + ",:[{" * 60_000 + '\\"' * 500
-    assert read_json(json.dumps({"a": text, "b": 7}).encode()) == {"a": text, "b": 7}
+    assert parse_json(json.dumps({"a": text, "b": 7}).encode()) == {"a": text, "b": 7}
 
 
 def test_byte_order_mark_is_skipped() -> None:
-    assert read_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
+    assert parse_json(b'\xef\xbb\xbf{"a": 1}') == {"a": 1}
 
 
 def test_nan_is_ignored_where_comfyui_ignores_it() -> None:
     sent = b'{"workflow": {"1": {"class_type": "A", "inputs": {"x": 1}, "is_changed": [NaN], "y": {"z": -Infinity}}}}'
-    node = read_json(sent)["workflow"]["1"]
+    node = parse_json(sent)["workflow"]["1"]
     assert node == {"class_type": "A", "inputs": {"x": 1}, "is_changed": [None], "y": {"z": None}}
-    assert read_json(b'{"a": "NaN and Infinity"}') == {"a": "NaN and Infinity"}
+    assert parse_json(b'{"a": "NaN and Infinity"}') == {"a": "NaN and Infinity"}
 
 
 def test_nan_in_an_input_is_refused_with_its_place() -> None:
     with pytest.raises(Malformed) as refused:
-        read_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
+        parse_json(b'{"workflow": {"1": {"class_type": "A", "inputs": {"a/b": NaN}}}}')
     (error,) = refused.value.refused.errors
     assert (error.code, error.pointer) == ("json_number", "/workflow/1/inputs/a~1b")
 
@@ -253,4 +253,4 @@ def test_upload_ids_are_found_in_the_widgets_of_an_editor_file() -> None:
         "links": [],
         "definitions": {"subgraphs": [inner]},
     }
-    assert upload_ids(raw) == {one, other}
+    assert find_upload_ids(raw) == {one, other}

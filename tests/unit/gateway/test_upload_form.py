@@ -14,8 +14,8 @@ def part(name: str, content: bytes, *, is_file: bool = True) -> bytes:
 
 def file_in(*parts: bytes) -> bytes:
     form = UploadForm(b"b")
-    content = form.take(b"".join(parts) + b"--b--\r\n")
-    form.end()
+    content = form.extract_file_bytes(b"".join(parts) + b"--b--\r\n")
+    form.check_complete()
     return content
 
 

@@ -82,10 +82,10 @@ def test_need_with_an_equals_sign_in_the_class_name_is_satisfied() -> None:
 
 def test_missing_needs_are_classes_and_options_that_the_catalog_lacks() -> None:
     needs = ["CheckpointLoaderSimple", "CheckpointLoaderSimple.ckpt_name=c.safetensors", "New1.5", "New1.5.kind=a=1"]
-    assert CATALOG.missing_needs(needs) == MissingNeeds(
+    assert CATALOG.find_missing_needs(needs) == MissingNeeds(
         classes=("New1.5",), options=(OptionNeed("CheckpointLoaderSimple", "ckpt_name", "c.safetensors"),)
     )
-    assert CATALOG.missing_needs(["CheckpointLoaderSimple", "SaveImage"]) == MissingNeeds()
+    assert CATALOG.find_missing_needs(["CheckpointLoaderSimple", "SaveImage"]) == MissingNeeds()
 
 
 def test_catalog_with_a_wrong_digest_is_rejected() -> None:

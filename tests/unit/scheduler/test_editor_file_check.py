@@ -35,7 +35,7 @@ def a_file(*values: Any, prefix: Any = "a") -> dict[str, Any]:
 def found(raw: dict[str, Any], *catalogs: Catalog) -> CheckedWorkflow:
     examined = check_workflow(raw, frozenset(), catalogs, TERMS, lambda _: 0)
     if isinstance(examined, UnrunnableGraph):
-        raise examined.refusal()
+        raise examined.build_refusal()
     return examined
 
 

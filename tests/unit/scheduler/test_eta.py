@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from scheduler.domain.eta import Concurrency, Eta, NodeSchedule, estimate_eta
 from scheduler.domain.eta_accuracy import EtaResult, EtaStage, compare_estimate, count_comparisons, measure_accuracy
-from scheduler.domain.fair_order import EXACT, CompetingTenant, FairOrder, WaitingTenant
+from scheduler.domain.fair_order import MAX_EXACT_COUNT, CompetingTenant, FairOrder, WaitingTenant
 from scheduler.domain.run_times import RunTime
 
 UNLIMITED = Concurrency(None, 0, 0)
@@ -46,13 +46,13 @@ def test_position_matches_a_simulated_weighted_fair_order(
     vtime, weight, queued = tenants[own]
     ahead = data.draw(st.integers(0, queued - 1))
     cost_s = 4.0  # with these weights and times, all sums are exact
-    rivals = [
+    competitors = [
         CompetingTenant(WaitingTenant(UUID(int=number), vtime, weight, queued), cost_s)
         for vtime, number, weight, queued in sorted(
             (vtime, number, weight, queued) for number, (vtime, weight, queued) in enumerate(tenants)
         )
     ]
-    others = FairOrder(rivals).count_jobs_before(
+    others = FairOrder(competitors).count_jobs_before(
         tenant_id=UUID(int=own), vtime=vtime, weight=weight, jobs_ahead=ahead, cost_s=cost_s
     )
     assert others + ahead + 1 == simulate_position(tenants, own, ahead, cost_s)
@@ -68,18 +68,20 @@ def test_estimated_position_beyond_the_exact_range_is_within_one_job_per_tenant(
     tenants: list[tuple[float, float, int]], ahead: int
 ) -> None:
     tenants = [*tenants, (50.0, 1.0, ahead + 1)]
-    rivals = [
+    competitors = [
         CompetingTenant(WaitingTenant(UUID(int=number), vtime, weight, queued), 4.0)
         for number, (vtime, weight, queued) in enumerate(tenants)
     ]
     own = UUID(int=len(tenants) - 1)
-    before = FairOrder(rivals).count_jobs_before(tenant_id=own, vtime=50.0, weight=1.0, jobs_ahead=ahead, cost_s=4.0)
+    before = FairOrder(competitors).count_jobs_before(
+        tenant_id=own, vtime=50.0, weight=1.0, jobs_ahead=ahead, cost_s=4.0
+    )
     start = 50.0 + ahead * 4.0
     actual = sum(
         min(queued, int((start - vtime) * weight / 4.0) + 1) for vtime, weight, queued in tenants[:-1] if vtime <= start
     )
     assert abs(before - actual) <= len(tenants)
-    assert before == actual or before > EXACT - len(tenants) or ahead == 0
+    assert before == actual or before > MAX_EXACT_COUNT - len(tenants) or ahead == 0
 
 
 def test_job_of_a_tenant_with_few_jobs_starts_before_the_backlog_of_others() -> None:

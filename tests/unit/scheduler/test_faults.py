@@ -40,10 +40,10 @@ def test_node_is_at_fault_when_jobs_of_several_tenants_or_jobs_that_succeed_else
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
-        (MemoryFault(node_gib=24, earlier=0, has_larger_node=True), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier=0, has_larger_node=False), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier=1, has_larger_node=True), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier=1, has_larger_node=False), Cause.ATTEMPTS_EXHAUSTED),
+        (MemoryFault(node_gib=24, earlier_faults=0, has_larger_node=True), Cause.NODE_FAULT),
+        (MemoryFault(node_gib=24, earlier_faults=0, has_larger_node=False), Cause.NODE_FAULT),
+        (MemoryFault(node_gib=24, earlier_faults=1, has_larger_node=True), Cause.NODE_FAULT),
+        (MemoryFault(node_gib=24, earlier_faults=1, has_larger_node=False), Cause.ATTEMPTS_EXHAUSTED),
     ],
 )
 def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: MemoryFault, cause: Cause) -> None:
@@ -51,7 +51,7 @@ def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: MemoryFau
 
 
 def test_maximum_of_attempts_bounds_retries_on_larger_nodes() -> None:
-    fault = MemoryFault(node_gib=24, earlier=2, has_larger_node=True)
+    fault = MemoryFault(node_gib=24, earlier_faults=2, has_larger_node=True)
     assert (
         decide_transition_cause(Outcome.NODE_FAULT, tries=3, max_attempts=3, memory=fault) is Cause.ATTEMPTS_EXHAUSTED
     )

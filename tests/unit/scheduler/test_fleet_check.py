@@ -35,8 +35,8 @@ def run(
     assert not errors
     found = check_fleet(graph, uploads, catalogs, policy=policy, draw_seed=lambda _: 1)
     if isinstance(found, UnrunnableGraph):
-        raise found.refusal()
-    return found.verdict
+        raise found.build_refusal()
+    return found.check_result
 
 
 def errors_of(raw: dict[str, Any], *catalogs: Catalog) -> tuple[FieldError, ...]:

@@ -8,7 +8,7 @@ from uuid import UUID
 import pytest
 
 from scheduler.domain.placement import (
-    WORTH_WAITING,
+    MAX_WAIT_IN_LOADS,
     FirstJob,
     JobChoice,
     ModelDemand,
@@ -134,7 +134,7 @@ def test_cold_jobs_do_not_starve_under_a_stream_of_warm_jobs() -> None:
 
 
 def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_claim("1", {BASE})
     models.record_claim("2", {BASE, STYLE})
     models.record_heartbeat("3", {OTHER})
@@ -147,7 +147,7 @@ def test_models_loaded_elsewhere_exclude_those_of_the_node_itself() -> None:
 
 def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
     now = 0.0
-    models = LoadedModels(forgotten_s=60, clock=lambda: now)
+    models = LoadedModels(forget_after_s=60, clock=lambda: now)
     models.record_claim("silent", {BASE})
     models.record_claim("alive", {STYLE})
     now = 50.0
@@ -161,7 +161,7 @@ def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
 
 
 def test_job_is_left_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None:
-    limit_s = WORTH_WAITING * 10
+    limit_s = MAX_WAIT_IN_LOADS * 10
     assert may_leave_to_warm_node(left_s=0, free_in_s=limit_s - 1, load_s=10)
     assert not may_leave_to_warm_node(left_s=0, free_in_s=limit_s, load_s=10)
     assert not may_leave_to_warm_node(left_s=limit_s - 5, free_in_s=5, load_s=10)
@@ -172,33 +172,33 @@ def test_demand_for_a_model_counts_recent_jobs_for_each_node_that_has_it() -> No
     demand = ModelDemand()
     for model in (BASE, BASE, OTHER, OTHER, BASE):
         demand.record_job([model])
-    assert demand.rate(BASE, nodes=1) > demand.rate(OTHER, nodes=1) > demand.rate(BASE, nodes=2) > 0
-    assert demand.rate(STYLE, nodes=1) == 0
+    assert demand.rate_model(BASE, nodes=1) > demand.rate_model(OTHER, nodes=1) > demand.rate_model(BASE, nodes=2) > 0
+    assert demand.rate_model(STYLE, nodes=1) == 0
     for _ in range(10_000):
         demand.record_job([OTHER])
-    assert demand.rate(OTHER, nodes=1) == pytest.approx(500, rel=0.01)
-    assert demand.rate(BASE, nodes=1) == pytest.approx(0, abs=0.01)
+    assert demand.rate_model(OTHER, nodes=1) == pytest.approx(500, rel=0.01)
+    assert demand.rate_model(BASE, nodes=1) == pytest.approx(0, abs=0.01)
 
 
 def test_first_node_to_be_free_is_found_among_those_that_have_loaded_all_models() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_claim("1", {BASE, STYLE}, run_s=100)
-    assert models.predict_free_in({BASE, STYLE}) == pytest.approx(100, abs=1)
+    assert models.predict_free_in_s({BASE, STYLE}) == pytest.approx(100, abs=1)
     models.record_claim("1", {BASE, STYLE}, run_s=50, is_prefetch=True)
-    assert models.predict_free_in({BASE, STYLE}) == pytest.approx(150, abs=1)
+    assert models.predict_free_in_s({BASE, STYLE}) == pytest.approx(150, abs=1)
     models.record_claim("2", {BASE}, run_s=10)
     models.record_request("2", {BASE}, is_busy=True)
     models.record_heartbeat("2", {BASE})
-    assert models.predict_free_in({BASE, STYLE}) == pytest.approx(150, abs=1)
-    assert models.predict_free_in({BASE}) == pytest.approx(10, abs=1)
+    assert models.predict_free_in_s({BASE, STYLE}) == pytest.approx(150, abs=1)
+    assert models.predict_free_in_s({BASE}) == pytest.approx(10, abs=1)
     models.record_request("2", {BASE}, is_busy=False)
-    assert models.predict_free_in({BASE}) == 0
+    assert models.predict_free_in_s({BASE}) == 0
     models.record_heartbeat("3", {OTHER})
-    assert models.predict_free_in({OTHER}) is None
+    assert models.predict_free_in_s({OTHER}) is None
 
 
 def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() -> None:
-    models = LoadedModels(forgotten_s=60)
+    models = LoadedModels(forget_after_s=60)
     models.record_heartbeat("1", {BASE})
     models.record_claim("1", {OTHER})
     models.record_heartbeat("1", {BASE})

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scheduler.domain.durations import BINS, RATIO, compute_mean, compute_midpoint, compute_percentile, find_bin
+from scheduler.domain.durations import (
+    BIN_COUNT,
+    BIN_RATIO,
+    compute_mean,
+    compute_midpoint,
+    compute_percentile,
+    find_bin,
+)
 from scheduler.domain.run_times import WINDOW, JobKind, RunTimes, SuccessfulRun, add_run
 
 FINGERPRINT, REQUIREMENT, GPU = 7, 3, "H200"
@@ -35,8 +42,8 @@ def predict(run_times: RunTimes, kind: JobKind = KIND, *, loads_models: bool = F
 
 @given(st.floats(min_value=0.01, max_value=500_000))
 def test_duration_is_within_10_percent_of_the_middle_of_its_bin(seconds: float) -> None:
-    assert 0 <= find_bin(seconds) < BINS
-    assert compute_midpoint(find_bin(seconds)) == pytest.approx(seconds, rel=RATIO**0.5 - 1 + 0.05)
+    assert 0 <= find_bin(seconds) < BIN_COUNT
+    assert compute_midpoint(find_bin(seconds)) == pytest.approx(seconds, rel=BIN_RATIO**0.5 - 1 + 0.05)
 
 
 @given(st.lists(st.floats(min_value=0.01, max_value=5_000), min_size=1, max_size=WINDOW))
@@ -107,10 +114,10 @@ def test_estimate_from_few_runs_has_a_wide_range() -> None:
 
 def test_remaining_time_counts_only_runs_that_took_longer() -> None:
     run_times = learned(*[run(10)] * 3, run(100))
-    early = run_times.predict_remaining(KIND, elapsed_s=2)
-    late = run_times.predict_remaining(KIND, elapsed_s=50)
+    early = run_times.predict_remaining_time(KIND, elapsed_s=2)
+    late = run_times.predict_remaining_time(KIND, elapsed_s=50)
     assert early is not None
     assert late is not None
     assert early.p50_s == pytest.approx(8, rel=0.15)
     assert late.p50_s == pytest.approx(50, rel=0.2)
-    assert run_times.predict_remaining(KIND, elapsed_s=1000) is None
+    assert run_times.predict_remaining_time(KIND, elapsed_s=1000) is None

@@ -10,7 +10,7 @@ from scheduler.domain.catalog import MissingNeeds, OptionNeed
 from scheduler.domain.waiting import NodeFacts, QueuedJobFacts, TenantFacts, explain_waiting, survey_nodes
 
 NOW = datetime(2026, 11, 29, 12, tzinfo=UTC)
-JOB = QueuedJobFacts(since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
+JOB = QueuedJobFacts(queued_since=NOW - timedelta(minutes=10), now=NOW, jobs_ahead=3)
 TENANT = TenantFacts(id=UUID(int=1), is_active=True, running=1, max_running=2)
 FLUX = OptionNeed("CheckpointLoaderSimple", "ckpt_name", "flux.safetensors")
 LORA = OptionNeed("LoraLoader", "lora_name", "style.safetensors")
@@ -21,7 +21,7 @@ def ago(minutes: float) -> datetime:
 
 
 def node(name: str = "gpu-1", **facts: Any) -> NodeFacts:
-    usual: dict[str, Any] = {"digest": "all", "online": True, "seen_at": NOW, "since": ago(60)}
+    usual: dict[str, Any] = {"digest": "all", "online": True, "seen_at": NOW, "state_since": ago(60)}
     return NodeFacts(name=name, **(usual | facts))
 
 
@@ -36,15 +36,15 @@ def why(
 
 def test_job_that_can_run_waits_in_the_queue() -> None:
     waiting = why(node())
-    assert (waiting.reason, waiting.since) == (WaitReason.QUEUE, JOB.since)
+    assert (waiting.reason, waiting.since) == (WaitReason.QUEUE, JOB.queued_since)
     assert waiting.detail == WaitingDetail(jobs_ahead=3)
     assert waiting.message == "The job waits for a free node, behind 3 other jobs of the account."
     assert why(node(), job=replace(JOB, jobs_ahead=0)).message == "The job waits for a free node."
 
 
 def test_queue_reason_starts_when_a_node_can_run_the_job() -> None:
-    assert why(node("gpu-1", since=ago(2)), node("gpu-2", since=ago(4))).since == ago(4)
-    assert why(node(since=None)).since == JOB.since
+    assert why(node("gpu-1", state_since=ago(2)), node("gpu-2", state_since=ago(4))).since == ago(4)
+    assert why(node(state_since=None)).since == JOB.queued_since
 
 
 def test_concurrency_limit_reason_states_limit_and_running_jobs() -> None:
@@ -57,10 +57,10 @@ def test_concurrency_limit_reason_states_limit_and_running_jobs() -> None:
 
 
 def test_no_node_online_reason_states_when_the_last_node_was_online() -> None:
-    waiting = why(node("gpu-1", online=False, since=ago(30)), node("gpu-2", online=False, since=ago(4)))
+    waiting = why(node("gpu-1", online=False, state_since=ago(30)), node("gpu-2", online=False, state_since=ago(4)))
     assert (waiting.reason, waiting.since) == (WaitReason.NO_NODE_ONLINE, ago(4))
     assert waiting.detail == WaitingDetail(last_online_at=ago(4))
-    assert why(node(online=False, since=ago(30))).since == JOB.since
+    assert why(node(online=False, state_since=ago(30))).since == JOB.queued_since
     assert why().detail == WaitingDetail()
 
 
@@ -73,7 +73,7 @@ def test_reason_names_classes_that_no_online_node_has() -> None:
     waiting = why(
         node("gpu-1", digest="small"),
         node("gpu-2", digest="other"),
-        node("gpu-3", online=False, since=ago(5)),
+        node("gpu-3", online=False, state_since=ago(5)),
         lacking=lacking,
     )
     assert (waiting.reason, waiting.since) == (WaitReason.NO_NODE_HAS_CLASS, ago(5))
@@ -105,21 +105,23 @@ def test_reason_names_a_missing_model_and_the_nodes_that_lack_it() -> None:
 
 
 def test_reason_names_nodes_with_foreign_prompts() -> None:
-    waiting = why(node("gpu-1", shared_at=ago(3)), node("gpu-2", shared_at=ago(1)), node("gpu-3", blocked_at=ago(2)))
+    waiting = why(
+        node("gpu-1", shared_since=ago(3)), node("gpu-2", shared_since=ago(1)), node("gpu-3", blocked_since=ago(2))
+    )
     assert (waiting.reason, waiting.since) == (WaitReason.NODE_BUSY_ELSEWHERE, ago(1))
     assert waiting.detail == WaitingDetail(nodes=("gpu-1", "gpu-2"))
-    assert why(node("gpu-1", shared_at=ago(3)), node("gpu-2")).reason is WaitReason.QUEUE
+    assert why(node("gpu-1", shared_since=ago(3)), node("gpu-2")).reason is WaitReason.QUEUE
 
 
 def test_reason_names_blocked_nodes() -> None:
-    waiting = why(node("gpu-1", blocked_at=ago(3), shared_at=ago(4)), node("gpu-2", cordoned_at=ago(2)))
+    waiting = why(node("gpu-1", blocked_since=ago(3), shared_since=ago(4)), node("gpu-2", cordoned_at=ago(2)))
     assert (waiting.reason, waiting.since) == (WaitReason.NODE_BLOCKED, ago(3))
     assert waiting.detail == WaitingDetail(nodes=("gpu-1",))
 
 
 def test_hold_by_an_operator_takes_precedence() -> None:
     waiting = why(job=replace(JOB, on_hold=True, jobs_ahead=None))
-    assert (waiting.reason, waiting.since) == (WaitReason.HELD, JOB.since)
+    assert (waiting.reason, waiting.since) == (WaitReason.HELD, JOB.queued_since)
     assert waiting.detail == WaitingDetail(cause=HoldCause.OPERATOR)
 
 
@@ -133,7 +135,7 @@ def test_job_is_held_while_all_nodes_that_can_run_it_are_cordoned() -> None:
 def test_job_is_held_until_its_failed_node_may_retry_it() -> None:
     until = NOW + timedelta(seconds=90)
     died = replace(JOB, avoid_node="gpu-1", avoid_until=until)
-    nodes = (node("gpu-1"), node("gpu-2", shared_at=ago(1)))
+    nodes = (node("gpu-1"), node("gpu-2", shared_since=ago(1)))
     waiting = why(*nodes, job=died)
     assert (waiting.reason, waiting.since) == (WaitReason.HELD, ago(1))
     assert waiting.detail == WaitingDetail(cause=HoldCause.RETRY, until=until, nodes=("gpu-2",))

@@ -25,11 +25,15 @@ def rate(requirement: int, loaded: frozenset[str]) -> Warmth:
     return rate_warmth(MODELS[requirement], loaded, frozenset())
 
 
+def rate_demand(models: frozenset[str]) -> float:
+    return float(len(models))
+
+
 @dataclass
 class Fleet:
     """Waiting requests of nodes. ``woken`` has the nodes whose requests should claim, in order."""
 
-    requests: WaitingRequests = field(default_factory=lambda: WaitingRequests(can_run, rate))
+    requests: WaitingRequests = field(default_factory=lambda: WaitingRequests(can_run, rate, rate_demand))
     woken: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)
@@ -105,7 +109,7 @@ async def test_node_that_may_not_take_the_job_wakes_each_other_node_once(fleet: 
     woken = []
     for request in requests:
         woken.append(await fleet.settle())
-        fleet.requests.pass_wake_on(request)
+        fleet.requests.pass_on_wake(request)
         await fleet.wait_again(request)
     assert woken == [["1"], ["2"], ["3"]]
     assert await fleet.settle() == []
@@ -137,7 +141,7 @@ async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet:
     assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
     assert fleet.requests.skip_claimed_requirements(first, [COMMON]) == [COMMON]
     await fleet.wait_again(late)
-    fleet.requests.pass_wake_on(first)  # it may not take the job
+    fleet.requests.pass_on_wake(first)  # it may not take the job
     assert await fleet.settle() == ["late"]
     late.wake = None  # it found nothing
     assert fleet.requests.skip_claimed_requirements(first, [COMMON, RARE]) == [COMMON, RARE]

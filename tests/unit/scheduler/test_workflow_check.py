@@ -39,7 +39,7 @@ def errors_of(graph: dict[str, Any]) -> tuple[FieldError, ...]:
         found = check_workflow(graph, frozenset(), [CATALOG], TERMS, lambda _: 1)
     except InvalidWorkflow as refusal:
         return refusal.refused.errors
-    return () if isinstance(found, CheckedWorkflow) else found.refusal().refused.errors
+    return () if isinstance(found, CheckedWorkflow) else found.build_refusal().refused.errors
 
 
 def written(title: str, errors: tuple[FieldError, ...]) -> str:

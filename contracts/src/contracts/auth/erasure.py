@@ -48,7 +48,7 @@ class Erasures(TolerantModel):
 
 
 ERASE_ACCOUNT = declare_auth_rpc(
-    "account", "erase", EraseAccount, Done, "A user erases the own account.", timeout_s=PASSWORD_HASH_TIMEOUT_S
+    "account", "erase", EraseAccount, Done, "A user erases their own account.", timeout_s=PASSWORD_HASH_TIMEOUT_S
 )
 ERASE_USER = declare_auth_rpc("user", "erase", EraseUser, Done, "An admin erases an account.")
 READ_ERASURES = declare_auth_rpc(

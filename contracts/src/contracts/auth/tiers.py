@@ -23,7 +23,7 @@ class Tier(StrEnum):
 
 
 class Limits(TolerantModel):
-    """Limits of a tenant. None means unlimited.
+    """Limits of a tenant. null means unlimited.
 
     Attributes:
         images_per_day: images produced in one UTC day.

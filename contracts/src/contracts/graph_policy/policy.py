@@ -16,7 +16,7 @@ PackName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINT
 class GraphPolicy(StrEnum):
     """The mode of a policy.
 
-    ``STRICT`` allows reviewed stock classes that cannot affect anything beyond their job. ``OPEN`` allows every class
+    ``strict`` allows reviewed stock classes that cannot affect anything beyond their job. ``open`` allows every class
     except those that use the network or write models. Operators can allow and deny classes and packs in both modes.
     """
 

@@ -207,7 +207,7 @@ CANCEL_WORK_REQUESTS = Topic(
     verb="cancel",
     key="node",
     payload=CancelWorkRequests,
-    description="An executor that is being stopped wants no more work.",
+    description="An executor that is being stopped cancels its waiting requests for work.",
     producers=("executor",),
     consumers=("scheduler",),
 )

@@ -109,7 +109,7 @@ JOB_WARNINGS = {
 
 
 class JobWarning(TolerantModel):
-    """A note for the owner of a completed job. ``code`` is one of ``JOB_WARNINGS``."""
+    """A note for the owner of a completed job."""
 
     code: Name
     message: Message
@@ -124,7 +124,7 @@ class DrawnSeed(TolerantModel):
 
 
 class Timings(TolerantModel):
-    """Duration of each stage in seconds; None for a stage that has not begun."""
+    """Duration of each stage in seconds; null for a stage that has not begun."""
 
     queued_seconds: float | None = None
     running_seconds: float | None = None

@@ -100,8 +100,6 @@ class Trends(TolerantModel):
     nodes: tuple[NodeTrend, ...]
 
 
-READ_TRENDS = declare_scheduler_rpc(
-    "trends", "read", ReadTrends, Trends, "An operator reads how the fleet did over time."
-)
+READ_TRENDS = declare_scheduler_rpc("trends", "read", ReadTrends, Trends, "An operator reads the trends of the fleet.")
 
 TOPICS = (READ_TRENDS,)

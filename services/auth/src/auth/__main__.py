@@ -1,4 +1,4 @@
-"""``python -m auth serve | migrate | bootstrap | login-link | rotate-keys | audit``."""
+"""``python -m auth serve | migrate | bootstrap | login-link | rotate-keys | secret-usage | audit``."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ import typer
 from auth.app import (
     archive_audit,
     bootstrap_user,
-    count_keys_by_secret,
+    count_keys_by_secret_key,
     create_app,
     create_login_link,
     export_audit,
@@ -47,20 +47,27 @@ def bootstrap(
 ) -> None:
     """Create a user unless one of that name exists, and create an API key for it.
 
-    This is how the first admin is made.
+    Create the first admin with it.
     """
     settings = load_settings(Settings)
     configure_logs("auth", settings)
     password = sys.stdin.readline().rstrip("\r\n") if password_stdin else None
-    making = bootstrap_user(
-        settings, username=username, email=email, role=role, tier=tier, graph_policy=graph_policy, password=password
-    )
     try:
-        answer = asyncio.run(making)
+        result = asyncio.run(
+            bootstrap_user(
+                settings,
+                username=username,
+                email=email,
+                role=role,
+                tier=tier,
+                graph_policy=graph_policy,
+                password=password,
+            )
+        )
     except Refusal as refusal:
         typer.echo(" ".join((str(refusal), *(error.message for error in refusal.refused.errors))), err=True)
         raise typer.Exit(1) from None
-    _write_secret(output, json.dumps(answer))
+    _write_secret(output, json.dumps(result))
 
 
 @cli.command("login-link")
@@ -72,7 +79,7 @@ def print_login_link(
 ) -> None:
     """Create a link that logs a user in once, within ten minutes, without a password.
 
-    Without --url it is only its token.
+    Without --url, print only its token.
     """
     settings = load_settings(Settings)
     configure_logs("auth", settings)
@@ -96,23 +103,28 @@ def _write_secret(output: Path, text: str) -> None:
 
 @cli.command("rotate-keys")
 def rotate_keys_command() -> None:
-    """Create the next key that signs access tokens. It signs after a minute, when every service knows it."""
+    """Create the next key that signs access tokens. It is used once every service knows it, within a minute."""
     settings = load_settings(Settings)
     configure_logs("auth", settings)
     kid = asyncio.run(rotate_keys(settings))
-    typer.echo(f"{kid} signs in a minute." if kid else "The next key is waiting for its time already.")
+    typer.echo(
+        f"Key {kid} signs access tokens within a minute."
+        if kid
+        else "The next key exists already and will sign within a minute."
+    )
 
 
 @cli.command("secret-usage")
 def print_secret_usage() -> None:
     """Count the API keys whose hashes still depend on an earlier SECRET_KEY.
 
-    A key is hashed under the current one when it is used. Remove the earlier one when none is left that matters.
+    A key is hashed again under the current SECRET_KEY when it is used. Remove the earlier SECRET_KEY once no key that
+    matters depends on it.
     """
-    current, earlier, last_used = asyncio.run(count_keys_by_secret(load_settings(Settings)))
+    current, earlier, last_used = asyncio.run(count_keys_by_secret_key(load_settings(Settings)))
     typer.echo(f"{current} API keys depend on the current SECRET_KEY, {earlier} on an earlier one.")
     if last_used is not None:
-        typer.echo(f"One of the latter was last used at {last_used.isoformat(timespec='seconds')}.")
+        typer.echo(f"A key that depends on an earlier one was last used at {last_used.isoformat(timespec='seconds')}.")
 
 
 audit = typer.Typer(help="The audit log: who did what, when, from where.", no_args_is_help=True)
@@ -123,22 +135,23 @@ cli.add_typer(audit, name="audit")
 def verify() -> None:
     """Verify the hash chain of the audit log, and the archives in AUTH_AUDIT_ARCHIVE.
 
-    Note the last hash elsewhere to detect a truncated log later.
+    Keep a copy of the last hash elsewhere: it reveals later whether the newest entries were deleted.
     """
     settings = load_settings(Settings)
-    found = asyncio.run(verify_audit(settings))
-    typer.echo(f"{found.valid_count} entries are whole, the last hash is {found.last_hash}.")
+    chain = asyncio.run(verify_audit(settings))
+    typer.echo(f"{chain.valid_count} entries are valid, the last hash is {chain.last_hash}.")
+    if chain.broken_id is not None:
+        typer.echo(f"Entry {chain.broken_id} was changed, or one before it was removed.", err=True)
     try:
         archived = asyncio.run(verify_audit_files(settings))
     except ArchiveDamaged as damage:
         typer.echo(f"{damage}.", err=True)
         raise typer.Exit(1) from None
     if archived is not None:
-        typer.echo(f"{archived} entries in archives are whole.")
-    elif found.archived_id:
-        typer.echo(f"Not verified: the archives up to entry {found.archived_id}. Set AUTH_AUDIT_ARCHIVE.")
-    if found.broken_id is not None:
-        typer.echo(f"Entry {found.broken_id} was changed, or one before it was removed.", err=True)
+        typer.echo(f"{archived} entries in archives are valid.")
+    elif chain.archived_id:
+        typer.echo(f"Not verified: the archives up to entry {chain.archived_id}. Set AUTH_AUDIT_ARCHIVE.")
+    if chain.broken_id is not None:
         raise typer.Exit(1)
 
 
@@ -153,7 +166,7 @@ def archive() -> None:
         typer.echo(f"Nothing was removed: {damage}.", err=True)
         raise typer.Exit(1) from None
     if count is None:
-        typer.echo("AUTH_AUDIT_DAYS is not set: the audit log is kept for good.", err=True)
+        typer.echo("AUTH_AUDIT_DAYS is not set, so audit log entries are never archived.", err=True)
         raise typer.Exit(2)
     typer.echo(f"{count} entries were moved.")
 

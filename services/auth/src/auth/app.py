@@ -14,7 +14,7 @@ from auth.domain.api_key import ApiKeyPepper
 from auth.domain.password import PasswordPolicy
 from auth.domain.password_hash import PasswordHasher
 from auth.domain.quota_group import AddressPepper
-from auth.domain.refresh_token import RefreshPepper
+from auth.domain.refresh_token import RefreshTokenPepper
 from auth.domain.signing_key import SigningKeyCipher
 from auth.loops import prune, record_key_uses
 from auth.settings import Settings
@@ -90,17 +90,17 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     credentials.register(
         bus,
         verifier=CredentialVerifier(database, pepper),
-        changes=ChangeReader(database),
+        change_reader=ChangeReader(database),
         tickets=TicketService(database),
     )
     announcer = Announcer(bus)
-    users.register(bus, tenants=TenantReader(database), accounts=AccountReader(database))
+    users.register(bus, tenant_reader=TenantReader(database), account_reader=AccountReader(database))
     users.register_user_administration(
         bus,
-        lister=UserLister(database),
-        changer=UserChanger(database, announcer),
-        tiers=TierLister(database),
-        tier=TierChanger(database, announcer),
+        user_lister=UserLister(database),
+        user_changer=UserChanger(database, announcer),
+        tier_lister=TierLister(database),
+        tier_changer=TierChanger(database, announcer),
     )
     rules = settings.class_rules
     class_rules.register(
@@ -108,10 +108,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     registration.register(bus, invites=InviteService(database))
     audit.register(bus, recorder=ActionRecorder(database), reader=AuditReader(database))
-    life = timedelta(days=settings.key_days)
     keys.register(
         bus,
-        creator=KeyCreator(database, pepper, life=life, max_keys=settings.keys_per_user),
+        creator=KeyCreator(database, pepper, life=timedelta(days=settings.key_days), max_keys=settings.keys_per_user),
         lister=KeyLister(database),
         revoker=KeyRevoker(database, announcer),
     )
@@ -176,7 +175,7 @@ def _register_sessions(
     signer: AccessTokenSigner,
     hashing: HashingPool,
 ) -> None:
-    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshPepper(*settings.accepted_secret_keys)
+    policy, pepper = PasswordPolicy(settings.password_min_length), RefreshTokenPepper(*settings.accepted_secret_keys)
     grace, idle = timedelta(seconds=settings.refresh_grace_s), timedelta(days=settings.refresh_token_idle_days)
     sessions.register_accounts(
         bus,
@@ -188,8 +187,8 @@ def _register_sessions(
             mode=settings.registration,
             shared_quota=timedelta(days=settings.shared_quota_days),
         ),
-        passwords=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
-        denials=DenialRecorder(database),
+        password_changer=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
+        denial_recorder=DenialRecorder(database),
     )
     opener = SessionOpener(
         database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days), idle=idle
@@ -230,7 +229,7 @@ def _create_archiver(settings: Settings, database: Database) -> AuditArchiver | 
 
 
 def _count_spare_cores() -> int:
-    """Return one core fewer than this process may use, at least one."""
+    """Return the number of cores that this process may use minus one, but at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
 
 
@@ -243,11 +242,11 @@ async def rotate_keys(settings: Settings) -> str | None:
         await database.close()
 
 
-async def count_keys_by_secret(settings: Settings) -> tuple[int, int, datetime | None]:
-    """Count working API keys whose hashes depend on the current secret key, and on earlier ones.
+async def count_keys_by_secret_key(settings: Settings) -> tuple[int, int, datetime | None]:
+    """Count working API keys whose hashes depend on the current secret key, and those that depend on earlier ones.
 
     Returns:
-        Both numbers, and when a key of the second kind was last used.
+        Both numbers, and when a key that depends on an earlier secret key was last used.
     """
     database = Database(settings.database, name="auth")
     try:
@@ -279,7 +278,11 @@ async def verify_audit(settings: Settings) -> ChainVerification:
 
 
 async def verify_audit_files(settings: Settings) -> int | None:
-    """Return the number of entries in archives, or None without ``audit_archive``; raises ``ArchiveDamaged``."""
+    """Verify the archives; returns the number of their entries, or None without ``audit_archive``.
+
+    Raises:
+        ArchiveDamaged: says which file is missing or was changed.
+    """
     if settings.audit_archive is None:
         return None
     database = Database(settings.database, name="auth")
@@ -290,7 +293,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
 
 
 async def archive_audit(settings: Settings) -> int | None:
-    """Archive old entries now; their number, or None without ``audit_days``; raises ``ArchiveDamaged``."""
+    """Archive old entries now; returns their number, or None without ``audit_days``. Raises ``ArchiveDamaged``."""
     database = Database(settings.database, name="auth")
     try:
         archiver = _create_archiver(settings, database)
@@ -322,7 +325,7 @@ async def bootstrap_user(
     """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
     database = Database(settings.database, name="auth")
     try:
-        made = await bootstrap(
+        result = await bootstrap(
             database,
             ApiKeyPepper(*settings.accepted_secret_keys),
             PasswordPolicy(settings.password_min_length),
@@ -335,4 +338,4 @@ async def bootstrap_user(
         )
     finally:
         await database.close()
-    return {"user_id": str(made.user_id), "username": username, "key": made.key}
+    return {"user_id": str(result.user_id), "username": username, "key": result.key}

@@ -16,42 +16,58 @@ class Settings(DatabaseSettings, SecretKeySettings):
     model_config = SettingsConfigDict(env_prefix="AUTH_", frozen=True, extra="ignore")
     service: ClassVar[str] = "auth"
 
-    key_days: int = Field(default=90, ge=1, le=366, description="life of an API key that says nothing of its end")
-    access_token_expire_minutes: int = Field(default=15, ge=1, le=15, description="life of an access token, minutes")
-    refresh_token_days: int = Field(default=30, ge=1, le=90, description="life of a session, however used")
-    refresh_token_idle_days: int = Field(default=7, ge=1, le=90, description="life of a session that is not refreshed")
+    key_days: int = Field(
+        default=90, ge=1, le=366, description="lifetime of an API key that is created without an expiry, days"
+    )
+    access_token_expire_minutes: int = Field(
+        default=15, ge=1, le=15, description="lifetime of an access token, minutes"
+    )
+    refresh_token_days: int = Field(
+        default=30, ge=1, le=90, description="lifetime of a session, however often it is refreshed, days"
+    )
+    refresh_token_idle_days: int = Field(
+        default=7, ge=1, le=90, description="lifetime of a session that is not refreshed, days"
+    )
     refresh_grace_s: float = Field(
-        default=10, ge=0, le=10, description="how long the refresh token used last may come again, seconds"
+        default=10, ge=0, le=10, description="how long the last used refresh token may be used again, seconds"
     )
-    signing_key_days: int = Field(default=30, ge=1, le=366, description="how long a key signs access tokens")
-    password_min_length: int = Field(default=15, ge=8, le=64, description="characters of a new password")
+    signing_key_days: int = Field(default=30, ge=1, le=366, description="how long a key signs access tokens, days")
+    password_min_length: int = Field(
+        default=15, ge=8, le=64, description="minimum number of characters of a new password"
+    )
     hashing_threads: int | None = Field(
-        default=None, ge=1, le=64, description="passwords hashed at a time; None: a core less than there are"
+        default=None,
+        ge=1,
+        le=64,
+        description="passwords hashed at the same time; unset: one less than the number of cores",
     )
-    hashing_queue: int = Field(default=16, ge=0, le=1000, description="logins that may wait for one of these")
-    keys_per_user: int = Field(default=100, ge=1, le=100, description="API keys of a user that work at the same time")
+    hashing_queue: int = Field(default=16, ge=0, le=1000, description="logins that may wait for one of these threads")
+    keys_per_user: int = Field(default=100, ge=1, le=100, description="working API keys that a user may have")
     registration: Registration = Field(
-        default=Registration.OPEN, description="who may register: open, invite (who has an invite) or closed"
+        default=Registration.OPEN,
+        description="who may register: open (everybody), invite (only with an invite) or closed (nobody)",
     )
     shared_quota_days: int = Field(
         default=0,
         ge=0,
         le=366,
-        description="accounts registered from one address within so many days share one free image quota; 0: none do",
+        description="accounts registered from one address within this many days share one free image quota; 0: none do",
     )
     audit_days: int | None = Field(
         default=None,
         ge=1,
         le=36_500,
-        description="how long an entry of the audit log stays in the database, days; unset: for good",
+        description="how long an audit log entry stays in the database, days; unset: forever",
     )
     audit_archive: Path | None = Field(
-        default=None, description="folder for files of older entries, needed with audit_days; shared by all replicas"
+        default=None, description="folder for files of older entries, required with audit_days; shared by all replicas"
     )
-    allowed_classes: str | None = Field(default=None, description="node classes for everybody, comma separated")
-    denied_classes: str | None = Field(default=None, description="node classes for nobody, comma separated")
-    allowed_packs: str | None = Field(default=None, description="node packs for everybody, comma separated")
-    denied_packs: str | None = Field(default=None, description="node packs for nobody, comma separated")
+    allowed_classes: str | None = Field(
+        default=None, description="node classes that everybody may use, comma-separated"
+    )
+    denied_classes: str | None = Field(default=None, description="node classes that nobody may use, comma-separated")
+    allowed_packs: str | None = Field(default=None, description="node packs that everybody may use, comma-separated")
+    denied_packs: str | None = Field(default=None, description="node packs that nobody may use, comma-separated")
 
     @field_validator(*ClassRules.model_fields)
     @classmethod
@@ -60,9 +76,11 @@ class Settings(DatabaseSettings, SecretKeySettings):
         return text
 
     @model_validator(mode="after")
-    def _archive_before_removal(self) -> Self:
+    def _require_archive_folder(self) -> Self:
         if self.audit_days is not None and self.audit_archive is None:
-            raise ValueError("AUTH_AUDIT_DAYS needs AUTH_AUDIT_ARCHIVE, where entries are written before they go")
+            raise ValueError(
+                "AUTH_AUDIT_DAYS needs AUTH_AUDIT_ARCHIVE: entries are written there before they are deleted."
+            )
         return self
 
     @property

@@ -1,1 +1,1 @@
-"""Decides what the outside sees over HTTP."""
+"""The gateway service: serves the HTTP API, the web console and the NATS API for other systems."""

@@ -11,8 +11,8 @@ from gateway.app import adopt_store, create_app
 from gateway.settings import Settings
 
 
-def limits(settings: Settings) -> Limits:
-    """Connection limits. Uploads by executors may be slow, and trusted proxies may open any number of connections."""
+def build_connection_limits(settings: Settings) -> Limits:
+    """Uploads by executors may be slow, and trusted proxies may open any number of connections."""
     trusted = ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted
     return Limits(patient=(b"/internal/",), trusted=trusted, whose=find_rate_limit_address)
 
@@ -21,7 +21,7 @@ SERVICE = Service(
     name="gateway",
     settings=Settings,
     create_app=create_app,
-    limits=limits,
+    limits=build_connection_limits,
     drain_delay_s=lambda settings: settings.drain_delay_s,
 )
 cli = commands(SERVICE)
@@ -32,11 +32,11 @@ def adopt_store_command() -> None:
     """Pair the artifact store with the database after a deliberate restore or move. Safe to repeat."""
     settings = load_settings(Settings)
     configure_logs(SERVICE.name, settings)
-    found, store_id = asyncio.run(adopt_store(settings))
+    finding, store_id = asyncio.run(adopt_store(settings))
     if store_id is None:
-        typer.echo("The artifact store and the database belong together already. Nothing was changed.")
+        typer.echo("The artifact store and the database are already a pair. Nothing was changed.")
     else:
-        typer.echo(f"Found: {found}. The artifact store and the database are now a pair with the id {store_id}.")
+        typer.echo(f"Found: {finding}. The artifact store and the database are now a pair with the id {store_id}.")
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -1,4 +1,4 @@
-"""Constructs the gateway: infrastructure, then one feature after another."""
+"""Constructs the gateway: the infrastructure, then each feature."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -45,20 +45,20 @@ from gateway.wiring import Feature, Infrastructure
 from gateway.workflows.wiring import wire_workflows
 
 TITLE = "comfyfleet"
-DOCUMENT = "/openapi.json"
+OPENAPI_PATH = "/openapi.json"
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
     """Return the gateway as an ASGI application.
 
-    It serves at once; ``/readyz`` says whether its dependencies are there.
+    It serves requests immediately; ``/readyz`` says whether its dependencies are available.
     """
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
     infra = _create_infrastructure(settings, metrics, shutdown)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
-    links = LinkUrls(infra.keys("output links"), settings.public_url)
-    edge = wire_edge(settings, infra.bus, infra.database, link_owner=links.find_tenant)
+    links = LinkUrls(infra.derive_keys("output links"), settings.public_url)
+    edge = wire_edge(settings, infra.bus, infra.database, find_link_owner=links.find_link_owner)
     images = ImageLimiter(settings.pictures_at_once)
 
     accounts = wire_accounts(infra)
@@ -70,7 +70,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         identity=edge.identity,
         users=accounts.users,
         fleet=fleet.view,
-        saved=workflows.saved,
+        saved_workflows=workflows.saved_workflows,
         uploads=uploads.store,
     )
     outputs = wire_outputs(infra, images, links)
@@ -95,7 +95,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         artifact_store, shares, console,
     ]  # fmt: skip
     if settings.docs_public:
-        features.append(Feature(routers=(docs_routes.create_router(title=TITLE, document=DOCUMENT),)))
+        features.append(Feature(routers=(docs_routes.create_router(title=TITLE, openapi_path=OPENAPI_PATH),)))
 
     startup = Startup()
 
@@ -110,7 +110,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             startup=startup,
             metrics=metrics,
             loops=loops,
-            serves_without_database=True,  # everything works but the bytes of results
+            serves_without_database=True,  # without it only results, uploads and saved workflows are unavailable
         ):
             yield
         await edge.limiter.stop()
@@ -136,9 +136,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             "postgres": infra.database.probe,
             "artifact_store": infra.objects.status.probe_pairing,
         },
-        middleware=edge.middleware(used=usage.counts.count_request),
+        middleware=edge.build_middleware(count_request=usage.counts.count_request),
         https=settings.public_url.startswith("https://"),
-        openapi_url=DOCUMENT if settings.docs_public else None,
+        openapi_url=OPENAPI_PATH if settings.docs_public else None,
         docs_url=None,
         redoc_url=None,
         version="1",
@@ -152,14 +152,14 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
 
 async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
-    """Pair the artifact store with the database, whatever they belonged to.
+    """Pair the artifact store with the database, regardless of what either was paired with before.
 
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
     infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown())
     try:
-        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt()
+        return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt_store()
     finally:
         await infra.database.close()
 

@@ -1,4 +1,4 @@
-"""A cache for one value of another service."""
+"""A cache for one value that another service supplies."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -9,7 +9,8 @@ from contracts.wire.errors import FAULTS, Refusal
 
 T = TypeVar("T")
 
-Ask = Callable[[float | None], Awaitable[T]]
+Fetch = Callable[[float | None], Awaitable[T]]
+"""Requests the value; gets a timeout in seconds, or None for the default."""
 
 STALE_TIMEOUT_S = 0.5  # timeout of a request while a stale value is available
 RETRY_S = 5.0  # longest pause between requests while the source is unavailable
@@ -23,44 +24,44 @@ class StaleWhileRevalidateCache(Generic[T]):
 
     def __init__(self, fresh_s: float) -> None:
         self._fresh_s = fresh_s
-        self._asking: asyncio.Task[T] | None = None
+        self._pending: asyncio.Task[T] | None = None
         self.value: T | None = None
-        self.until = 0.0
-        """The end of freshness, by the monotonic clock."""
+        self.fresh_until = 0.0
+        """When the value becomes stale, by the monotonic clock."""
 
-    async def read(self, ask: Ask[T]) -> T:
-        """Return the value, fresh or stale. ``ask`` gets a timeout in seconds, or None for the default.
+    async def get(self, fetch: Fetch[T]) -> T:
+        """Return the value, fresh or stale. Concurrent calls share one ``fetch``.
 
         Raises:
-            Refusal: raised by ``ask``, if no value is cached or the refusal is not an outage.
+            Refusal: raised by ``fetch``, if no value is cached or the refusal is not an outage.
         """
-        if self.value is not None and monotonic() < self.until:
+        if self.value is not None and monotonic() < self.fresh_until:
             return self.value
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._request_value(ask), name="gateway.ask")
-        return await asyncio.shield(self._asking)
+        if self._pending is None:
+            self._pending = asyncio.create_task(self._refresh(fetch), name="gateway.refresh_cache")
+        return await asyncio.shield(self._pending)
 
     def expire(self) -> None:
         """Request the value again before the next read. A request in progress may still return the previous value."""
-        self.until, self._asking = 0.0, None
+        self.fresh_until, self._pending = 0.0, None
 
-    def forget(self) -> None:
+    def clear(self) -> None:
         """Like ``expire``, and never return the cached value again."""
         self.expire()
         self.value = None
 
-    async def _request_value(self, ask: Ask[T]) -> T:
+    async def _refresh(self, fetch: Fetch[T]) -> T:
         value, fresh_s = self.value, self._fresh_s
         try:
-            value = await ask(None if value is None else STALE_TIMEOUT_S)
+            value = await fetch(None if value is None else STALE_TIMEOUT_S)
         except Refusal as refusal:
             if value is None or refusal.refused.kind not in FAULTS:
                 raise
             fresh_s = min(fresh_s, RETRY_S)
         finally:
-            current = self._asking is asyncio.current_task()
+            current = self._pending is asyncio.current_task()
             if current:
-                self._asking = None
+                self._pending = None
         if current:
-            self.value, self.until = value, monotonic() + fresh_s
+            self.value, self.fresh_until = value, monotonic() + fresh_s
         return value

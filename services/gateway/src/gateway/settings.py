@@ -157,7 +157,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
         """Accept ``UPLOAD_DIR`` and ``MAX_UPLOAD_SIZE`` without prefix."""
         folder, size = os.environ.get("UPLOAD_DIR"), os.environ.get("MAX_UPLOAD_SIZE")
         if folder and not values.get("artifacts_url"):
-            values["artifacts_url"] = f"file://{os.path.abspath(folder)}"  # noqa: PTH100 - Path.resolve follows links
+            values["artifacts_url"] = Path(os.path.abspath(folder)).as_uri()  # noqa: PTH100 - Path.resolve follows links
         if size and not values.get("max_upload_size"):
             values["max_upload_size"] = size
         return values

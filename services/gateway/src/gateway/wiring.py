@@ -10,7 +10,7 @@ from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from gateway.settings import Settings
-from gateway.signing.keys import SigningKeys, derive
+from gateway.signing.keys import SigningKeys, derive_key
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.objects import ArtifactStore
 
@@ -27,14 +27,14 @@ class Infrastructure:
     artifacts: ArtifactRecords
     shutdown: Shutdown
 
-    def keys(self, purpose: str) -> SigningKeys:
+    def derive_keys(self, purpose: str) -> SigningKeys:
         """Return the 32-byte signing keys for one purpose, derived from the accepted secret keys."""
-        return tuple(derive(secret, purpose) for secret in self.settings.accepted_secret_keys)
+        return tuple(derive_key(secret, purpose) for secret in self.settings.accepted_secret_keys)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Feature:
-    """What a feature adds to the application. Subclasses also hold the parts that other features use."""
+    """The routes and loops of a feature. Subclasses also have the parts that other features use."""
 
     routers: tuple[APIRouter, ...] = ()
     loops: tuple[Loop, ...] = ()

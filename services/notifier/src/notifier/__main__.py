@@ -7,8 +7,8 @@ from notifier.app import create_app
 from notifier.settings import Settings
 
 
-def limits(settings: Settings) -> Limits:
-    """Connection limits. Trusted proxies may open any number."""
+def build_connection_limits(settings: Settings) -> Limits:
+    """Trusted proxies may open any number of connections."""
     return Limits(
         trusted=ClientAddressResolver(parse_networks(settings.trusted_proxies or "")).is_trusted,
         whose=find_rate_limit_address,
@@ -19,7 +19,7 @@ SERVICE = Service(
     name="notifier",
     settings=Settings,
     create_app=create_app,
-    limits=limits,
+    limits=build_connection_limits,
     drain_delay_s=lambda settings: settings.drain_delay_s,
 )
 cli = commands(SERVICE)

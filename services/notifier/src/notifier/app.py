@@ -19,20 +19,23 @@ from contracts.metrics import SOCKETS
 from contracts.permissions import inbox_prefix
 from notifier.api import watch, watch_many
 from notifier.api.handshake import WebSocketAuthenticator
-from notifier.consumers import dead_letters
+from notifier.consumers.dead_letters import serve_dead_letters
 from notifier.consumers.job_events import create_job_event_consumer
-from notifier.consumers.purges import purge_consumer
+from notifier.consumers.purges import create_purge_consumer
 from notifier.loops.prune import create_prune_loop
 from notifier.settings import Settings
 from notifier.store.events import EventStore
 from notifier.usecases.hub import Hub
+from notifier.usecases.job_reader import JobReader
 from notifier.usecases.limit_handshakes import HandshakeLimiter
-from notifier.usecases.read_history import History
 from notifier.usecases.redeem_tickets import TicketRedeemer
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
-    """Build the ASGI application. It answers from the first moment; ``/readyz`` says when it is ready."""
+    """Return the notifier as an ASGI application.
+
+    It serves requests immediately; ``/readyz`` says whether its dependencies are available.
+    """
     metrics = metrics or Metrics("notifier")
     password = settings.nats_password.get_secret_value() if settings.nats_password else None
     bus = Bus(
@@ -58,11 +61,11 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         handshakes=HandshakeLimiter(per_minute=settings.handshakes_per_minute),
         wait_s=settings.auth_wait_s,
     )
-    hub = Hub(bus, History(bus, events), reread_s=settings.reread_s)
+    hub = Hub(bus, JobReader(bus, events), reread_s=settings.reread_s)
     dead_letter_store = DeadLetterStore(database)
     job_events = create_job_event_consumer(bus, events, dead_letter_store)
-    purges = purge_consumer(bus, events, dead_letter_store)
-    dead_letters.register(bus, DeadLetters("notifier", dead_letter_store, (job_events, purges)))
+    purges = create_purge_consumer(bus, events, dead_letter_store)
+    serve_dead_letters(bus, DeadLetters("notifier", dead_letter_store, (job_events, purges)))
     loops = (
         *identity.loops,
         job_events.loop("notifier.store_job_events"),
@@ -74,7 +77,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
-        # Without the database events are read from the scheduler.
+        # Without the database, events are read from the scheduler.
         async with running(
             bus,
             database=database,

@@ -17,15 +17,20 @@ class Settings(DatabaseSettings):
         default=0, ge=0, le=300, description="how long sockets are still served, but not ready, after SIGTERM, seconds"
     )
     auth_wait_s: float = Field(
-        default=10, gt=0, description="how long a socket may take to say its credential, seconds"
+        default=10, gt=0, description="how long a client may take to send its credential, seconds"
     )
-    handshakes_per_minute: int = Field(default=600, ge=1, description="of one address, at once and after that")
+    handshakes_per_minute: int = Field(
+        default=600, ge=1, description="WebSocket handshakes per minute from one address"
+    )
     trusted_proxies: str | None = Field(
-        default=None, description="addresses and CIDR blocks whose X-Forwarded-For is believed, comma separated"
+        default=None,
+        description="addresses and CIDR blocks of proxies whose X-Forwarded-For is trusted, comma separated",
     )
-    send_timeout_s: float = Field(default=5, gt=0, description="a viewer that takes no frame for so long is cut off")
-    reread_s: float = Field(default=3, gt=0, description="pause between two looks at a watched job, seconds")
-    keep_days: float = Field(default=3, gt=0, description="how long events are kept to be replayed")
+    send_timeout_s: float = Field(
+        default=5, gt=0, description="timeout for sending a frame; a slower client is disconnected, seconds"
+    )
+    reread_s: float = Field(default=3, gt=0, description="interval between reads of a watched job, seconds")
+    keep_days: float = Field(default=3, gt=0, description="how long events are kept for clients that reconnect, days")
 
     @field_validator("trusted_proxies")
     @classmethod

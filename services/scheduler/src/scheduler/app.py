@@ -88,29 +88,29 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     metrics.watch_expired_requests(bus.expired)
     fleet = FleetState(
         database,
-        online_s=settings.lease_s,
-        forgotten_s=settings.node_forgotten_s,
+        offline_after_s=settings.lease_s,
+        forget_after_s=settings.node_forgotten_s,
         catalog_grace_s=settings.catalog_grace_s,
         default_models=settings.default_model_names,
     )
-    history, job_metrics = RunTimeHistory(), JobMetrics(metrics)
+    run_time_history, job_metrics = RunTimeHistory(), JobMetrics(metrics)
     reader, learner = (
-        JobReader(database, fleet, EtaEstimator(fleet, history)),
-        RunTimeLearner(database, history, metrics),
+        JobReader(database, fleet, EtaEstimator(fleet, run_time_history)),
+        RunTimeLearner(database, run_time_history, metrics),
     )
     publisher = JobEventPublisher(bus, job_metrics)
     limits = TenantLimits(database, bus, fresh_s=settings.limits_fresh_s)
     rules = ClassRuleCache(database, bus)
     policies = TenantPolicies(limits=limits, rules=rules)
-    loaded = LoadedModels(forgotten_s=2 * settings.lease_s)
+    loaded_models = LoadedModels(forget_after_s=2 * settings.lease_s)
     dispatcher = JobDispatcher(
         database,
         fleet,
         publisher,
         job_metrics,
         policies=policies,
-        loaded=loaded,
-        history=history,
+        loaded=loaded_models,
+        history=run_time_history,
         lease_s=settings.lease_s,
         frames_per_image=settings.frames_per_image,
         node_attempts=settings.node_attempts,
@@ -133,7 +133,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         checker=checker,
         fleet=fleet,
         admission=JobAdmission(database, reader, learner),
-        queued=dispatcher.announce_jobs,
+        on_jobs_queued=dispatcher.announce_jobs,
     )
     canceller, withdrawer = (
         JobCanceller(database, bus, reader, publisher),
@@ -161,9 +161,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         reserver=ImageReserver(database),
         heartbeats=HeartbeatRecorder(
             database,
-            loaded,
+            loaded_models,
             lease_s=settings.lease_s,
-            forgotten_s=settings.node_forgotten_s,
+            forget_after_s=settings.node_forgotten_s,
             node_attempts=settings.node_attempts,
         ),
         dead_letters=dead_letters,
@@ -171,9 +171,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     consumers.register_operations(
         bus,
         nodes=AdminNodeActions(
-            database, withdrawer, reclaimer, online_s=settings.lease_s, uncordoned=dispatcher.schedule_recheck
+            database, withdrawer, reclaimer, offline_after_s=settings.lease_s, on_uncordon=dispatcher.schedule_recheck
         ),
-        previewer=NodeActionPreviewer(database, fleet, online_s=settings.lease_s),
+        previewer=NodeActionPreviewer(database, fleet, offline_after_s=settings.lease_s),
         searcher=JobSearcher(database, reader),
         jobs=AdminJobActions(
             database, publisher, reader=reader, canceller=canceller, submitter=submitter, withdrawer=withdrawer
@@ -181,35 +181,35 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
     consumers.register_reports(
         bus,
-        stats=StatsReader(database, online_s=settings.lease_s),
+        stats=StatsReader(database, offline_after_s=settings.lease_s),
         queue=QueueReader(database, reader),
-        trends=TrendReader(database, online_s=settings.lease_s),
+        trends=TrendReader(database, offline_after_s=settings.lease_s),
         usage=usage,
     )
     consumers.register_dead_letters(bus, dead_letters=dead_letters)
     purger = JobPurger(database)
     consumers.register_retention(bus, purger=purger)
     relay = OutboxRelay(database, bus)
-    relaying = Loop("scheduler.relay", relay.tick, every_s=1.0)
+    relay_loop = Loop("scheduler.relay", relay.tick, every_s=1.0)
     attempt_ender = end_attempts.AttemptEnder(
         bus, lifecycle, JobExpirer(database, publisher), withdrawer, lease_s=settings.lease_s
     )
     stream_restorer = restore_streams.StreamRestorer(
-        bus, relay, relaying, replicas=settings.stream_replicas, event_bytes=settings.event_stream_bytes
+        bus, relay, relay_loop, replicas=settings.stream_replicas, event_bytes=settings.event_stream_bytes
     )
     meter = FleetMeter(
         database,
         relay,
         metrics,
         job_metrics,
-        online_s=settings.lease_s,
-        forgotten_s=settings.node_forgotten_s,
+        offline_after_s=settings.lease_s,
+        forget_after_s=settings.node_forgotten_s,
     )
-    recorder = TrendRecorder(database, online_s=settings.lease_s)
+    trend_recorder = TrendRecorder(database, offline_after_s=settings.lease_s)
     loops = [
         Loop("scheduler.restore_streams", stream_restorer.tick, every_s=restore_streams.EVERY_S),
-        relaying,
-        dispatcher.waking,
+        relay_loop,
+        dispatcher.wake_loop,
         Loop(
             "scheduler.reclaim_prefetched",
             reclaimer.reclaim_for_waiting_nodes,
@@ -217,10 +217,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure_fleet, every_s=MEASURE_EVERY_S),
-        Loop("scheduler.record_trends", recorder.tick, every_s=RECORD_EVERY_S),
+        Loop("scheduler.record_trends", trend_recorder.tick, every_s=RECORD_EVERY_S),
         Loop("scheduler.learn_run_times", learner.save_recorded, every_s=LEARN_EVERY_S),
         Loop("scheduler.prune_run_times", learner.prune_run_times, every_s=PRUNE_EVERY_S),
-        Loop("scheduler.prune_trends", recorder.prune_totals, every_s=PRUNE_EVERY_S),
+        Loop("scheduler.prune_trends", trend_recorder.prune_totals, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_usage", usage.prune_usage, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_catalogs", fleet.prune_catalogs, every_s=PRUNE_EVERY_S),
         Loop("scheduler.prune_dead_letters", dead_letters.prune_letters, every_s=PRUNE_EVERY_S),
@@ -233,10 +233,10 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        listening = asyncio.create_task(
+        listener = asyncio.create_task(
             database.listen(
                 {
-                    outbox.CHANNEL: lambda _: relaying.wake(),
+                    outbox.CHANNEL: lambda _: relay_loop.wake(),
                     REQUIREMENTS_CHANNEL: lambda _: fleet.mark_requirements_stale(),
                     WORK_CHANNEL: dispatcher.handle_notification,
                 }
@@ -255,9 +255,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             yield
             dispatcher.close()
         await database.close()
-        listening.cancel()
+        listener.cancel()
         with suppress(asyncio.CancelledError):
-            await listening
+            await listener
 
     dependencies = {"nats": bus.probe, "postgres": database.probe, "streams": stream_restorer.probe}
     probes = {**dependencies, "schema": schema.probe, "startup": startup.probe}

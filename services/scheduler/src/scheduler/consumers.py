@@ -115,23 +115,23 @@ def register_jobs(
 
     async def submit_job(command: SubmitJob, address: Address) -> SubmitReply:
         return await submitter.submit_job(
-            _tenant_id(address), command, size_bytes=address.size_bytes, deadline=address.deadline
+            _parse_tenant_id(address), command, size_bytes=address.size_bytes, deadline=address.deadline
         )
 
     async def read_job(query: ReadJob, address: Address) -> JobWithEvents:
-        return await reader.read_job(_tenant_id(address), query)
+        return await reader.read_job(_parse_tenant_id(address), query)
 
     async def list_jobs(query: ListJobs, address: Address) -> JobPage:
-        return await reader.list_jobs(_tenant_id(address), query)
+        return await reader.list_jobs(_parse_tenant_id(address), query)
 
     async def list_outputs(query: ListOutputs, address: Address) -> OutputPage:
-        return await outputs.list_outputs(_tenant_id(address), query)
+        return await outputs.list_outputs(_parse_tenant_id(address), query)
 
     async def cancel_job(command: CancelJob, address: Address) -> JobWithEvents:
-        return await canceller.cancel_job(_tenant_id(address), command)
+        return await canceller.cancel_job(_parse_tenant_id(address), command)
 
     async def read_current_usage(_: ReadTenantUsage, address: Address) -> TenantUsage:
-        return await current_usage.read_current_usage(_tenant_id(address))
+        return await current_usage.read_current_usage(_parse_tenant_id(address))
 
     bus.serve(SUBMIT_JOB, submit_job)
     bus.serve(READ_JOB, read_job)
@@ -142,10 +142,10 @@ def register_jobs(
 
 
 def register_workflows(bus: Bus, *, validator: WorkflowValidator, describer: WorkflowDescriber) -> None:
-    """Serve requests about workflows that are not run."""
+    """Serve requests to validate or describe a workflow without running it."""
 
     async def validate_workflow(command: SubmitJob, address: Address) -> ValidationReply:
-        return await validator.validate_workflow(_tenant_id(address), command, size_bytes=address.size_bytes)
+        return await validator.validate_workflow(_parse_tenant_id(address), command, size_bytes=address.size_bytes)
 
     async def describe_workflow(query: DescribeWorkflow, address: Address) -> WorkflowForm:
         return await describer.describe_workflow(query, size_bytes=address.size_bytes)
@@ -157,17 +157,17 @@ def register_workflows(bus: Bus, *, validator: WorkflowValidator, describer: Wor
 def register_fleet(bus: Bus, *, fleet: FleetState, policies: TenantPolicies) -> None:
     """Serve requests about models, node classes and nodes of the fleet."""
 
-    async def policy_for(address: Address) -> TenantPolicy | None:
+    async def load_policy(address: Address) -> TenantPolicy | None:
         """Return the policy of the tenant in the subject, or None for a request about the whole fleet."""
         if address.tenant == FLEET:
             return None
-        return await policies.load_fresh_policy(_tenant_id(address))
+        return await policies.load_fresh_policy(_parse_tenant_id(address))
 
     async def read_fleet(_: ReadFleet, address: Address) -> Fleet:
-        return await fleet.read_fleet(await policy_for(address))
+        return await fleet.read_fleet(await load_policy(address))
 
     async def read_classes(query: ReadClasses, address: Address) -> ClassPage:
-        return await fleet.list_classes(query, await policy_for(address))
+        return await fleet.list_classes(query, await load_policy(address))
 
     bus.serve(READ_FLEET, read_fleet)
     bus.serve(READ_CLASSES, read_classes)
@@ -184,29 +184,29 @@ def register_attempts(
 ) -> None:
     """Serve requests of executors. The node is taken from the subject, to which the executor's login is bound.
 
-    A message that can never be handled is refused permanently and recorded as a dead letter.
+    A message that can never be handled is refused and recorded as a dead letter.
     """
 
-    async def lease_attempt(question: RequestWork, address: Address) -> WorkReply:
-        return await dispatcher.lease_attempt(_node_name(address), question)
+    async def lease_attempt(request: RequestWork, address: Address) -> WorkReply:
+        return await dispatcher.lease_attempt(_get_node_name(address), request)
 
     async def start_attempt(command: StartAttempt, address: Address) -> AttemptWriteReply:
-        return await lifecycle.start_attempt(_node_name(address), command)
+        return await lifecycle.start_attempt(_get_node_name(address), command)
 
     async def finish_attempt(command: FinishAttempt, address: Address) -> FinishReply:
-        node = _node_name(address)
+        node = _get_node_name(address)
         applied = (await lifecycle.finish_attempt(node, command)).applied
-        assignment = await dispatcher.lease_requested_attempt(node, command.request) if command.request else None
+        assignment = await dispatcher.lease_next_attempt(node, command.request) if command.request else None
         return FinishReply(applied=applied, assignment=assignment)
 
     async def reserve_images(command: ReserveImages, address: Address) -> ImagesReserved:
-        return await reserver.reserve_images(_node_name(address), command)
+        return await reserver.reserve_images(_get_node_name(address), command)
 
     async def record_heartbeat(command: Heartbeat, address: Address) -> HeartbeatReply:
-        return await heartbeats.record_heartbeat(_node_name(address), command)
+        return await heartbeats.record_heartbeat(_get_node_name(address), command)
 
     async def save_catalog(command: ReportCatalog, address: Address) -> AttemptWriteReply:
-        return await heartbeats.save_catalog(_node_name(address), command)
+        return await heartbeats.save_catalog(_get_node_name(address), command)
 
     bus.serve(REQUEST_WORK, lease_attempt, when_failed=dead_letters.record_and_end_attempt)
     bus.serve(START_ATTEMPT, start_attempt, when_failed=dead_letters.record_message)
@@ -270,7 +270,7 @@ def register_reports(
         return await trends.read_trends(query)
 
     async def read_usage(query: ReadDailyUsage, address: Address) -> DailyUsage:
-        tenant_id = None if address.tenant == FLEET else _tenant_id(address)
+        tenant_id = None if address.tenant == FLEET else _parse_tenant_id(address)
         return await usage.read_daily_usage(tenant_id, days=query.days)
 
     bus.serve(READ_STATS, read_stats)
@@ -280,7 +280,7 @@ def register_reports(
 
 
 def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
-    """Serve the list of dead letters. None can be handled again."""
+    """Serve the list of dead letters. Requests to handle one again are refused."""
 
     async def list_dead_letters(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.list_letters(query)
@@ -293,16 +293,16 @@ def register_dead_letters(bus: Bus, *, dead_letters: DeadLetters) -> None:
 
 
 def register_retention(bus: Bus, *, purger: JobPurger) -> None:
-    """Serve the deletion of ended jobs, and what deletion and export need to read."""
+    """Serve the deletion of ended jobs, and the reads that deletion and export need."""
 
     async def purge_job(command: PurgeJob, address: Address) -> PurgeReply:
-        return await purger.purge_job(_tenant_id(address), command)
+        return await purger.purge_job(_parse_tenant_id(address), command)
 
     async def find_jobs(query: FindJobs, _: Address) -> ExistingJobs:
         return await purger.find_jobs(query)
 
     async def read_graph(query: ReadJobGraph, address: Address) -> JobGraph:
-        return await purger.read_graph(_tenant_id(address), query)
+        return await purger.read_graph(_parse_tenant_id(address), query)
 
     bus.serve(PURGE_JOB, purge_job)
     bus.serve(FIND_JOBS, find_jobs)
@@ -372,12 +372,12 @@ def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:
     return loop
 
 
-def _tenant_id(address: Address) -> UUID:
+def _parse_tenant_id(address: Address) -> UUID:
     try:
         return UUID(address.tenant)
     except ValueError:
         raise UnknownTenant from None
 
 
-def _node_name(address: Address) -> str:
+def _get_node_name(address: Address) -> str:
     return address.key or ""

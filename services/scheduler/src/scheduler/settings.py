@@ -41,7 +41,7 @@ class Settings(DatabaseSettings):
         default=30.0,
         ge=0,
         description="how long the next job may be passed over for jobs whose models the node has loaded, or a tenth of "
-        "the time that it waited if that is longer; then it runs, whatever it has to load. 0: never, jobs run in order",
+        "the time that it waited if that is longer; then it runs even if the node must load models. 0: in order",
     )
     limits_fresh_s: float = Field(
         default=30.0, ge=0, description="how long a tenant's limits are cached before they are requested again"
@@ -60,7 +60,7 @@ class Settings(DatabaseSettings):
     )
     node_forgotten_s: float = Field(
         default=86_400.0,
-        description="a node is ignored once it was last seen this much earlier than the most recently seen node",
+        description="a node is ignored if it was last seen this long before the most recently seen node, seconds",
     )
     stream_replicas: int = Field(
         default=1, description="replicas of each stream; more than 1 needs a NATS cluster of at least that size"

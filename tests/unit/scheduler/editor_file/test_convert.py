@@ -94,14 +94,15 @@ def a_save(link: Any) -> dict[str, Any]:
 
 def converted(raw: dict[str, Any]) -> dict[str, Any]:
     """Convert a file and return class and inputs of every node."""
-    found = convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
-    assert not found.faults, [fault.why for fault in found.faults]
+    found = convert_editor_file(raw, CATALOG, draw_number=lambda _: 0, now=NOW)
+    assert not found.faults, [fault.reason for fault in found.faults]
     return {node_id: (node.class_type, node.inputs) for node_id, node in found.graph.items()}
 
 
 def whys(raw: dict[str, Any]) -> list[tuple[str | None, str]]:
     return [
-        (fault.node_id, fault.why) for fault in convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW).faults
+        (fault.node_id, fault.reason)
+        for fault in convert_editor_file(raw, CATALOG, draw_number=lambda _: 0, now=NOW).faults
     ]
 
 
@@ -160,7 +161,7 @@ def test_titles_are_kept_and_notes_are_left_out() -> None:
     found = convert_editor_file(
         a_file([a_node(2, "Latent", [64, 1], title="Mine"), a_node(5, "Note", ["hello"])], []),
         CATALOG,
-        choose=lambda _: 0,
+        draw_number=lambda _: 0,
         now=NOW,
     )
     assert {node_id: node.meta for node_id, node in found.graph.items()} == {"2": {"title": "Mine"}}
@@ -511,7 +512,7 @@ def test_file_with_a_corrupted_part_is_converted_or_refused_without_a_crash(junk
     count = 0
     for part, key in list(places_in(raw)):
         before, part[key] = part[key], copy.deepcopy(junk)
-        convert_editor_file(raw, CATALOG, choose=lambda _: 0, now=NOW)
+        convert_editor_file(raw, CATALOG, draw_number=lambda _: 0, now=NOW)
         part[key] = before
         count += 1
     assert count > 150

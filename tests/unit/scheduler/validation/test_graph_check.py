@@ -254,7 +254,7 @@ def test_types_bounds_and_options_of_a_custom_class_are_not_checked() -> None:
     catalog = Catalog({**CATALOG.classes, **build_catalog(CUSTOM).classes})
     verdict = judge(raw, catalog)
     assert not verdict.findings
-    assert verdict.unlisted
+    assert verdict.has_unlisted_choice
 
 
 @pytest.mark.parametrize(

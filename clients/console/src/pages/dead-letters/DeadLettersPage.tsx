@@ -14,14 +14,14 @@ const t = text.deadLetters;
 
 type Letter = Schemas["DeadLetterBody"];
 
-const SERVICES = ["gateway", "scheduler", "notifier"] as const satisfies readonly Schemas["LetterService"][];
+const SERVICES = ["gateway", "scheduler", "notifier"] as const satisfies readonly Schemas["DeadLetterService"][];
 
 export default function DeadLettersPage() {
   const [query, change] = useQuery("service");
   const [shown, setShown] = useState<Letter | null>(null);
   const [redriven, setRedriven] = useState<Letter | null>(null);
   const list = usePagedList(`dead-letters?${query.service}`, async (cursor) => {
-    const service = (query.service || null) as Schemas["LetterService"] | null;
+    const service = (query.service || null) as Schemas["DeadLetterService"] | null;
     const page = await unwrap(api.GET("/api/v1/admin/dead-letters", { params: { query: { cursor, service, limit: 50 } } }));
     return { items: page.dead_letters, next: page.next_cursor };
   });

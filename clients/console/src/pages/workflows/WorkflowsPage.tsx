@@ -8,7 +8,7 @@ import { Ago, Empty, Loaded, PageHead } from "../../ui/show";
 
 const words = text.workflows;
 
-type Heading = Schemas["HeadingBody"];
+type WorkflowSummary = Schemas["WorkflowSummaryBody"];
 
 export default function WorkflowsPage() {
   const workflows = useResource("workflows:100", () => unwrap(api.GET("/api/v1/workflows", { params: { query: { limit: 100 } } })));
@@ -31,7 +31,7 @@ function Teach() {
   );
 }
 
-function List({ all }: { all: readonly Heading[] }) {
+function List({ all }: { all: readonly WorkflowSummary[] }) {
   const [filter, setFilter] = useState("");
   const wanted = filter.trim().toLowerCase();
   const shown = all.filter(({ name, description }) => `${name} ${description ?? ""}`.toLowerCase().includes(wanted));

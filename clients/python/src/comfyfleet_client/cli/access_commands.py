@@ -47,7 +47,7 @@ _add_rule_command("reset", "pack", "Remove the rule about a pack.")
 def invites(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
     json: Json = False,
 ) -> None:
     """List invites, newest first."""
@@ -64,8 +64,8 @@ def invites(
 def invite(
     context: typer.Context,
     *,
-    tier: Annotated[str | None, typer.Option(help="Of the account that it makes; free by default.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=90, help="It can be used for so many; 7 by default.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Tier of the account; free by default.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=90, help="Days until it expires; 7 by default.")] = None,
     json: Json = False,
 ) -> None:
     """Create an invite and print its token, which is shown only once."""
@@ -82,7 +82,7 @@ def invite(
 
 @app.command()
 def revoke_invite(
-    context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="Its id.")]
+    context: typer.Context, invite_id: Annotated[str, typer.Argument(metavar="INVITE", help="The id of the invite.")]
 ) -> None:
     """Revoke an invite."""
     with open_client(context) as client:

@@ -11,8 +11,8 @@ from comfyfleet_client.cli.connection import NotLoggedIn, find_url, open_client,
 from comfyfleet_client.errors import Unauthenticated
 from comfyfleet_client.sync_client import Client
 
-Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for programs.")]
-Url = Annotated[str | None, typer.Option("--url", help="Where the service is.")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object per line, for programs.")]
+Url = Annotated[str | None, typer.Option("--url", help="URL of the service.")]
 FromStdin = Annotated[bool, typer.Option("--password-stdin", help="Read the password from stdin.")]
 
 
@@ -21,7 +21,7 @@ def register(
     username: str,
     email: str,
     *,
-    invite: Annotated[str | None, typer.Option(help="An invite, where the service needs one.")] = None,
+    invite: Annotated[str | None, typer.Option(help="Token of an invite, if the service requires one.")] = None,
     password_stdin: FromStdin = False,
     url: Url = None,
     json: Json = False,
@@ -39,7 +39,7 @@ def register(
 
 def login(
     context: typer.Context,
-    username: Annotated[str | None, typer.Argument(help="Or the e-mail address; asked for if left out.")] = None,
+    username: Annotated[str | None, typer.Argument(help="Or the email address; asked for if left out.")] = None,
     *,
     password_stdin: FromStdin = False,
     url: Url = None,
@@ -81,7 +81,7 @@ def whoami(context: typer.Context, *, json: Json = False) -> None:
         show.me(who)
 
 
-account = typer.Typer(help="The account as a whole.", no_args_is_help=True)
+account = typer.Typer(help="Export or erase the account.", no_args_is_help=True)
 
 
 @account.command()
@@ -89,7 +89,7 @@ def export(
     context: typer.Context,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A ZIP file.")],
-    files: Annotated[bool, typer.Option("--files/--no-files", help="With uploads and outputs themselves.")] = True,
+    files: Annotated[bool, typer.Option("--files/--no-files", help="Include the files of uploads and outputs.")] = True,
 ) -> None:
     """Download all data of the account: JSON lines per kind of record, then uploads and outputs."""
     stored = login_file.load_login()
@@ -104,7 +104,7 @@ def export(
 def erase(
     context: typer.Context,
     *,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask whether it is meant.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     password_stdin: FromStdin = False,
 ) -> None:
     """Erase the account permanently: jobs, results, uploads, saved workflows and keys."""

@@ -14,7 +14,7 @@ from comfyfleet_client.results import Account
 from comfyfleet_client.sync_client import Client
 
 app = typer.Typer(
-    no_args_is_help=True, help="Users, tiers, nodes, everybody's jobs, statistics and the audit log, for admins."
+    no_args_is_help=True, help="For admins: users, tiers, nodes, jobs of all users, statistics and the audit log."
 )
 
 UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Username or id.")]
@@ -24,11 +24,11 @@ UserArgument = Annotated[str, typer.Argument(metavar="USER", help="Username or i
 def users(
     context: typer.Context,
     *,
-    search: Annotated[str | None, typer.Option(help="A part of username or e-mail address.")] = None,
+    search: Annotated[str | None, typer.Option(help="Part of a username or email address.")] = None,
     tier: Annotated[str | None, typer.Option()] = None,
     role: Annotated[str | None, typer.Option(help="user or admin.")] = None,
     active: Annotated[bool | None, typer.Option("--active/--inactive")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
     json: Json = False,
 ) -> None:
     """List users, newest first."""

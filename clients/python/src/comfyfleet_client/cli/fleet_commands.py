@@ -14,8 +14,8 @@ from comfyfleet_client.cli.job_commands import JobId
 from comfyfleet_client.fleet_results import FleetJob, Node
 
 NodeName = Annotated[str, typer.Argument(metavar="NODE", help="The name of a node.")]
-Days = Annotated[int | None, typer.Option(min=1, max=90, help="So many UTC days, today included.")]
-LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")]
+Days = Annotated[int | None, typer.Option(min=1, max=90, help="Number of UTC days, including today.")]
+LimitOption = Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")]
 Since = Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.")]
 
 
@@ -28,12 +28,12 @@ def usage(context: typer.Context, *, days: Days = None, json: Json = False) -> N
 @app.command("usage")
 def usage_of(
     context: typer.Context,
-    user: Annotated[str | None, typer.Argument(metavar="USER", help="Username or id; everybody if left out.")] = None,
+    user: Annotated[str | None, typer.Argument(metavar="USER", help="Username or id; all users if left out.")] = None,
     *,
     days: Days = None,
     json: Json = False,
 ) -> None:
-    """Show the usage of one user, or of everybody, by day."""
+    """Show the usage of one user, or of all users, by day."""
     with open_client(context) as client:
         whose = find_user_id(client, user) if user is not None else None
         _print_table(client.fleet.usage(whose, days=days), show_fleet.usage, json=json)
@@ -76,7 +76,7 @@ def drain(
     context: typer.Context,
     node: NodeName,
     *,
-    grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds that its job may still run.")] = 0,
+    grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds for which its job may still run.")] = 0,
     json: Json = False,
 ) -> None:
     """Assign no new jobs to a node, and move its current job elsewhere."""
@@ -86,7 +86,7 @@ def drain(
 
 @app.command()
 def clear(context: typer.Context, node: NodeName, *, json: Json = False) -> None:
-    """Remove foreign prompts from a node that they block."""
+    """Remove prompts of other clients from a node."""
     with open_client(context) as client:
         _show_node(client.fleet.clear(node), json=json)
 
@@ -94,11 +94,11 @@ def clear(context: typer.Context, node: NodeName, *, json: Json = False) -> None
 @app.command()
 def refresh(
     context: typer.Context,
-    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Its name; every node if left out.")] = None,
+    node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of the node; all nodes if left out.")] = None,
     *,
     json: Json = False,
 ) -> None:
-    """Refresh the catalog of one node or of all nodes."""
+    """Read the classes and models of one node, or of all nodes, again."""
     with open_client(context) as client:
         found = client.fleet.refresh_all() if node is None else [client.fleet.refresh(node)]
     _print_table(found, show_fleet.nodes, json=json)
@@ -118,7 +118,7 @@ def jobs(
     *,
     user: Annotated[str | None, typer.Option(help="Username or id.")] = None,
     status: Annotated[str | None, typer.Option(help="pending, processing, completed, failed or cancelled.")] = None,
-    node: Annotated[str | None, typer.Option(help="Only with an attempt on this node.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only jobs with an attempt on this node.")] = None,
     workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
     since: Since = None,
     limit: LimitOption = 20,
@@ -186,9 +186,9 @@ def prioritise(
 def audit(
     context: typer.Context,
     *,
-    who: Annotated[str | None, typer.Option(help="Username or id of who did it.")] = None,
-    whom: Annotated[str | None, typer.Option(help="Username or id of whose account it is about.")] = None,
-    action: Annotated[str | None, typer.Option(help="As in node.drain.")] = None,
+    who: Annotated[str | None, typer.Option(help="Only actions of this user: username or id.")] = None,
+    whom: Annotated[str | None, typer.Option(help="Only actions on the account of this user: username or id.")] = None,
+    action: Annotated[str | None, typer.Option(help="Only this action, such as node.drain.")] = None,
     since: Since = None,
     limit: LimitOption = 20,
     json: Json = False,
@@ -205,8 +205,8 @@ def audit(
 def dead_letters(
     context: typer.Context,
     *,
-    service: Annotated[str | None, typer.Option(help="Only those of this service.")] = None,
-    node: Annotated[str | None, typer.Option(help="Only those of this node.")] = None,
+    service: Annotated[str | None, typer.Option(help="Only dead letters of this service.")] = None,
+    node: Annotated[str | None, typer.Option(help="Only dead letters of this node.")] = None,
     limit: LimitOption = 20,
     json: Json = False,
 ) -> None:

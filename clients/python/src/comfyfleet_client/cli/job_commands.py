@@ -48,18 +48,20 @@ def submit(
         str | None, typer.Option(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')
     ] = None,
     random_seed: Annotated[
-        bool, typer.Option("--random-seed", help="With --workflow: draw new values for all its seeds.")
+        bool, typer.Option("--random-seed", help="With --workflow: draw new values for all seeds.")
     ] = False,
     param: Annotated[
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="Any other field of a submission.")
     ] = None,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="To find it by.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Among own jobs, higher first.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="The same one gives the same job for 24 h.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show how it goes until it has ended.")] = False,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label, by which jobs can be listed.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Order among own jobs: higher runs first.")] = None,
+    idempotency_key: Annotated[str | None, typer.Option(help="The same key returns the same job for 24 hours.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show its progress until it has ended.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save what it made here.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save its outputs in this folder.")
     ] = None,
     json: Json = False,
 ) -> None:
@@ -139,7 +141,7 @@ def result(
         Path | None,
         typer.Option("--output", "-o", metavar="FILE", help='Save it; "-" for stdout; in a directory: all outputs.'),
     ] = None,
-    index: Annotated[int | None, typer.Option(min=0, help="Which of all outputs.")] = None,
+    index: Annotated[int | None, typer.Option(min=0, help="Index of the output, from 0.")] = None,
     json: Json = False,
 ) -> None:
     """Save the outputs of a completed job, or without --output print its texts."""
@@ -162,7 +164,7 @@ def cancel(
     context: typer.Context,
     job: JobId,
     *,
-    purge: Annotated[bool, typer.Option("--purge", help="Then delete it with its inputs and outputs.")] = False,
+    purge: Annotated[bool, typer.Option("--purge", help="Afterwards delete it with its inputs and outputs.")] = False,
     json: Json = False,
 ) -> None:
     """Cancel a job and print its state."""
@@ -189,7 +191,7 @@ def jobs(
     label: Annotated[str | None, typer.Option(metavar="KEY:VALUE")] = None,
     workflow: Annotated[str | None, typer.Option(help="Name of the workflow.")] = None,
     since: Annotated[str | None, typer.Option(help="30m, 24h, 7d, a date or a time.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
     json: Json = False,
 ) -> None:
     """List own jobs, newest first."""

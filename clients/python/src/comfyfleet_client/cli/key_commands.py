@@ -9,7 +9,7 @@ from comfyfleet_client.cli import show
 from comfyfleet_client.cli.account_commands import Json
 from comfyfleet_client.cli.connection import open_client
 
-app = typer.Typer(no_args_is_help=True, help="API keys of your programs.")
+app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 
 
 @app.command()
@@ -20,7 +20,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="jobs:read, jobs:write, keys, admin; the first two by default.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=3650, help="It ends after so many.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=365, help="Days until it expires.")] = None,
     json: Json = False,
 ) -> None:
     """Create a key and print it, which happens only once."""

@@ -30,7 +30,10 @@ app = typer.Typer(
 
 @app.callback()
 def comfyfleet(
-    *, url: Annotated[str | None, typer.Option(help="Where the service is; COMFYFLEET_URL, or as at the login.")] = None
+    *,
+    url: Annotated[
+        str | None, typer.Option(help="URL of the service; default: COMFYFLEET_URL, else that of the last login.")
+    ] = None,
 ) -> None:
     """Generate images with a fleet of ComfyUI nodes.
 

@@ -14,10 +14,10 @@ from comfyfleet_client.cli.connection import open_client
 def upload(
     context: typer.Context,
     files: Annotated[
-        list[Path], typer.Argument(metavar="FILE...", help="Images, videos, sounds, latents, 3D files.", exists=True)
+        list[Path], typer.Argument(metavar="FILE...", help="Images, videos, audio, latents, 3D files.", exists=True)
     ],
     *,
-    exact: Annotated[bool, typer.Option("--exact", help="Keep a PNG as it is, with 16 bits of each colour.")] = False,
+    exact: Annotated[bool, typer.Option("--exact", help="Keep a PNG unchanged, with 16 bits per colour.")] = False,
     json: Json = False,
 ) -> None:
     """Upload files and print their ids, one per line."""
@@ -33,8 +33,10 @@ def upload(
 def uploads(
     context: typer.Context,
     *,
-    delete: Annotated[list[str] | None, typer.Option(metavar="UPLOAD_ID", help="Delete this one instead.")] = None,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    delete: Annotated[
+        list[str] | None, typer.Option(metavar="UPLOAD_ID", help="Delete this upload instead of listing.")
+    ] = None,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
     json: Json = False,
 ) -> None:
     """List uploads, newest first; or delete some."""

@@ -14,17 +14,17 @@ from comfyfleet_client.cli.failures import REFUSED
 
 app = typer.Typer(no_args_is_help=True, help="Saved workflows, and checks of workflows.")
 
-Name = Annotated[str, typer.Argument(metavar="NAME", help="Of the saved workflow.")]
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved workflow.")]
 File = Annotated[str, typer.Argument(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')]
-Version = Annotated[int | None, typer.Option(min=1, help="The newest by default.")]
-RandomSeed = Annotated[bool, typer.Option("--random-seed", help="Draw new values for all its seeds.")]
+Version = Annotated[int | None, typer.Option(min=1, help="Version; the newest by default.")]
+RandomSeed = Annotated[bool, typer.Option("--random-seed", help="Draw new values for all seeds.")]
 
 
 @app.command("list")
 def list_(
     context: typer.Context,
     *,
-    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="So many at most.")] = 20,
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of entries.")] = 20,
     json: Json = False,
 ) -> None:
     """List saved workflows, most recently changed first."""
@@ -50,7 +50,7 @@ def save(
     name: Name,
     file: File,
     *,
-    description: Annotated[str | None, typer.Option(help="For people.")] = None,
+    description: Annotated[str | None, typer.Option(help="Description for people.")] = None,
     parameter: Annotated[
         list[str] | None,
         typer.Option(metavar="NAME=NODE.INPUT", help="An input that a run may set; $NAME titles are read by default."),
@@ -80,12 +80,14 @@ def run(
         list[str] | None, typer.Option(metavar="NAME=VALUE", help="A parameter of the saved workflow.")
     ] = None,
     random_seed: RandomSeed = False,
-    label: Annotated[list[str] | None, typer.Option(metavar="KEY=VALUE", help="To find it by.")] = None,
-    priority: Annotated[int | None, typer.Option(help="Among own jobs, higher first.")] = None,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it has ended.")] = False,
-    watch: Annotated[bool, typer.Option("--watch", help="Show how it goes until it has ended.")] = False,
+    label: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="A label, by which jobs can be listed.")
+    ] = None,
+    priority: Annotated[int | None, typer.Option(help="Order among own jobs: higher runs first.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Wait until it has ended.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Show its progress until it has ended.")] = False,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save what it made here.")
+        Path | None, typer.Option("--output", "-o", metavar="DIR", help="Wait, then save its outputs in this folder.")
     ] = None,
     json: Json = False,
 ) -> None:

@@ -190,11 +190,11 @@ def create_web_app(
     for away in AWAY:
         app.add_exception_handler(away, _on_unavailable)
 
-    @app.get("/healthz", tags=["health"], summary="The process lives")
+    @app.get("/healthz", tags=["health"], summary="The process runs")
     async def healthz() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/readyz", tags=["health"], summary="The service can do its work", responses={503: {}})
+    @app.get("/readyz", tags=["health"], summary="The service is ready", responses={503: {}})
     async def readyz(response: Response) -> dict[str, Any]:
         failures = dict(zip(every_probe, await asyncio.gather(*map(_run_probe, every_probe.values())), strict=True))
         checks = {name: failure is None for name, failure in failures.items()}

@@ -11,12 +11,12 @@ from contracts.auth.tickets import CREATE_TICKET, REDEEM_TICKET, CreateTicket, R
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, *, verifier: CredentialVerifier, changes: ChangeReader, tickets: TicketService) -> None:
+def register(bus: Bus, *, verifier: CredentialVerifier, change_reader: ChangeReader, tickets: TicketService) -> None:
     async def verify_credential(command: VerifyCredential, _: Address) -> Principal:
         return await verifier.verify(command.credential.get_secret_value())
 
     async def read_changes(query: ReadChanges, _: Address) -> Changes:
-        return await changes.read_changes(query.since)
+        return await change_reader.read_changes(query.since)
 
     async def create_ticket(command: CreateTicket, address: Address) -> Ticket:
         return await tickets.create_ticket(parse_user_id(address), command)

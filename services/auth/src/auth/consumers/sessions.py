@@ -39,15 +39,17 @@ from contracts.auth.sessions import (
 from contracts.wire.topic import Address
 
 
-def register_accounts(bus: Bus, *, registrar: Registrar, passwords: PasswordChanger, denials: DenialRecorder) -> None:
+def register_accounts(
+    bus: Bus, *, registrar: Registrar, password_changer: PasswordChanger, denial_recorder: DenialRecorder
+) -> None:
     async def register(command: Register, _: Address) -> User:
         return await registrar.register(command)
 
     async def change_password(command: ChangePassword, address: Address) -> Done:
-        return await passwords.change_password(parse_user_id(address), command)
+        return await password_changer.change_password(parse_user_id(address), command)
 
     async def record_denial(command: RecordDenial, address: Address) -> Done:
-        return await denials.record_denial(parse_user_id(address), command)
+        return await denial_recorder.record_denial(parse_user_id(address), command)
 
     bus.serve(REGISTER, register)
     bus.serve(CHANGE_PASSWORD, change_password)

@@ -38,40 +38,40 @@ from contracts.preview import Preview
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, *, tenants: TenantReader, accounts: AccountReader) -> None:
+def register(bus: Bus, *, tenant_reader: TenantReader, account_reader: AccountReader) -> None:
     async def read_tenant(_: ReadTenant, address: Address) -> Tenant:
-        return await tenants.read_tenant(parse_user_id(address))
+        return await tenant_reader.read_tenant(parse_user_id(address))
 
     async def read_account(_: ReadAccount, address: Address) -> Account:
-        return await accounts.read_account(parse_user_id(address))
+        return await account_reader.read_account(parse_user_id(address))
 
     bus.serve(READ_TENANT, read_tenant)
     bus.serve(READ_ACCOUNT, read_account)
 
 
 def register_user_administration(
-    bus: Bus, *, lister: UserLister, changer: UserChanger, tiers: TierLister, tier: TierChanger
+    bus: Bus, *, user_lister: UserLister, user_changer: UserChanger, tier_lister: TierLister, tier_changer: TierChanger
 ) -> None:
     async def list_users(query: ListUsers, address: Address) -> UserPage:
-        return await lister.list_users(parse_user_id(address), query)
+        return await user_lister.list_users(parse_user_id(address), query)
 
     async def read_usernames(query: ReadUsernames, address: Address) -> Usernames:
-        return await lister.read_usernames(parse_user_id(address), query)
+        return await user_lister.read_usernames(parse_user_id(address), query)
 
     async def change_user(command: ChangeUser, address: Address) -> Account:
-        return await changer.change_user(parse_user_id(address), command)
+        return await user_changer.change_user(parse_user_id(address), command)
 
     async def preview_user_change(command: ChangeUser, address: Address) -> Preview:
-        return await changer.preview_change(parse_user_id(address), command)
+        return await user_changer.preview_change(parse_user_id(address), command)
 
     async def preview_tier_change(command: ChangeTier, address: Address) -> Preview:
-        return await tier.preview_change(parse_user_id(address), command)
+        return await tier_changer.preview_change(parse_user_id(address), command)
 
     async def list_tiers(_: ListTiers, __: Address) -> Tiers:
-        return await tiers.list_tiers()
+        return await tier_lister.list_tiers()
 
     async def change_tier(command: ChangeTier, address: Address) -> TierLimits:
-        return await tier.change_tier(parse_user_id(address), command)
+        return await tier_changer.change_tier(parse_user_id(address), command)
 
     bus.serve(LIST_USERS, list_users)
     bus.serve(READ_USERNAMES, read_usernames)

@@ -5,7 +5,7 @@ import re
 from contracts.wire.errors import FieldError
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,30}[A-Za-z0-9]")
-EMAIL_MAX, LOCAL_MAX, DOMAIN_MAX = 254, 64, 253  # RFC 5321 section 4.5.3.1
+EMAIL_MAX, LOCAL_PART_MAX = 254, 64  # characters, RFC 5321 section 4.5.3.1
 ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
 LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LOGIN_NAME = re.compile(r"[!-~]{1,254}")
@@ -37,7 +37,7 @@ def normalise_email(text: str) -> str | None:
         return None
     local, domain = text.split("@")
     labels = domain.split(".")
-    if len(local) > LOCAL_MAX or not all(map(ATOM.fullmatch, local.split("."))):
+    if len(local) > LOCAL_PART_MAX or not all(map(ATOM.fullmatch, local.split("."))):
         return None
     if len(labels) < 2 or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
         return None
@@ -45,7 +45,7 @@ def normalise_email(text: str) -> str | None:
 
 
 def validate_account(username: str, email: str) -> tuple[FieldError, ...]:
-    """Return the validation errors of both, without echoing what was sent."""
+    """Return the validation errors of username and email address. They do not repeat the submitted values."""
     return (
         *(() if is_username(username) else (BAD_USERNAME,)),
         *(() if normalise_email(email) is not None else (BAD_EMAIL,)),
@@ -53,5 +53,5 @@ def validate_account(username: str, email: str) -> tuple[FieldError, ...]:
 
 
 def normalise_login_name(text: str) -> str:
-    """Return the lower-case name to look a login up by, or "" when no account can have it."""
+    """Return the username or email address in lower case, or "" when no account can have it."""
     return text.lower() if LOGIN_NAME.fullmatch(text) else ""

@@ -59,16 +59,16 @@ class ApiKeyPepper:
     A fast hash is enough because the secret is random, not chosen by a person.
 
     Attributes:
-        pepper_id: identifies the secret key that hashes, without revealing it.
+        pepper_id: identifies the current secret key without revealing it.
 
     Args:
-        secret_key: the secret key that hashes.
-        earlier: secret keys that hashed before, whose digests still match.
+        secret_key: the current secret key, which hashes new secrets.
+        earlier: earlier secret keys; digests made with them still match.
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
         self._peppers = tuple(_derive_key(each, "api_keys") for each in (secret_key, *earlier))
-        self._deriving = tuple(_derive_key(each, "key_requests") for each in (secret_key, *earlier))
+        self._derivation_keys = tuple(_derive_key(each, "key_requests") for each in (secret_key, *earlier))
         self.pepper_id = hmac.digest(self._peppers[0], b"id", "sha256").hex()[:8]
 
     def digest(self, key: ApiKey) -> bytes:
@@ -80,9 +80,9 @@ class ApiKeyPepper:
         return any(hmac.compare_digest(_digest_key(pepper, key), digest) for pepper in self._peppers)
 
     def derive_key(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
-        """Return the key for this request: the same one for as long as the salt is kept.
+        """Return the key for this request. The same arguments always give the same key.
 
-        Without the salt or the pepper it is indistinguishable from a random key.
+        To anyone who lacks the salt or the secret key, it is indistinguishable from a random key.
 
         Args:
             salt: 32 random bytes.
@@ -90,13 +90,12 @@ class ApiKeyPepper:
         return self.derive_keys(key_id, user=user, idempotency_key=idempotency_key, salt=salt)[0]
 
     def derive_keys(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> list[ApiKey]:
-        """Return the key that each secret key derives for this request, see ``derive_key``."""
-        seed = (
-            salt + user.bytes + key_id.encode() + idempotency_key.encode()
-        )  # unambiguous: every part but the last has a fixed length
+        """Return the key of ``derive_key`` for each secret key, the current one first."""
+        # Unambiguous: every part but the last has a fixed length.
+        seed = salt + user.bytes + key_id.encode() + idempotency_key.encode()
         numbers = [
-            int.from_bytes(hmac.digest(deriving, seed, "sha512"))  # 512 bits: every character is equally likely
-            for deriving in self._deriving
+            int.from_bytes(hmac.digest(derivation_key, seed, "sha512"))  # 512 bits: every character is equally likely
+            for derivation_key in self._derivation_keys
         ]
         return [ApiKey(id=key_id, secret=_to_base62(number, SECRET_LENGTH)) for number in numbers]
 

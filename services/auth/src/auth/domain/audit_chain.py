@@ -41,7 +41,7 @@ class ChainEntry:
         """Return the entry that ``as_json`` wrote.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no such entry.
+            KeyError, TypeError, ValueError: the body is not such an entry.
         """
         actor, subject = body["actor_id"], body["subject_id"]
         return cls(
@@ -66,7 +66,7 @@ class ChainVerifier:
     """Verifies the log from its beginning, or from the end of an archive.
 
     Args:
-        last_id, last_hash: of the newest archived entry; without archives those before the first entry.
+        last_id, last_hash: id and hash of the newest archived entry. The defaults precede the first entry.
 
     Attributes:
         verified_count: number of verified entries.

@@ -1,4 +1,4 @@
-"""Says what a change of a tier or of a user would do."""
+"""Describes what a change of a tier or of a user would do."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +10,7 @@ from contracts.graph_policy.policy import GraphPolicy
 from contracts.preview import NO_EFFECT, Effect, FieldChange, Preview
 
 
-def list_changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldChange, ...]:
+def list_changed_fields(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[FieldChange, ...]:
     """List the fields that differ."""
     return tuple(
         FieldChange(field=name, before=before[name], after=after[name]) for name in after if before[name] != after[name]
@@ -21,19 +21,19 @@ def preview_tier_change(before: Limits, after: Limits, *, affected: int, unaffec
     """Return what a change of a tier would do.
 
     Args:
-        affected: users of the tier for whom at least one of the changed limits is not an own one.
-        unaffected: all others of the tier.
+        affected: number of users of the tier who do not override all of the changed limits.
+        unaffected: number of all other users of the tier.
     """
-    changes = list_changes(before.model_dump(mode="json"), after.model_dump(mode="json"))
+    changes = list_changed_fields(before.model_dump(mode="json"), after.model_dump(mode="json"))
     if not changes:
-        return Preview(effects=(_NOTHING,))
+        return Preview(effects=(_NO_CHANGE,))
     effects = [
         Effect(
-            code="users_affected", message=f"{_format_user_count(affected)} new limits within a second.", count=affected
+            code="users_affected", message=f"{_format_subject(affected)} new limits within a second.", count=affected
         ),
     ]
     if unaffected:
-        message = f"{_format_user_count(unaffected, 'keep', 'keeps')} own limits, which this change does not touch."
+        message = f"{_format_subject(unaffected, 'keep', 'keeps')} own limits, which this change does not touch."
         effects.append(Effect(code="users_unaffected", message=message, count=unaffected))
     return Preview(effects=(*effects, *_list_effects_of_limits(before, after)), changes=changes)
 
@@ -43,17 +43,17 @@ def preview_user_change(
 ) -> Preview:
     """Return what a change of a user would do. ``sessions``: number of its open sessions."""
     names = ("tier", "role", "is_active", "shares_quota")
-    changes = list_changes(
+    changes = list_changed_fields(
         {name: before.as_json()[name] for name in names}, {name: after.as_json()[name] for name in names}
     ) + tuple(
         change.model_copy(update={"field": f"limits.{change.field}"})
-        for change in list_changes(limits_before.model_dump(mode="json"), limits_after.model_dump(mode="json"))
+        for change in list_changed_fields(limits_before.model_dump(mode="json"), limits_after.model_dump(mode="json"))
     )
     effects = list(_list_effects_of_limits(limits_before, limits_after))
     if before.is_active and not after.is_active:
         message = (
             "The user is refused with every credential within a second, and its open sessions end. "
-            "API keys work again after a reactivation."
+            "Its API keys work again once it is reactivated."
         )
         effects.append(Effect(code="access_ended", message=message, count=sessions))
     if after.is_active and not before.is_active:
@@ -64,20 +64,20 @@ def preview_user_change(
     if before.role is Role.ADMIN and after.role is not Role.ADMIN:
         effects.append(Effect(code="admin_removed", message="The user loses access to all admin routes."))
     if before.own_limits != after.own_limits and not changes:
-        message = "Own limits change, but none of them differs from the limit that applies now."
+        message = "The user's own limits change, but each has the same value as the limit that applies now."
         effects.append(Effect(code="own_limits_changed", message=message))
     if not effects and not changes:
-        effects.append(_NOTHING)
+        effects.append(_NO_CHANGE)
     return Preview(effects=tuple(effects), changes=changes)
 
 
 def _list_effects_of_limits(before: Limits, after: Limits) -> list[Effect]:
     effects = []
     if _is_shorter(after.result_days, before.result_days):
-        message = f"Jobs that ended more than {after.result_days} days ago are deleted for good, with their outputs."
+        message = f"Jobs that ended more than {after.result_days} days ago are deleted permanently, with their outputs."
         effects.append(Effect(code="results_deleted", message=message))
     if _is_shorter(after.upload_days, before.upload_days):
-        message = f"Uploads that no job has used for {after.upload_days} days are deleted for good."
+        message = f"Uploads that no job has used for {after.upload_days} days are deleted permanently."
         effects.append(Effect(code="uploads_deleted", message=message))
     if after.graph_policy is GraphPolicy.OPEN and before.graph_policy is not GraphPolicy.OPEN:
         message = "Workflows may use every node class that no rule denies."
@@ -89,8 +89,8 @@ def _is_shorter(days: int | None, than: int | None) -> bool:
     return days is not None and (than is None or days < than)
 
 
-def _format_user_count(number: int, many: str = "get", one: str = "gets") -> str:
-    return f"1 user {one}" if number == 1 else f"{number} users {many}"
+def _format_subject(users: int, plural_verb: str = "get", singular_verb: str = "gets") -> str:
+    return f"1 user {singular_verb}" if users == 1 else f"{users} users {plural_verb}"
 
 
-_NOTHING = Effect(code=NO_EFFECT, message="Nothing changes.")
+_NO_CHANGE = Effect(code=NO_EFFECT, message="Nothing changes.")

@@ -14,7 +14,7 @@ def parse_names(text: str | None) -> tuple[str, ...]:
     names = {part.strip() for part in (text or "").split(",")} - {""}
     for name in names:
         if len(name) > NAME_MAX or not re.fullmatch(PRINTABLE, name):
-            raise ValueError(f"names of 1 to {NAME_MAX} characters without control characters, comma separated")
+            raise ValueError(f"Use comma-separated names of 1 to {NAME_MAX} characters, without control characters.")
     return tuple(sorted(names))
 
 

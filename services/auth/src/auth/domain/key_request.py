@@ -21,11 +21,9 @@ def validate_name(command: CreateKey) -> str:
     """
     name = command.name.strip()
     if not name:
-        raise _build_invalid_key("/name", "name_empty", "A name has at least one letter.")
+        raise _build_invalid_key("/name", "name_empty", "Give the key a name.")
     if not name.isprintable():
-        raise _build_invalid_key(
-            "/name", "name_unprintable", "A name has no control characters and none that cannot be seen."
-        )
+        raise _build_invalid_key("/name", "name_unprintable", "Use printable characters only.")
     return name
 
 
@@ -50,9 +48,9 @@ def validate_expiry(command: CreateKey, now: datetime, life: timedelta) -> datet
     if requested is None:
         return now + life
     if requested.tzinfo is None:
-        raise _build_invalid_key("/expires_at", "expires_at_naive", "The time needs an offset from UTC, or Z.")
+        raise _build_invalid_key("/expires_at", "expires_at_naive", "Add the offset from UTC to the time, or Z.")
     if not now < requested <= now + MAX_LIFETIME:
-        message = f"A key ends in the future, and {MAX_LIFETIME.days} days from now at the latest."
+        message = f"Choose a time in the future, at most {MAX_LIFETIME.days} days from now."
         raise _build_invalid_key("/expires_at", "expires_at_range", message)
     return requested
 

@@ -1,4 +1,4 @@
-"""Login delays after failed attempts: they slow guessing down without locking an account for good."""
+"""Login delays after failed attempts: they slow down guessing without locking an account permanently."""
 
 from datetime import datetime, timedelta
 
@@ -19,6 +19,6 @@ def compute_delay(failures: int) -> timedelta:
 
 
 def is_delayed(failures: int, last: datetime | None, now: datetime) -> bool:
-    """Whether a login is refused now, whatever the password. A refused login does not count as a failure."""
+    """Whether a login is refused now even with the right password. Such a login does not count as a failure."""
     # ``now`` may precede ``last``: a transaction that waited for the lock started before the one that held it.
     return last is not None and failures > FREE_FAILURES and now < last + compute_delay(failures)

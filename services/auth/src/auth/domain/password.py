@@ -45,7 +45,7 @@ class PasswordPolicy:
             return "password_common", "This is one of the most common passwords. Choose another one."
         if _find_repeated_unit_length(folded) < MIN_PERIOD:
             return "password_repetitive", "This password repeats a few characters. Use more different ones."
-        if _count_without(folded, username, email.partition("@")[0], SERVICE) < MIN_OTHER_CHARACTERS:
+        if _count_characters_without(folded, username, email.partition("@")[0], SERVICE) < MIN_OTHER_CHARACTERS:
             return (
                 "password_context",
                 f"This password is mostly your username, your e-mail address or {SERVICE}. Choose another one.",
@@ -60,7 +60,7 @@ def _load_common_passwords() -> frozenset[str]:
 
 
 def _find_repeated_unit_length(text: str) -> int:
-    """Length of the shortest unit that the text repeats at least twice, else the text's length. Linear time."""
+    """Return the length of the shortest unit that the text repeats at least twice, else its own length. Linear time."""
     border = [0] * len(text)
     for index in range(1, len(text)):
         length = border[index - 1]
@@ -71,8 +71,8 @@ def _find_repeated_unit_length(text: str) -> int:
     return period if 2 * period <= len(text) else len(text)
 
 
-def _count_without(folded: str, *words: str) -> int:
-    """Number of characters left after removing the words, longest first."""
+def _count_characters_without(folded: str, *words: str) -> int:
+    """Count the characters left after removing these words, longest first."""
     for word in sorted((word.casefold() for word in words if len(word) >= MIN_WORD_LENGTH), key=len, reverse=True):
         folded = folded.replace(word, "")
     return len(folded)

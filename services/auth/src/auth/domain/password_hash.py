@@ -37,12 +37,12 @@ class PasswordHasher:
 
     def __init__(self, context: CryptContext | None = None) -> None:
         self._context = context or create_argon2_context()
-        self._dummy_hash = self._context.hash("the password of nobody")
+        self._dummy_hash = self._context.hash("dummy password")
 
     def hash(self, password: str) -> str:
         """Hash a password that the policy accepted."""
-        made: str = self._context.hash(normalise_password(password))
-        return made
+        password_hash: str = self._context.hash(normalise_password(password))
+        return password_hash
 
     def verify(self, password: str, stored: str | None) -> PasswordCheck:
         """Verify a password with exactly one argon2 verification, so that timing reveals nothing about the account.

@@ -1,17 +1,17 @@
-"""Digests of the addresses that accounts registered from. The key of the digest is not in the database."""
+"""Digests of the addresses that accounts registered from. The key that makes them is not in the database."""
 
 import hmac
 from ipaddress import IPv6Address, ip_address
 
-SITE_BITS = 64  # one customer has at least a /64 of IPv6
+IPV6_PREFIX_BITS = 64  # one customer has at least a /64
 
 
 class AddressPepper:
-    """Hashes addresses with a key, since all IPv4 addresses could be tried otherwise.
+    """Hashes addresses with a key. Without a key, hashing all IPv4 addresses would reveal them.
 
     Args:
-        secret_key: the secret key that hashes.
-        earlier: secret keys that hashed before, whose digests are still found.
+        secret_key: the current secret key.
+        earlier: earlier secret keys; groups that were stored under them are still found.
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
@@ -19,14 +19,14 @@ class AddressPepper:
             hmac.digest(each.encode(), b"comfyfleet auth quota_groups v1", "sha256") for each in (secret_key, *earlier)
         )
 
-    def digests(self, address: str) -> list[bytes]:
-        """Return the digests of an IPv4 address or of the /64 prefix of an IPv6 address, the current one first.
+    def list_digests(self, address: str) -> list[bytes]:
+        """Return 32-byte digests of an IPv4 address, or of the /64 prefix of an IPv6 address.
 
-        A digest has 32 bytes. There is none for any other text.
+        One for each secret key, the current one first. Empty if the text is not an address.
         """
         try:
-            found = ip_address(address)
+            parsed = ip_address(address)
         except ValueError:
             return []
-        packed = found.packed[: SITE_BITS // 8] if isinstance(found, IPv6Address) else found.packed
-        return [hmac.digest(key, packed, "sha256") for key in self._keys]
+        network = parsed.packed[: IPV6_PREFIX_BITS // 8] if isinstance(parsed, IPv6Address) else parsed.packed
+        return [hmac.digest(key, network, "sha256") for key in self._keys]

@@ -20,12 +20,12 @@ def looks_like_refresh_token(text: str) -> bool:
     return PATTERN.fullmatch(text) is not None
 
 
-class RefreshPepper:
+class RefreshTokenPepper:
     """Hashes tokens for storage with HMAC-SHA-256 under a key that is not in the database.
 
     Args:
-        secret_key: the secret key that hashes.
-        earlier: secret keys that hashed before, whose tokens are still found.
+        secret_key: the current secret key.
+        earlier: earlier secret keys; tokens that were stored under them are still found.
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
@@ -36,20 +36,20 @@ class RefreshPepper:
 
     def digest(self, token: str) -> bytes:
         """Return 32 bytes that find the token but do not reveal it."""
-        return self.digests(token)[0]
+        return self.list_digests(token)[0]
 
-    def digests(self, token: str) -> list[bytes]:
-        """Return the digests under which the token may be stored."""
+    def list_digests(self, token: str) -> list[bytes]:
+        """Return the digests under which the token may be stored: one for each secret key, the current one first."""
         return [hmac.digest(key, token.encode(), "sha256") for key in self._keys]
 
 
 class RefreshDecision(Enum):
-    """The effect of presenting a refresh token."""
+    """What happens when a refresh token is presented."""
 
     ROTATE = "rotate"  # start the next generation
-    REISSUE = "reissue"  # the reply to the last use was lost: issue another token of the generation it started
-    REUSED = "reused"  # reused: two parties hold it, so the session ends
-    SESSION_ENDED = "session_ended"  # the session is over
+    REISSUE = "reissue"  # the reply to the last refresh was probably lost: issue another token of that generation
+    REUSED = "reused"  # somebody else probably has the token, too: end the session
+    SESSION_ENDED = "session_ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,7 @@ class LockedSession:
     """A session under its lock. ``now`` is the transaction's time by the database clock.
 
     Attributes:
-        generation: of the tokens that currently work.
+        generation: generation of the refresh tokens that are valid now.
         rotated_at: when that generation began.
         expires_at: when the session ends regardless of refreshes.
         is_active: whether its user is active.
@@ -70,19 +70,19 @@ class LockedSession:
     is_active: bool
     now: datetime
 
-    def decide(self, generation: int, *, idle: timedelta, grace: timedelta) -> RefreshDecision:
-        """Decide what a token of this generation does now.
+    def decide_refresh(self, generation: int, *, idle: timedelta, grace: timedelta) -> RefreshDecision:
+        """Decide what happens when a token of this generation is presented now.
 
         Args:
             generation: of the presented token.
             idle: lifetime of a session that is not refreshed.
-            grace: how long after a rotation the token that caused it, and no older one, may be presented again.
+            grace: how long after a rotation the token that caused it may be presented again. Older tokens never may.
         """
-        since = self.now - self.rotated_at
-        if self.ended_at is not None or not self.is_active or self.now >= self.expires_at or since >= idle:
+        age = self.now - self.rotated_at
+        if self.ended_at is not None or not self.is_active or self.now >= self.expires_at or age >= idle:
             return RefreshDecision.SESSION_ENDED
         if generation == self.generation:
             return RefreshDecision.ROTATE
-        if generation == self.generation - 1 and since <= grace:
+        if generation == self.generation - 1 and age <= grace:
             return RefreshDecision.REISSUE
         return RefreshDecision.REUSED

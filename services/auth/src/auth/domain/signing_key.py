@@ -42,8 +42,8 @@ class SigningKeyCipher:
     """Encrypts private keys with AES-256-GCM under a key derived from SECRET_KEY, bound to their key ids.
 
     Args:
-        secret_key: the secret key that encrypts.
-        earlier: secret keys that encrypted before; what they encrypted can be decrypted.
+        secret_key: the current SECRET_KEY, which encrypts.
+        earlier: earlier ones; keys that were encrypted under them can still be decrypted.
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:
@@ -54,17 +54,17 @@ class SigningKeyCipher:
         nonce = secrets.token_bytes(NONCE_LENGTH)
         return nonce + self._ciphers[0].encrypt(nonce, key.private.private_bytes_raw(), key.kid.encode())
 
-    def decrypt(self, kid: str, sealed: bytes) -> SigningKey | None:
-        """Decrypt a key; None when it was sealed under another SECRET_KEY or another key id."""
+    def decrypt(self, kid: str, encrypted: bytes) -> SigningKey | None:
+        """Decrypt a key; None when it was encrypted under an unknown SECRET_KEY or another key id."""
         for cipher in self._ciphers:
-            key = _decrypt(cipher, kid, sealed)
+            key = _decrypt(cipher, kid, encrypted)
             if key is not None:
                 return key
         return None
 
-    def is_current(self, kid: str, sealed: bytes) -> bool:
-        """Whether the secret key that encrypts now encrypted this key."""
-        return _decrypt(self._ciphers[0], kid, sealed) is not None
+    def is_encrypted_with_current_secret(self, kid: str, encrypted: bytes) -> bool:
+        """Whether the key is encrypted under the current SECRET_KEY."""
+        return _decrypt(self._ciphers[0], kid, encrypted) is not None
 
 
 def _derive_key(secret_key: str) -> bytes:
@@ -74,9 +74,9 @@ def _derive_key(secret_key: str) -> bytes:
     return derived
 
 
-def _decrypt(cipher: AESGCM, kid: str, sealed: bytes) -> SigningKey | None:
+def _decrypt(cipher: AESGCM, kid: str, encrypted: bytes) -> SigningKey | None:
     try:
-        raw = cipher.decrypt(sealed[:NONCE_LENGTH], sealed[NONCE_LENGTH:], kid.encode())
+        raw = cipher.decrypt(encrypted[:NONCE_LENGTH], encrypted[NONCE_LENGTH:], kid.encode())
     except (InvalidTag, ValueError):
         return None
     return SigningKey(kid=kid, private=Ed25519PrivateKey.from_private_bytes(raw))

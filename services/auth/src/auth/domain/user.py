@@ -22,7 +22,7 @@ class User:
     Attributes:
         version: increases with every change that the public services must learn of.
         tokens_from: access tokens with a lower version are void.
-        limits: effective limits; overrides of the user take precedence over the tier.
+        limits: effective limits: those of the tier, overridden by the user's own.
         own_limits: names of the limits that override the tier.
         address_group: shared by accounts registered from the same address, whether or not they share a quota now.
     """
@@ -54,7 +54,7 @@ class User:
         return RATE_LIMIT in self.own_limits
 
     def to_account(self) -> Account:
-        """Return what its owner and admins see."""
+        """Return the account as its owner and admins see it."""
         user = PublicUser(
             id=self.id,
             username=self.username,
@@ -115,7 +115,7 @@ class StoredKey:
         )
 
 
-def describe_key(
+def build_listed_key(
     *,
     id: str,  # noqa: A002 - as the column and the contract call it
     name: str,

@@ -40,8 +40,8 @@ class UserState:
 
     def find_differences(self, other: "UserState") -> dict[str, Any]:
         """Return the properties that differ, with the other's values, for the audit log."""
-        mine, theirs = self.as_json(), other.as_json()
-        return {name: theirs[name] for name in theirs if mine[name] != theirs[name]}
+        own, others = self.as_json(), other.as_json()
+        return {name: others[name] for name in others if own[name] != others[name]}
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -53,7 +53,7 @@ class UserState:
         }
 
 
-def get_user_state(user: User) -> UserState:
+def build_user_state(user: User) -> UserState:
     own_limits = {name: getattr(user.limits, name) for name in user.own_limits}
     return UserState(
         tier=user.tier,

@@ -11,8 +11,8 @@ EVERY_S = 600.0
 class Pruner:
     """Deletes user changes and key requests after a day, sessions a day after their end, and keys 90 days after.
 
-    Unused tickets are deleted at expiry, unused login links a day after, invites 90 days after, and address digests
-    once no account can join their group.
+    Unused tickets are deleted after they expire, unused login links a day later, invites 90 days later, and address
+    digests once no new account can join their group.
 
     Args:
         idle: lifetime of a session that is not refreshed.

@@ -1,4 +1,4 @@
-"""Receives when API keys were last used."""
+"""Receives reports about when API keys were last used."""
 
 from auth.usecases.record_key_uses import KeyUseRecorder
 from chassis.messaging.bus import Bus
@@ -9,17 +9,17 @@ EVERY_S = 1.0
 
 
 class KeyUseListener:
-    """Subscribes at its first tick and writes once per tick."""
+    """Subscribes to the reports at its first tick, and writes to the database once per tick."""
 
     def __init__(self, bus: Bus, recorder: KeyUseRecorder) -> None:
         self._bus, self._recorder = bus, recorder
-        self._listening = False
+        self._is_subscribed = False
 
     async def tick(self) -> None:
-        if not self._listening:
-            await self._bus.subscribe(KEYS_USED, self._on_used)
-            self._listening = True
+        if not self._is_subscribed:
+            await self._bus.subscribe(KEYS_USED, self._add_uses)
+            self._is_subscribed = True
         await self._recorder.flush()
 
-    async def _on_used(self, used: KeysUsed, _: Metadata) -> None:
+    async def _add_uses(self, used: KeysUsed, _: Metadata) -> None:
         self._recorder.add_uses(used)

@@ -12,7 +12,7 @@ from chassis.database.statement import Connection, Row, Statement
 from chassis.telemetry.logs import bound_here
 from contracts.auth.audit import ReadAudit
 
-BATCH = 1000
+BATCH_SIZE = 1000
 _LOCK_KEY = 0x6175646974  # "audit"
 
 
@@ -37,7 +37,7 @@ class NewAuditEntry:
 
 _LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
 # Hash the detail as jsonb returns it: jsonb may format a number differently.
-_NEXT = Statement("""
+_FIND_LAST = Statement("""
 SELECT clock_timestamp() AS at, CAST(:detail AS jsonb) AS detail, last.id, last.hash
 FROM (VALUES (1)) AS one LEFT JOIN LATERAL (SELECT id, hash FROM audit_log ORDER BY id DESC LIMIT 1) last ON true
 """)
@@ -45,8 +45,8 @@ _ADD = Statement("""
 INSERT INTO audit_log (id, at, action, actor_id, subject_id, ip, request_id, detail, hash)
 VALUES (:id, :at, :action, :actor_id, :subject_id, :ip, :request_id, CAST(:detail AS jsonb), :hash)
 """)
-_ENTRIES = "SELECT id, at, action, actor_id, subject_id, ip, request_id, detail, hash FROM audit_log "
-_PAGE = Statement(_ENTRIES + "WHERE id > :after ORDER BY id LIMIT :limit")
+_SELECT = "SELECT id, at, action, actor_id, subject_id, ip, request_id, detail, hash FROM audit_log "
+_LIST_AFTER = Statement(_SELECT + "WHERE id > :after ORDER BY id LIMIT :limit")
 _CONDITIONS = {
     "actor_id": "actor_id = :actor_id",
     "subject_id": "subject_id = :subject_id",
@@ -64,9 +64,9 @@ async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
     """
     await _LOCK.run(connection, key=_LOCK_KEY)
     detail = orjson.dumps(entry.detail).decode()
-    last = await _NEXT.first(connection, detail=detail)
+    last = await _FIND_LAST.first(connection, detail=detail)
     assert last is not None  # noqa: S101 - one row of VALUES
-    chained = ChainEntry(
+    new = ChainEntry(
         id=(last["id"] or 0) + 1,
         at=last["at"],
         action=entry.action,
@@ -76,21 +76,21 @@ async def append_entry(connection: Connection, entry: NewAuditEntry) -> None:
         request_id=bound_here().get("request_id"),
         detail=last["detail"],
     )
-    values = {name: getattr(chained, name) for name in ChainEntry.__slots__} | {"detail": detail}
-    await _ADD.run(connection, **values, hash=hash_entry(last["hash"] or GENESIS_HASH, chained))
+    values = {name: getattr(new, name) for name in ChainEntry.__slots__} | {"detail": detail}
+    await _ADD.run(connection, **values, hash=hash_entry(last["hash"] or GENESIS_HASH, new))
 
 
 async def list_entries(connection: Connection, query: ReadAudit) -> list[tuple[ChainEntry, bytes]]:
     """Return up to ``limit + 1`` entries with their hashes, newest first."""
     given = query.model_dump(include=set(_CONDITIONS), exclude_none=True)
     where = " AND ".join(_CONDITIONS[name] for name in given) or "true"
-    found = Statement(f"{_ENTRIES} WHERE {where} ORDER BY id DESC LIMIT :limit")
+    found = Statement(f"{_SELECT} WHERE {where} ORDER BY id DESC LIMIT :limit")
     return [(build_entry(row), row["hash"]) for row in await found.all(connection, **given, limit=query.limit + 1)]
 
 
 async def iterate_entries(connection: Connection, *, after: int = 0) -> AsyncIterator[tuple[ChainEntry, bytes]]:
     """Yield every entry with a greater id than ``after`` with its hash, oldest first."""
-    while rows := await _PAGE.all(connection, after=after, limit=BATCH):
+    while rows := await _LIST_AFTER.all(connection, after=after, limit=BATCH_SIZE):
         for row in rows:
             yield build_entry(row), row["hash"]
         after = rows[-1]["id"]

@@ -1,4 +1,4 @@
-"""User changes, written with the change itself and read by public services that missed the announcement."""
+"""User changes, stored in the transaction of the change, for public services that missed the announcement."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -9,16 +9,16 @@ from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from contracts.auth.changes import UserChanged
 
-BATCH = 1000  # each under a kilobyte, so a reply stays below NATS's limit of 1 MiB
+MAX_PAGE = 1000  # each under a kilobyte, so a reply stays below NATS's limit of 1 MiB
 
-_BUMP = Statement(f"""
+_INCREMENT_VERSION = Statement(f"""
 UPDATE users u
 SET version = u.version + 1, tokens_from = CASE WHEN :void_tokens THEN u.version + 1 ELSE u.tokens_from END
 FROM tiers t WHERE u.id = :id AND t.name = u.tier
 RETURNING {COLUMNS}, clock_timestamp() AS at
 """)  # noqa: S608 - constants only
-_WRITE = Statement("INSERT INTO changes (user_id, body, at) VALUES (:user_id, :body, :at)")
-_READ = Statement("""
+_ADD = Statement("INSERT INTO changes (user_id, body, at) VALUES (:user_id, :body, :at)")
+_LIST = Statement("""
 SELECT body, at FROM changes
 WHERE at >= coalesce(:since, now() - interval '1 hour') ORDER BY at, id LIMIT :limit
 """)
@@ -43,7 +43,7 @@ async def record_change(
     ended_session: UUID | None = None,
     revoked_key: str | None = None,
 ) -> UserChanged:
-    """Give a user its next version under its lock and store its current state. Announce the result after the commit.
+    """Increment the version of a locked user and store its current state. Announce the result after the commit.
 
     Write everything else about the user before this call, in the same transaction. Versions have no gaps.
 
@@ -55,23 +55,23 @@ async def record_change(
     Raises:
         LookupError: there is no such user.
     """
-    row = await _BUMP.first(connection, id=user_id, void_tokens=void_tokens)
+    row = await _INCREMENT_VERSION.first(connection, id=user_id, void_tokens=void_tokens)
     if row is None:
         raise LookupError(user_id)
     change = build_user(row).to_change(row["at"], ended_session=ended_session, revoked_key=revoked_key)
-    await _WRITE.run(connection, user_id=user_id, body=change.model_dump_json(), at=row["at"])
+    await _ADD.run(connection, user_id=user_id, body=change.model_dump_json(), at=row["at"])
     return change
 
 
 async def list_changes(connection: Connection, since: datetime | None) -> ChangePage:
-    """Return changes since that time (None: the last hour), oldest first, at most ``BATCH``.
+    """Return up to ``MAX_PAGE`` changes since that time (None: in the last hour), oldest first.
 
     When the page is full, ``now`` is the time of its last change, which is returned again: others may have happened at
     the same moment.
     """
     now: datetime = await _NOW.value(connection)
-    rows = await _READ.all(connection, since=since, limit=BATCH)
+    rows = await _LIST.all(connection, since=since, limit=MAX_PAGE)
     return ChangePage(
         users=tuple(UserChanged.model_validate(row["body"]) for row in rows),
-        now=rows[-1]["at"] if len(rows) == BATCH else now,
+        now=rows[-1]["at"] if len(rows) == MAX_PAGE else now,
     )

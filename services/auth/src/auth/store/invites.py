@@ -8,18 +8,18 @@ from contracts.auth.invites import Invite
 from contracts.auth.tiers import Tier
 
 _COLUMNS = "id, tier, created_by, created_at, expires_at, used_by, used_at"
-_WORKS = "used_by IS NULL AND expires_at > now()"
+_IS_USABLE = "used_by IS NULL AND expires_at > now()"
 _ADD = Statement(f"""
 INSERT INTO invites (digest, id, tier, created_by, expires_at)
 VALUES (:digest, :id, :tier, :created_by, now() + make_interval(days => :days::int)) RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
-_PAGE = Statement(f"""
+_LIST = Statement(f"""
 SELECT {_COLUMNS} FROM invites WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
 _LOCK = Statement(f"SELECT {_COLUMNS} FROM invites WHERE id = :id FOR UPDATE")  # noqa: S608 - constants only
-_WORKING = Statement(f"SELECT 1 FROM invites WHERE digest = :digest AND {_WORKS}")  # noqa: S608 - constants only
-_SPEND = Statement(f"""
-UPDATE invites SET used_by = :used_by, used_at = now() WHERE digest = :digest AND {_WORKS} RETURNING {_COLUMNS}
+_FIND_USABLE = Statement(f"SELECT 1 FROM invites WHERE digest = :digest AND {_IS_USABLE}")  # noqa: S608 - constants only
+_REDEEM = Statement(f"""
+UPDATE invites SET used_by = :used_by, used_at = now() WHERE digest = :digest AND {_IS_USABLE} RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _EXPIRE = Statement("""
 UPDATE invites SET expires_at = now() WHERE id = :id AND used_by IS NULL AND expires_at > now() RETURNING id
@@ -38,7 +38,7 @@ async def add_invite(
 
 async def list_invites(connection: Connection, *, limit: int, before: UUID | None) -> tuple[tuple[Invite, ...], bool]:
     """Return up to ``limit`` invites, newest first, and whether there are more."""
-    rows = await _PAGE.all(connection, limit=limit + 1, before=before)
+    rows = await _LIST.all(connection, limit=limit + 1, before=before)
     return tuple(map(_to_invite, rows[:limit])), len(rows) > limit
 
 
@@ -50,12 +50,12 @@ async def lock_invite(connection: Connection, invite_id: UUID) -> Invite | None:
 
 async def is_usable(connection: Connection, digest: bytes) -> bool:
     """Whether the invite can be used now."""
-    return await _WORKING.value(connection, digest=digest) is not None
+    return await _FIND_USABLE.value(connection, digest=digest) is not None
 
 
 async def redeem_invite(connection: Connection, digest: bytes, *, used_by: UUID) -> Invite | None:
     """Use the invite in this transaction; None when it cannot be used."""
-    row = await _SPEND.first(connection, digest=digest, used_by=used_by)
+    row = await _REDEEM.first(connection, digest=digest, used_by=used_by)
     return _to_invite(row) if row else None
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from auth.domain.user import StoredKey, describe_key
+from auth.domain.user import StoredKey, build_listed_key
 from auth.store.users import COLUMNS, build_user
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Row, Statement
@@ -18,16 +18,16 @@ SELECT k.id, k.digest, k.pepper_id, k.scopes, k.expires_at, {COLUMNS},
 FROM api_keys k JOIN users u ON u.id = k.user_id JOIN tiers t ON t.name = u.tier
 WHERE k.id = :id
 """)  # noqa: S608 - constants only
-_LISTED = "id, name, scopes, expires_at, created_at, last_used_at"
-_LIVE = "user_id = :user_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
-_LIST = Statement(f"SELECT {_LISTED} FROM api_keys WHERE {_LIVE} ORDER BY created_at DESC, id")  # noqa: S608 - constants only
-_COUNT = Statement(f"SELECT count(*) FROM api_keys WHERE {_LIVE}")  # noqa: S608 - constants only
-_READ = Statement(f"SELECT {_LISTED} FROM api_keys WHERE id = :id")  # noqa: S608 - constants only
+_COLUMNS = "id, name, scopes, expires_at, created_at, last_used_at"
+_IS_WORKING = "user_id = :user_id AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+_LIST = Statement(f"SELECT {_COLUMNS} FROM api_keys WHERE {_IS_WORKING} ORDER BY created_at DESC, id")  # noqa: S608 - constants only
+_COUNT = Statement(f"SELECT count(*) FROM api_keys WHERE {_IS_WORKING}")  # noqa: S608 - constants only
+_GET = Statement(f"SELECT {_COLUMNS} FROM api_keys WHERE id = :id")  # noqa: S608 - constants only
 _NOW = Statement("SELECT now()")
 _ADD = Statement(f"""
 INSERT INTO api_keys (id, user_id, digest, pepper_id, name, scopes, expires_at)
 VALUES (:id, :user_id, :digest, :pepper_id, :name, :scopes, :expires_at)
-RETURNING {_LISTED}
+RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _REVOKE = Statement("""
 UPDATE api_keys SET revoked_at = now() WHERE id = :id AND user_id = :user_id AND revoked_at IS NULL RETURNING id
@@ -39,18 +39,18 @@ _COUNT_BY_PEPPER = Statement("""
 SELECT pepper_id, count(*) AS keys, max(last_used_at) AS last_used_at FROM api_keys
 WHERE revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now()) GROUP BY pepper_id ORDER BY pepper_id
 """)
-_IS_OF = Statement("SELECT 1 FROM api_keys WHERE id = :id AND user_id = :user_id")
-_NOTE_USES = Statement("""
+_EXISTS = Statement("SELECT 1 FROM api_keys WHERE id = :id AND user_id = :user_id")
+_RECORD_USES = Statement("""
 UPDATE api_keys k SET last_used_at = least(seen.at, now())
 FROM unnest(:ids::text[], :times::timestamptz[]) AS seen (id, at)
 WHERE k.id = seen.id AND (k.last_used_at IS NULL OR k.last_used_at < least(seen.at, now()))
 """)
-_REMEMBERED = "created_at > now() - interval '24 hours'"
-_RECALL = Statement(f"""
+_IS_RECENT = "created_at > now() - interval '24 hours'"
+_FIND_REQUEST = Statement(f"""
 SELECT request_hash, salt, key_id FROM key_requests
-WHERE user_id = :user_id AND idempotency_key = :idempotency_key AND {_REMEMBERED}
+WHERE user_id = :user_id AND idempotency_key = :idempotency_key AND {_IS_RECENT}
 """)  # noqa: S608 - constants only
-_REMEMBER = Statement("""
+_SAVE_REQUEST = Statement("""
 INSERT INTO key_requests (user_id, idempotency_key, request_hash, salt, key_id)
 VALUES (:user_id, :idempotency_key, :request_hash, :salt, :key_id)
 ON CONFLICT (user_id, idempotency_key) DO UPDATE SET
@@ -110,7 +110,7 @@ async def get_key(connection: Connection, key_id: str) -> Key:
     Raises:
         LookupError: there is no such key.
     """
-    row = await _READ.first(connection, id=key_id)
+    row = await _GET.first(connection, id=key_id)
     if row is None:
         raise LookupError(key_id)
     return _to_key(row)
@@ -156,23 +156,23 @@ async def revoke_key(connection: Connection, user_id: UUID, key_id: str) -> bool
     """Revoke a key; returns whether this call revoked it, or None when the user has no such key."""
     if await _REVOKE.value(connection, id=key_id, user_id=user_id) is not None:
         return True
-    return False if await _IS_OF.value(connection, id=key_id, user_id=user_id) else None
+    return False if await _EXISTS.value(connection, id=key_id, user_id=user_id) else None
 
 
 async def record_uses(connection: Connection, uses: Mapping[str, datetime]) -> None:
     """Store when keys were last used. Times never decrease and never exceed the current time."""
-    await _NOTE_USES.run(connection, ids=list(uses), times=list(uses.values()))
+    await _RECORD_USES.run(connection, ids=list(uses), times=list(uses.values()))
 
 
 async def find_key_request(connection: Connection, user_id: UUID, idempotency_key: str) -> KeyRequest | None:
     """Return the request of the last 24 hours with this Idempotency-Key."""
-    row = await _RECALL.first(connection, user_id=user_id, idempotency_key=idempotency_key)
+    row = await _FIND_REQUEST.first(connection, user_id=user_id, idempotency_key=idempotency_key)
     return KeyRequest(idempotency_key=idempotency_key, **row) if row else None
 
 
 async def save_key_request(connection: Connection, user_id: UUID, request: KeyRequest) -> None:
     """Store for 24 hours which key a request created."""
-    await _REMEMBER.run(
+    await _SAVE_REQUEST.run(
         connection,
         user_id=user_id,
         idempotency_key=request.idempotency_key,
@@ -187,4 +187,4 @@ def _to_scopes(row: Row) -> tuple[Scope, ...]:
 
 
 def _to_key(row: Row) -> Key:
-    return describe_key(**(dict(row) | {"scopes": _to_scopes(row)}))
+    return build_listed_key(**(dict(row) | {"scopes": _to_scopes(row)}))

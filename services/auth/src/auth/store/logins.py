@@ -28,17 +28,17 @@ _FIND_BY_USERNAME = Statement(f"SELECT {_COLUMNS} FROM users WHERE lower(usernam
 _FIND_BY_EMAIL = Statement(f"SELECT {_COLUMNS} FROM users WHERE lower(email) = :name")  # noqa: S608 - constants only
 _FIND_BY_ID = Statement(f"SELECT {_COLUMNS} FROM users WHERE id = :user_id")  # noqa: S608 - constants only
 _LOCK = Statement(f"SELECT {_COLUMNS} FROM users WHERE id = :user_id FOR UPDATE")  # noqa: S608 - constants only
-_FAILED = Statement("""
-UPDATE users SET failed_logins = failed_logins + 1, failed_login_at = now() WHERE id = :user_id AND :counts
+_RECORD_FAILURE = Statement("""
+UPDATE users SET failed_logins = failed_logins + 1, failed_login_at = now() WHERE id = :user_id AND :is_counted
 """)
-_SUCCEEDED = Statement("""
+_RECORD_SUCCESS = Statement("""
 UPDATE users SET failed_logins = 0, failed_login_at = NULL, password_hash = coalesce(:upgraded, password_hash)
 WHERE id = :user_id
 """)
 _SET_HASH = Statement("""
 UPDATE users SET password_hash = :password_hash, failed_logins = 0, failed_login_at = NULL WHERE id = :user_id
 """)
-_MAKE = Statement("""
+_CREATE = Statement("""
 INSERT INTO users (id, username, email, password_hash, role, tier)
 VALUES (:id, :username, :email, :password_hash, 'user', :tier) ON CONFLICT DO NOTHING
 RETURNING id, username, email, tier, role, is_active, created_at
@@ -62,17 +62,17 @@ async def lock_login(connection: Connection, user_id: UUID) -> Login | None:
     return Login(**row) if row else None
 
 
-async def record_login_failure(connection: Connection, user_id: UUID, *, counts: bool) -> None:
+async def record_login_failure(connection: Connection, user_id: UUID, *, is_counted: bool) -> None:
     """Count a failure under the account's lock.
 
     An uncounted failure does the same work, so that timing reveals nothing.
     """
-    await _FAILED.run(connection, user_id=user_id, counts=counts)
+    await _RECORD_FAILURE.run(connection, user_id=user_id, is_counted=is_counted)
 
 
 async def record_login_success(connection: Connection, user_id: UUID, *, upgraded: str | None) -> None:
     """Reset the failure counter, and store a stronger hash of the same password if given."""
-    await _SUCCEEDED.run(connection, user_id=user_id, upgraded=upgraded)
+    await _RECORD_SUCCESS.run(connection, user_id=user_id, upgraded=upgraded)
 
 
 async def set_password_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
@@ -83,7 +83,7 @@ async def create_user(
     connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
 ) -> User | None:
     """Create an account; None when the name or address is taken, ignoring case."""
-    row = await _MAKE.first(
+    row = await _CREATE.first(
         connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
     )
     if row is None:

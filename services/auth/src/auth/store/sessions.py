@@ -19,7 +19,7 @@ class PresentedToken:
     generation: int
 
 
-_OPEN = Statement("""
+_CREATE = Statement("""
 INSERT INTO sessions (id, user_id, expires_at, user_agent, ip)
 VALUES (:id, :user_id, now() + CAST(:life AS interval), :user_agent, :ip)
 """)
@@ -34,7 +34,7 @@ _LOCK = Statement("""
 SELECT s.generation, s.rotated_at, s.expires_at, s.ended_at, u.is_active, now() AS now
 FROM sessions s JOIN users u ON u.id = s.user_id WHERE s.id = :id FOR UPDATE OF s
 """)
-_ROTATE = Statement("""
+_START_GENERATION = Statement("""
 UPDATE sessions SET generation = :generation, rotated_at = now(), user_agent = coalesce(:user_agent, user_agent),
     ip = coalesce(:ip, ip)
 WHERE id = :id
@@ -55,7 +55,7 @@ WHERE user_id = :user_id AND (NOT :only_active
     OR ended_at IS NULL AND least(expires_at, rotated_at + CAST(:idle AS interval)) > now())
 ORDER BY created_at DESC LIMIT :limit
 """)
-_IS_OWN = Statement("SELECT 1 FROM sessions WHERE id = :id AND user_id = :user_id")
+_EXISTS = Statement("SELECT 1 FROM sessions WHERE id = :id AND user_id = :user_id")
 # With their refresh tokens. No index: sessions are few, and an index on rotated_at would slow down every refresh.
 EXPIRED_SESSIONS = ExpiredRows(
     "sessions", "least(ended_at, expires_at, rotated_at + CAST(:idle AS interval)) < now() - interval '1 day'"
@@ -66,7 +66,7 @@ async def create_session(
     connection: Connection, session_id: UUID, user_id: UUID, *, life: timedelta, user_agent: str | None, ip: str | None
 ) -> None:
     """Create a session at generation 1 that ends after its lifetime regardless of refreshes."""
-    await _OPEN.run(connection, id=session_id, user_id=user_id, life=life, user_agent=user_agent, ip=ip)
+    await _CREATE.run(connection, id=session_id, user_id=user_id, life=life, user_agent=user_agent, ip=ip)
 
 
 async def add_refresh_token(connection: Connection, session_id: UUID, digest: bytes, generation: int) -> None:
@@ -89,13 +89,13 @@ async def lock_session(connection: Connection, session_id: UUID) -> LockedSessio
 async def start_generation(
     connection: Connection, session_id: UUID, generation: int, *, user_agent: str | None, ip: str | None
 ) -> None:
-    """Start this generation, under the session's lock, and note who refreshes where that is known."""
-    await _ROTATE.run(connection, id=session_id, generation=generation, user_agent=user_agent, ip=ip)
+    """Start this generation, under the session's lock, and store the client if it is known."""
+    await _START_GENERATION.run(connection, id=session_id, generation=generation, user_agent=user_agent, ip=ip)
 
 
-async def is_session_of(connection: Connection, session_id: UUID, user_id: UUID) -> bool:
+async def has_session(connection: Connection, user_id: UUID, session_id: UUID) -> bool:
     """Whether this user has such a session, ended or not."""
-    return await _IS_OWN.value(connection, id=session_id, user_id=user_id) is not None
+    return await _EXISTS.value(connection, id=session_id, user_id=user_id) is not None
 
 
 async def list_sessions(

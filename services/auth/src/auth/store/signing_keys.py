@@ -13,7 +13,7 @@ class EncryptedKey:
     """A stored signing key.
 
     Attributes:
-        is_active: whether it is active.
+        is_active: whether its ``signs_from`` has passed. The newest active key signs.
         is_due: whether it has been active for its lifetime and must be replaced.
         now: the transaction's time by the database clock.
     """
@@ -30,15 +30,15 @@ _COLUMNS = """
 kid, private_key, signs_from <= now() AS is_active,
 signs_from <= now() - CAST(:life AS interval) AS is_due, now() AS now
 """
-_YOUNGEST = Statement(f"""
+_FIND_NEWEST = Statement(f"""
 SELECT {_COLUMNS} FROM signing_keys ORDER BY signs_from DESC, kid LIMIT 1
 """)  # noqa: S608 - constants only
-_SIGNING = Statement(f"""
+_FIND_ACTIVE = Statement(f"""
 SELECT {_COLUMNS} FROM signing_keys WHERE signs_from <= now() ORDER BY signs_from DESC, kid LIMIT 1
 """)  # noqa: S608 - constants only
-_EVERY = Statement("SELECT kid, public_key FROM signing_keys ORDER BY signs_from DESC, kid")
-_SEALED = Statement("SELECT kid, private_key FROM signing_keys")
-_RESEAL = Statement("UPDATE signing_keys SET private_key = :private_key WHERE kid = :kid")
+_LIST_PUBLIC = Statement("SELECT kid, public_key FROM signing_keys ORDER BY signs_from DESC, kid")
+_LIST_PRIVATE = Statement("SELECT kid, private_key FROM signing_keys")
+_REPLACE_PRIVATE = Statement("UPDATE signing_keys SET private_key = :private_key WHERE kid = :kid")
 _ADD = Statement("""
 INSERT INTO signing_keys (kid, public_key, private_key, signs_from)
 VALUES (:kid, :public_key, :private_key, now() + CAST(:active_in AS interval))
@@ -49,7 +49,7 @@ DELETE FROM signing_keys old
 WHERE EXISTS (SELECT 1 FROM signing_keys young
               WHERE young.signs_from > old.signs_from AND young.signs_from < now() - CAST(:token_life AS interval))
 """)
-_CLEAR = Statement("DELETE FROM signing_keys")
+_DELETE_ALL = Statement("DELETE FROM signing_keys")
 
 
 async def lock_keys(connection: Connection) -> None:
@@ -59,29 +59,29 @@ async def lock_keys(connection: Connection) -> None:
 
 async def find_newest_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
     """Return the newest key."""
-    row = await _YOUNGEST.first(connection, life=life)
+    row = await _FIND_NEWEST.first(connection, life=life)
     return EncryptedKey(**row) if row else None
 
 
 async def find_active_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
-    """Return the active key of this transaction."""
-    row = await _SIGNING.first(connection, life=life)
+    """Return the key that signs at the time of this transaction."""
+    row = await _FIND_ACTIVE.first(connection, life=life)
     return EncryptedKey(**row) if row else None
 
 
 async def list_public_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and public key of every key, newest first."""
-    return [(row["kid"], row["public_key"]) for row in await _EVERY.all(connection)]
+    return [(row["kid"], row["public_key"]) for row in await _LIST_PUBLIC.all(connection)]
 
 
 async def list_private_keys(connection: Connection) -> list[tuple[str, bytes]]:
     """Return key id and encrypted private key of every key."""
-    return [(row["kid"], row["private_key"]) for row in await _SEALED.all(connection)]
+    return [(row["kid"], row["private_key"]) for row in await _LIST_PRIVATE.all(connection)]
 
 
 async def replace_private_key(connection: Connection, kid: str, private_key: bytes) -> None:
     """Store a private key that was encrypted again."""
-    await _RESEAL.run(connection, kid=kid, private_key=private_key)
+    await _REPLACE_PRIVATE.run(connection, kid=kid, private_key=private_key)
 
 
 async def add_key(
@@ -98,4 +98,4 @@ async def prune_keys(connection: Connection, *, token_life: timedelta) -> None:
 
 async def delete_all_keys(connection: Connection) -> None:
     """Delete every key, which voids all access tokens."""
-    await _CLEAR.run(connection)
+    await _DELETE_ALL.run(connection)

@@ -23,14 +23,14 @@ VALUES (:digest, :user_id, :key_id, :session_id, :principal, :origin,
     least(now() + make_interval(secs => CAST(:life AS float8)), CAST(:ends AS timestamptz)))
 RETURNING extract(epoch FROM expires_at - now())::float8
 """)
-_SPEND = Statement("""
-WITH spent AS (DELETE FROM ws_tickets WHERE digest = :digest RETURNING *)
+_REDEEM = Statement("""
+WITH redeemed AS (DELETE FROM ws_tickets WHERE digest = :digest RETURNING *)
 SELECT t.principal, t.origin,
     t.expires_at > now() AND u.is_active AND CASE
         WHEN t.key_id IS NOT NULL THEN k.id IS NOT NULL AND k.revoked_at IS NULL
         ELSE s.id IS NOT NULL AND s.ended_at IS NULL AND (t.principal->>'version')::bigint >= u.tokens_from
     END AS is_valid
-FROM spent t JOIN users u ON u.id = t.user_id
+FROM redeemed t JOIN users u ON u.id = t.user_id
 LEFT JOIN api_keys k ON k.id = t.key_id
 LEFT JOIN sessions s ON s.id = t.session_id
 """)
@@ -39,7 +39,7 @@ EXPIRED_TICKETS = ExpiredRows("ws_tickets", "expires_at < now() - interval '1 mi
 
 async def add_ticket(connection: Connection, digest: bytes, principal: Principal, origin: str | None) -> float:
     """Store a ticket for ``TICKET_LIFETIME_S`` but not beyond its credential; returns its lifetime in seconds."""
-    left: float = await _ADD.value(
+    lifetime_s: float = await _ADD.value(
         connection,
         digest=digest,
         user_id=principal.user_id,
@@ -50,12 +50,12 @@ async def add_ticket(connection: Connection, digest: bytes, principal: Principal
         life=TICKET_LIFETIME_S,
         ends=principal.expires_at,
     )
-    return left
+    return lifetime_s
 
 
 async def redeem_ticket(connection: Connection, digest: bytes) -> RedeemedTicket | None:
     """Delete and return the ticket with that digest, so that it works once."""
-    row = await _SPEND.first(connection, digest=digest)
+    row = await _REDEEM.first(connection, digest=digest)
     if row is None:
         return None
     return RedeemedTicket(Principal.model_validate(row["principal"]), row["origin"], row["is_valid"])

@@ -31,8 +31,8 @@ async def find_limits(connection: Connection, tier: Tier) -> Limits:
     return _to_tier(row).limits
 
 
-async def change_tier(connection: Connection, tier: Tier, named: Mapping[str, Any]) -> tuple[Limits, Limits]:
-    """Set the named limits; returns the limits before and after.
+async def change_tier(connection: Connection, tier: Tier, new_limits: Mapping[str, Any]) -> tuple[Limits, Limits]:
+    """Set these limits by name; returns all limits of the tier before and after.
 
     Raises:
         LookupError: the table lacks the tier.
@@ -41,7 +41,7 @@ async def change_tier(connection: Connection, tier: Tier, named: Mapping[str, An
     if row is None:
         raise LookupError(tier)
     before = _to_tier(row).limits
-    after = Limits.model_validate(before.model_dump() | dict(named))
+    after = Limits.model_validate(before.model_dump() | dict(new_limits))
     await _SAVE.run(connection, name=tier, **after.model_dump())
     return before, after
 

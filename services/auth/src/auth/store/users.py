@@ -15,7 +15,7 @@ COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
 u.tokens_from, u.limits AS own, u.quota_group, {", ".join(f"t.{name}" for name in Limits.model_fields)}
 """
-"""What ``user_of`` reads of ``users u JOIN tiers t ON t.name = u.tier``."""
+"""Columns of ``users u JOIN tiers t ON t.name = u.tier`` for ``build_user``."""
 
 _FIND = Statement(f"""
 SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id AND u.erased_at IS NULL
@@ -33,18 +33,18 @@ WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
 ORDER BY u.id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
 _LIST_USERNAMES = Statement("SELECT id, username FROM users WHERE id = ANY(CAST(:ids AS uuid[])) AND erased_at IS NULL")
-_COUNT_OF_TIER = Statement("""
+_COUNT_USERS_OF_TIER = Statement("""
 SELECT count(*) AS users, count(*) FILTER (WHERE coalesce(limits, '{}') ?& CAST(:changed AS text[])) AS own
 FROM users WHERE tier = :tier AND erased_at IS NULL
 """)
 _COUNT_SESSIONS = Statement("SELECT count(*) FROM sessions WHERE user_id = :id AND ended_at IS NULL")
-_HOLD_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
-_ANOTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
+_LOCK_ADMINS = Statement("SELECT pg_advisory_xact_lock(hashtext('auth.admins'))")
+_FIND_OTHER_ADMIN = Statement("SELECT 1 FROM users WHERE role = 'admin' AND is_active AND id <> :id LIMIT 1")
 _SAVE = Statement("""
 UPDATE users SET tier = :tier, role = :role, is_active = :is_active, limits = :own WHERE id = :id
 """)
 _END_SESSIONS = Statement("UPDATE sessions SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
-_MAKE = Statement("""
+_CREATE = Statement("""
 INSERT INTO users (id, username, email, role, tier, limits) VALUES (:id, :username, :email, :role, :tier, :own)
 ON CONFLICT DO NOTHING
 """)
@@ -85,8 +85,8 @@ async def read_usernames(connection: Connection, user_ids: Sequence[UUID]) -> di
 
 
 async def count_users_of_tier(connection: Connection, tier: Tier, changed: Sequence[str]) -> tuple[int, int]:
-    """Count users of a tier: those with an own limit for each of the changed ones come second."""
-    row = await _COUNT_OF_TIER.first(connection, tier=tier, changed=list(changed))
+    """Count the users of a tier whom a change of these limits affects, and those who override all of them."""
+    row = await _COUNT_USERS_OF_TIER.first(connection, tier=tier, changed=list(changed))
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row["users"] - row["own"], row["own"]
 
@@ -99,12 +99,12 @@ async def count_sessions(connection: Connection, user_id: UUID) -> int:
 
 async def lock_admins(connection: Connection) -> None:
     """Prevent changes to who is an admin until the transaction ends. Call it before locking any user."""
-    await _HOLD_ADMINS.run(connection)
+    await _LOCK_ADMINS.run(connection)
 
 
 async def is_last_admin(connection: Connection, user_id: UUID) -> bool:
-    """Whether no other active admin exists. Exact only under ``hold_admins``."""
-    return await _ANOTHER_ADMIN.value(connection, id=user_id) is None
+    """Whether no other active admin exists. Exact only after ``lock_admins``."""
+    return await _FIND_OTHER_ADMIN.value(connection, id=user_id) is None
 
 
 async def save_user(
@@ -133,7 +133,7 @@ async def find_or_create_user(
         own_limits: limits that override the tier, if the user is created.
     """
     values = {"username": username, "email": email, "role": role, "tier": tier, "own": _serialize_limits(own_limits)}
-    await _MAKE.run(connection, id=new_id(), **values)
+    await _CREATE.run(connection, id=new_id(), **values)
     row = await _FIND_BY_NAME.first(connection, username=username)
     return build_user(row) if row else None
 

@@ -8,7 +8,7 @@ from contracts.graph_policy.policy import ClassRules
 
 
 class Announcer:
-    """Publishes committed changes live. A service that misses one reads it with ``READ_CHANGES``."""
+    """Publishes committed changes. A service that misses one reads it later with ``READ_CHANGES``."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

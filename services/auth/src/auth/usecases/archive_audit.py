@@ -15,7 +15,7 @@ from auth.store.audit_archives import ARCHIVED_ENTRIES, AuditArchive
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
 
-MAX_ENTRIES = 50_000  # of one file: some 20 MB
+MAX_ENTRIES = 50_000  # per file, which then has about 20 MB
 ARCHIVED_ACTION = "audit.archived"
 
 
@@ -27,7 +27,7 @@ class AuditArchiver:
     """Writes entries older than ``age`` to files in ``folder``, then deletes them from the table.
 
     A file is durable before its entries are deleted, and is recorded in ``audit_archives`` and in the audit log itself,
-    so that a cut without a record is found. Several replicas may run it: one at a time archives.
+    so that entries deleted without a record are noticed. Several replicas may run it; one at a time archives.
     """
 
     def __init__(self, database: Database, folder: Path, *, age: timedelta, max_entries: int = MAX_ENTRIES) -> None:
@@ -46,7 +46,7 @@ class AuditArchiver:
         count = 0
         while archived := await self._archive_batch():
             count += archived
-        await ARCHIVED_ENTRIES.delete(self._database)  # also what a killed process left
+        await ARCHIVED_ENTRIES.delete(self._database)  # including those that a killed process did not delete
         return count
 
     async def _archive_batch(self) -> int:
@@ -63,7 +63,7 @@ class AuditArchiver:
             for entry, hash_ in entries:
                 if not chain.verify_next(entry, hash_):
                     raise ArchiveDamaged(f"entry {entry.id} was changed, or one before it was removed")
-            # The name follows from the first entry: what is repeated after a crash replaces the same file.
+            # Named after the first entry, so that a repetition after a crash replaces the same file.
             name = f"audit-{entries[0][0].id:012d}.jsonl"
             digest = await asyncio.to_thread(_write_durably, self._folder / name, entries)
             archive = AuditArchive(entries[0][0].id, chain.last_id, chain.last_hash, name, digest)

@@ -32,20 +32,20 @@ class ChainVerification:
 async def verify_chain(database: Database) -> ChainVerification:
     """Verify the chain, from the last archive if there is one, until it ends or breaks.
 
-    An archive that the audit log itself does not name counts as a break: somebody else cut the log.
+    An archive that no audit log entry names counts as a break: something else deleted entries.
     """
     async with database.single() as connection:
         archives = await audit_archives.list_archives(connection)
         newest = archives[-1] if archives else None
         chain = ChainVerifier(newest.last_id, newest.last_hash) if newest else ChainVerifier()
-        start, broken, is_named = chain.last_id, None, newest is None
+        start, broken, is_recorded = chain.last_id, None, newest is None
         async for entry, hash_ in audit.iterate_entries(connection, after=start):
             if not chain.verify_next(entry, hash_):
                 broken = entry.id
                 break
             if newest and entry.action == ARCHIVED_ACTION:
-                is_named = is_named or entry.detail.get("last_hash") == newest.last_hash.hex()
-    if broken is None and not is_named:
+                is_recorded = is_recorded or entry.detail.get("last_hash") == newest.last_hash.hex()
+    if broken is None and not is_recorded:
         broken = start + 1
     return ChainVerification(chain.verified_count, start, chain.last_hash.hex(), broken)
 

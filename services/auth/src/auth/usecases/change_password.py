@@ -5,7 +5,7 @@ from auth.domain.password import PasswordPolicy
 from auth.store import audit, changes, logins, sessions, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
-from auth.usecases.check_password import CheckedLogin, check_password, decide_login
+from auth.usecases.check_password import CheckedLogin, accept_or_refuse_login, check_password
 from auth.usecases.hash_passwords import HashingPool
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection
@@ -43,7 +43,7 @@ class PasswordChanger:
         Raises:
             InvalidLogin: the current password is wrong, or logins are delayed after failures.
             InvalidAccount: the new password breaks the policy; says how.
-            Busy: too many passwords are waiting to be hashed.
+            TooManyLogins: too many passwords are waiting to be hashed.
         """
         new = command.new_password.get_secret_value()
         with self._hashing.reserve_slot():
@@ -55,7 +55,7 @@ class PasswordChanger:
                 if errors:
                     raise InvalidAccount(errors=errors)
             checked_login = await check_password(self._hashing, login, command.current_password.get_secret_value())
-            new_hash = await self._hashing.hash(new) if checked_login.checked.matches else ""
+            new_hash = await self._hashing.hash(new) if checked_login.password_check.matches else ""
             async with self._database.direct() as connection:
                 user_changes = await self._change_if_correct(connection, user_id, checked_login, new_hash, command)
         if user_changes is None:
@@ -67,15 +67,17 @@ class PasswordChanger:
     async def _change_if_correct(
         self, connection: Connection, user_id: UUID, checked_login: CheckedLogin, new_hash: str, command: ChangePassword
     ) -> list[UserChanged] | None:
-        reason = await decide_login(connection, checked_login)
+        reason = await accept_or_refuse_login(connection, checked_login)
         if reason is not None:
-            why = {"reason": str(reason), "at": "password.change"}
-            await audit.append_entry(connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, why))
+            refused = {"reason": str(reason), "at": "password.change"}
+            await audit.append_entry(
+                connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, refused)
+            )
             return None
         await logins.set_password_hash(connection, user_id, new_hash)
         user_changes, count = await self._end_other_sessions(connection, user_id, command.session_id)
-        detail = {"sessions_ended": count}
-        await audit.append_entry(connection, NewAuditEntry("password.changed", user_id, user_id, command.ip, detail))
+        ended = {"sessions_ended": count}
+        await audit.append_entry(connection, NewAuditEntry("password.changed", user_id, user_id, command.ip, ended))
         return user_changes
 
     async def _end_other_sessions(

@@ -1,6 +1,6 @@
 from uuid import UUID
 
-from auth.domain.change_effects import list_changes, preview_tier_change
+from auth.domain.change_effects import list_changed_fields, preview_tier_change
 from auth.store import audit, tiers, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
@@ -44,6 +44,6 @@ class TierChanger:
             await require_admin(connection, actor_id)
             before = await tiers.find_limits(connection, command.tier)
             after = Limits.model_validate(before.model_dump() | command.limits.model_dump())
-            changed = [change.field for change in list_changes(before.model_dump(), after.model_dump())]
+            changed = [change.field for change in list_changed_fields(before.model_dump(), after.model_dump())]
             affected, unaffected = await users.count_users_of_tier(connection, command.tier, changed)
         return preview_tier_change(before, after, affected=affected, unaffected=unaffected)

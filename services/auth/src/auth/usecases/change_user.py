@@ -2,7 +2,7 @@ from uuid import UUID
 
 from auth.domain.change_effects import preview_user_change
 from auth.domain.user import User
-from auth.domain.user_state import UserState, get_user_state
+from auth.domain.user_state import UserState, build_user_state
 from auth.store import audit, changes, quota_groups, tiers, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
@@ -37,7 +37,7 @@ class UserChanger:
             user = await users.lock_user(connection, command.user_id)
             if user is None:
                 raise UnknownUser
-            before = get_user_state(user)
+            before = build_user_state(user)
             after = before.apply(command)
             if after == before:
                 return user.to_account()
@@ -61,13 +61,13 @@ class UserChanger:
             user = await users.find_user(connection, command.user_id)
             if user is None:
                 raise UnknownUser
-            before = get_user_state(user)
+            before = build_user_state(user)
             after = before.apply(command)
             if before.is_active_admin and not after.is_active_admin and await users.is_last_admin(connection, user.id):
                 raise LastAdmin
-            of_tier = await tiers.find_limits(connection, after.tier)
+            tier_limits = await tiers.find_limits(connection, after.tier)
             sessions = await users.count_sessions(connection, user.id)
-        limits = Limits.model_validate(of_tier.model_dump() | after.own_limits)
+        limits = Limits.model_validate(tier_limits.model_dump() | after.own_limits)
         return preview_user_change(before, after, user.limits, limits, sessions=sessions)
 
 
@@ -77,7 +77,7 @@ async def _write_user(connection: Connection, user: User, after: UserState) -> U
     )
     if user.address_group is not None and not after.shares_quota:
         await quota_groups.leave_quota_group(connection, user.id)
-    leaves = user.is_active and not after.is_active
-    if leaves:
+    is_deactivated = user.is_active and not after.is_active
+    if is_deactivated:
         await users.end_sessions(connection, user.id)
-    return await changes.record_change(connection, user.id, void_tokens=leaves)
+    return await changes.record_change(connection, user.id, void_tokens=is_deactivated)

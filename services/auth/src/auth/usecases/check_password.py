@@ -22,19 +22,19 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedLogin:
-    """The result of checking a password against an account; ``login`` is None for an unknown account."""
+    """A password checked against an account. ``login`` is None for an unknown account."""
 
     login: Login | None
-    checked: PasswordCheck
+    password_check: PasswordCheck
 
 
 async def check_password(hashing: HashingPool, login: Login | None, password: str) -> CheckedLogin:
-    """Verify the password outside of any transaction, with one verification whatever was found."""
+    """Verify the password outside of any transaction. Takes equally long for an unknown account."""
     return CheckedLogin(login, await hashing.verify(password, login.password_hash if login else None))
 
 
-async def decide_login(connection: Connection, checked_login: CheckedLogin) -> RefusalReason | None:
-    """Decide under the account's lock and count the attempt; None when the password is accepted.
+async def accept_or_refuse_login(connection: Connection, checked_login: CheckedLogin) -> RefusalReason | None:
+    """Lock the account, decide whether it may log in and count the attempt; returns None when it may.
 
     Concurrent attempts are serialized here, so they gain no more guesses than sequential ones. Attempts during a delay
     are not counted and do not extend it.
@@ -44,10 +44,10 @@ async def decide_login(connection: Connection, checked_login: CheckedLogin) -> R
     reason = _find_refusal_reason(checked_login, login)
     if reason is not None or login is None:
         await logins.record_login_failure(
-            connection, login.user_id if login else UNKNOWN_USER_ID, counts=reason is RefusalReason.WRONG
+            connection, login.user_id if login else UNKNOWN_USER_ID, is_counted=reason is RefusalReason.WRONG
         )
         return reason
-    await logins.record_login_success(connection, login.user_id, upgraded=checked_login.checked.upgraded)
+    await logins.record_login_success(connection, login.user_id, upgraded=checked_login.password_check.upgraded)
     return None
 
 
@@ -56,6 +56,6 @@ def _find_refusal_reason(checked_login: CheckedLogin, login: Login | None) -> Re
         return RefusalReason.UNKNOWN
     if is_delayed(login.failed_logins, login.failed_login_at, login.now):
         return RefusalReason.DELAYED
-    if not checked_login.checked.matches or login.password_hash != checked_login.login.password_hash:
+    if not checked_login.password_check.matches or login.password_hash != checked_login.login.password_hash:
         return RefusalReason.WRONG
     return None if login.is_active else RefusalReason.DEACTIVATED

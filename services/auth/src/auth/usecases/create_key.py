@@ -44,9 +44,8 @@ class KeyCreator:
             user = await users.lock_user(connection, user_id)
             if user is None or not user.is_active:
                 raise UnknownTenant
-            scopes = validate_scopes(
-                command, user.role
-            )  # a replay must not show the key to a credential that could not have created it
+            # Also before a replay: it must not show the key to a credential that could not have created it.
+            scopes = validate_scopes(command, user.role)
             replay = await self._find_replay(connection, user_id, command)
             return replay or await self._store_key(connection, user_id, command, scopes)
 
@@ -63,8 +62,8 @@ class KeyCreator:
         derived = self._pepper.derive_keys(
             earlier.key_id, user=user_id, idempotency_key=earlier.idempotency_key, salt=earlier.salt
         )
-        same = [each for each in derived if stored and self._pepper.matches(each, stored.digest)]
-        return CreatedKey(key=key, text=(same or derived)[0].text, replayed=True)
+        matching = [each for each in derived if stored and self._pepper.matches(each, stored.digest)]
+        return CreatedKey(key=key, text=(matching or derived)[0].text, replayed=True)
 
     async def _store_key(
         self, connection: Connection, user_id: UUID, command: CreateKey, scopes: tuple[Scope, ...]

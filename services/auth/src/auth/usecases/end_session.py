@@ -29,7 +29,7 @@ class SessionEnder:
             UnknownSession: the user has no such session.
         """
         async with self._database.single() as connection:
-            if not await sessions.is_session_of(connection, command.session_id, user_id):
+            if not await sessions.has_session(connection, user_id, command.session_id):
                 raise UnknownSession
         return await self.end_session(user_id, EndSession(session_id=command.session_id, ip=command.ip))
 

@@ -5,7 +5,7 @@ from uuid import UUID
 from auth.store import audit, changes, erasures, logins, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.announce_changes import Announcer
-from auth.usecases.check_password import check_password, decide_login
+from auth.usecases.check_password import accept_or_refuse_login, check_password
 from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.require_admin import require_admin
 from chassis.database.postgres import Database
@@ -18,7 +18,7 @@ from contracts.auth.sessions import InvalidLogin
 
 
 class AccountEraser:
-    """Deletes credentials, name and address in the same commit that tells all other services."""
+    """Deletes credentials, name and email address, and records the erasure for other services in the same commit."""
 
     def __init__(self, database: Database, hashing: HashingPool, announcer: Announcer) -> None:
         self._database, self._hashing, self._announcer = database, hashing, announcer
@@ -29,7 +29,7 @@ class AccountEraser:
         Raises:
             InvalidLogin: the password is wrong, or logins are delayed after failures.
             LastAdmin: no active admin would be left.
-            Busy: too many passwords are waiting to be hashed.
+            TooManyLogins: too many passwords are waiting to be hashed.
         """
         with self._hashing.reserve_slot():
             async with self._database.single() as connection:
@@ -37,15 +37,16 @@ class AccountEraser:
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
         async with self._database.direct() as connection:
             await users.lock_admins(connection)
-            reason = await decide_login(connection, checked_login)
+            reason = await accept_or_refuse_login(connection, checked_login)
             if reason is not None:
-                why = {"reason": str(reason), "at": "account.erase"}
+                detail = {"reason": str(reason), "at": "account.erase"}
                 await audit.append_entry(
-                    connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, why)
+                    connection, NewAuditEntry("session.refused", user_id, user_id, command.ip, detail)
                 )
+                change = None
             else:
-                change = await _erase_user(connection, user_id, by=user_id, ip=command.ip)
-        if reason is not None:
+                change = await _erase_user(connection, user_id, actor_id=user_id, ip=command.ip)
+        if change is None:
             raise InvalidLogin
         await self._announcer.announce_user_change(change)
         return Done()
@@ -61,12 +62,12 @@ class AccountEraser:
         async with self._database.direct() as connection:
             await users.lock_admins(connection)
             await require_admin(connection, actor_id)
-            change = await _erase_user(connection, command.user_id, by=actor_id, ip=command.ip)
+            change = await _erase_user(connection, command.user_id, actor_id=actor_id, ip=command.ip)
         await self._announcer.announce_user_change(change)
         return Done()
 
 
-async def _erase_user(connection: Connection, user_id: UUID, *, by: UUID, ip: str | None) -> UserChanged:
+async def _erase_user(connection: Connection, user_id: UUID, *, actor_id: UUID, ip: str | None) -> UserChanged:
     user = await users.lock_user(connection, user_id)
     if user is None:
         raise UnknownUser
@@ -74,5 +75,5 @@ async def _erase_user(connection: Connection, user_id: UUID, *, by: UUID, ip: st
         raise LastAdmin
     await erasures.erase_user(connection, user.id)
     change = await changes.record_change(connection, user.id, void_tokens=True)
-    await audit.append_entry(connection, NewAuditEntry("account.erased", by, user.id, ip))
+    await audit.append_entry(connection, NewAuditEntry("account.erased", actor_id, user.id, ip))
     return change

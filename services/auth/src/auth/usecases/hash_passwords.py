@@ -15,7 +15,7 @@ from contracts.auth.sessions import TooManyLogins
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
-NICE = 10  # hashing threads yield to the threads that serve requests
+NICENESS = 10  # hashing threads yield to the threads that serve requests
 WAIT_S = 1.0  # wait for a thread; a password change waits twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S
 RETRY_S = 1.0
 
@@ -23,7 +23,7 @@ RETRY_S = 1.0
 class HashingPool:
     """Hashes in its own threads and refuses requests beyond its queue. Each running hash takes 19 MiB.
 
-    A request that has waited too long is refused without hashing: its client would be gone by then.
+    A request that has waited too long is refused without hashing, because its client has probably given up.
 
     Args:
         threads: concurrent hashes.
@@ -31,8 +31,8 @@ class HashingPool:
         wait_s: maximum wait, seconds.
     """
 
-    def __init__(self, hashes: PasswordHasher, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
-        self._hashes, self._wait_s = hashes, wait_s
+    def __init__(self, hasher: PasswordHasher, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
+        self._hasher, self._wait_s = hasher, wait_s
         self._free_slots = threads + queue
         self._thread_slots = asyncio.Semaphore(threads)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="hashing", initializer=_lower_thread_priority)
@@ -58,7 +58,7 @@ class HashingPool:
         Raises:
             TooManyLogins: the wait was too long.
         """
-        return await self._run_in_thread(self._hashes.verify, password, stored)
+        return await self._run_in_thread(self._hasher.verify, password, stored)
 
     async def hash(self, password: str) -> str:
         """Hash a new password.
@@ -66,7 +66,7 @@ class HashingPool:
         Raises:
             TooManyLogins: the wait was too long.
         """
-        return await self._run_in_thread(self._hashes.hash, password)
+        return await self._run_in_thread(self._hasher.hash, password)
 
     def close(self) -> None:
         self._threads.shutdown(wait=False, cancel_futures=True)
@@ -84,6 +84,6 @@ class HashingPool:
 
 
 def _lower_thread_priority() -> None:
-    if sys.platform == "linux":  # platforms with per-thread priorities
+    if sys.platform == "linux":  # other platforms have no priorities per thread
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)

@@ -5,7 +5,7 @@ from auth.store import sessions
 from chassis.database.postgres import Database
 from contracts.auth.sessions import ListSessions, Sessions
 
-MOST, MOST_ACTIVE = 1000, 100
+MAX_SESSIONS, MAX_ACTIVE_SESSIONS = 1000, 100
 
 
 class SessionLister:
@@ -19,8 +19,8 @@ class SessionLister:
         self._database, self._idle = database, idle
 
     async def list_sessions(self, user_id: UUID, query: ListSessions) -> Sessions:
-        """Return the user's stored sessions, newest first, at most ``MOST``; of active ones ``MOST_ACTIVE``."""
-        limit = MOST_ACTIVE if query.only_active else MOST
+        """Return up to ``MAX_SESSIONS`` sessions of the user, or ``MAX_ACTIVE_SESSIONS`` active ones, newest first."""
+        limit = MAX_ACTIVE_SESSIONS if query.only_active else MAX_SESSIONS
         async with self._database.single() as connection:
             found = await sessions.list_sessions(
                 connection, user_id, only_active=query.only_active, idle=self._idle, limit=limit

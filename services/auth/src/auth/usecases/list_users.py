@@ -27,7 +27,7 @@ class UserLister:
         return UserPage(accounts=tuple(user.to_account() for user in found), more=more)
 
     async def read_usernames(self, actor_id: UUID, query: ReadUsernames) -> Usernames:
-        """Return names of users. Not recorded: operators' lists show them.
+        """Return the names of users by id. Not recorded in the audit log, because many admin pages show names.
 
         Raises:
             MissingScope: the actor is not an active admin.

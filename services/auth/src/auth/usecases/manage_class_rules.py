@@ -19,7 +19,7 @@ class ClassRuleReader:
     """Reads the rules in force.
 
     Args:
-        settings: rules of auth's settings, which apply beside those of the database.
+        settings: rules of auth's settings, which apply in addition to those of the database.
     """
 
     def __init__(self, database: Database, settings: ClassRules) -> None:
@@ -35,7 +35,7 @@ class ClassRuleChanger:
     """Changes the rules in the database.
 
     Args:
-        settings: rules of auth's settings, which apply beside those of the database.
+        settings: rules of auth's settings, which apply in addition to those of the database.
     """
 
     def __init__(self, database: Database, settings: ClassRules, announcer: Announcer) -> None:

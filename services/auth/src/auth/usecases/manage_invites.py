@@ -30,7 +30,7 @@ class InviteService:
         """Return a new invite with its token, which is not stored."""
         token = new_invite_token()
         digest = digest_invite_token(token)
-        assert digest is not None  # noqa: S101 - it has the shape that it was made in
+        assert digest is not None  # noqa: S101 - a new token is well-formed
         async with self._database.direct() as connection:
             await require_admin(connection, actor_id)
             invite = await invites.add_invite(

@@ -22,8 +22,6 @@ from contracts.auth.sessions import Session
 
 
 class LoginLinkCreator:
-    """Creates login links."""
-
     def __init__(self, database: Database) -> None:
         self._database = database
 
@@ -40,7 +38,12 @@ class LoginLinkCreator:
             return await self._create_link(connection, command.user_id, created_by=actor_id, ip=command.ip)
 
     async def create_for_operator(self, username: str) -> CreatedLoginLink:
-        """Return the same for the command line, by the name of the user."""
+        """Return a new link for the user of that name, for the command line.
+
+        Raises:
+            UnknownUser: the user does not exist or was erased.
+            UserInactive: the user is deactivated.
+        """
         async with self._database.direct() as connection:
             user_id = await users.find_user_id(connection, username)
             if user_id is None:
@@ -57,7 +60,7 @@ class LoginLinkCreator:
             raise UserInactive
         token = new_login_link_token()
         digest = digest_login_link_token(token)
-        assert digest is not None  # noqa: S101 - it has the shape that it was made in
+        assert digest is not None  # noqa: S101 - a new token is well-formed
         expires_at = await login_links.add_login_link(connection, digest, user_id, created_by=created_by)
         detail = {"expires_at": expires_at.isoformat()}
         await audit.append_entry(connection, NewAuditEntry("login_link.created", created_by, user_id, ip, detail))

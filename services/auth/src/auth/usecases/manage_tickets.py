@@ -26,7 +26,7 @@ class TicketService:
             raise UnknownTenant
         text = new_ticket()
         digest = digest_ticket(text)
-        assert digest is not None  # noqa: S101 - it has the shape that it was made in
+        assert digest is not None  # noqa: S101 - a new token is well-formed
         async with self._database.single() as connection:
             expires_in = await tickets.add_ticket(connection, digest, command.principal, command.origin)
         return Ticket(text=SecretStr(text), expires_in=max(0.0, expires_in))

@@ -6,10 +6,10 @@ from uuid import UUID
 from pydantic import SecretStr
 
 from auth.domain.account import normalise_login_name
-from auth.domain.refresh_token import RefreshPepper, new_refresh_token
+from auth.domain.refresh_token import RefreshTokenPepper, new_refresh_token
 from auth.store import audit, logins, sessions, users
 from auth.store.audit import NewAuditEntry
-from auth.usecases.check_password import CheckedLogin, check_password, decide_login
+from auth.usecases.check_password import CheckedLogin, accept_or_refuse_login, check_password
 from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.database.postgres import Database
@@ -31,7 +31,7 @@ class SessionOpener:
         database: Database,
         hashing: HashingPool,
         signer: AccessTokenSigner,
-        pepper: RefreshPepper,
+        pepper: RefreshTokenPepper,
         *,
         life: timedelta,
         idle: timedelta,
@@ -45,7 +45,7 @@ class SessionOpener:
         Raises:
             InvalidLogin: wrong name or password, deactivated account, or delayed logins. The error and its timing do
                 not reveal which.
-            Busy: too many passwords are waiting to be hashed; nothing was looked up.
+            TooManyLogins: too many passwords are waiting to be hashed; nothing was looked up.
         """
         with self._hashing.reserve_slot():
             await self._signer.ensure_signing_key()
@@ -62,7 +62,7 @@ class SessionOpener:
         self, connection: Connection, checked_login: CheckedLogin, command: OpenSession
     ) -> Session | None:
         user_id = checked_login.login.user_id if checked_login.login else None
-        reason = await decide_login(connection, checked_login)
+        reason = await accept_or_refuse_login(connection, checked_login)
         if reason is not None or user_id is None:
             # Do not record the submitted name: users sometimes type their password there.
             detail = {"reason": str(reason)}
@@ -79,7 +79,7 @@ class SessionOpener:
         user_agent: str | None,
         detail: Mapping[str, str | None] = MappingProxyType({}),
     ) -> Session:
-        """Open a session of a user whose lock is held. ``detail`` is added to the entry of the audit log."""
+        """Open a session of a user whose lock is held. ``detail`` is added to the audit log entry."""
         session_id, refresh_token = new_id(), new_refresh_token()
         await sessions.create_session(connection, session_id, user_id, life=self._life, user_agent=user_agent, ip=ip)
         await sessions.add_refresh_token(connection, session_id, self._pepper.digest(refresh_token), generation=1)

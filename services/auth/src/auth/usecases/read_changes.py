@@ -14,10 +14,10 @@ class ChangeReader:
     async def read_changes(self, since: datetime | None) -> Changes:
         """Return changes since that time (None: the last hour) and every tier.
 
-        Changes are dated before their commit, so callers should ask again from slightly before ``now``. A full page
-        says from when to continue, and more are available at once.
+        Changes are dated before their commit, so continue from slightly before ``now``. After a full page, ``now`` is
+        the time of its last change, and more are available at once.
         """
         async with self._database.single() as connection:
             found = await changes.list_changes(connection, since)
-            every = await tiers.list_tiers(connection)
-        return Changes(now=found.now, tiers=every, users=found.users)
+            all_tiers = await tiers.list_tiers(connection)
+        return Changes(now=found.now, tiers=all_tiers, users=found.users)

@@ -10,6 +10,6 @@ class ErasureReader:
         self._database = database
 
     async def read_erasures(self, query: ReadErasures) -> Erasures:
-        """Return erasures after that number, in commit order."""
+        """Return the erasures with a number greater than ``query.after``, in commit order."""
         async with self._database.single() as connection:
             return await erasures.list_erasures(connection, query.after)

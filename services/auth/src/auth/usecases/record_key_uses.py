@@ -19,10 +19,10 @@ class KeyUseRecorder:
     def add_uses(self, used: KeysUsed) -> None:
         """Keep the uses until the next ``flush``."""
         for key_id, at in used.uses.items():
-            known = self._uses.get(key_id)
-            if known is None and len(self._uses) >= MAX_PENDING_USES:
+            recorded = self._uses.get(key_id)
+            if recorded is None and len(self._uses) >= MAX_PENDING_USES:
                 continue
-            if at.tzinfo is not None and (known is None or known < at):
+            if at.tzinfo is not None and (recorded is None or recorded < at):
                 self._uses[key_id] = at
 
     async def flush(self) -> None:

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from pydantic import SecretStr
 
-from auth.domain.refresh_token import RefreshDecision, RefreshPepper, looks_like_refresh_token, new_refresh_token
+from auth.domain.refresh_token import RefreshDecision, RefreshTokenPepper, looks_like_refresh_token, new_refresh_token
 from auth.domain.user import User
 from auth.store import audit, changes, sessions, users
 from auth.store.audit import NewAuditEntry
@@ -39,7 +39,7 @@ class SessionRefresher:
         self,
         database: Database,
         signer: AccessTokenSigner,
-        pepper: RefreshPepper,
+        pepper: RefreshTokenPepper,
         announcer: Announcer,
         *,
         idle: timedelta,
@@ -60,7 +60,7 @@ class SessionRefresher:
             raise InvalidRefreshToken
         await self._signer.ensure_signing_key()
         async with self._database.direct() as connection:
-            presented = await sessions.find_refresh_token(connection, self._pepper.digests(token))
+            presented = await sessions.find_refresh_token(connection, self._pepper.list_digests(token))
             outcome = await self._refresh_or_end(connection, presented, command) if presented else _RefreshOutcome()
         if outcome.ended is not None:
             log.warning("auth.refresh.reused", user_id=str(outcome.ended.user_id))
@@ -76,7 +76,7 @@ class SessionRefresher:
         session = await sessions.lock_session(connection, presented.session_id)
         if user is None or session is None:
             return _RefreshOutcome()
-        decision = session.decide(presented.generation, idle=self._idle, grace=self._grace)
+        decision = session.decide_refresh(presented.generation, idle=self._idle, grace=self._grace)
         if decision is RefreshDecision.SESSION_ENDED:
             return _RefreshOutcome()
         if decision is RefreshDecision.REUSED:
@@ -87,11 +87,11 @@ class SessionRefresher:
             await sessions.start_generation(
                 connection, presented.session_id, generation, user_agent=command.user_agent, ip=command.ip
             )
-        left = min(self._idle, session.expires_at - session.now)
-        return _RefreshOutcome(session=await self._issue_tokens(connection, user, presented, generation, left))
+        lifetime = min(self._idle, session.expires_at - session.now)
+        return _RefreshOutcome(session=await self._issue_tokens(connection, user, presented, generation, lifetime))
 
     async def _issue_tokens(
-        self, connection: Connection, user: User, presented: PresentedToken, generation: int, left: timedelta
+        self, connection: Connection, user: User, presented: PresentedToken, generation: int, lifetime: timedelta
     ) -> Session:
         refresh_token = new_refresh_token()
         await sessions.add_refresh_token(
@@ -101,7 +101,7 @@ class SessionRefresher:
             access_token=SecretStr(await self._signer.sign_token(connection, user, presented.session_id)),
             refresh_token=SecretStr(refresh_token),
             expires_in=int(self._signer.token_life.total_seconds()),
-            refresh_expires_in=int(left.total_seconds()),
+            refresh_expires_in=int(lifetime.total_seconds()),
         )
 
     async def _end_reused_session(

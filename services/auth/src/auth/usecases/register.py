@@ -22,8 +22,8 @@ class Registrar:
 
     Args:
         mode: who may register.
-        shared_quota: accounts registered from one address within this time share one daily image quota; zero gives each
-            its own. Invited accounts always have their own.
+        shared_quota: accounts registered from one address within this time share one daily image quota; zero: every
+            account has its own. Invited accounts always have their own.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Registrar:
         database: Database,
         hashing: HashingPool,
         policy: PasswordPolicy,
-        addresses: AddressPepper,
+        address_pepper: AddressPepper,
         *,
         mode: Registration,
         shared_quota: timedelta,
     ) -> None:
-        self._database, self._hashing, self._policy, self._addresses = database, hashing, policy, addresses
+        self._database, self._hashing, self._policy, self._address_pepper = database, hashing, policy, address_pepper
         self._mode, self._shared_quota = mode, shared_quota
 
     async def register(self, command: Register) -> User:
@@ -52,7 +52,7 @@ class Registrar:
             InvalidInvite: the invite cannot be used; does not say why.
             InvalidAccount: username, email or password is invalid; says what is wrong with each.
             AccountTaken: username or email is taken, ignoring case; does not say which.
-            Busy: too many passwords are waiting to be hashed.
+            TooManyLogins: too many passwords are waiting to be hashed.
         """
         invite = await self._check_invite(command)
         with self._hashing.reserve_slot():
@@ -100,6 +100,6 @@ class Registrar:
         return digest
 
     async def _join_quota_group(self, connection: Connection, user_id: UUID, address: str | None) -> None:
-        digests = self._addresses.digests(address or "")
+        digests = self._address_pepper.list_digests(address or "")
         if self._shared_quota and digests:
             await quota_groups.join_quota_group(connection, user_id, digests, max_age=self._shared_quota)

@@ -7,7 +7,7 @@ from contracts.auth.credentials import MissingScope, Scope
 
 
 async def require_admin(connection: Connection, user_id: UUID) -> None:
-    """Check in the database that the user is an active admin, whatever the credential claims.
+    """Check in the database that the user is an active admin, regardless of what the credential claims.
 
     Raises:
         MissingScope: the user is not an active admin.

@@ -48,12 +48,12 @@ class AccessTokenSigner:
         Raises:
             Unavailable: no key can be decrypted.
         """
-        sealed = await signing_keys.find_active_key(connection, life=self._key_life)
-        if sealed is not None and (self._cached_key is None or self._cached_key.kid != sealed.kid):
-            self._cached_key = self._cipher.decrypt(sealed.kid, sealed.private_key)
-        if sealed is None or self._cached_key is None:
+        encrypted = await signing_keys.find_active_key(connection, life=self._key_life)
+        if encrypted is not None and (self._cached_key is None or self._cached_key.kid != encrypted.kid):
+            self._cached_key = self._cipher.decrypt(encrypted.kid, encrypted.private_key)
+        if encrypted is None or self._cached_key is None:
             raise Unavailable(service="auth", retry_after_s=1)
-        return sign_access_token(self._cached_key, user, session_id, now=sealed.now, life=self.token_life)
+        return sign_access_token(self._cached_key, user, session_id, now=encrypted.now, life=self.token_life)
 
     async def rotate_keys(self) -> None:
         """Create the first key, or the next one when due, and delete keys whose tokens have all expired."""
@@ -64,7 +64,7 @@ class AccessTokenSigner:
                 await signing_keys.delete_all_keys(connection)
                 newest = None
             if not self._has_rotated:
-                await self._encrypt_keys_again(connection)
+                await self._reencrypt_keys(connection)
             if newest is None:
                 await self._add_signing_key(connection, timedelta(0))
             elif newest.is_due:
@@ -87,7 +87,7 @@ class AccessTokenSigner:
             await self.rotate_keys()
 
     def _is_undecryptable(self, key: signing_keys.EncryptedKey) -> bool:
-        """Whether SECRET_KEY has changed, which voids the keys that the old one encrypted.
+        """Whether no known SECRET_KEY decrypts the key, so that it can no longer sign.
 
         Checked once per process, so that replicas with different secrets do not undo each other forever.
         """
@@ -96,19 +96,21 @@ class AccessTokenSigner:
         log.warning("auth.signing_key.undecryptable", kid=key.kid)
         return True
 
-    async def _encrypt_keys_again(self, connection: Connection) -> None:
-        """Encrypt keys under the current SECRET_KEY that an earlier one encrypted."""
-        for kid, sealed in await signing_keys.list_private_keys(connection):
-            key = None if self._cipher.is_current(kid, sealed) else self._cipher.decrypt(kid, sealed)
+    async def _reencrypt_keys(self, connection: Connection) -> None:
+        """Encrypt the keys of earlier SECRET_KEYs under the current one."""
+        for kid, encrypted in await signing_keys.list_private_keys(connection):
+            if self._cipher.is_encrypted_with_current_secret(kid, encrypted):
+                continue
+            key = self._cipher.decrypt(kid, encrypted)
             if key is not None:
                 await signing_keys.replace_private_key(connection, kid, self._cipher.encrypt(key))
                 log.info("auth.signing_key.encrypted_again", kid=kid)
 
     async def _add_signing_key(self, connection: Connection, active_in: timedelta) -> str:
         key = SigningKey.generate()
-        sealed = self._cipher.encrypt(key)
+        encrypted = self._cipher.encrypt(key)
         await signing_keys.add_key(
-            connection, kid=key.kid, public_key=key.public, private_key=sealed, active_in=active_in
+            connection, kid=key.kid, public_key=key.public, private_key=encrypted, active_in=active_in
         )
         log.info("auth.signing_key.created", kid=key.kid, signs_in_s=active_in.total_seconds())
         return key.kid

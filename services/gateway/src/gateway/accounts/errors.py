@@ -16,7 +16,7 @@ class ForeignPage(Refusal):
     kind, code = Kind.FORBIDDEN, "auth.session.foreign_page"
 
 
-def require_session(who: Principal) -> None:
-    """Raises SessionNeeded if the credential is an API key."""
-    if who.session_id is None:
+def require_session(principal: Principal) -> None:
+    """Raise SessionNeeded if the credential is an API key."""
+    if principal.session_id is None:
         raise SessionNeeded

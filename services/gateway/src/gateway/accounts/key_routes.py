@@ -21,12 +21,12 @@ from contracts.auth.keys import (
 )
 from gateway.accounts.requests import KeyRequest
 from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created_key, present_keys
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import KeyOwner
 from gateway.edge.errors import BadIdempotencyKey
-from gateway.edge.idempotency import idempotency_key
-from gateway.edge.json_body import read_model
+from gateway.edge.idempotency import parse_idempotency_key
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 KEY_ID = re.compile(r"[0-9A-Za-z]{1,64}")
@@ -55,41 +55,41 @@ def create_router(*, bus: Bus) -> APIRouter:
         "",
         status_code=201,
         summary="Create a key",
-        openapi_extra=documented(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
+        openapi_extra=describe_request_body(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
         responses={
             201: {"headers": _HEADERS},
             **problems(BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY),
         },
     )
     async def create_key(
-        who: KeyOwner, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
+        principal: KeyOwner, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedKeyBody:
         """The key is shown only in this response. It cannot have a scope that the credential of the request lacks."""
-        parsed = read_model(KeyRequest, body)
+        parsed = validate_model(KeyRequest, body)
         command = CreateKey(
             name=parsed.name,
             scopes=tuple(parsed.scopes),
-            granted=who.scopes,
+            granted=principal.scopes,
             expires_at=parsed.expires_at,
-            idempotency_key=idempotency_key(request.headers.getlist("idempotency-key")),
+            idempotency_key=parse_idempotency_key(request.headers.getlist("idempotency-key")),
             ip=request.state.client_ip,
         )
-        created = await bus.request(CREATE_KEY, command, tenant=who.tenant)
+        created = await bus.request(CREATE_KEY, command, tenant=principal.tenant)
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
         return present_created_key(created)
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
-    async def list_keys(who: KeyOwner) -> KeysBody:
-        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=who.tenant)).keys)
+    async def list_keys(principal: KeyOwner) -> KeysBody:
+        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=principal.tenant)).keys)
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
-    async def revoke_key(who: KeyOwner, key_id: str, request: Request) -> None:
+    async def revoke_key(principal: KeyOwner, key_id: str, request: Request) -> None:
         """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):
             raise UnknownKey
         command = RevokeKey(key_id=key_id, ip=request.state.client_ip)
-        await bus.request(REVOKE_KEY, command, tenant=who.tenant)
+        await bus.request(REVOKE_KEY, command, tenant=principal.tenant)
 
     return routes

@@ -12,24 +12,24 @@ from chassis.messaging.metadata import Metadata
 from contracts.auth.changes import USER_CHANGED, UserChanged
 from contracts.auth.tiers import TIER_CHANGED, TierLimits
 
-EVERY_S = 3600.0  # once it has subscribed there is nothing left to do
+EVERY_S = 3600.0  # after the first success there is nothing left to do; failures are retried sooner
 
 
 def create_limit_change_loop(
-    bus: Bus, *, tier_changed: Callable[[], None], user_changed: Callable[[UUID], None]
+    bus: Bus, *, on_tier_changed: Callable[[], None], on_user_changed: Callable[[UUID], None]
 ) -> Loop:
     """Return the loop that subscribes to the events of auth."""
     subscriptions: list[Unsubscribe] = []
 
-    async def on_tier(_: TierLimits, __: Metadata) -> None:
-        tier_changed()
+    async def handle_tier(_: TierLimits, __: Metadata) -> None:
+        on_tier_changed()
 
-    async def on_user(user: UserChanged, _: Metadata) -> None:
-        user_changed(user.user_id)
+    async def handle_user(user: UserChanged, _: Metadata) -> None:
+        on_user_changed(user.user_id)
 
-    async def begin() -> None:
+    async def subscribe_once() -> None:
         if not subscriptions:
-            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier))
-            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user))
+            subscriptions.append(await bus.subscribe(TIER_CHANGED, handle_tier))
+            subscriptions.append(await bus.subscribe(USER_CHANGED, handle_user))
 
-    return Loop("gateway.hear_limits", begin, every_s=EVERY_S)
+    return Loop("gateway.subscribe_limit_changes", subscribe_once, every_s=EVERY_S)

@@ -10,10 +10,10 @@ from gateway.accounts.errors import ForeignPage
 from gateway.accounts.requests import LoginLinkRequest
 from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
-from gateway.accounts.user_agent import user_agent
-from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import JSON_BODY, open_problems
-from gateway.edge.json_body import read_model
+from gateway.accounts.user_agent import read_user_agent
+from gateway.api.v1.openapi import describe_request_body
+from gateway.api.v1.problems import JSON_BODY, public_problems
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _EXAMPLE = {"token": "cfl_…", "session": "cookie"}
@@ -25,18 +25,18 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/redeem",
         summary="Log in with a login link",
-        openapi_extra=documented(LoginLinkRequest, example=_EXAMPLE),
-        responses={200: SET_COOKIE, **open_problems(InvalidLoginLink, ForeignPage, *JSON_BODY)},
+        openapi_extra=describe_request_body(LoginLinkRequest, example=_EXAMPLE),
+        responses={200: SET_COOKIE, **public_problems(InvalidLoginLink, ForeignPage, *JSON_BODY)},
     )
     async def redeem_login_link(
         request: Request, response: Response, body: Annotated[Any, Depends(read_json_body)]
     ) -> SessionBody | CookieSessionBody:
         """A login link works once, within ten minutes. The response is that of a login."""
-        parsed = read_model(LoginLinkRequest, body)
+        parsed = validate_model(LoginLinkRequest, body)
         if parsed.session == "cookie":
-            cookie.check_page(request)
-        command = RedeemLoginLink(token=parsed.token, ip=request.state.client_ip, user_agent=user_agent(request))
+            cookie.require_own_page(request)
+        command = RedeemLoginLink(token=parsed.token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REDEEM_LOGIN_LINK, command)
-        return cookie.present(response, session) if parsed.session == "cookie" else present_session(session)
+        return cookie.set_and_present(response, session) if parsed.session == "cookie" else present_session(session)
 
     return routes

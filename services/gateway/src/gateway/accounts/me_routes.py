@@ -6,15 +6,15 @@ from gateway.accounts.schemas import MeBody
 from gateway.accounts.user_cache import UserCache
 from gateway.api.v1.problems import problems
 from gateway.edge.access import AnyPrincipal
-from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 
 
 def create_router(*, users: UserCache) -> APIRouter:
     routes = APIRouter()
 
-    async def read_current_user(request: Request, who: AnyPrincipal) -> Response:  # noqa: ARG001 - direct routes require this parameter
+    async def read_current_user(request: Request, principal: AnyPrincipal) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
         """Return the user, the limits that apply, and what is used of them. At most a second old."""
-        return json_response(await users.read_user(who))
+        return build_json_response(await users.read_user(principal))
 
     routes.add_api_route(
         "/api/v1/auth/me",
@@ -23,6 +23,6 @@ def create_router(*, users: UserCache) -> APIRouter:
         responses=problems(),
         tags=["auth"],
         response_model=MeBody,
-        route_class_override=DirectRoute,
+        route_class_override=FastPathRoute,
     )
     return routes

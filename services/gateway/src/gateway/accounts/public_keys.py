@@ -4,7 +4,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
 from gateway.caching import StaleWhileRevalidateCache
 
-KEEP_S = 60.0  # a key is published for far longer than this before it signs
+FRESH_S = 60.0  # a key is published for far longer than this before it signs
 
 
 class PublicKeys:
@@ -12,7 +12,7 @@ class PublicKeys:
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._keyset: StaleWhileRevalidateCache[Keyset] = StaleWhileRevalidateCache(KEEP_S)
+        self._keyset: StaleWhileRevalidateCache[Keyset] = StaleWhileRevalidateCache(FRESH_S)
 
     async def read_keyset(self) -> Keyset:
         """Return the key set.
@@ -20,4 +20,4 @@ class PublicKeys:
         Raises:
             Unavailable: auth is unavailable, and nothing is cached.
         """
-        return await self._keyset.read(lambda within_s: self._bus.request(READ_KEYSET, ReadKeyset(), within_s=within_s))
+        return await self._keyset.get(lambda within_s: self._bus.request(READ_KEYSET, ReadKeyset(), within_s=within_s))

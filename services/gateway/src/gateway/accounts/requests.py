@@ -99,7 +99,7 @@ class KeyRequest(RequestBody):
 
 
 class LimitsRequest(RequestBody):
-    """Some limits by name; null means unlimited.
+    """Limits by name, any of them; null means unlimited.
 
     ``graph_…`` limit one workflow, ``run_seconds`` one attempt, ``start_seconds`` the wait for the first attempt.
     """
@@ -123,8 +123,8 @@ class LimitsRequest(RequestBody):
     upload_bytes: LargeCap | None = None
     start_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] | None = None
 
-    def some(self) -> LimitsPatch:
-        """Return the limits that the request names."""
+    def to_patch(self) -> LimitsPatch:
+        """Return the limits that the request sets."""
         return LimitsPatch.model_validate(self.model_dump(exclude_unset=True))
 
 
@@ -132,9 +132,9 @@ class Patch(RequestBody):
     """A partial update: at least one field, and no field is null."""
 
     @model_validator(mode="after")
-    def _not_empty(self) -> Self:
+    def _require_a_field(self) -> Self:
         if not self.model_fields_set or any(getattr(self, name) is None for name in self.model_fields_set):
-            raise PydanticCustomError("patch_empty", "Name at least one field, and null for none.")
+            raise PydanticCustomError("patch_empty", "Send at least one field. No field can be null.")
         return self
 
 
@@ -151,13 +151,13 @@ class UserPatch(Patch):
     shares_quota: Literal[False] | None = None
 
 
-def _not_empty_limits(limits: LimitsRequest) -> LimitsRequest:
+def _require_a_limit(limits: LimitsRequest) -> LimitsRequest:
     if not limits.model_fields_set:
-        raise PydanticCustomError("patch_empty", "Name at least one limit.")
+        raise PydanticCustomError("patch_empty", "Send at least one limit.")
     return limits
 
 
 class TierPatch(Patch):
-    """Changes to a tier. Limits that are not named stay."""
+    """Changes to a tier. Omitted limits stay unchanged."""
 
-    limits: Annotated[LimitsRequest, AfterValidator(_not_empty_limits)]
+    limits: Annotated[LimitsRequest, AfterValidator(_require_a_limit)]

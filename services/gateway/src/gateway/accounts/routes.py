@@ -22,10 +22,10 @@ from gateway.accounts.errors import SessionNeeded, require_session
 from gateway.accounts.requests import EraseRequest, PasswordRequest, RegisterRequest
 from gateway.accounts.schemas import UserBody, present_user
 from gateway.accounts.session_cookie import SessionCookie
-from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import JSON_BODY, open_problems, problems
+from gateway.api.v1.openapi import describe_request_body
+from gateway.api.v1.problems import JSON_BODY, problems, public_problems
 from gateway.edge.access import AnyPrincipal
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _ADA = {"username": "ada", "password": "correct horse battery staple"}
@@ -41,8 +41,8 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/register",
         status_code=201,
         summary="Create an account",
-        openapi_extra=documented(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
-        responses=open_problems(
+        openapi_extra=describe_request_body(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
+        responses=public_problems(
             RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
         ),
     )
@@ -52,7 +52,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         A server may require an invite, or have registration closed. By default an address can create 5 accounts an
         hour.
         """
-        parsed = read_model(RegisterRequest, body)
+        parsed = validate_model(RegisterRequest, body)
         command = Register(
             username=parsed.username,
             email=parsed.email,
@@ -66,36 +66,36 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/password",
         status_code=204,
         summary="Change the password",
-        openapi_extra=documented(PasswordRequest, example=_PASSWORDS),
+        openapi_extra=describe_request_body(PasswordRequest, example=_PASSWORDS),
         responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
-    async def change_password(who: AnyPrincipal, request: Request, body: Body) -> None:
+    async def change_password(principal: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
-        require_session(who)
-        parsed = read_model(PasswordRequest, body)
+        require_session(principal)
+        parsed = validate_model(PasswordRequest, body)
         command = ChangePassword(
             current_password=parsed.current_password,
             new_password=parsed.new_password,
-            session_id=who.session_id,
+            session_id=principal.session_id,
             ip=request.state.client_ip,
         )
-        await bus.request(CHANGE_PASSWORD, command, tenant=who.tenant)
+        await bus.request(CHANGE_PASSWORD, command, tenant=principal.tenant)
 
     @routes.delete(
         "/me",
         status_code=204,
         summary="Erase the account",
-        openapi_extra=documented(EraseRequest, example={"password": _ADA["password"]}),
+        openapi_extra=describe_request_body(EraseRequest, example={"password": _ADA["password"]}),
         responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
-    async def erase_own_account(who: AnyPrincipal, request: Request, response: Response, body: Body) -> None:
+    async def erase_own_account(principal: AnyPrincipal, request: Request, response: Response, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.
 
         Running jobs are cancelled. Export what you want to keep first: `GET /api/v1/auth/me/export`.
         """
-        require_session(who)
-        command = EraseAccount(password=read_model(EraseRequest, body).password, ip=request.state.client_ip)
-        await bus.request(ERASE_ACCOUNT, command, tenant=who.tenant)
+        require_session(principal)
+        command = EraseAccount(password=validate_model(EraseRequest, body).password, ip=request.state.client_ip)
+        await bus.request(ERASE_ACCOUNT, command, tenant=principal.tenant)
         cookie.clear(request, response)
 
     return routes

@@ -57,7 +57,7 @@ class UserBody(BaseModel):
 
 
 class MeBody(UserBody):
-    """The current user with limits and use. A limit that is null means unlimited."""
+    """The current user with limits and usage. A limit that is null means unlimited."""
 
     model_config = _with_example(
         _USER
@@ -152,7 +152,7 @@ class SessionsBody(BaseModel):
 
 
 class KeyBody(BaseModel):
-    """A key in a list. ``prefix`` is how its text begins; ``last_used_at`` is accurate to some minutes."""
+    """A key in a list. ``prefix`` is the beginning of its text; ``last_used_at`` is accurate to some minutes."""
 
     model_config = _with_example(_KEY | {"prefix": "cf_4fT0zLq81wXc", "last_used_at": None})
 
@@ -220,16 +220,16 @@ def present_account(account: Account) -> AccountBody:
     )
 
 
-def present_me(account: Account, use: TenantUsage) -> MeBody:
-    limit, used = use.quota.limit, use.quota.used
+def present_me(account: Account, usage: TenantUsage) -> MeBody:
+    limit, used = usage.quota.limit, usage.quota.used
     return MeBody(
         **account.user.model_dump(),
         limits=account.limits,
         used_today=used,
         left_today=None if limit is None else max(0, limit - used),
-        resets_at=use.quota.resets_at,
-        running=use.running,
-        queued=use.queued,
+        resets_at=usage.quota.resets_at,
+        running=usage.running,
+        queued=usage.queued,
     )
 
 

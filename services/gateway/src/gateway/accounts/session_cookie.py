@@ -1,4 +1,4 @@
-"""The cookie that holds the refresh token of a browser session, out of the reach of scripts."""
+"""The cookie with the refresh token of a browser session. Scripts cannot read it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ SET_COOKIE: dict[str, Any] = {
 """For the OpenAPI document: a response that may set the cookie."""
 
 REFRESH_PATH = "/api/v1/auth/refresh"
-NAME = "comfyfleet_refresh"
+COOKIE_NAME = "comfyfleet_refresh"
 
 
 class SessionCookie:
@@ -31,9 +31,9 @@ class SessionCookie:
     def __init__(self, public_url: str) -> None:
         self._public_url = public_url
         self._is_secure = public_url.startswith("https://")
-        self._name = f"__Secure-{NAME}" if self._is_secure else NAME
+        self._name = f"__Secure-{COOKIE_NAME}" if self._is_secure else COOKIE_NAME
 
-    def check_page(self, request: Request) -> None:
+    def require_own_page(self, request: Request) -> None:
         """Check that the request comes from a page of this server.
 
         Raises:
@@ -43,7 +43,7 @@ class SessionCookie:
             raise ForeignPage
 
     def is_from_own_page(self, request: Request) -> bool:
-        """Whether a page of this server sends the request, by what the browser says."""
+        """Whether a page of this server sends the request, according to the browser."""
         headers = request.headers
         return is_own_page(
             sites=headers.getlist("sec-fetch-site"),
@@ -52,14 +52,14 @@ class SessionCookie:
             public_url=self._public_url,
         )
 
-    def read(self, request: Request) -> SecretStr:
+    def read_refresh_token(self, request: Request) -> SecretStr:
         """Return the refresh token of a request from a page of this server.
 
         Raises:
             ForeignPage: the request comes from another page, or from no page.
             InvalidRefreshToken: there is no cookie, or several, of which a neighbouring domain can have set one.
         """
-        self.check_page(request)
+        self.require_own_page(request)
         pairs = (
             pair.strip().partition("=") for header in request.headers.getlist("cookie") for pair in header.split(";")
         )
@@ -68,8 +68,8 @@ class SessionCookie:
             raise InvalidRefreshToken
         return SecretStr(values[0])
 
-    def present(self, response: Response, session: Session) -> CookieSessionBody:
-        """Return the body without the refresh token, and set the cookie. It lives as long as the token works."""
+    def set_and_present(self, response: Response, session: Session) -> CookieSessionBody:
+        """Set the cookie, which lives as long as the token works. Return the body without the refresh token."""
         self._write_cookie(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
         return present_cookie_session(session)
 

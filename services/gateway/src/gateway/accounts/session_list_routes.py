@@ -17,25 +17,25 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"])
 
     @routes.get("", summary="List own sessions, newest first", responses=problems(SessionNeeded))
-    async def list_sessions(who: AnyPrincipal) -> SessionsBody:
+    async def list_sessions(principal: AnyPrincipal) -> SessionsBody:
         """Active sessions, at most the newest 100. ``current``: the session of this request."""
-        require_session(who)
-        listed = await bus.request(LIST_SESSIONS, ListSessions(only_active=True), tenant=who.tenant)
-        return present_sessions(listed.sessions, current=who.session_id)
+        require_session(principal)
+        listed = await bus.request(LIST_SESSIONS, ListSessions(only_active=True), tenant=principal.tenant)
+        return present_sessions(listed.sessions, current=principal.session_id)
 
     @routes.delete(
         "/{session_id}", status_code=204, summary="End a session", responses=problems(SessionNeeded, UnknownSession)
     )
-    async def end_session(who: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
+    async def end_session(principal: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
         """Idempotent. Its refresh token stops working at once, its access token within a second."""
-        require_session(who)
+        require_session(principal)
         try:
             parsed = UUID(session_id)
         except ValueError:
             raise UnknownSession from None
         command = RevokeSession(session_id=parsed, ip=request.state.client_ip)
-        await bus.request(REVOKE_SESSION, command, tenant=who.tenant)
-        if parsed == who.session_id:
+        await bus.request(REVOKE_SESSION, command, tenant=principal.tenant)
+        if parsed == principal.session_id:
             cookie.clear(request, response)
 
     return routes

@@ -20,11 +20,11 @@ from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
 from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
 from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
-from gateway.accounts.user_agent import user_agent
-from gateway.api.v1.openapi import documented
-from gateway.api.v1.problems import JSON_BODY, open_problems, problems
+from gateway.accounts.user_agent import read_user_agent
+from gateway.api.v1.openapi import describe_request_body
+from gateway.api.v1.problems import JSON_BODY, problems, public_problems
 from gateway.edge.access import AnyPrincipal
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
 
 FORM = "application/x-www-form-urlencoded"
@@ -37,8 +37,8 @@ async def read_login_body(request: Request) -> Credentials:
     """Username and password, from JSON or an OAuth2 form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if media_type == FORM:
-        return read_model(LoginForm, await read_form_body(request))
-    return read_model(LoginRequest, await read_json_body(request))
+        return validate_model(LoginForm, await read_form_body(request))
+    return validate_model(LoginRequest, await read_json_body(request))
 
 
 def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
@@ -47,8 +47,8 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/login",
         summary="Log in",
-        openapi_extra=documented(LoginRequest, FORM, example=_ADA),
-        responses={200: SET_COOKIE, **open_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
+        openapi_extra=describe_request_body(LoginRequest, FORM, example=_ADA),
+        responses={200: SET_COOKIE, **public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
         request: Request, response: Response, parsed: Annotated[Credentials, Depends(read_login_body)]
@@ -59,21 +59,21 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         """
         in_cookie = isinstance(parsed, LoginRequest) and parsed.session == "cookie"
         if in_cookie:
-            cookie.check_page(request)
+            cookie.require_own_page(request)
         command = OpenSession(
             username=parsed.username,
             password=parsed.password,
             ip=request.state.client_ip,
-            user_agent=user_agent(request),
+            user_agent=read_user_agent(request),
         )
         session = await bus.request(OPEN_SESSION, command)
-        return cookie.present(response, session) if in_cookie else present_session(session)
+        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
 
     @routes.post(
         "/refresh",
         summary="Refresh a session",
-        openapi_extra=documented(RefreshRequest, required=False, example=_REFRESH),
-        responses={200: SET_COOKIE, **open_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
+        openapi_extra=describe_request_body(RefreshRequest, required=False, example=_REFRESH),
+        responses={200: SET_COOKIE, **public_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
     )
     async def refresh_session(request: Request, response: Response) -> SessionBody | CookieSessionBody:
         """A refresh token works once. Using it again ends the whole session.
@@ -82,29 +82,29 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         """
         in_cookie = not has_body(request)
         if in_cookie:
-            token = cookie.read(request)
+            token = cookie.read_refresh_token(request)
         else:
-            token = read_model(RefreshRequest, await read_json_body(request)).refresh_token
-        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=user_agent(request))
+            token = validate_model(RefreshRequest, await read_json_body(request)).refresh_token
+        command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
-        return cookie.present(response, session) if in_cookie else present_session(session)
+        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(
-        who: AnyPrincipal,
+        principal: AnyPrincipal,
         request: Request,
         response: Response,
         *,
         everywhere: Annotated[bool, Query(alias="all", description="end every session of the user")] = False,
     ) -> None:
-        """Ends this session and revokes its access token; with ``?all=true`` end every session of the user.
+        """Ends this session and revokes its access token; with ``?all=true`` ends every session of the user.
 
         API keys stay valid. The browser deletes the cookie of a session.
         """
-        require_session(who)
-        session_id = None if everywhere else who.session_id
+        require_session(principal)
+        session_id = None if everywhere else principal.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
-        await bus.request(END_SESSION, command, tenant=who.tenant)
+        await bus.request(END_SESSION, command, tenant=principal.tenant)
         cookie.clear(request, response)
 
     return routes

@@ -35,13 +35,13 @@ class TicketBody(BaseModel):
 
 def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["watching"])
-    socket = "ws" + public_url.removeprefix("http")
+    websocket_origin = "ws" + public_url.removeprefix("http")
 
     @routes.post(
         "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
     )
     async def create_ticket(
-        who: ReaderPrincipal,
+        principal: ReaderPrincipal,
         request: Request,
         *,
         origin: Annotated[
@@ -58,9 +58,9 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
         A ticket opens one websocket, from pages of the request's origin or of ``?origin=``; without either, not from a
         page. The websocket closes when the credential of this request expires or is revoked.
         """
-        command = CreateTicket(principal=who, origin=find_page_origin(origin, request.headers.getlist("origin")))
-        ticket = await bus.request(CREATE_TICKET, command, tenant=who.tenant)
+        command = CreateTicket(principal=principal, origin=find_page_origin(origin, request.headers.getlist("origin")))
+        ticket = await bus.request(CREATE_TICKET, command, tenant=principal.tenant)
         text = ticket.text.get_secret_value()
-        return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{socket}/ws?ticket={text}")
+        return TicketBody(ticket=text, expires_in=int(ticket.expires_in), url=f"{websocket_origin}/ws?ticket={text}")
 
     return routes

@@ -2,10 +2,10 @@
 
 from fastapi import Request
 
-MOST_CHARACTERS = 200
+MAX_CHARACTERS = 200
 
 
-def user_agent(request: Request) -> str | None:
-    """Return the printable ASCII of the ``User-Agent`` header, at most ``MOST_CHARACTERS``; None if there is none."""
-    sent = request.headers.get("user-agent", "")
-    return "".join(each for each in sent if " " <= each <= "~")[:MOST_CHARACTERS].strip() or None
+def read_user_agent(request: Request) -> str | None:
+    """Return the printable ASCII of the ``User-Agent`` header, at most ``MAX_CHARACTERS``; None if there is none."""
+    header = request.headers.get("user-agent", "")
+    return "".join(char for char in header if " " <= char <= "~")[:MAX_CHARACTERS].strip() or None

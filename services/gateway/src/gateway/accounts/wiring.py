@@ -21,7 +21,7 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts(Feature):
-    """The feature, and the cached limits and use of each user."""
+    """The feature, and the cached limits and usage of each user."""
 
     users: UserCache
 
@@ -42,5 +42,9 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
             ticket_routes.create_router(bus=bus, public_url=infra.settings.public_url),
             jwks_routes.create_router(keys=PublicKeys(bus)),
         ),
-        loops=(create_limit_change_loop(bus, tier_changed=users.expire_all_accounts, user_changed=users.user_changed),),
+        loops=(
+            create_limit_change_loop(
+                bus, on_tier_changed=users.expire_all_accounts, on_user_changed=users.expire_account
+            ),
+        ),
     )

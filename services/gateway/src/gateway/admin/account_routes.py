@@ -14,10 +14,10 @@ from gateway.admin.dry_run import DryRun, DryRunBody, present_preview
 from gateway.admin.errors import UnknownTier
 from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _USER_PATCH = {"tier": "pro", "limits": {"images_per_day": 5000, "queue_cap": None, "graph_policy": "open"}}
@@ -47,7 +47,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
 
     @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))
     async def list_users(
-        who: Admin,
+        principal: Admin,
         *,
         search: Annotated[
             str | None, Query(min_length=1, max_length=100, description="part of the username or e-mail address")
@@ -59,7 +59,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> AccountsBody:
         accounts, next_cursor = await users.list_users(
-            admin=who.tenant,
+            admin=principal.tenant,
             search=search,
             tier=tier,
             role=role,
@@ -70,58 +70,58 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         return AccountsBody(users=[present_account(account) for account in accounts], next_cursor=next_cursor)
 
     @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
-    async def read_user(who: Admin, user_id: str) -> AccountBody:
-        return present_account(await users.read_user(user_id, admin=who.tenant))
+    async def read_user(principal: Admin, user_id: str) -> AccountBody:
+        return present_account(await users.read_user(user_id, admin=principal.tenant))
 
     @routes.patch(
         "/users/{user_id}",
         summary="Change a user",
-        openapi_extra=documented(UserPatch, example=_USER_PATCH),
+        openapi_extra=describe_request_body(UserPatch, example=_USER_PATCH),
         responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
     async def change_user(
-        who: Admin, user_id: str, body: Body, request: Request, *, dry_run: DryRun = False
+        principal: Admin, user_id: str, body: Body, request: Request, *, dry_run: DryRun = False
     ) -> AccountBody | DryRunBody:
         """Takes effect everywhere within a second. A deactivated user is refused with every credential."""
-        subject, parsed = parse_user_id(user_id), read_model(UserPatch, body)
+        subject, parsed = parse_user_id(user_id), validate_model(UserPatch, body)
         command = ChangeUser(
             user_id=subject,
             tier=parsed.tier,
             role=parsed.role,
             is_active=parsed.is_active,
-            limits=parsed.limits.some() if parsed.limits is not None else None,
+            limits=parsed.limits.to_patch() if parsed.limits is not None else None,
             shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
-        return await change_user_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
+        return await change_user_or_preview(bus, command, admin=principal.tenant, dry_run=dry_run)
 
     @routes.delete(
         "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
     )
-    async def erase_user(who: Admin, user_id: str, request: Request) -> None:
+    async def erase_user(principal: Admin, user_id: str, request: Request) -> None:
         """Deletes everything for good: credentials at once, data within seconds."""
         command = EraseUser(user_id=parse_user_id(user_id), ip=request.state.client_ip)
-        await bus.request(ERASE_USER, command, tenant=who.tenant)
+        await bus.request(ERASE_USER, command, tenant=principal.tenant)
 
     @routes.get("/tiers", summary="List tiers", responses=problems())
-    async def list_tiers(who: Admin) -> TiersBody:
-        found = (await bus.request(LIST_TIERS, ListTiers(), tenant=who.tenant)).tiers
+    async def list_tiers(principal: Admin) -> TiersBody:
+        found = (await bus.request(LIST_TIERS, ListTiers(), tenant=principal.tenant)).tiers
         return TiersBody(tiers=[present_tier(tier) for tier in found])
 
     @routes.patch(
         "/tiers/{name}",
         summary="Change the limits of a tier",
-        openapi_extra=documented(TierPatch, example=_TIER_PATCH),
+        openapi_extra=describe_request_body(TierPatch, example=_TIER_PATCH),
         responses=problems(UnknownTier, *JSON_BODY),
     )
     async def change_tier(
-        who: Admin, name: str, body: Body, request: Request, *, dry_run: DryRun = False
+        principal: Admin, name: str, body: Body, request: Request, *, dry_run: DryRun = False
     ) -> TierBody | DryRunBody:
         """Takes effect within a second for all users of the tier who have no individual limits."""
         if name not in set(Tier):
             raise UnknownTier
-        limits = read_model(TierPatch, body).limits.some()
+        limits = validate_model(TierPatch, body).limits.to_patch()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
-        return await change_tier_or_preview(bus, command, admin=who.tenant, dry_run=dry_run)
+        return await change_tier_or_preview(bus, command, admin=principal.tenant, dry_run=dry_run)
 
     return routes

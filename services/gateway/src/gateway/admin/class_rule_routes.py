@@ -16,11 +16,11 @@ from contracts.auth.class_rules import (
 from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, present_rules
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
 from gateway.edge.errors import NoSuchPath
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _ALLOW = {"verdict": "allow"}
@@ -32,7 +32,7 @@ Name = Annotated[
         min_length=1,
         max_length=NAME_MAX,
         pattern=PRINTABLE,
-        description="Percent-encoded, a slash as %2F. Need not exist on a node yet.",
+        description="Percent-encoded, a slash as %2F. It does not have to exist on a node yet.",
     ),
 ]
 
@@ -42,48 +42,53 @@ def create_router(*, bus: Bus) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/class-rules", tags=["admin"])
 
     def parse_verdict(body: Any) -> RuleVerdict:
-        return RuleVerdict(read_model(ClassRuleRequest, body).verdict)
+        return RuleVerdict(validate_model(ClassRuleRequest, body).verdict)
 
     async def change_rule(
-        who: Admin, request: Request, verdict: RuleVerdict, *, class_name: str | None = None, pack: str | None = None
+        principal: Admin,
+        request: Request,
+        verdict: RuleVerdict,
+        *,
+        class_name: str | None = None,
+        pack: str | None = None,
     ) -> ClassRulesBody:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
-        return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=who.tenant))
+        return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=principal.tenant))
 
     @routes.get("", summary="Read the class rules", responses=problems())
-    async def read_class_rules(who: Admin) -> ClassRulesBody:
-        return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=who.tenant))
+    async def read_class_rules(principal: Admin) -> ClassRulesBody:
+        return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=principal.tenant))
 
     @routes.put(
         "/classes/{class_name:path}",
         summary="Allow or deny a node class",
-        openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
+        openapi_extra=describe_request_body(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def set_class_rule(who: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
+    async def set_class_rule(principal: Admin, class_name: Name, body: Body, request: Request) -> ClassRulesBody:
         """Applies to every tenant, whatever its graph policy, within a second. Idempotent."""
-        return await change_rule(who, request, parse_verdict(body), class_name=class_name)
+        return await change_rule(principal, request, parse_verdict(body), class_name=class_name)
 
     @routes.put(
         "/packs/{pack:path}",
         summary="Allow or deny all node classes of a pack",
-        openapi_extra=documented(ClassRuleRequest, example=_ALLOW),
+        openapi_extra=describe_request_body(ClassRuleRequest, example=_ALLOW),
         responses=problems(NoSuchPath, TooManyClassRules, *JSON_BODY),
     )
-    async def set_pack_rule(who: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
+    async def set_pack_rule(principal: Admin, pack: Name, body: Body, request: Request) -> ClassRulesBody:
         """A pack is the Python module of its classes, such as ``custom_nodes.my_pack``. Idempotent."""
-        return await change_rule(who, request, parse_verdict(body), pack=pack)
+        return await change_rule(principal, request, parse_verdict(body), pack=pack)
 
     @routes.delete(
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
-    async def delete_class_rule(who: Admin, class_name: Name, request: Request) -> ClassRulesBody:
+    async def delete_class_rule(principal: Admin, class_name: Name, request: Request) -> ClassRulesBody:
         """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
-        return await change_rule(who, request, RuleVerdict.DEFAULT, class_name=class_name)
+        return await change_rule(principal, request, RuleVerdict.DEFAULT, class_name=class_name)
 
     @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
-    async def delete_pack_rule(who: Admin, pack: Name, request: Request) -> ClassRulesBody:
+    async def delete_pack_rule(principal: Admin, pack: Name, request: Request) -> ClassRulesBody:
         """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
-        return await change_rule(who, request, RuleVerdict.DEFAULT, pack=pack)
+        return await change_rule(principal, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

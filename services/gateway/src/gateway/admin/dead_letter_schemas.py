@@ -32,7 +32,7 @@ _EXAMPLE: JsonDict = {
 }
 
 
-class LetterService(StrEnum):
+class DeadLetterService(StrEnum):
     """A service that has dead letters."""
 
     GATEWAY = "gateway"

@@ -1,4 +1,4 @@
-"""The dead letters of all services that have some: the gateway's own and those it asks for."""
+"""The dead letters of all services: the gateway reads its own, and requests those of the others."""
 
 import asyncio
 from contextlib import suppress
@@ -16,12 +16,12 @@ from contracts.wire.dead_letters import (
 )
 from contracts.wire.errors import Relayed
 
-OWN = "gateway"
-LISTS = {"notifier": notifier.LIST_DEAD_LETTERS, "scheduler": scheduler.LIST_DEAD_LETTERS}
-REDRIVES = (notifier.REDRIVE_DEAD_LETTER, scheduler.REDRIVE_DEAD_LETTER)
+OWN_SERVICE = "gateway"
+LIST_TOPICS = {"notifier": notifier.LIST_DEAD_LETTERS, "scheduler": scheduler.LIST_DEAD_LETTERS}
+REDRIVE_TOPICS = (notifier.REDRIVE_DEAD_LETTER, scheduler.REDRIVE_DEAD_LETTER)
 
 
-class FleetDeadLetters:
+class AllDeadLetters:
     """Lists and redrives dead letters wherever they are kept."""
 
     def __init__(self, bus: Bus, own: DeadLetters) -> None:
@@ -31,26 +31,28 @@ class FleetDeadLetters:
         """Return a page of the dead letters of one service or of all, newest first.
 
         Raises:
-            Unavailable: a service that has some cannot be asked.
+            Unavailable: another service does not answer.
         """
-        services = (OWN, *LISTS) if service is None else (service,)
-        pages = await asyncio.gather(*(self._list_page_of(name, query, tenant) for name in services))
-        letters = sorted((letter for page in pages for letter in page.letters), key=lambda one: one.id, reverse=True)
+        services = (OWN_SERVICE, *LIST_TOPICS) if service is None else (service,)
+        pages = await asyncio.gather(*(self._list_service_page(name, query, tenant) for name in services))
+        letters = sorted(
+            (letter for page in pages for letter in page.letters), key=lambda letter: letter.id, reverse=True
+        )
         more = len(letters) > query.limit or any(page.more for page in pages)
         return DeadLetterPage(letters=tuple(letters[: query.limit]), more=more)
 
     async def redrive(self, letter_id: UUID, *, tenant: str) -> None:
-        """Have the message handled again by the service that could not handle it.
+        """Have the service that could not process the message process it again.
 
         Raises:
-            UnknownDeadLetter: no service has one of this id.
-            DeadLetterNotRedrivable, DeadLetterFailedAgain, Relayed: it was not handled.
+            UnknownDeadLetter: no service has a dead letter with this id.
+            DeadLetterNotRedrivable, DeadLetterFailedAgain, Relayed: it was not processed.
         """
         command = RedriveDeadLetter(id=letter_id)
         with suppress(UnknownDeadLetter):
             await self._own.redrive(command)
             return
-        for topic in REDRIVES:
+        for topic in REDRIVE_TOPICS:
             try:
                 await self._bus.request(topic, command, tenant=tenant)
             except Relayed as refusal:
@@ -60,7 +62,7 @@ class FleetDeadLetters:
                 return
         raise UnknownDeadLetter
 
-    async def _list_page_of(self, service: str, query: ListDeadLetters, tenant: str) -> DeadLetterPage:
-        if service == OWN:
+    async def _list_service_page(self, service: str, query: ListDeadLetters, tenant: str) -> DeadLetterPage:
+        if service == OWN_SERVICE:
             return await self._own.list_page(query)
-        return await self._bus.request(LISTS[service], query, tenant=tenant)
+        return await self._bus.request(LIST_TOPICS[service], query, tenant=tenant)

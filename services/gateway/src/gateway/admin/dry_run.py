@@ -1,4 +1,4 @@
-"""Dry runs: what an order of an admin would do."""
+"""Dry runs: what an action of an admin would do."""
 
 from typing import Annotated, Any, Literal
 
@@ -10,11 +10,11 @@ from contracts.scheduler.job_actions import JobAction, JobNotRepeatable
 from contracts.scheduler.jobs import FINAL_STATES, JobState
 from contracts.scheduler.search import JobWithAttempts
 
-DryRun = Annotated[bool, Query(description="only say what would happen")]
+DryRun = Annotated[bool, Query(description="only return what would happen, and change nothing")]
 
 
 class EffectBody(BaseModel):
-    """An effect. ``count``: the number of jobs, users or sessions concerned; null if it is not about a number."""
+    """An effect. ``count``: the number of affected jobs, users or sessions, or null."""
 
     code: str
     message: str
@@ -30,7 +30,7 @@ class FieldChangeBody(BaseModel):
 
 
 class DryRunBody(BaseModel):
-    """What the order would do now. Nothing was done."""
+    """What the action would do now. Nothing was changed."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -62,13 +62,13 @@ def present_preview(preview: Preview) -> DryRunBody:
     )
 
 
-def preview_job_action(found: JobWithAttempts, order: JobAction) -> Preview:
+def preview_job_action(found: JobWithAttempts, action: JobAction) -> Preview:
     """Return what a cancellation or a requeue of a job would do.
 
     Raises:
         JobNotRepeatable: the requeue would be refused.
     """
-    effect = _describe_cancellation(found) if order is JobAction.CANCEL else _describe_requeue(found)
+    effect = _describe_cancellation(found) if action is JobAction.CANCEL else _describe_requeue(found)
     return Preview(effects=(effect,))
 
 

@@ -10,10 +10,10 @@ from gateway.admin.access_requests import InviteRequest
 from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
 from gateway.admin.invites import InviteDirectory, parse_invite_id
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
 _EXAMPLE = {"tier": "basic", "expires_in_days": 7}
@@ -27,36 +27,36 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         "",
         status_code=201,
         summary="Create an invite",
-        openapi_extra=documented(InviteRequest, example=_EXAMPLE),
+        openapi_extra=describe_request_body(InviteRequest, example=_EXAMPLE),
         responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
     )
     async def create_invite(
-        who: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
+        principal: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
     ) -> CreatedInviteBody:
         """An invite lets one person register with the tier it names. The token is shown only in this response."""
-        parsed = read_model(InviteRequest, body)
+        parsed = validate_model(InviteRequest, body)
         command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
-        created = await bus.request(CREATE_INVITE, command, tenant=who.tenant)
+        created = await bus.request(CREATE_INVITE, command, tenant=principal.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return present_created_invite(created)
 
     @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
     async def list_invites(
-        who: Admin,
+        principal: Admin,
         *,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> InvitesBody:
         """Includes used and expired invites, until 90 days after they expired."""
-        found, next_cursor = await invites.list_invites(admin=who.tenant, limit=limit, cursor=cursor)
+        found, next_cursor = await invites.list_invites(admin=principal.tenant, limit=limit, cursor=cursor)
         return present_invites(found, next_cursor)
 
     @routes.delete(
         "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
     )
-    async def revoke_invite(who: Admin, invite_id: str, request: Request) -> None:
+    async def revoke_invite(principal: Admin, invite_id: str, request: Request) -> None:
         """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""
         command = RevokeInvite(invite_id=parse_invite_id(invite_id), ip=request.state.client_ip)
-        await bus.request(REVOKE_INVITE, command, tenant=who.tenant)
+        await bus.request(REVOKE_INVITE, command, tenant=principal.tenant)
 
     return routes

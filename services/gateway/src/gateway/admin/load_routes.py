@@ -46,7 +46,7 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
 
     @routes.get("/queue", summary="Read the queue by user, in fair order", responses=problems())
     async def read_queue(
-        who: Admin,
+        principal: Admin,
         *,
         order: Order = QueueOrder.FAIR,
         tier: Annotated[Tier | None, Query(description="only users of this tier")] = None,
@@ -59,13 +59,13 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         ``GET /admin/jobs?status=pending&tenant=`` lists the jobs of one user.
         """
         query = ReadQueue(order=order, tier=tier, tenant_id=tenant, limit=limit)
-        queue = await bus.request(READ_QUEUE, query, tenant=who.tenant)
-        names = await usernames.read_usernames((one.tenant_id for one in queue.tenants), admin=who.tenant)
+        queue = await bus.request(READ_QUEUE, query, tenant=principal.tenant)
+        names = await usernames.read_usernames((queued.tenant_id for queued in queue.tenants), admin=principal.tenant)
         return present_queue(queue, names)
 
-    @routes.get("/trends", summary="Read how the fleet did over time", responses=problems())
+    @routes.get("/trends", summary="Read the trends of the fleet", responses=problems())
     async def read_trends(
-        who: Admin,
+        principal: Admin,
         *,
         hours: Hours = 24,
         start: Start = None,
@@ -78,6 +78,6 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         hour or longer. Jobs that are deleted within a minute of their end are not counted.
         """
         query = ReadTrends(hours=hours, start=start, end=end, step_s=step)
-        return present_trends(await bus.request(READ_TRENDS, query, tenant=who.tenant))
+        return present_trends(await bus.request(READ_TRENDS, query, tenant=principal.tenant))
 
     return routes

@@ -48,14 +48,14 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
         summary="Create a login link for a user",
         responses=problems(SessionNeeded, UnknownUser, UserInactive),
     )
-    async def create_login_link(who: Admin, user_id: str, request: Request) -> LoginLinkBody:
+    async def create_login_link(principal: Admin, user_id: str, request: Request) -> LoginLinkBody:
         """Logs the user in once without a password, for example when it is forgotten.
 
         Needs the access token of a login: an API key cannot turn itself into a session.
         """
-        require_session(who)
+        require_session(principal)
         command = CreateLoginLink(user_id=parse_user_id(user_id), ip=request.state.client_ip)
-        created = await bus.request(CREATE_LOGIN_LINK, command, tenant=who.tenant)
+        created = await bus.request(CREATE_LOGIN_LINK, command, tenant=principal.tenant)
         token = created.token.get_secret_value()
         return LoginLinkBody(token=token, url=f"{public_url}/#sign-in={token}", expires_at=created.expires_at)
 

@@ -11,7 +11,7 @@ from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeat
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
 from gateway.admin.dry_run import DryRun, DryRunBody, present_preview, preview_job_action
-from gateway.admin.node_orders import NodeActionService
+from gateway.admin.node_actions import NodeActionService
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
     AdminJobsBody,
@@ -28,14 +28,14 @@ from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import ADMISSION
-from gateway.jobs.routes import AFTER, BEFORE
+from gateway.jobs.routes import CREATED_AFTER, CREATED_BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
 Cursor = Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")]
@@ -51,84 +51,94 @@ Action = Annotated[
 Grace = Annotated[
     float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
 ]
-DRY_RUN: dict[int | str, dict[str, Any]] = {200: {"model": DryRunBody, "description": "What a dry run says"}}
+DRY_RUN: dict[int | str, dict[str, Any]] = {
+    200: {"model": DryRunBody, "description": "What the action would do, if `dry_run` is true"}
+}
 
 
-def admin_context(who: Principal, request: Request) -> AdminContext:
+def build_admin_context(principal: Principal, request: Request) -> AdminContext:
     """Return the admin who sends the request."""
-    return AdminContext(who, request.state.client_ip)
+    return AdminContext(principal, request.state.client_ip)
 
 
-def nodes_router(*, bus: Bus, operations: AdminActions, stats: StatsView, orders: NodeActionService) -> APIRouter:
+def create_nodes_router(
+    *, bus: Bus, operations: AdminActions, stats: StatsView, node_actions: NodeActionService
+) -> APIRouter:
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
-    async def read_stats(who: Admin) -> StatsBody:
-        """Cached: job counts up to 5 s, storage totals up to 60 s."""
-        return await stats.read_stats(who.tenant)
+    async def read_stats(principal: Admin) -> StatsBody:
+        """Cached: job counts up to 2 s, storage totals up to 60 s."""
+        return await stats.read_stats(principal.tenant)
 
     @routes.get("/nodes", summary="List nodes by name", responses=problems())
-    async def list_nodes(who: Admin) -> NodesBody:
+    async def list_nodes(principal: Admin) -> NodesBody:
         """What each node runs, its models, memory, versions and last faults."""
-        found = (await bus.request(LIST_NODES, ListNodes(), tenant=who.tenant)).nodes
-        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
+        found = (await bus.request(LIST_NODES, ListNodes(), tenant=principal.tenant)).nodes
+        return NodesBody(nodes=await node_actions.present_nodes(found, admin=principal.tenant))
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
-    async def refresh_all_nodes(who: Admin, request: Request) -> NodesBody:
+    async def refresh_all_nodes(principal: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
-        found = await operations.refresh_nodes(admin_context(who, request))
-        return NodesBody(nodes=await orders.present_nodes(found, admin=who.tenant))
+        found = await operations.refresh_nodes(build_admin_context(principal, request))
+        return NodesBody(nodes=await node_actions.present_nodes(found, admin=principal.tenant))
 
     return routes
 
 
-def node_orders_router(*, orders: NodeActionService) -> APIRouter:
+def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
-    async def cordon_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
+    async def cordon_node(
+        principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
+    ) -> NodeBody | DryRunBody:
         """Its current job continues. Idempotent."""
-        admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
+        admin = build_admin_context(principal, request)
+        return await node_actions.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
     )
-    async def uncordon_node(who: Admin, node: str, request: Request) -> NodeBody:
+    async def uncordon_node(principal: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
-        return await orders.change_node(admin_context(who, request), node, NodeAction.UNCORDON)
+        return await node_actions.change_node(build_admin_context(principal, request), node, NodeAction.UNCORDON)
 
     @routes.post(
         "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
     )
     async def drain_node(
-        who: Admin, node: str, request: Request, *, grace_seconds: Grace = 0, dry_run: DryRun = False
+        principal: Admin, node: str, request: Request, *, grace_seconds: Grace = 0, dry_run: DryRun = False
     ) -> NodeBody | DryRunBody:
         """The node gets no new jobs.
 
         After the grace period its job is queued for another node, without using up an attempt.
         """
-        admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds)
+        admin = build_admin_context(principal, request)
+        return await node_actions.change_or_preview(
+            admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds
+        )
 
     @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
-    async def clear_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> NodeBody | DryRunBody:
+    async def clear_node(
+        principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
+    ) -> NodeBody | DryRunBody:
         """Removes foreign prompts from a node (see its ``occupied``). Jobs of this service are not touched.
 
         The node's executor does it within seconds; the response is the node before that. Where ``occupied.by`` is
         ``dead_worker``, restart ComfyUI instead.
         """
-        admin = admin_context(who, request)
-        return await orders.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
+        admin = build_admin_context(principal, request)
+        return await node_actions.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
 
     @routes.post(
         "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
-    async def refresh_node(who: Admin, node: str, request: Request) -> NodeBody:
+    async def refresh_node(principal: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
-        return await orders.change_node(admin_context(who, request), node, NodeAction.REFRESH)
+        return await node_actions.change_node(build_admin_context(principal, request), node, NodeAction.REFRESH)
 
     @routes.delete(
         "/nodes/{node}",
@@ -136,9 +146,9 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
         summary="Remove a node that no longer exists",
         responses=problems(UnknownNode, NodeAlive) | DRY_RUN,
     )
-    async def remove_node(who: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> Response:
+    async def remove_node(principal: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> Response:
         """A node that comes back counts as new."""
-        preview = await orders.forget_node(admin_context(who, request), node, dry_run=dry_run)
+        preview = await node_actions.forget_node(build_admin_context(principal, request), node, dry_run=dry_run)
         if preview is not None:
             return Response(preview.model_dump_json(), media_type="application/json")
         return Response(status_code=204)
@@ -146,13 +156,13 @@ def node_orders_router(*, orders: NodeActionService) -> APIRouter:
     return routes
 
 
-def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
+def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     """Return the routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
     @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
     async def list_all_jobs(
-        who: Admin,
+        principal: Admin,
         request: Request,
         *,
         tenant: Annotated[UUID | None, Query(description="only jobs of the user with this id")] = None,
@@ -161,14 +171,14 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
         workflow: Annotated[
             str | None, Query(min_length=1, max_length=64, description="name of the workflow; custom for graphs")
         ] = None,
-        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
-        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
+        created_after: Annotated[QueryTimestamp | None, CREATED_AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, CREATED_BEFORE] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
     ) -> AdminJobsBody:
         """Queue positions are null here; read a single job for its position."""
         found, next_cursor = await search.search_jobs(
-            admin_context(who, request),
+            build_admin_context(principal, request),
             limit=limit,
             cursor=cursor,
             status=status,
@@ -184,7 +194,7 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
 
     @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
     async def list_audit_entries(
-        who: Admin,
+        principal: Admin,
         request: Request,
         *,
         actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
@@ -197,7 +207,7 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     ) -> AuditBody:
         """Reading the log is recorded in it, too. ``python -m auth audit verify`` checks its integrity."""
         found, next_cursor = await search.search_audit_log(
-            admin_context(who, request),
+            build_admin_context(principal, request),
             limit=limit,
             cursor=cursor,
             actor_id=actor,
@@ -212,70 +222,74 @@ def search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
 
 
 class JobActionService:
-    """Changes jobs of any user, or says what a change would do."""
+    """Performs or previews actions on jobs of any user."""
 
     def __init__(self, operations: AdminActions, public_url: str) -> None:
         self._operations, self._public_url = operations, public_url
 
     async def change_job(
-        self, who: AdminContext, job_id: str, order: JobAction, *, priority: int | None = None
+        self, admin: AdminContext, job_id: str, action: JobAction, *, priority: int | None = None
     ) -> InspectedJobBody:
         """Change a job and return it, or the new job that runs it again."""
-        job = await self._operations.run_job_action(who, job_id, order, priority=priority)
-        return present_inspected_job(await self._operations.read_job(who, job.job_id), self._public_url)
+        job = await self._operations.run_job_action(admin, job_id, action, priority=priority)
+        return present_inspected_job(await self._operations.read_job(admin, job.job_id), self._public_url)
 
     async def change_or_preview(
-        self, who: AdminContext, job_id: str, order: JobAction, *, dry_run: bool
+        self, admin: AdminContext, job_id: str, action: JobAction, *, dry_run: bool
     ) -> InspectedJobBody | DryRunBody:
         """Change a job, or return only what would happen."""
         if dry_run:
-            return present_preview(preview_job_action(await self._operations.inspect_job(who, job_id), order))
-        return await self.change_job(who, job_id, order)
+            return present_preview(preview_job_action(await self._operations.inspect_job(admin, job_id), action))
+        return await self.change_job(admin, job_id, action)
 
 
-def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
+def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
     """Return the routes of one job of any user."""
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
-    orders = JobActionService(operations, public_url)
+    job_actions = JobActionService(operations, public_url)
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
-    async def read_any_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        return present_inspected_job(await operations.inspect_job(admin_context(who, request), job_id), public_url)
+    async def read_any_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
+        return present_inspected_job(
+            await operations.inspect_job(build_admin_context(principal, request), job_id), public_url
+        )
 
     @routes.patch(
         "/{job_id}",
         summary="Change a job's priority",
-        openapi_extra=documented(JobPatch, example={"priority": 50}),
+        openapi_extra=describe_request_body(JobPatch, example={"priority": 50}),
         responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
     async def change_job_priority(
-        who: Admin, job_id: str, body: Annotated[Any, Depends(read_json_body)], request: Request
+        principal: Admin, job_id: str, body: Annotated[Any, Depends(read_json_body)], request: Request
     ) -> InspectedJobBody:
         """The priority orders the jobs of one owner. Tiers decide how owners share the fleet."""
-        priority = read_model(JobPatch, body).priority
-        admin = admin_context(who, request)
-        return await orders.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
+        priority = validate_model(JobPatch, body).priority
+        admin = build_admin_context(principal, request)
+        return await job_actions.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
 
     @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
     async def cancel_any_job(
-        who: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
+        principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
     ) -> InspectedJobBody | DryRunBody:
         """Same as a cancellation by the owner. Idempotent."""
-        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.CANCEL, dry_run=dry_run)
+        return await job_actions.change_or_preview(
+            build_admin_context(principal, request), job_id, JobAction.CANCEL, dry_run=dry_run
+        )
 
     @routes.post(
         "/{job_id}/hold",
         summary="Hold a pending job",
         responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
     )
-    async def hold_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def hold_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
-        return await orders.change_job(admin_context(who, request), job_id, JobAction.HOLD)
+        return await job_actions.change_job(build_admin_context(principal, request), job_id, JobAction.HOLD)
 
     @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
-    async def release_job(who: Admin, job_id: str, request: Request) -> InspectedJobBody:
+    async def release_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
-        return await orders.change_job(admin_context(who, request), job_id, JobAction.RELEASE)
+        return await job_actions.change_job(build_admin_context(principal, request), job_id, JobAction.RELEASE)
 
     @routes.post(
         "/{job_id}/requeue",
@@ -283,13 +297,15 @@ def jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:
         responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
     )
     async def requeue_job(
-        who: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
+        principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
     ) -> InspectedJobBody | DryRunBody:
         """A running job is taken from its node and queued again.
 
         A failed job is run again as a new job of its owner, within the owner's limits; ``retry_of`` of the new job
         names the failed one. Repeating the request returns the same new job.
         """
-        return await orders.change_or_preview(admin_context(who, request), job_id, JobAction.REQUEUE, dry_run=dry_run)
+        return await job_actions.change_or_preview(
+            build_admin_context(principal, request), job_id, JobAction.REQUEUE, dry_run=dry_run
+        )
 
     return routes

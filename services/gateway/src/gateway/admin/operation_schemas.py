@@ -45,8 +45,9 @@ class OccupationBody(BaseModel):
     """What keeps a reachable node from taking jobs.
 
     ``by``: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
-    that does not stop; ``dead_worker``, ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the
-    node names it. ``seconds``: since it was first seen.
+    that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or unavailable;
+    ``dead_worker``: ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names it.
+    ``seconds``: since it was first seen.
     """
 
     by: OccupancyCause
@@ -99,7 +100,7 @@ class NodeFaultBody(BaseModel):
 
 
 class NodeBody(BaseModel):
-    """A node, what it runs, and what it did lately.
+    """A node, the job that it runs, and its recent jobs and faults.
 
     ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
     ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
@@ -147,7 +148,7 @@ class NodesBody(BaseModel):
 class AdminJobBody(JobBody):
     """A job with fields for admins.
 
-    ``node``: of its newest attempt. ``images``: reserved, and once it has ended, made.
+    ``node``: of its newest attempt. ``images``: reserved images; the number of produced images once the job has ended.
     """
 
     tenant_id: UUID

@@ -19,17 +19,17 @@ _UPLOADS = Statement("SELECT count(*) AS count, coalesce(sum(size_bytes), 0)::bi
 
 
 class StorageTotals:
-    """Counts every record, which takes a tenth of a second for a million of them: cache the result."""
+    """Reads every record, which takes a tenth of a second for a million of them, so cache the result."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def artifacts(self) -> FileTotals:
-        """Totals of the outputs of jobs."""
+    async def sum_artifacts(self) -> FileTotals:
+        """Return the totals of the outputs of jobs."""
         return await self._read_totals(_ARTIFACTS)
 
-    async def uploads(self) -> FileTotals:
-        """Totals of uploads."""
+    async def sum_uploads(self) -> FileTotals:
+        """Return the totals of uploads."""
         return await self._read_totals(_UPLOADS)
 
     async def _read_totals(self, statement: Statement) -> FileTotals:

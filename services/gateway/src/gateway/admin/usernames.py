@@ -1,4 +1,4 @@
-"""Finds the names of users for operators' lists."""
+"""Finds the usernames in lists for operators."""
 
 from collections.abc import Iterable, Mapping
 from itertools import islice
@@ -20,14 +20,14 @@ class UsernameDirectory:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
         self._names: dict[UUID, str] = {}
-        self._until = 0.0
+        self._fresh_until = 0.0
 
     async def read_usernames(self, user_ids: Iterable[UUID], *, admin: str) -> Mapping[UUID, str]:
-        """Return names by user id. Unknown names are left out, and new ones while auth is unavailable."""
-        if monotonic() >= self._until:
-            self._names, self._until = {}, monotonic() + FRESH_S
-        wanted = dict.fromkeys(user_ids)
-        unknown = tuple(islice((one for one in wanted if one not in self._names), MAX_PER_REQUEST))
+        """Return names by user id, without unknown users. While auth is unavailable, only cached names are returned."""
+        if monotonic() >= self._fresh_until:
+            self._names, self._fresh_until = {}, monotonic() + FRESH_S
+        requested = dict.fromkeys(user_ids)
+        unknown = tuple(islice((user_id for user_id in requested if user_id not in self._names), MAX_PER_REQUEST))
         if unknown:
             try:
                 query = ReadUsernames(user_ids=unknown)
@@ -37,4 +37,4 @@ class UsernameDirectory:
                     raise
             else:
                 self._names.update(found.usernames)
-        return {one: self._names[one] for one in wanted if one in self._names}
+        return {user_id: self._names[user_id] for user_id in requested if user_id in self._names}

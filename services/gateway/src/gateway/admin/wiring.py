@@ -12,9 +12,9 @@ from gateway.admin import (
     login_link_routes,
     operation_routes,
 )
-from gateway.admin.dead_letters import FleetDeadLetters
+from gateway.admin.dead_letters import AllDeadLetters
 from gateway.admin.invites import InviteDirectory
-from gateway.admin.node_orders import NodeActionService
+from gateway.admin.node_actions import NodeActionService
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
@@ -27,7 +27,7 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Admin(Feature):
-    """The feature, and what records and performs the actions of admins."""
+    """The feature, and the part that records and performs the actions of admins."""
 
     operations: AdminActions
 
@@ -40,12 +40,12 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
         pins: keeps the inputs of jobs that run again.
         own_dead_letters: the messages that the gateway could not process.
     """
-    bus, url, cursor_keys = infra.bus, infra.settings.public_url, infra.keys("cursors")
+    bus, url, cursor_keys = infra.bus, infra.settings.public_url, infra.derive_keys("cursors")
     operations = AdminActions(bus, pins)
     stats = StatsView(bus, StorageTotals(infra.database))
-    dead_letters = FleetDeadLetters(bus, own_dead_letters)
+    dead_letters = AllDeadLetters(bus, own_dead_letters)
     usernames = UsernameDirectory(bus)
-    orders = NodeActionService(operations, usernames)
+    node_actions = NodeActionService(operations, usernames)
     search = AdminSearch(bus, operations, dead_letters, cursor_keys=cursor_keys)
     return Admin(
         operations=operations,
@@ -54,11 +54,13 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             login_link_routes.create_router(bus=bus, public_url=url),
             class_rule_routes.create_router(bus=bus),
             invite_routes.create_router(bus=bus, invites=InviteDirectory(bus, cursor_keys=cursor_keys)),
-            operation_routes.nodes_router(bus=bus, operations=operations, stats=stats, orders=orders),
-            operation_routes.node_orders_router(orders=orders),
-            operation_routes.search_router(search=search, public_url=url),
+            operation_routes.create_nodes_router(
+                bus=bus, operations=operations, stats=stats, node_actions=node_actions
+            ),
+            operation_routes.create_node_actions_router(node_actions=node_actions),
+            operation_routes.create_search_router(search=search, public_url=url),
             load_routes.create_router(bus=bus, usernames=usernames),
             dead_letter_routes.create_router(search=search, operations=operations, dead_letters=dead_letters),
-            operation_routes.jobs_router(operations=operations, public_url=url),
+            operation_routes.create_jobs_router(operations=operations, public_url=url),
         ),
     )

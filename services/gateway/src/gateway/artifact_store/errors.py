@@ -4,7 +4,7 @@ from contracts.wire.errors import Kind, Refusal
 
 
 class OrphansKept(Refusal):
-    """Objects without a record are only reported. Set GATEWAY_DELETE_ORPHANS=true on every gateway first."""
+    """Deletion of objects without a record is switched off. First set GATEWAY_DELETE_ORPHANS=true on every gateway."""
 
     kind, code = Kind.CONFLICT, "orphans.kept"
 

@@ -4,13 +4,13 @@ from chassis.loop import Loop
 from gateway.artifact_store.orphans import OrphanSweeper
 from gateway.artifact_store.service import StoreMonitor
 
-ORDERS_EVERY_S = 10.0  # an admin's order is carried out within this time
+CHECK_APPROVALS_EVERY_S = 10.0  # a deletion that an admin approves begins within this time
 
 
-def store_loops(monitor: StoreMonitor, sweeper: OrphanSweeper, *, check_every_s: float) -> tuple[Loop, ...]:
+def create_store_loops(monitor: StoreMonitor, sweeper: OrphanSweeper, *, check_every_s: float) -> tuple[Loop, ...]:
     """Return the loops that check the store and that look for objects without a record."""
-    every_s = min(ORDERS_EVERY_S, sweeper.rules.every.total_seconds())
+    every_s = min(CHECK_APPROVALS_EVERY_S, sweeper.rules.interval.total_seconds())
     return (
-        Loop("gateway.check_store", monitor.check, every_s=check_every_s),
+        Loop("gateway.check_store", monitor.check_store, every_s=check_every_s),
         Loop("gateway.sweep_orphans", sweeper.sweep_if_due, every_s=every_s),
     )

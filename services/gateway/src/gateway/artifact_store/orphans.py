@@ -17,8 +17,8 @@ from gateway.artifact_store.store import ArtifactStoreRecord, OrphanReport
 from gateway.storage.objects import ArtifactStore, ListedObject
 from gateway.storage.status import Pairing
 
-SAMPLE = 20  # keys in a report
-LOGGED = 3  # keys in a log line
+MAX_SAMPLE = 20  # keys in a report
+MAX_LOGGED = 3  # keys in a log line
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,19 +26,19 @@ class SweepRules:
     """Limits of a sweep for orphaned objects.
 
     Attributes:
-        every: interval between two sweeps, of all gateways together. A gateway's first sweep is a full interval after
+        interval: time between two sweeps, of all gateways together. A gateway's first sweep is a full interval after
             its start.
         min_age: minimum age of orphans; longer than any write takes.
-        deletes: whether orphans are deleted; otherwise they are only reported.
+        delete_orphans: whether orphans are deleted; otherwise they are only reported.
     """
 
-    every: timedelta
+    interval: timedelta
     min_age: timedelta
-    deletes: bool
+    delete_orphans: bool
 
 
 @dataclass(slots=True)
-class _OrphanCount:
+class _OrphanCounts:
     objects: int = 0
     orphans: int = 0
     orphan_bytes: int = 0
@@ -46,10 +46,10 @@ class _OrphanCount:
 
 
 class OrphanSweeper:
-    """Reports and deletes objects without a record. Objects with unknown names are never deleted.
+    """Reports and deletes objects without a record. Objects with other names are never deleted.
 
     Args:
-        record: knows the recorded files, and keeps the report.
+        record: has the ids of the recorded files, and stores the report.
         objects: the artifact store.
         monitor: compares the store with the database once more before a sweep.
         rules: when a sweep takes place and what it may do.
@@ -66,14 +66,14 @@ class OrphanSweeper:
         clock: Callable[[], float],
     ) -> None:
         self._record, self._objects, self._monitor, self.rules = record, objects, monitor, rules
-        self._clock, self._not_before = clock, clock() + rules.every.total_seconds()
+        self._clock, self._not_before = clock, clock() + rules.interval.total_seconds()
 
     async def sweep_if_due(self) -> None:
-        """Sweep if the interval has passed, or if an admin allowed a deletion. Nothing happens without a pair."""
+        """Sweep if the interval has passed or an admin approved a deletion, and the store belongs to the database."""
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
-        approved = await self._record.claim_approved_deletion() if self.rules.deletes else None
-        is_due = self._clock() >= self._not_before and await self._record.claim_sweep(self.rules.every)
+        approved = await self._record.claim_approved_deletion() if self.rules.delete_orphans else None
+        is_due = self._clock() >= self._not_before and await self._record.claim_sweep(self.rules.interval)
         if approved is None and not is_due:
             return
         await self._monitor.check_pairing()
@@ -84,74 +84,78 @@ class OrphanSweeper:
         """Return the report of the last sweep; None before the first one."""
         return await self._record.read_report()
 
-    async def check_approval(self, count: int) -> None:
-        """Refuse an order that ``approve`` cannot carry out.
+    async def check_deletion_count(self, count: int) -> None:
+        """Refuse a number that ``approve_deletion`` must not get.
 
         Raises:
             OrphansKept: deletion is switched off.
             OrphanCountDiffers: the last sweep found another number of orphans.
         """
-        if not self.rules.deletes:
+        if not self.rules.delete_orphans:
             raise OrphansKept
         report = await self._record.read_report()
         if report is None or report.orphans != count:
             raise OrphanCountDiffers(orphans=report.orphans if report else 0)
 
-    async def approve(self, count: int) -> None:
-        """Let the next sweep, within a minute, delete so many orphans."""
-        await self._record.approve(count)
+    async def approve_deletion(self, count: int) -> None:
+        """Allow the next sweep, within a minute, to delete ``count`` orphans."""
+        await self._record.approve_deletion(count)
 
     async def _sweep(self, approved: int) -> None:
-        survey = _OrphanCount()
+        found = _OrphanCounts()
         async for batch, orphans in self._find_orphans():
-            survey.objects += len(batch)
-            survey.orphans += len(orphans)
-            survey.orphan_bytes += sum(one.size_bytes for one in orphans)
-            survey.sample += [one.key for one in orphans[: SAMPLE - len(survey.sample)]]
+            found.objects += len(batch)
+            found.orphans += len(orphans)
+            found.orphan_bytes += sum(orphan.size_bytes for orphan in orphans)
+            found.sample += [orphan.key for orphan in orphans[: MAX_SAMPLE - len(found.sample)]]
         await self._record.write_report(
-            objects=survey.objects, orphans=survey.orphans, orphan_bytes=survey.orphan_bytes, sample=survey.sample
+            objects=found.objects, orphans=found.orphans, orphan_bytes=found.orphan_bytes, sample=found.sample
         )
-        limit = compute_deletion_limit(survey.objects)
-        if not survey.orphans:
+        limit = compute_deletion_limit(found.objects)
+        if not found.orphans:
             return
-        deletes = self.rules.deletes and survey.orphans <= max(limit, approved)
+        may_delete = self.rules.delete_orphans and found.orphans <= max(limit, approved)
         log.warning(
             "gateway.orphans.found",
-            count=survey.orphans,
-            bytes=survey.orphan_bytes,
-            objects=survey.objects,
-            sample=survey.sample[:LOGGED],
-            deleting=deletes,
+            count=found.orphans,
+            bytes=found.orphan_bytes,
+            objects=found.objects,
+            sample=found.sample[:MAX_LOGGED],
+            deleting=may_delete,
         )
-        if deletes:
-            await self._delete_orphans(at_most=max(limit, approved))
-        elif self.rules.deletes:
+        if may_delete:
+            await self._delete_orphans(limit=max(limit, approved))
+        elif self.rules.delete_orphans:
             log.error(
                 "gateway.orphans.too_many",
-                count=survey.orphans,
+                count=found.orphans,
                 limit=limit,
                 reason="More orphans than one sweep deletes. Nothing was deleted. If they are really orphans, confirm "
                 "their number: POST /api/v1/admin/artifact-store/delete-orphans",
             )
 
-    async def _delete_orphans(self, *, at_most: int) -> None:
-        """Look each one up again, and delete those that still have no record."""
+    async def _delete_orphans(self, *, limit: int) -> None:
+        """Find the orphans again, and delete up to ``limit`` of them."""
         count = 0
         async for _, orphans in self._find_orphans():
-            for one in orphans[: at_most - count]:
+            for orphan in orphans[: limit - count]:
                 self._objects.status.require_pairing()
-                await self._objects.delete_listed(one)
+                await self._objects.delete_listed(orphan)
                 self._objects.status.orphans_deleted += 1
                 count += 1
         log.warning("gateway.orphans.deleted", count=count)
 
     async def _find_orphans(self) -> AsyncIterator[tuple[list[ListedObject], list[ListedObject]]]:
-        """All uploads and outputs in the store in batches, and those of each batch that are old and have no record."""
+        """Yield the uploads and outputs in the store in batches, and the orphans of each batch."""
         before = datetime.now(UTC) - self.rules.min_age
         async for listed in self._objects.list_objects():
-            ours = [(one, found) for one in listed if (found := parse_object_id(one.key)) is not None]
-            known: set[UUID] = await self._record.known([found for _, found in ours]) if ours else set()
+            files = [(file, file_id) for file in listed if (file_id := parse_object_id(file.key)) is not None]
+            recorded: set[UUID] = (
+                await self._record.find_recorded_ids([file_id for _, file_id in files]) if files else set()
+            )
             orphans = [
-                one for one, found in ours if one.modified_at < before and (one.is_partial or found not in known)
+                file
+                for file, file_id in files
+                if file.modified_at < before and (file.is_partial or file_id not in recorded)
             ]
-            yield [one for one, _ in ours], orphans
+            yield [file for file, _ in files], orphans

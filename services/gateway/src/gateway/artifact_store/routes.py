@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Request
 
-from gateway.admin.operation_routes import admin_context
+from gateway.admin.operation_routes import build_admin_context
 from gateway.admin.operations import AdminActions
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.artifact_store.domain import compute_deletion_limit
 from gateway.artifact_store.errors import OrphanCountDiffers, OrphansKept
@@ -14,7 +14,7 @@ from gateway.artifact_store.orphans import OrphanSweeper
 from gateway.artifact_store.schemas import ArtifactStoreBody, DeleteOrphans, OrphansBody
 from gateway.artifact_store.store import OrphanReport
 from gateway.edge.access import Admin
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.storage.status import StoreStatus
 
@@ -28,11 +28,11 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
         report = await sweeper.read_report()
         return ArtifactStoreBody(
             pairing=status.pairing,
-            reason=status.mismatch or None,
+            reason=status.mismatch_reason or None,
             free_bytes=status.free_bytes,
             min_free_bytes=status.min_free_bytes,
             shortage=status.shortage or None,
-            deletes_orphans=sweeper.rules.deletes,
+            deletes_orphans=sweeper.rules.delete_orphans,
             orphans=_present_orphans(report) if report else None,
         )
 
@@ -44,18 +44,18 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
     @routes.post(
         "/delete-orphans",
         summary="Confirm the deletion of many objects without a record",
-        openapi_extra=documented(DeleteOrphans, example={"count": 1200}),
+        openapi_extra=describe_request_body(DeleteOrphans, example={"count": 1200}),
         responses=problems(OrphansKept, OrphanCountDiffers, *JSON_BODY),
     )
-    async def delete_orphans(who: Admin, body: Body, request: Request) -> ArtifactStoreBody:
+    async def delete_orphans(principal: Admin, body: Body, request: Request) -> ArtifactStoreBody:
         """A sweep that finds more orphans than its limit deletes nothing. This lets one sweep delete ``count``.
 
         It begins within seconds. If it finds more than ``count``, it deletes nothing.
         """
-        count = read_model(DeleteOrphans, body).count
-        await sweeper.check_approval(count)
-        await operations.record_action(admin_context(who, request), "orphans.delete", count=count)
-        await sweeper.approve(count)
+        count = validate_model(DeleteOrphans, body).count
+        await sweeper.check_deletion_count(count)
+        await operations.record_action(build_admin_context(principal, request), "orphans.delete", count=count)
+        await sweeper.approve_deletion(count)
         return await present()
 
     return routes

@@ -1,4 +1,4 @@
-"""Watches whether the artifact store belongs to the database and has space."""
+"""Checks whether the artifact store belongs to the database and has space."""
 
 import asyncio
 from contextlib import suppress
@@ -8,10 +8,10 @@ from chassis.telemetry.logs import log
 from gateway.artifact_store.domain import (
     REASONS,
     Finding,
-    Identity,
     PairingFacts,
+    StoreIdentity,
+    decide_pairing,
     format_marker,
-    judge,
     parse_marker,
     parse_object_id,
 )
@@ -19,7 +19,7 @@ from gateway.artifact_store.store import ArtifactStoreRecord
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import Pairing
 
-WITHIN_S = 30.0  # a network disk can hang
+CHECK_TIMEOUT_S = 30.0  # a network disk can hang
 
 
 class StoreMonitor:
@@ -29,28 +29,28 @@ class StoreMonitor:
         self._record, self._objects, self._status = record, objects, objects.status
         self._was_short = False
 
-    async def check(self) -> None:
+    async def check_store(self) -> None:
         """Check the space, then the identity. If a check fails, its previous result stays."""
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
             await self._check_space()
-        async with asyncio.timeout(WITHIN_S):
+        async with asyncio.timeout(CHECK_TIMEOUT_S):
             await self.check_pairing()
 
     async def check_pairing(self) -> None:
         """Compare the identities in the store and in the database. Pair an unused store with an unused database."""
         finding, identity = await self._compare_with_database()
         if finding is Finding.PAIRABLE:
-            await self._record.pair(identity.store_id if identity else uuid4(), self._write_marker)
+            await self._record.record_pair(identity.store_id if identity else uuid4(), self._write_marker)
             finding, identity = await self._compare_with_database()
             log.info("gateway.store.paired", store_id=str(identity.store_id) if identity else None)
         self._apply_result(finding)
         if finding is Finding.PAIRED and identity is not None:
-            confirmed = await self._record.confirm(identity.store_id)
+            confirmed = await self._record.confirm_identity(identity.store_id)
             if confirmed is not None and not self._status.shortage:
                 await self._write_marker(confirmed)
 
-    async def adopt(self) -> tuple[Finding, UUID | None]:
-        """Pair the store and the database whatever they belonged to, unless they are a pair already.
+    async def adopt_store(self) -> tuple[Finding, UUID | None]:
+        """Pair the store and the database, regardless of what either was paired with, unless they are a pair already.
 
         Returns:
             What was found before, and the new id of the store; None if nothing had to change.
@@ -59,48 +59,48 @@ class StoreMonitor:
         if finding is Finding.PAIRED:
             return finding, None
         store_id = uuid4()
-        await self._record.replace(store_id, self._write_marker)
+        await self._record.replace_identity(store_id, self._write_marker)
         return finding, store_id
 
-    async def _compare_with_database(self) -> tuple[Finding, Identity | None]:
+    async def _compare_with_database(self) -> tuple[Finding, StoreIdentity | None]:
         """Return the finding, and the identity in the marker."""
         content = await self._objects.read_marker()  # before the database, whose time is never behind the marker's
         marker = parse_marker(content) if content is not None else None
         recorded = await self._record.read_identity()
         is_damaged = content is not None and marker is None
         if is_damaged or recorded:
-            return judge(PairingFacts(recorded, marker, is_damaged)), marker
+            return decide_pairing(PairingFacts(recorded, marker, is_damaged)), marker
         has_records, has_objects = await self._record.has_records(), await self._has_objects()
         matches = has_records and has_objects and marker is None and await self._has_newest_objects()
-        return judge(PairingFacts(recorded, marker, is_damaged, has_records, has_objects, matches)), marker
+        return decide_pairing(PairingFacts(recorded, marker, is_damaged, has_records, has_objects, matches)), marker
 
     async def _has_objects(self) -> bool:
         async for batch in self._objects.list_objects():
-            if any(parse_object_id(one.key) for one in batch):
+            if any(parse_object_id(listed.key) for listed in batch):
                 return True
         return False
 
     async def _has_newest_objects(self) -> bool:
         """Whether the store has most of the files that were recorded last; some may be purged at the moment."""
         keys = await self._record.list_newest_keys()
-        found = [key for key in keys if await self._objects.size(key) is not None]
+        found = [key for key in keys if await self._objects.find_size(key) is not None]
         return 2 * len(found) > len(keys)
 
-    async def _write_marker(self, identity: Identity) -> None:
+    async def _write_marker(self, identity: StoreIdentity) -> None:
         await self._objects.write_marker(format_marker(identity))
 
     def _apply_result(self, finding: Finding) -> None:
         pairing = Pairing.PAIRED if finding is Finding.PAIRED else Pairing.MISMATCHED
-        mismatch = REASONS.get(finding, "")
-        if pairing is Pairing.MISMATCHED and mismatch != self._status.mismatch:
-            log.error("gateway.store.mismatch", finding=finding, reason=mismatch)
+        reason = REASONS.get(finding, "")
+        if pairing is Pairing.MISMATCHED and reason != self._status.mismatch_reason:
+            log.error("gateway.store.mismatch", finding=finding, reason=reason)
         if pairing is Pairing.PAIRED and self._status.pairing is Pairing.MISMATCHED:
             log.info("gateway.store.mismatch_ended")
-        self._status.pairing, self._status.mismatch = pairing, mismatch
+        self._status.pairing, self._status.mismatch_reason = pairing, reason
 
     async def _check_space(self) -> None:
         space = None
-        with suppress(FileNotFoundError):  # the folder is gone: the missing marker says so
+        with suppress(FileNotFoundError):  # the folder was deleted; check_pairing reports the missing marker
             space = await self._objects.measure_free_space()
         if space is not None:
             self._status.free_bytes, self._status.free_files = space.bytes, space.files

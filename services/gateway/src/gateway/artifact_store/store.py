@@ -7,13 +7,13 @@ from uuid import UUID
 
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Statement
-from gateway.artifact_store.domain import CONFIRM_EVERY, Identity
+from gateway.artifact_store.domain import CONFIRM_INTERVAL, StoreIdentity
 
-SAMPLED = 20  # newest records that are looked up in the store
+MAX_NEWEST_RECORDS = 20  # newest records that are looked up in the store
 APPROVED_FOR = timedelta(days=1)
 
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('artifact_store', 0))")
-_READ = Statement("SELECT store_id, confirmed_at FROM artifact_store")
+_READ_IDENTITY = Statement("SELECT store_id, confirmed_at FROM artifact_store")
 _PAIR = Statement("""
 INSERT INTO artifact_store (store_id) VALUES (:store_id) ON CONFLICT DO NOTHING RETURNING store_id, confirmed_at
 """)
@@ -29,15 +29,15 @@ RETURNING store_id, confirmed_at
 """)
 _HAS_RECORDS = Statement("SELECT EXISTS (SELECT 1 FROM artifacts) OR EXISTS (SELECT 1 FROM uploads)")
 _NEWEST = Statement("""
-(SELECT key FROM artifacts ORDER BY created_at DESC LIMIT :at_most)
-UNION ALL (SELECT key FROM uploads ORDER BY created_at DESC LIMIT :at_most)
+(SELECT key FROM artifacts ORDER BY created_at DESC LIMIT :limit)
+UNION ALL (SELECT key FROM uploads ORDER BY created_at DESC LIMIT :limit)
 """)
-_CLAIM = Statement("""
-UPDATE artifact_store SET swept_at = now() WHERE swept_at <= now() - :every::interval RETURNING 1
+_CLAIM_SWEEP = Statement("""
+UPDATE artifact_store SET swept_at = now() WHERE swept_at <= now() - :interval::interval RETURNING 1
 """)
 _CLAIM_APPROVED = Statement("""
 UPDATE artifact_store s SET approved = NULL, approved_at = NULL, swept_at = now()
-FROM (SELECT approved FROM artifact_store WHERE approved_at > now() - :at_most::interval FOR UPDATE) before
+FROM (SELECT approved FROM artifact_store WHERE approved_at > now() - :valid_for::interval FOR UPDATE) before
 WHERE before.approved IS NOT NULL RETURNING before.approved
 """)
 _REPORT = Statement("""
@@ -45,12 +45,12 @@ UPDATE artifact_store SET reported_at = now(), objects = :objects, orphans = :or
     sample = :sample::text[]
 """)
 _READ_REPORT = Statement("""
-SELECT reported_at, objects, orphans, orphan_bytes, sample, CASE WHEN approved_at > now() - :at_most::interval
+SELECT reported_at, objects, orphans, orphan_bytes, sample, CASE WHEN approved_at > now() - :valid_for::interval
     THEN approved END AS approved
 FROM artifact_store WHERE reported_at IS NOT NULL
 """)
 _APPROVE = Statement("UPDATE artifact_store SET approved = :count, approved_at = now()")
-_KNOWN = Statement("""
+_FIND_RECORDED_IDS = Statement("""
 SELECT id FROM uploads WHERE id = ANY(:ids::uuid[]) UNION ALL SELECT id FROM artifacts WHERE id = ANY(:ids::uuid[])
 """)
 
@@ -62,7 +62,7 @@ class OrphanReport:
     Attributes:
         objects: uploads and outputs in the store, with or without a record.
         sample: keys of some orphans.
-        approved: the number of orphans that an admin allowed the next sweep to delete; None without an order.
+        approved: the number of orphans that an admin allowed the next sweep to delete; None without an approval.
     """
 
     reported_at: datetime
@@ -79,32 +79,32 @@ class ArtifactStoreRecord:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def read_identity(self) -> Identity | None:
+    async def read_identity(self) -> StoreIdentity | None:
         """Return the identity of the store that this database belongs to."""
         async with self._database.single() as connection:
             return await _read_identity(connection)
 
-    async def pair(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
+    async def record_pair(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
         """Record the store's id and write its marker, unless another process has just done so."""
         async with self._database.direct() as connection:
             await _LOCK.run(connection)
             row = await _PAIR.first(connection, store_id=store_id)
             if row is not None:
-                await write_marker(Identity(**row))
+                await write_marker(StoreIdentity(**row))
 
-    async def replace(self, store_id: UUID, write_marker: Callable[[Identity], Awaitable[None]]) -> None:
-        """Record another id for the store and write its marker. Reports and orders about orphans are dropped."""
+    async def replace_identity(self, store_id: UUID, write_marker: Callable[[StoreIdentity], Awaitable[None]]) -> None:
+        """Record another id for the store and write its marker. Reports and approvals about orphans are dropped."""
         async with self._database.direct() as connection:
             await _LOCK.run(connection)
             row = await _REPLACE.first(connection, store_id=store_id)
             assert row is not None  # noqa: S101 - an upsert returns its row
-            await write_marker(Identity(**row))
+            await write_marker(StoreIdentity(**row))
 
-    async def confirm(self, store_id: UUID) -> Identity | None:
-        """Update the time of agreement if it is due; the identity that the marker should have then."""
+    async def confirm_identity(self, store_id: UUID) -> StoreIdentity | None:
+        """Update the time of agreement if that is due. Return the identity to write to the marker, else None."""
         async with self._database.single() as connection:
-            row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_EVERY)
-        return Identity(**row) if row else None
+            row = await _CONFIRM.first(connection, store_id=store_id, every=CONFIRM_INTERVAL)
+        return StoreIdentity(**row) if row else None
 
     async def has_records(self) -> bool:
         """Whether the database has records of files."""
@@ -114,25 +114,25 @@ class ArtifactStoreRecord:
     async def list_newest_keys(self) -> list[str]:
         """Return the keys of the uploads and outputs that were recorded last."""
         async with self._database.single() as connection:
-            return [row["key"] for row in await _NEWEST.all(connection, at_most=SAMPLED)]
+            return [row["key"] for row in await _NEWEST.all(connection, limit=MAX_NEWEST_RECORDS)]
 
-    async def known(self, ids: Collection[UUID]) -> set[UUID]:
+    async def find_recorded_ids(self, ids: Collection[UUID]) -> set[UUID]:
         """Return the ids that belong to an upload or an output."""
         async with self._database.single() as connection:
-            return {row["id"] for row in await _KNOWN.all(connection, ids=[*ids])}
+            return {row["id"] for row in await _FIND_RECORDED_IDS.all(connection, ids=[*ids])}
 
-    async def claim_sweep(self, every: timedelta) -> bool:
-        """Whether the caller shall sweep: no process has begun a sweep for this long."""
+    async def claim_sweep(self, interval: timedelta) -> bool:
+        """Claim the next sweep for the caller, unless a process has begun one within ``interval``."""
         async with self._database.single() as connection:
-            return await _CLAIM.value(connection, every=every) is not None
+            return await _CLAIM_SWEEP.value(connection, interval=interval) is not None
 
     async def claim_approved_deletion(self) -> int | None:
-        """Return the number of orphans that an admin allowed to delete; only the caller gets it.
+        """Take the approval of an admin: return the number of orphans that may be deleted; None without an approval.
 
-        None without an order.
+        Only one caller gets it.
         """
         async with self._database.single() as connection:
-            approved: int | None = await _CLAIM_APPROVED.value(connection, at_most=APPROVED_FOR)
+            approved: int | None = await _CLAIM_APPROVED.value(connection, valid_for=APPROVED_FOR)
         return approved
 
     async def write_report(self, *, objects: int, orphans: int, orphan_bytes: int, sample: list[str]) -> None:
@@ -143,15 +143,15 @@ class ArtifactStoreRecord:
     async def read_report(self) -> OrphanReport | None:
         """Return the report of the last sweep; None before the first one."""
         async with self._database.single() as connection:
-            row = await _READ_REPORT.first(connection, at_most=APPROVED_FOR)
+            row = await _READ_REPORT.first(connection, valid_for=APPROVED_FOR)
         return OrphanReport(**{**row, "sample": tuple(row["sample"])}) if row else None
 
-    async def approve(self, count: int) -> None:
-        """Allow the next sweep to delete so many orphans. Valid for ``APPROVED_FOR``."""
+    async def approve_deletion(self, count: int) -> None:
+        """Allow the next sweep to delete ``count`` orphans. The approval expires after ``APPROVED_FOR``."""
         async with self._database.single() as connection:
             await _APPROVE.run(connection, count=count)
 
 
-async def _read_identity(connection: Connection) -> Identity | None:
-    row = await _READ.first(connection)
-    return Identity(**row) if row else None
+async def _read_identity(connection: Connection) -> StoreIdentity | None:
+    row = await _READ_IDENTITY.first(connection)
+    return StoreIdentity(**row) if row else None

@@ -1,6 +1,7 @@
 """The files of the built web console, read once when the gateway starts."""
 
 import mimetypes
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,11 @@ from pathlib import Path
 ENCODINGS = {"br": ".br", "gzip": ".gz"}
 """Content codings that the build stores beside a file, the smallest first, with the suffix of their files."""
 INDEX = "index.html"
-BUILT = Path(__file__).with_name("built")
-"""Where an image has the console: beside this module."""
+_CODING = re.compile(
+    r"\s*([a-z0-9*-]+)\s*(?:;\s*q=(?!0(?:\.0*)?\s*$)[0-9.]+\s*)?"
+)  # a weight of 0 means: not acceptable
+INSTALLED_FOLDER = Path(__file__).with_name("built")
+"""The folder of the console in a container image."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +26,9 @@ class ConsoleFile:
 
     def choose_encoding(self, accepted: str) -> tuple[str | None, bytes]:
         """Return the content coding and bytes for an ``Accept-Encoding`` header; None is the file as it is."""
-        offered = {part.split(";")[0].strip() for part in accepted.lower().split(",") if not part.endswith(";q=0")}
+        allowed = {match[1] for match in map(_CODING.fullmatch, accepted.lower().split(",")) if match}
         for coding, content in self.compressed.items():
-            if coding in offered:
+            if coding in allowed:
                 return coding, content
         return None, self.content
 
@@ -35,7 +39,7 @@ def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
     Args:
         folder: None for the console that is installed with the gateway, as in its image.
     """
-    folder = folder or BUILT
+    folder = folder or INSTALLED_FOLDER
     if not (folder / INDEX).is_file():
         return {}
     suffixes = tuple(ENCODINGS.values())
@@ -47,9 +51,9 @@ def _load_file(path: Path) -> ConsoleFile:
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type.startswith("text/") or media_type.endswith(("javascript", "json")):
         media_type += "; charset=utf-8"
-    stored = {coding: path.with_name(path.name + suffix) for coding, suffix in ENCODINGS.items()}
+    compressed_paths = {coding: path.with_name(path.name + suffix) for coding, suffix in ENCODINGS.items()}
     return ConsoleFile(
         media_type=media_type,
         content=path.read_bytes(),
-        compressed={coding: beside.read_bytes() for coding, beside in stored.items() if beside.is_file()},
+        compressed={coding: file.read_bytes() for coding, file in compressed_paths.items() if file.is_file()},
     )

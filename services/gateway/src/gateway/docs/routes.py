@@ -14,27 +14,27 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from gateway.api.v1.problems import open_problems
+from gateway.api.v1.problems import public_problems
 from gateway.edge.errors import NoSuchPath
 from gateway.surfaces.nats.asyncapi import build_nats_api_document
 
 ASSETS = {"swagger-ui-bundle.js": "text/javascript", "swagger-ui.css": "text/css", "favicon.png": "image/png"}
-_KEEP = {"Cache-Control": "public, max-age=86400"}
+_CACHE_HEADERS = {"Cache-Control": "public, max-age=86400"}
 _SCRIPT = re.compile(rb"<script>(.*?)</script>", re.DOTALL)
 
 
-def create_router(*, title: str, document: str) -> APIRouter:
+def create_router(*, title: str, openapi_path: str) -> APIRouter:
     """Return the routes of the pages.
 
     Args:
         title: of the page.
-        document: path of the OpenAPI document.
+        openapi_path: path of the OpenAPI document.
     """
     routes = APIRouter(include_in_schema=False)
     script, style, icon = (f"/docs/{name}" for name in ASSETS)
     page = bytes(
         get_swagger_ui_html(
-            openapi_url=document,
+            openapi_url=openapi_path,
             title=title,
             swagger_js_url=script,
             swagger_css_url=style,
@@ -50,11 +50,11 @@ def create_router(*, title: str, document: str) -> APIRouter:
     async def show_openapi() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @routes.get("/docs/{asset}", responses=open_problems(NoSuchPath))
+    @routes.get("/docs/{asset}", responses=public_problems(NoSuchPath))
     async def read_asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath
-        return Response(assets[asset], media_type=ASSETS[asset], headers=_KEEP)
+        return Response(assets[asset], media_type=ASSETS[asset], headers=_CACHE_HEADERS)
 
     @routes.get("/asyncapi")
     async def read_asyncapi() -> Response:
@@ -69,7 +69,7 @@ def _render_nats_api(title: str) -> bytes:
 
 
 def _build_content_security_policy(page: bytes) -> str:
-    """A content security policy: only the viewer and the page's own script run, and connect only to this origin."""
+    """Return a content security policy that permits only the viewer and the page's own script, and only this origin."""
     hashes = [base64.b64encode(hashlib.sha256(script).digest()).decode() for script in _SCRIPT.findall(page)]
     scripts = " ".join(f"'sha256-{found}'" for found in hashes)
     return (

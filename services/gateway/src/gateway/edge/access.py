@@ -1,4 +1,4 @@
-"""What a route requires of the credential. A route declares it by the type of one parameter, such as ``Reader``.
+"""The scope that a route requires. A route declares it by the type of one parameter, such as ``Reader``.
 
 ``gateway.edge.admission`` authenticates each request before it is routed; this module only checks the result.
 """
@@ -26,14 +26,14 @@ _PASSWORD = OAuth2PasswordBearer(
     tokenUrl="/api/v1/auth/login",
     refreshUrl="/api/v1/auth/refresh",
     scheme_name="Password",
-    scopes={scope.value: says for scope, says in _SCOPES.items()},
+    scopes={scope.value: description for scope, description in _SCOPES.items()},
     auto_error=False,
     description="Username and password for an access token.",
 )
 
 
 class RequiresScope:
-    """A dependency that gives the route the principal of the request.
+    """A dependency that checks the credential of the request and gives the route its principal.
 
     Args:
         scope: the scope that the credential must have; None accepts any valid credential.
@@ -54,14 +54,14 @@ class RequiresScope:
         _bearer: Annotated[object, Security(_BEARER)],
         _password: Annotated[object, Security(_PASSWORD)],
     ) -> Any:
-        return self.value(request)
+        return self.get_parameter_value(request)
 
-    def value(self, request: Request) -> Any:
+    def get_parameter_value(self, request: Request) -> Any:
         """Return the value of the route's parameter: the principal."""
-        return self.granted(request)
+        return self.authorize(request)
 
-    def granted(self, request: Request) -> Principal:
-        """Return the principal, after checking its scope."""
+    def authorize(self, request: Request) -> Principal:
+        """Check the credential of the request and return its principal."""
         principal: Principal | None = request.state.principal
         if principal is None:
             raise request.state.refusal or InvalidCredential()
@@ -72,16 +72,16 @@ class RequiresScope:
 
 
 class RequiresTenantScope(RequiresScope):
-    """The same for routes that need only the tenant's id."""
+    """The same, but gives the route only the tenant's id."""
 
-    def value(self, request: Request) -> str:
+    def get_parameter_value(self, request: Request) -> str:
         """Return the value of the route's parameter: the tenant's id."""
-        return self.granted(request).tenant
+        return self.authorize(request).tenant
 
 
 def find_requirement(route: APIRoute) -> RequiresScope | None:
-    """What the route requires; None for a route that is open to everybody."""
-    return next((needs for _, needs in _iterate_declared_scopes(route)), None)
+    """Return what the route requires; None if it requires no credential."""
+    return next((requirement for _, requirement in _iterate_declared_scopes(route)), None)
 
 
 def find_credential_parameter(route: APIRoute) -> tuple[str, RequiresScope]:

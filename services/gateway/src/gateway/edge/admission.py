@@ -15,28 +15,29 @@ from authn.credentials import read_credentials
 from chassis.http.app import build_problem_response
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.denials import DenialReporter
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.rate_limits import domain as rate_limit
-from gateway.edge.rate_limits.domain import Policy, policy
+from gateway.edge.rate_limits.domain import Policy, per_minute_policy
 from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
 
-LOGIN = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
-REGISTER = "/api/v1/auth/register"
+LOGIN_PATHS = frozenset(f"/api/v1/auth/{name}" for name in ("login", "refresh", "login-links/redeem"))
+REGISTER_PATH = "/api/v1/auth/register"
 REFUNDED_STATUSES = frozenset({400, 403, 408, 413, 415, 422})  # these statuses do not reveal which names are taken
 UNLIMITED_PATHS = frozenset({"/healthz", "/readyz"})
-STATIC = "/assets/"  # files of the web console, served from memory
-INTERNAL = "/internal/"  # used by executors; the token in the link authorizes them
+STATIC_PREFIX = "/assets/"  # files of the web console, served from memory
+INTERNAL_PREFIX = "/internal/"  # used by executors; the token in the link authorizes them
 SAFE_METHODS = frozenset({"GET", "HEAD"})
 BROWSE_FACTOR = 10
-"""Reads of a session per request of the limit: each page that a person looks at takes several."""
-LARGE_DOWNLOADS = ("/export", ".zip")
-"""Paths with these ends are not browsing: one request reads many files."""
+"""The read limit of browser sessions, as a multiple of that of API keys: each console page takes several requests."""
+LARGE_DOWNLOAD_SUFFIXES = ("/export", ".zip")
+"""Paths with these suffixes do not get ``BROWSE_FACTOR``: one request reads many files."""
 
-Used = Callable[[UUID, str, str], None]
-LinkOwner = Callable[[str, bytes], str | None]
-"""Finds whose signed link a request uses, by its path and query; None without a valid link."""
+CountRequest = Callable[[UUID, str, str], None]
+"""Counts a request of a user for the usage statistics, by method and path template."""
+FindLinkOwner = Callable[[str, bytes], str | None]
+"""Returns the owner of the signed link that a request uses, by path and query; None without a valid link."""
 
 
 class CredentialResolver(Protocol):
@@ -100,9 +101,9 @@ class Admission:
         identity: finds the principal of a credential.
         clients: finds the client's address.
         rates: None disables rate limits.
-        link_owner: finds the owner of a signed link. Such requests need no credential, and are counted per owner, apart
-            from other requests.
-        used: told of each answered request of a known user: user id, method, path template.
+        find_link_owner: finds the owner of a signed link. Such requests need no credential, and are counted per owner,
+            separately from other requests.
+        count_request: called for each answered request of a known user, with user id, method and path template.
         denials: records requests that lack a scope.
         bodies: limits the memory of request bodies.
     """
@@ -114,13 +115,13 @@ class Admission:
         identity: CredentialResolver,
         clients: ClientAddressResolver,
         rates: AddressRateLimits | None,
-        link_owner: LinkOwner,
-        used: Used,
+        find_link_owner: FindLinkOwner,
+        count_request: CountRequest,
         denials: DenialReporter,
-        bodies: BodyMemoryLimit,
+        bodies: CapacityLimit,
     ) -> None:
-        self._app, self._identity, self._clients, self._used = app, identity, clients, used
-        self._denials, self._bodies, self._link_owner = denials, bodies, link_owner
+        self._app, self._identity, self._clients, self._count_for_usage = app, identity, clients, count_request
+        self._denials, self._bodies, self._link_owner = denials, bodies, find_link_owner
         self._limiter = rates.limiter if rates else None
         self._login = rates.login if rates else None
         self._open = rates.open if rates else None
@@ -140,9 +141,9 @@ class Admission:
         except Refusal as refusal:  # logins while the database is unavailable
             counted = _CountedRequest([], refusal)
 
-        async def charge(more: int) -> None:
+        async def charge(additional: int) -> None:
             nonlocal counted
-            counted = await self._charge_additional_requests(scope, more) if more else counted
+            counted = await self._charge_additional_requests(scope, additional) if additional else counted
             if counted.refusal is not None:
                 raise counted.refusal
 
@@ -156,10 +157,10 @@ class Admission:
                 self._record_denial(scope)
             await send(message)
 
-        inside: ASGIApp = self._app
+        app: ASGIApp = self._app
         if counted.refusal is not None:
-            inside = build_problem_response(Request(scope), counted.refusal.refused)
-        await inside(scope, receive, send_with_headers)
+            app = build_problem_response(Request(scope), counted.refusal.refused)
+        await app(scope, receive, send_with_headers)
 
     def _refund_if_uninformative(self, counted: _CountedRequest, status: int) -> None:
         """Refund tokens once the status shows that the response reveals nothing about accounts."""
@@ -171,7 +172,7 @@ class Admission:
         principal, route = scope["state"]["principal"], scope.get("route")
         if principal is not None and isinstance(route, Route) and scope["method"] in (route.methods or ()):
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
-            self._used(principal.user_id, method, route.path_format)
+            self._count_for_usage(principal.user_id, method, route.path_format)
 
     def _record_denial(self, scope: Scope) -> None:
         state = scope["state"]
@@ -181,12 +182,12 @@ class Admission:
 
     async def _count_request(self, scope: Scope, headers: Headers) -> _CountedRequest:
         path, method, state = scope["path"], scope["method"], scope["state"]
-        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith((INTERNAL, STATIC)):
+        if path in UNLIMITED_PATHS or method == "OPTIONS" or path.startswith((INTERNAL_PREFIX, STATIC_PREFIX)):
             return _NOT_COUNTED
         client = find_rate_limit_group(state["client_ip"])
-        if path in LOGIN and method == "POST":
+        if path in LOGIN_PATHS and method == "POST":
             return await self._take_tokens(self._login, client)
-        if path == REGISTER and method == "POST":
+        if path == REGISTER_PATH and method == "POST":
             return await self._count_registration(state["client_ip"])
         owner = self._link_owner(path, scope["query_string"]) if method in SAFE_METHODS else None
         if owner is not None:
@@ -205,7 +206,7 @@ class Admission:
                 return await self._take_tokens(self._open, client)
 
     async def _resolve_credential(self, credential: str, client: str, scope: Scope) -> _CountedRequest:
-        """Ask auth for the principal. Until it answers, the request counts against the client's address."""
+        """Request the principal from auth. Until it answers, the request counts against the client's address."""
         counted = await self._take_tokens(self._open, client)
         if counted.refusal is not None:
             return counted
@@ -215,7 +216,7 @@ class Admission:
             scope["state"]["refusal"] = refusal
             return counted
         if self._limiter and self._open:
-            self._limiter.restore(self._open.key(client))
+            self._limiter.refund(self._open.key(client))
         return await self._admit_principal(principal, scope)
 
     async def _count_registration(self, client: str) -> _CountedRequest:
@@ -228,43 +229,41 @@ class Admission:
         if counted.refusal is not None:
             return counted
         taken: dict[str, _CountedRequest] = {}
-        for counted_by, group in zip(
-            self._register, (find_rate_limit_group(client), find_network(client)), strict=False
-        ):
-            counted = await self._take_tokens(counted_by, group)
+        for policy, group in zip(self._register, (find_rate_limit_group(client), find_network(client)), strict=False):
+            counted = await self._take_tokens(policy, group)
             if counted.refusal is not None:
                 self._refund_tokens(taken)
                 return counted
-            taken[counted_by.key(group)] = counted
+            taken[policy.key(group)] = counted
         by_address = next(iter(taken.values()), counted)
         return _CountedRequest(by_address.headers, refundable=tuple(taken))
 
     def _refund_tokens(self, keys: Iterable[str]) -> None:
         if self._limiter is not None:
             for key in keys:
-                self._limiter.restore(key)
+                self._limiter.refund(key)
 
     async def _admit_principal(self, principal: Principal, scope: Scope) -> _CountedRequest:
         scope["state"]["principal"], scope["state"]["user_id"] = principal, principal.tenant
         return await self._take_tokens(_find_policy(principal, scope), principal.tenant)
 
-    async def _charge_additional_requests(self, scope: Scope, more: int) -> _CountedRequest:
-        """Count an admitted request as ``more`` additional requests."""
+    async def _charge_additional_requests(self, scope: Scope, additional: int) -> _CountedRequest:
+        """Take the tokens of ``additional`` requests for a request that was already admitted."""
         principal = scope["state"]["principal"]
-        counted_by = _find_policy(principal, scope)
-        if counted_by is not None and self._limiter is not None and more >= counted_by.limit:
-            raise BatchTooLarge(jobs=more + 1, limit=counted_by.limit)
-        return await self._take_tokens(counted_by, principal.tenant, more)
+        policy = _find_policy(principal, scope)
+        if policy is not None and self._limiter is not None and additional >= policy.limit:
+            raise BatchTooLarge(jobs=additional + 1, limit=policy.limit)
+        return await self._take_tokens(policy, principal.tenant, additional)
 
-    async def _take_tokens(self, counted_by: Policy | None, client: str, count: int = 1) -> _CountedRequest:
-        if counted_by is None or self._limiter is None:
+    async def _take_tokens(self, policy: Policy | None, client: str, count: int = 1) -> _CountedRequest:
+        if policy is None or self._limiter is None:
             return _NOT_COUNTED
-        key = counted_by.key(client)
-        decision = self._limiter.try_take_cached_tokens(key, counted_by, count) or await self._limiter.take(
-            key, counted_by, count
+        key = policy.key(client)
+        decision = self._limiter.try_take_cached_tokens(key, policy, count) or await self._limiter.take(
+            key, policy, count
         )
-        headers = rate_limit.headers(counted_by, decision)
-        return _CountedRequest(headers, None if decision.allowed else build_rate_limited_refusal(counted_by, decision))
+        headers = rate_limit.build_headers(policy, decision)
+        return _CountedRequest(headers, None if decision.allowed else build_rate_limited_refusal(policy, decision))
 
 
 def _find_policy(principal: Principal, scope: Scope) -> Policy | None:
@@ -272,7 +271,7 @@ def _find_policy(principal: Principal, scope: Scope) -> Policy | None:
     if principal.requests_per_minute is None:
         return None
     if scope["method"] not in SAFE_METHODS:
-        return policy("write", principal.requests_per_minute)
-    if principal.session_id is None or scope["path"].endswith(LARGE_DOWNLOADS):
-        return policy("read", principal.requests_per_minute)
-    return policy("browse", principal.requests_per_minute * BROWSE_FACTOR)
+        return per_minute_policy("write", principal.requests_per_minute)
+    if principal.session_id is None or scope["path"].endswith(LARGE_DOWNLOAD_SUFFIXES):
+        return per_minute_policy("read", principal.requests_per_minute)
+    return per_minute_policy("browse", principal.requests_per_minute * BROWSE_FACTOR)

@@ -20,6 +20,6 @@ class Cors(CORSMiddleware):
 
 class _RefusedPreflight(Response):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        detail = "Pages of this origin may not ask this."
+        detail = "Pages of this origin may not send this request."
         error = HTTPException(400, detail, headers={"Vary": self.headers["vary"]})
         await build_http_problem(Request(scope), error)(scope, receive, send)

@@ -10,18 +10,18 @@ from contracts.auth.credentials import Principal
 from contracts.wire.errors import Refusal
 from gateway.edge.rate_limits.domain import Policy, TokenBucket
 
-PER_SECOND = 10
+MAX_PER_SECOND = 10
 
 
 class DenialReporter:
-    """Reports in the background, at most ``PER_SECOND`` a second.
+    """Reports in the background, at most ``MAX_PER_SECOND`` denials a second.
 
     A failure is logged and does not affect the request.
     """
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
-        self._bucket = TokenBucket(Policy("denial", PER_SECOND, window_s=1), monotonic())
+        self._bucket = TokenBucket(Policy("denial", MAX_PER_SECOND, window_s=1), monotonic())
         self._tasks: set[asyncio.Task[None]] = set()
 
     def report(self, principal: Principal, *, what: str, code: str, ip: str) -> None:

@@ -6,11 +6,11 @@ from urllib.parse import parse_qsl
 from contracts.wire.errors import FieldError
 from gateway.edge.errors import Malformed
 
-FORM_BYTES = 8192
+MAX_FORM_BYTES = 8192
 MAX_FIELDS = 16
 
 
-def read_form(body: bytes) -> dict[str, str]:
+def parse_form(body: bytes) -> dict[str, str]:
     """Return the fields of a form.
 
     Raises:
@@ -25,9 +25,9 @@ def read_form(body: bytes) -> dict[str, str]:
         _refuse_form("form_invalid", "The body is not a URL-encoded form.")
     form = dict(fields)
     if len(form) != len(fields):
-        _refuse_form("form_duplicate_key", "The form names a field twice.")
+        _refuse_form("form_duplicate_key", "The form contains a field twice.")
     if any("\x00" in text for field in fields for text in field):
-        _refuse_form("form_nul", "Text holds a NUL character.")
+        _refuse_form("form_nul", "Text contains a NUL character.")
     return form
 
 

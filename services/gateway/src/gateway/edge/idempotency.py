@@ -5,17 +5,17 @@ from collections.abc import Sequence
 
 from gateway.edge.errors import BadIdempotencyKey
 
-SHAPE = re.compile(r"[\x21-\x7e]{1,255}")
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
-def idempotency_key(sent: Sequence[str]) -> str | None:
-    """Return the key of the request, if it has one.
+def parse_idempotency_key(headers: Sequence[str]) -> str | None:
+    """Return the key in the Idempotency-Key headers of a request; None without one.
 
     Raises:
         BadIdempotencyKey: the key is malformed, or there are several.
     """
-    if not sent:
+    if not headers:
         return None
-    if len(sent) > 1 or not SHAPE.fullmatch(sent[0]):
+    if len(headers) > 1 or not _KEY.fullmatch(headers[0]):
         raise BadIdempotencyKey
-    return sent[0]
+    return headers[0]

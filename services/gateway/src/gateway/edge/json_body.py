@@ -1,9 +1,9 @@
 """Strict JSON in request bodies.
 
 Refused: duplicate keys, NaN and infinite numbers, NUL, lone surrogates, deep nesting, long keys and more values than
-any workflow needs. Such input is stored, compared or answered differently by different programs, or costs too much.
+any workflow needs. Different programs interpret such input differently, or it takes too long to process.
 Integers keep every digit. A byte order mark is skipped. NaN becomes null where ComfyUI ignores it: in a workflow's node
-beside ``class_type`` and ``inputs``.
+besides ``class_type`` and ``inputs``.
 """
 
 import math
@@ -18,34 +18,35 @@ from contracts.wire.errors import FieldError
 from contracts.wire.field_messages import build_field_message
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_faults import describe_parser_error
+from gateway.edge.json_pointer import escape_pointer_key
 
-MAX_BYTES = 8 << 20  # the largest workflow worth running is far below
+MAX_WORKFLOW_BODY_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32
 MAX_VALUES = 100_000
-MAX_KEY = 1024  # bytes
+MAX_KEY_BYTES = 1024  # bytes
 MAX_ERRORS = 100
 MAX_DIGITS = 400  # in a row; parsing an integer takes time by the square of its length, and a double has 309 at most
-MAX_COUNTED_ERRORS = 200  # of one value; to describe more takes longer than to find them
+MAX_COUNTED_ERRORS = 200  # of one value; describing more takes longer than finding them
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _DIGITS_TO_ZERO = bytes.maketrans(b"123456789", b"0" * 9)
 _TOO_MANY_DIGITS = b"0" * (MAX_DIGITS + 1)
 _TOO_MANY_VALUES = f"More than {MAX_VALUES} values and keys."
-_NODE_KEYS = frozenset({"class_type", "inputs"})  # of a workflow's node: those that ComfyUI reads
+_NODE_KEYS = frozenset({"class_type", "inputs"})  # of a workflow's node: the keys that ComfyUI reads
 
 M = TypeVar("M", bound=BaseModel)
 
 
-def read_json(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Parse the JSON of a request body.
 
     Raises:
-        Malformed: it is not JSON, or JSON that means different things to different readers.
+        Malformed: it is not JSON, or programs interpret it differently.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if _may_exceed_values(body) or _may_exceed_digits(body):
-        _check_outside_texts(body)
+        _check_limits_outside_strings(body)
     try:
         value = jiter.from_json(body, allow_inf_nan=True, cache_mode="keys", catch_duplicate_keys=True)
     except ValueError as error:
@@ -56,17 +57,17 @@ def read_json(body: bytes) -> Any:
     return value
 
 
-def read_model(model: type[M], value: Any) -> M:
+def validate_model(model: type[M], value: Any) -> M:
     """Return the value as a model.
 
     Raises:
-        InvalidRequest: it has another shape. Says where and why, never what was sent.
+        InvalidRequest: the value does not fit the model. The errors have the location and the reason, never the value.
     """
     try:
         return model.model_validate(value)
     except ValidationError as error:
         if error.error_count() > MAX_COUNTED_ERRORS:
-            message = f"This has {error.error_count()} errors. Send only fields that exist."
+            message = f"The value has {error.error_count()} errors. Send only documented fields."
             raise InvalidRequest(errors=(FieldError(code="too_many_errors", message=message),)) from None
         found = error.errors(include_url=False, include_input=False)
         raise InvalidRequest(
@@ -89,9 +90,9 @@ def _may_exceed_digits(body: bytes) -> bool:
     return len(body) > MAX_DIGITS and _TOO_MANY_DIGITS in body.translate(_DIGITS_TO_ZERO)
 
 
-def _check_outside_texts(body: bytes) -> None:
-    """Check both bounds again without what is inside of texts, before time is spent on parsing."""
-    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each quote that is left begins or ends a text
+def _check_limits_outside_strings(body: bytes) -> None:
+    """Check both limits again without the content of strings, before time is spent on parsing."""
+    plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each remaining quote begins or ends a string
     if plain.count(b'"') > 2 * MAX_VALUES:
         _refuse_json("json_size", _TOO_MANY_VALUES)
     plain = b'"'.join(plain.split(b'"')[::2])
@@ -102,7 +103,7 @@ def _check_outside_texts(body: bytes) -> None:
 
 
 def _check_values(root: Any, *, may_have_nul: bool) -> bool:
-    """Check the depth, keys and texts. Returns whether all numbers are finite."""
+    """Check the depth, keys and strings. Returns whether all numbers are finite."""
     level, depth, is_finite = [root], 0, True
     while level:
         objects: list[dict[str, Any]] = [value for value in level if type(value) is dict]
@@ -119,9 +120,9 @@ def _check_values(root: Any, *, may_have_nul: bool) -> bool:
 
 
 def _check_keys(keys: list[str], *, may_have_nul: bool) -> None:
-    is_long = max(map(len, keys), default=0) > MAX_KEY // 4  # a character has four bytes at most
-    if is_long and max(len(key.encode()) for key in keys) > MAX_KEY:
-        _refuse_json("json_text", f"A key has more than {MAX_KEY} bytes.")
+    is_long = max(map(len, keys), default=0) > MAX_KEY_BYTES // 4  # a character has four bytes at most
+    if is_long and max(len(key.encode()) for key in keys) > MAX_KEY_BYTES:
+        _refuse_json("json_text", f"A key has more than {MAX_KEY_BYTES} bytes.")
     if may_have_nul:
         _check_nul(keys)
 
@@ -134,28 +135,28 @@ def _check_nul(texts: Iterable[str]) -> None:
 def _replace_ignored_nan(value: Any) -> Any:
     """Return the value with null for NaN and infinities in those parts of nodes that ComfyUI ignores."""
     if isinstance(value, list):
-        return [_replace_ignored_nan(one) for one in value]
+        return [_replace_ignored_nan(item) for item in value]
     if not isinstance(value, dict):
         return value
     is_node = isinstance(value.get("class_type"), str) and isinstance(value.get("inputs"), dict)
     return {
-        key: _replace_non_finite(one) if is_node and key not in _NODE_KEYS else _replace_ignored_nan(one)
-        for key, one in value.items()
+        key: _replace_non_finite(item) if is_node and key not in _NODE_KEYS else _replace_ignored_nan(item)
+        for key, item in value.items()
     }
 
 
 def _replace_non_finite(value: Any) -> Any:
     if isinstance(value, list):
-        return [_replace_non_finite(one) for one in value]
+        return [_replace_non_finite(item) for item in value]
     if isinstance(value, dict):
-        return {key: _replace_non_finite(one) for key, one in value.items()}
+        return {key: _replace_non_finite(item) for key, item in value.items()}
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _check_finite(value: Any, pointer: str) -> None:
     parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, one in parts:
-        _check_finite(one, f"{pointer}/{_escape_pointer_part(key)}")
+    for key, item in parts:
+        _check_finite(item, f"{pointer}/{escape_pointer_key(key)}")
     if isinstance(value, float) and not math.isfinite(value):
         _refuse_json(
             "json_number", "NaN and infinite numbers are refused. Send a finite number or null.", pointer[:MAX_POINTER]
@@ -163,11 +164,7 @@ def _check_finite(value: Any, pointer: str) -> None:
 
 
 def _build_json_pointer(path: tuple[int | str, ...]) -> str:
-    return "".join("/" + _escape_pointer_part(part) for part in path)[:MAX_POINTER]
-
-
-def _escape_pointer_part(part: int | str) -> str:
-    return str(part).replace("~", "~0").replace("/", "~1")
+    return "".join("/" + escape_pointer_key(part) for part in path)[:MAX_POINTER]
 
 
 def _refuse_json(code: str, message: str, pointer: str = "") -> NoReturn:

@@ -11,11 +11,11 @@ MAX_LINES = 100_000  # reading more lines to find one takes too long
 
 _PARSER_MESSAGE = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _DUPLICATE_KEY = re.compile(r'Detected duplicate key "(.*)"', re.DOTALL)
-_HALF_A_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
+_ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REASONS = {"expected ident": "expected true, false or null", "expected value": "expected a JSON value"}
 _FIRST_BYTES = frozenset(bytes((byte,)) for byte in b'{["-0123456789')  # of a JSON value
-_HINTS = {  # by what stands where the parser stops
-    b"'": "Text needs double quotes.",
+_HINTS = {  # by the text at which the parser stops
+    b"'": "Strings need double quotes.",
     **dict.fromkeys((b"True", b"False", b"None"), "Write true, false and null in lower case, as JSON does."),
     **dict.fromkeys((b"//", b"/*", b"#"), "JSON has no comments. Remove the comment."),
 }
@@ -39,13 +39,13 @@ def _describe_fault(body: bytes, reason: str, line_number: str, column_number: s
         where = f"line {line_number}, column {_convert_column_to_characters(line, _find_start_of_key(line, column))}"
         message = (
             f'The key "{shorten_key(duplicate[1])}" is in one object twice, the second time at {where}. Remove one of '
-            "them, or, if they are two nodes, give one of them another id."
+            "them. If they are two nodes, give one of them another id."
         )
         return FieldError(code="json_duplicate_key", message=message)
     where = f"line {line_number}, column {_convert_column_to_characters(line, column)}"
     if reason.startswith("recursion limit"):
         return FieldError(code="json_depth", message=f"The body is nested too deeply at {where}.")
-    if "hex escape" in reason and _HALF_A_PAIR.search(line, max(0, column - 14), column):
+    if "hex escape" in reason and _ESCAPED_SURROGATE.search(line, max(0, column - 14), column):
         return FieldError(code="json_surrogate", message=f"The text at {where} has half of a surrogate pair.")
     message = _describe_syntax_error(reason, where, line[column - 1 :])
     if reason == "expected value" and body.lstrip()[:1] not in _FIRST_BYTES:

@@ -25,18 +25,18 @@ def is_own_page(*, sites: Sequence[str], origins: Sequence[str], host: str, publ
     return list(origins) in ([public_url], [f"{scheme}://{host}"])
 
 
-def find_page_origin(named: str | None, sent: Sequence[str]) -> str | None:
-    """Return the origin that the request names, else the origin of the page that sends it, else None.
+def find_page_origin(requested: str | None, origin_headers: Sequence[str]) -> str | None:
+    """Return the requested origin, else the origin of the page that sends the request, else None.
 
     Args:
-        named: the query parameter, used where a server sends the request for a page.
-        sent: all ``Origin`` headers.
+        requested: the query parameter, for a server that sends the request on behalf of a page.
+        origin_headers: all ``Origin`` headers.
 
     Raises:
-        InvalidRequest: browsers do not send such an origin: null, several, or with a path.
+        InvalidRequest: no browser sends such an origin: null, several, or with a path.
     """
-    origin = named if named is not None else ", ".join(sent) or None
+    origin = requested if requested is not None else ", ".join(origin_headers) or None
     if origin is None or _SHAPE.fullmatch(origin):
         return origin
-    message = "An origin is http:// or https://, a host in lower case and perhaps a port, as browsers say it."
+    message = "An origin is http:// or https://, a host in lower case and optionally a port, as browsers send it."
     raise InvalidRequest(errors=(FieldError(pointer="/origin", code="origin_invalid", message=message),))

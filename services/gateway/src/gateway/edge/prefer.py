@@ -9,12 +9,12 @@ MIN_WAIT_S, MAX_WAIT_S = 1, 300
 _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.IGNORECASE)
 
 
-def parse_preferred_wait_s(sent: Sequence[str]) -> int | None:
+def parse_preferred_wait_s(headers: Sequence[str]) -> int | None:
     """Return the seconds of the first valid ``wait``, clamped to ``MIN_WAIT_S`` and ``MAX_WAIT_S``; None without one.
 
     Other and malformed preferences are ignored, as RFC 7240 requires.
     """
-    for preference in ",".join(sent).split(","):
+    for preference in ",".join(headers).split(","):
         found = _WAIT.fullmatch(preference.partition(";")[0].strip())
         if found:
             return min(max(int(found[1]), MIN_WAIT_S), MAX_WAIT_S)

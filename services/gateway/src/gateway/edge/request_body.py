@@ -11,13 +11,13 @@ from authn.client_address import find_rate_limit_group
 from chassis.offload import INLINE_BYTES, offload
 from contracts.auth.credentials import Principal
 from contracts.wire.show_values import show
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import BodyTooLarge, UnsupportedMediaType
-from gateway.edge.form_body import FORM_BYTES, read_form
-from gateway.edge.json_body import MAX_BYTES, read_json
+from gateway.edge.form_body import MAX_FORM_BYTES, parse_form
+from gateway.edge.json_body import MAX_WORKFLOW_BODY_BYTES, parse_json
 
-JSON_BYTES = 1 << 20
-READ_S = 30
+MAX_JSON_BYTES = 1 << 20
+READ_TIMEOUT_S = 30
 
 _UTF8 = re.compile(r'(; *charset="?utf-8"?)?', re.IGNORECASE)
 
@@ -28,17 +28,17 @@ async def read_json_body(request: Request) -> Any:
     Raises:
         UnsupportedMediaType: the body is not ``application/json`` in UTF-8.
         BodyTooLarge: the declared or received size is too large.
-        BodyTooSlow: it took more than ``READ_S``.
+        BodyTooSlow: it took more than ``READ_TIMEOUT_S``.
         TooManyBodies: the client sends too many bodies at once.
-        Unavailable: all clients together do.
+        Unavailable: all clients together send too many.
         Malformed: the body is not valid JSON.
     """
-    return await _read_limited_json_body(request, JSON_BYTES)
+    return await _read_limited_json_body(request, MAX_JSON_BYTES)
 
 
 async def read_workflow_body(request: Request) -> Any:
     """Return the same for a body with a workflow, at most 8 MiB."""
-    return await _read_limited_json_body(request, MAX_BYTES)
+    return await _read_limited_json_body(request, MAX_WORKFLOW_BODY_BYTES)
 
 
 async def read_form_body(request: Request) -> dict[str, str]:
@@ -46,29 +46,29 @@ async def read_form_body(request: Request) -> dict[str, str]:
 
     Raises:
         UnsupportedMediaType: the body is not ``application/x-www-form-urlencoded`` in UTF-8.
-        BodyTooLarge: more than ``FORM_BYTES``.
-        BodyTooSlow: it took more than ``READ_S``.
+        BodyTooLarge: more than ``MAX_FORM_BYTES``.
+        BodyTooSlow: it took more than ``READ_TIMEOUT_S``.
         Malformed: the body is not a valid form.
     """
-    with reserve_body_memory(request, READ_S) as take:
-        return read_form(await _read_body(request, "application/x-www-form-urlencoded", FORM_BYTES, take))
+    with reserve_body_memory(request, READ_TIMEOUT_S) as take:
+        return parse_form(await _read_body(request, "application/x-www-form-urlencoded", MAX_FORM_BYTES, take))
 
 
 async def _read_limited_json_body(request: Request, limit: int) -> Any:
-    with reserve_body_memory(request, READ_S) as take:
+    with reserve_body_memory(request, READ_TIMEOUT_S) as take:
         body = await _read_body(request, "application/json", limit, take)
         request.state.is_large = len(body) > INLINE_BYTES
-        return await offload(read_json, body) if request.state.is_large else read_json(body)
+        return await offload(parse_json, body) if request.state.is_large else parse_json(body)
 
 
 def has_body(request: Request) -> bool:
-    """Whether a body was sent with the request."""
+    """Whether the request has a body."""
     return request.headers.get("content-length", "0") != "0" or "transfer-encoding" in request.headers
 
 
 def reserve_body_memory(request: Request, within_s: float) -> AbstractContextManager[Callable[[int], None]]:
-    """Return a memory reservation for the request's body; see ``BodyMemoryLimit.reserve``."""
-    bodies: BodyMemoryLimit = request.state.bodies
+    """Return a memory reservation for the request's body; see ``CapacityLimit.reserve``."""
+    bodies: CapacityLimit = request.state.bodies
     principal: Principal | None = request.state.principal
     return bodies.reserve(
         principal.tenant if principal else find_rate_limit_group(request.state.client_ip), within_s=within_s
@@ -89,13 +89,13 @@ async def _read_body(request: Request, media_type: str, limit: int, take: Callab
     return bytes(body)
 
 
-def _check_media_type(sent: str, media_type: str) -> None:
-    name, semicolon, parameters = sent.partition(";")
+def _check_media_type(content_type: str, media_type: str) -> None:
+    name, semicolon, parameters = content_type.partition(";")
     if name.strip().lower() != media_type or not _UTF8.fullmatch((semicolon + parameters).rstrip()):
         expected = f"it in UTF-8, with Content-Type: {media_type}"
-        raise UnsupportedMediaType(problem=describe_content_type(sent), expected=expected)
+        raise UnsupportedMediaType(problem=describe_content_type(content_type), expected=expected)
 
 
-def describe_content_type(sent: str) -> str:
-    """What an error says about the Content-Type header of a request, "" if it has none."""
-    return f"its Content-Type is {show(sent)}" if sent else "it has no Content-Type"
+def describe_content_type(content_type: str) -> str:
+    """Return a clause about the Content-Type header of a request, for error messages."""
+    return f"its Content-Type is {show(content_type)}" if content_type else "it has no Content-Type"

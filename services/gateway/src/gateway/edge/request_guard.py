@@ -21,12 +21,12 @@ MAX_PARAMETERS = 50
 MAX_NAME = 64
 
 _PATH = re.compile(rb"(/[A-Za-z0-9._~@:=+,-]*)+")  # no path of the API has an escape, a backslash or a path parameter
-_NAMES_CLASS = re.compile(  # except paths with the name of a node class or pack, which can have any characters
+_PATH_WITH_CLASS_NAME = re.compile(  # except paths with the name of a node class or pack, which can have any characters
     rb"/api/v1/admin/class-rules/(classes|packs)/([A-Za-z0-9._~@:=+,/-]|%[0-9A-Fa-f]{2})+"
 )
 _MAX_PATH = 2048
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_UNFIT = re.compile(r"[^A-Za-z0-9_.\[\]-]")
+_UNSAFE_IN_POINTER = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
 class RequestGuard:
@@ -36,7 +36,7 @@ class RequestGuard:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        inside = self._app
+        app = self._app
         if scope["type"] == "http":
             try:
                 _check_path(scope["raw_path"])
@@ -44,12 +44,12 @@ class RequestGuard:
                 if scope["query_string"]:
                     _check_query(scope["query_string"])
             except Refusal as refusal:
-                inside = build_problem_response(Request(scope), refusal.refused)
-        await inside(scope, receive, send)
+                app = build_problem_response(Request(scope), refusal.refused)
+        await app(scope, receive, send)
 
 
 def _check_path(path: bytes) -> None:
-    if len(path) > _MAX_PATH or not (_PATH.fullmatch(path) or _NAMES_CLASS.fullmatch(path)):
+    if len(path) > _MAX_PATH or not (_PATH.fullmatch(path) or _PATH_WITH_CLASS_NAME.fullmatch(path)):
         raise NoSuchPath
 
 
@@ -73,14 +73,16 @@ def _check_query(query: bytes) -> None:
     for name, times in Counter(name for name, _ in pairs).items():
         if times > 1:
             _refuse_request(
-                _UNFIT.sub("_", name[:MAX_NAME]), "repeated", "This parameter is given more than once. Send it once."
+                _UNSAFE_IN_POINTER.sub("_", name[:MAX_NAME]),
+                "repeated",
+                "This parameter is given more than once. Send it once.",
             )
     for name, value in pairs:
         if _CONTROL.search(name) or _CONTROL.search(value):
             _refuse_request(
-                _UNFIT.sub("_", name[:MAX_NAME]),
+                _UNSAFE_IN_POINTER.sub("_", name[:MAX_NAME]),
                 "control_character",
-                "This parameter holds a control character. Remove it.",
+                "This parameter contains a control character. Remove it.",
             )
 
 

@@ -7,13 +7,16 @@ from starlette.types import Receive, Scope, Send
 
 
 class StreamedResponse(StreamingResponse):
-    """Closes ``content`` once everything is sent or the client has disconnected, then calls ``ended``."""
+    """Closes ``content`` once everything is sent or the client has disconnected, then calls ``on_end``."""
 
     def __init__(
-        self, content: AsyncGenerator[bytes, None], headers: Mapping[str, str], ended: Callable[[], None] = lambda: None
+        self,
+        content: AsyncGenerator[bytes, None],
+        headers: Mapping[str, str],
+        on_end: Callable[[], None] = lambda: None,
     ) -> None:
         super().__init__(content, headers=headers)
-        self._content, self._ended = content, ended
+        self._content, self._on_end = content, on_end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -22,4 +25,4 @@ class StreamedResponse(StreamingResponse):
             try:
                 await self._content.aclose()
             finally:
-                self._ended()
+                self._on_end()

@@ -10,11 +10,11 @@ from authn.client_address import ClientAddressResolver, parse_networks
 from chassis.database.postgres import Database
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus
-from gateway.edge.admission import AddressRateLimits, Admission, LinkOwner, Used
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.admission import AddressRateLimits, Admission, CountRequest, FindLinkOwner
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.cors import Cors
 from gateway.edge.denials import DenialReporter
-from gateway.edge.rate_limits.domain import HOUR_S, HOURLY, Policy, policy
+from gateway.edge.rate_limits.domain import HOUR_S, HOURLY_PREFIX, Policy, per_minute_policy
 from gateway.edge.rate_limits.loops import create_rate_limit_loops, create_unlimited_warning_loop
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
@@ -37,7 +37,7 @@ RESPONSE_HEADERS = (
 
 @dataclass(frozen=True, kw_only=True)
 class Edge:
-    """What middleware is made of. ``rates`` is None where requests are not limited."""
+    """The parts of the middleware. ``rates`` is None if rate limits are disabled."""
 
     settings: Settings
     identity: Authenticator
@@ -45,10 +45,13 @@ class Edge:
     rates: AddressRateLimits | None
     denials: DenialReporter
     loops: tuple[Loop, ...]
-    link_owner: LinkOwner
+    find_link_owner: FindLinkOwner
 
-    def middleware(self, *, used: Used) -> list[Middleware]:
-        """The middleware of the application, outermost first; ``used`` is called for each request of a known user."""
+    def build_middleware(self, *, count_request: CountRequest) -> list[Middleware]:
+        """Return the middleware of the application, outermost first.
+
+        ``count_request`` is called for each request of a known user.
+        """
         return [
             *_build_cors_middleware(self.settings.cors_origins or ""),
             Middleware(RequestGuard),
@@ -57,16 +60,16 @@ class Edge:
                 identity=self.identity,
                 clients=ClientAddressResolver(parse_networks(self.settings.trusted_proxies or "")),
                 rates=self.rates,
-                link_owner=self.link_owner,
-                used=used,
+                find_link_owner=self.find_link_owner,
+                count_request=count_request,
                 denials=self.denials,
-                bodies=BodyMemoryLimit(total=BODY_MEMORY_BYTES, each=BODY_MEMORY_BYTES // 4, clock=monotonic),
+                bodies=CapacityLimit(total=BODY_MEMORY_BYTES, per_client=BODY_MEMORY_BYTES // 4, clock=monotonic),
             ),
         ]
 
 
-def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: LinkOwner) -> Edge:
-    """Construct authentication and rate limits; ``link_owner`` finds the owner of a signed link."""
+def wire_edge(settings: Settings, bus: Bus, database: Database, *, find_link_owner: FindLinkOwner) -> Edge:
+    """Construct authentication and rate limits; ``find_link_owner`` returns the owner of a signed link."""
     identity = Authenticator(bus, service="gateway")
     store = RateLimitStore(database)
     limiter = RateLimiter(store)
@@ -77,7 +80,7 @@ def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: L
         limiter=limiter,
         rates=rates,
         denials=DenialReporter(bus),
-        link_owner=link_owner,
+        find_link_owner=find_link_owner,
         loops=(
             *identity.loops,
             *(create_rate_limit_loops(limiter, store) if rates else (create_unlimited_warning_loop(),)),
@@ -86,7 +89,7 @@ def wire_edge(settings: Settings, bus: Bus, database: Database, *, link_owner: L
 
 
 def _build_cors_middleware(origins: str) -> list[Middleware]:
-    """Lets pages of these exact origins, comma separated, call the API with a credential in a header; no cookies."""
+    """Let pages of these exact origins, comma separated, call the API with a credential in a header, but no cookies."""
     exact = [origin.strip() for origin in origins.split(",") if origin.strip()]
     if not exact:
         return []
@@ -106,9 +109,11 @@ def _build_address_rate_limits(settings: Settings, limiter: RateLimiter) -> Addr
         return None
     return AddressRateLimits(
         limiter,
-        login=policy("login", settings.login_per_minute, strict=True),
-        open=policy("open", settings.open_per_minute),
-        register=Policy(HOURLY, settings.register_per_hour, window_s=HOUR_S, strict=True),
-        register_network=Policy(f"{HOURLY}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True),
-        links=policy("links", LINKS_PER_MINUTE),
+        login=per_minute_policy("login", settings.login_per_minute, strict=True),
+        open=per_minute_policy("open", settings.open_per_minute),
+        register=Policy(HOURLY_PREFIX, settings.register_per_hour, window_s=HOUR_S, strict=True),
+        register_network=Policy(
+            f"{HOURLY_PREFIX}-network", settings.register_network_per_hour, window_s=HOUR_S, strict=True
+        ),
+        links=per_minute_policy("links", LINKS_PER_MINUTE),
     )

@@ -7,7 +7,7 @@ from datetime import datetime
 from uuid import UUID
 
 from contracts.scheduler.jobs import Job
-from gateway.outputs.zip_files import StoredFile, pack_file
+from gateway.outputs.zip_files import StoredFile, write_file
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import ArtifactRecords
 from gateway.storage.file_extensions import find_extension
@@ -17,41 +17,41 @@ from gateway.uploads.store import Upload
 
 
 class ExportFiles:
-    """Collects at most ``at_most`` files, each with less than a kilobyte of memory, and writes them into the ZIP file.
+    """Collects at most ``max_files`` files, and writes them into the ZIP file.
 
-    Files that were deleted meanwhile are left out.
+    Each takes less than a kilobyte of memory. Files that were deleted meanwhile are left out.
     """
 
-    def __init__(self, tenant: str, artifacts: ArtifactRecords, objects: ArtifactStore, *, at_most: int) -> None:
-        self._tenant, self._artifacts, self._objects, self._left = tenant, artifacts, objects, at_most
+    def __init__(self, tenant: str, artifacts: ArtifactRecords, objects: ArtifactStore, *, max_files: int) -> None:
+        self._tenant, self._artifacts, self._objects, self._left = tenant, artifacts, objects, max_files
         self._uploads: list[StoredFile] = []
         self._outputs: list[tuple[UUID, str, datetime]] = []
 
     def add_upload(self, upload: Upload) -> str | None:
-        """Return the name of the upload's file in the export; None beyond ``at_most``."""
-        if not self._reserve_place():
+        """Return the name of the upload's file in the export; None beyond ``max_files``."""
+        if not self._reserve_file():
             return None
         name = f"uploads/{upload.id}{find_extension(upload.content_type)}"
         self._uploads.append(StoredFile(name, upload.key, upload.size_bytes, upload.created_at))
         return name
 
     def add_outputs(self, job: Job) -> list[str | None]:
-        """Return the name of each output's file in the export, previews included; None beyond ``at_most``."""
-        names, given = UniqueFileNames(), list[str | None]()
+        """Return the name of each output's file in the export, previews included; None beyond ``max_files``."""
+        unique_names, names = UniqueFileNames(), list[str | None]()
         for output in job.outputs:
-            if not self._reserve_place():
-                given.append(None)
+            if not self._reserve_file():
+                names.append(None)
                 continue
-            name = f"outputs/{job.job_id}/{names.name(output.name)}"
+            name = f"outputs/{job.job_id}/{unique_names.make_unique(output.name)}"
             self._outputs.append((output.id, name, job.completed_at or job.created_at))
-            given.append(name)
-        return given
+            names.append(name)
+        return names
 
-    def _reserve_place(self) -> bool:
+    def _reserve_file(self) -> bool:
         self._left -= 1
         return self._left >= 0
 
-    async def pack_files(self, into: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
+    async def write_files(self, archive: zipfile.ZipFile, sink: ZipSink) -> AsyncGenerator[bytes, None]:
         """Write all files, in chunks.
 
         Raises:
@@ -60,7 +60,7 @@ class ExportFiles:
         async with aclosing(self._find_files()) as files:
             async for file in files:
                 try:
-                    async with aclosing(pack_file(file, into=into, sink=sink, objects=self._objects)) as pieces:
+                    async with aclosing(write_file(file, archive=archive, sink=sink, objects=self._objects)) as pieces:
                         async for piece in pieces:
                             yield piece
                 except FileNotFoundError:
@@ -69,7 +69,7 @@ class ExportFiles:
     async def _find_files(self) -> AsyncGenerator[StoredFile, None]:
         for upload in self._uploads:
             yield upload
-        for output_id, name, at in self._outputs:
-            artifact = await self._artifacts.get(output_id, tenant_id=self._tenant)
+        for output_id, name, modified_at in self._outputs:
+            artifact = await self._artifacts.find_artifact(output_id, tenant_id=self._tenant)
             if artifact is not None:
-                yield StoredFile(name, artifact.key, artifact.size_bytes, at)
+                yield StoredFile(name, artifact.key, artifact.size_bytes, modified_at)

@@ -30,7 +30,7 @@ def create_router(*, export: AccountExport) -> APIRouter:
         response_class=Response,
     )
     async def export_account(
-        who: AnyPrincipal,
+        principal: AnyPrincipal,
         *,
         files: Annotated[bool, Query(description="include the files of uploads and outputs")] = True,
     ) -> Response:
@@ -41,15 +41,15 @@ def create_router(*, export: AccountExport) -> APIRouter:
         are included. Files deleted during the export are left out. One export at a time. The connection is closed early
         if a file cannot be read.
         """
-        if who.session_id is None:
+        if principal.session_id is None:
             raise SessionNeeded
-        content = await export.begin(who.user_id, with_files=files)
+        content = await export.start_export(principal.user_id, with_files=files)
         headers = {
             "Content-Type": "application/zip",
             "Content-Disposition": 'attachment; filename="comfyfleet-account.zip"',
             "Accept-Ranges": "none",
             "Cache-Control": "private, no-store",
         }
-        return StreamedResponse(content, headers, partial(export.end, who.user_id))
+        return StreamedResponse(content, headers, partial(export.release, principal.user_id))
 
     return routes

@@ -25,9 +25,9 @@ from gateway.storage.objects import ArtifactStore
 from gateway.uploads.store import UploadStore
 from gateway.workflows.store import WorkflowStore
 
-PAGE = 100
-AGAIN_S = 10
-FILES = 50_000  # per export; each takes some hundred bytes of memory
+PAGE_SIZE = 100
+RETRY_AFTER_S = 10
+MAX_FILES = 50_000  # per export; each takes some hundred bytes of memory
 
 Records = AsyncGenerator[dict[str, Any], None]
 
@@ -48,30 +48,30 @@ class AccountExport:
     objects: ArtifactStore
     _running: set[UUID] = field(default_factory=set)
 
-    async def begin(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
+    async def start_export(self, user_id: UUID, *, with_files: bool) -> AsyncGenerator[bytes, None]:
         """Return the ZIP file in chunks. All refusals are raised before the first chunk.
 
         Args:
             user_id: whose data.
-            with_files: whether to include the newest ``FILES`` uploads and outputs. Their records name the file under
-                ``file``, or null.
+            with_files: whether to include the newest ``MAX_FILES`` uploads and outputs. Their records have the name of
+                the file in ``file``, or null.
 
         Raises:
             ExportRunning: another export of this user is running.
             Unavailable, Relayed: auth or the scheduler does not answer.
         """
         if user_id in self._running:
-            raise ExportRunning(retry_after_s=AGAIN_S)
+            raise ExportRunning(retry_after_s=RETRY_AFTER_S)
         self._running.add(user_id)
         try:
-            at_most = FILES if with_files else 0
-            files = ExportFiles(str(user_id), self.artifacts, self.objects, at_most=at_most)
+            max_files = MAX_FILES if with_files else 0
+            files = ExportFiles(str(user_id), self.artifacts, self.objects, max_files=max_files)
             return self._stream_archive(await self._load_small_records(str(user_id)), str(user_id), files)
         except BaseException:
-            self.end(user_id)
+            self.release(user_id)
             raise
 
-    def end(self, user_id: UUID) -> None:
+    def release(self, user_id: UUID) -> None:
         """Allow the next export of this user."""
         self._running.discard(user_id)
 
@@ -89,26 +89,26 @@ class AccountExport:
         }
 
     async def _stream_archive(
-        self, known: dict[str, list[dict[str, Any]]], tenant: str, files: ExportFiles
+        self, small_records: dict[str, list[dict[str, Any]]], tenant: str, files: ExportFiles
     ) -> AsyncGenerator[bytes, None]:
         sink = ZipSink()
-        sorts = {name: _iterate_records(records) for name, records in known.items()} | {
+        record_files = {name: _iterate_records(records) for name, records in small_records.items()} | {
             "workflows": self._iterate_workflow_records(tenant),
             "uploads": self._iterate_upload_records(tenant, files),
             "jobs": self._iterate_job_records(tenant, files),
         }
-        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as made:
-            for name, records in sorts.items():
-                with made.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
+        with zipfile.ZipFile(sink, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, records in record_files.items():
+                with archive.open(f"{name}.jsonl", "w", force_zip64=True) as lines:
                     async with aclosing(records):
                         async for record in records:
                             lines.write(json.dumps(record, ensure_ascii=False, default=str).encode() + b"\n")
-                            if piece := sink.taken():
+                            if piece := sink.take_written():
                                 yield piece
-            async with aclosing(files.pack_files(made, sink)) as pieces:
+            async with aclosing(files.write_files(archive, sink)) as pieces:
                 async for piece in pieces:
                     yield piece
-        yield sink.taken()
+        yield sink.take_written()
 
     async def _iterate_job_records(self, tenant: str, files: ExportFiles) -> Records:
         async for job in self._iterate_jobs(tenant):
@@ -126,25 +126,27 @@ class AccountExport:
     async def _iterate_jobs(self, tenant: str) -> AsyncIterator[Job]:
         before, more = None, True
         while more:
-            page = await self.bus.request(LIST_JOBS, ListJobs(limit=PAGE, before=before), tenant=tenant)
+            page = await self.bus.request(LIST_JOBS, ListJobs(limit=PAGE_SIZE, before=before), tenant=tenant)
             for job in page.jobs:
                 yield job
             before, more = (page.jobs[-1].job_id, page.more) if page.jobs else (None, False)
 
     async def _iterate_workflow_records(self, tenant: str) -> Records:
         before = None
-        while headings := await self.workflows.page(tenant, before=before, at_most=PAGE):
-            for heading in headings:
-                for number in range(1, heading.version + 1):
-                    version = await self.workflows.get(tenant, heading.name, number)
+        while summaries := await self.workflows.list_newest(tenant, before=before, limit=PAGE_SIZE):
+            for summary in summaries:
+                for number in range(1, summary.version + 1):
+                    version = await self.workflows.find_version(tenant, summary.name, number)
                     if version is not None:
-                        parameters = {name: one.model_dump(mode="json") for name, one in version.parameters.items()}
-                        yield asdict(version.heading) | {"workflow": version.graph, "parameters": parameters}
-            before = headings[-1].id
+                        parameters = {
+                            name: parameter.model_dump(mode="json") for name, parameter in version.parameters.items()
+                        }
+                        yield asdict(version.summary) | {"workflow": version.graph, "parameters": parameters}
+            before = summaries[-1].id
 
     async def _iterate_upload_records(self, tenant: str, files: ExportFiles) -> Records:
         before = None
-        while page := await self.uploads.page(tenant, before=before, at_most=PAGE):
+        while page := await self.uploads.list_newest(tenant, before=before, limit=PAGE_SIZE):
             for upload in page:
                 yield asdict(upload) | {"file": files.add_upload(upload)}
             before = page[-1].id

@@ -14,7 +14,7 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, ReaderPrincipal
 from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes
 from gateway.fleet.service import FleetView
-from gateway.storage.byte_range import matches
+from gateway.storage.byte_range import etag_matches
 
 _ETAG = {"ETag": {"description": "Changes with the body; send it as If-None-Match.", "schema": {"type": "string"}}}
 _CACHEABLE: dict[int | str, dict[str, Any]] = {
@@ -90,6 +90,6 @@ def _encode_models(models: Mapping[str, Sequence[str]]) -> bytes:
 def _respond_unless_cached(request: Request, content: bytes) -> Response:
     """Return the body, or 304 if the client already has it."""
     headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "Cache-Control": "private, no-cache"}
-    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+    if etag_matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
     return Response(content, media_type="application/json", headers=headers)

@@ -9,11 +9,11 @@ from gateway.fleet.errors import NoModel
 
 
 class FleetView:
-    """The scheduler's view of the fleet. For default models it is cached for ``keep_s`` seconds."""
+    """The scheduler's view of the fleet. For default models it is cached for ``fresh_s`` seconds."""
 
-    def __init__(self, bus: Bus, *, keep_s: float) -> None:
+    def __init__(self, bus: Bus, *, fresh_s: float) -> None:
         self._bus = bus
-        self._whole: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(keep_s)
+        self._cached_fleet: StaleWhileRevalidateCache[Fleet] = StaleWhileRevalidateCache(fresh_s)
 
     async def read_fleet(self, tenant: str) -> Fleet:
         """Return the fleet now, limited to what the tenant may use.
@@ -34,10 +34,12 @@ class FleetView:
             NoModel: no node has a checkpoint.
             Unavailable: the scheduler does not answer, and no answer is cached.
         """
-        fleet = await self._whole.read(lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s))
+        fleet = await self._cached_fleet.get(
+            lambda within_s: self._bus.request(READ_FLEET, ReadFleet(), within_s=within_s)
+        )
         if fleet.default_models:
             return fleet.default_models[0]
-        self._whole.forget()
+        self._cached_fleet.clear()
         if not fleet.nodes:
             raise EmptyFleet
         message = "There is no default checkpoint. Name one of GET /api/v1/models, or send a workflow that needs none."

@@ -45,47 +45,47 @@ class ImageConverter:
         """The limit on the address space of a helper."""
         return self.max_source_bytes + 24 * self.max_pixels + (384 << 20)
 
-    async def convert(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> bytes:
+    async def convert(self, options: ConversionOptions, source: AsyncIterator[bytes]) -> bytes:
         """Return the converted image.
 
         Raises:
-            NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to this
-                one.
+            NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to the
+                requested format.
             TooManyPixels: it has more than ``max_pixels``.
             ConversionFailed: the conversion timed out, or the helper crashed.
         """
         try:
             async with asyncio.timeout(self.within_s):
-                status, result = await self._run_helper(wanted, source)
+                status, result = await self._run_helper(options, source)
         except TimeoutError:
             status, result = None, b""
         if status == ExitStatus.TOO_MANY_PIXELS:
             raise TooManyPixels(limit=self.max_pixels)
         if status == ExitStatus.NOT_CONVERTIBLE:
             raise NotConvertible
-        if status != ExitStatus.CONVERTED or detect_format(result[:12]) is not wanted.format:
+        if status != ExitStatus.CONVERTED or detect_format(result[:12]) is not options.format:
             log.warning("gateway.image.conversion_failed", status=status, bytes=len(result))
             raise ConversionFailed
         return result
 
-    async def _run_helper(self, wanted: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
-        bounds = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
-        size = (wanted.width or 0, wanted.height or 0)
-        arguments = (wanted.format.value, wanted.quality, *size, int(wanted.faithful), *bounds)
+    async def _run_helper(self, options: ConversionOptions, source: AsyncIterator[bytes]) -> tuple[int | None, bytes]:
+        limits = (self.max_pixels, self.max_source_bytes, self.max_memory_bytes, math.ceil(self.within_s))
+        size = (options.width or 0, options.height or 0)
+        arguments = (options.format.value, options.quality, *size, int(options.for_workflow_input), *limits)
         helper = await asyncio.create_subprocess_exec(
             sys.executable, *HELPER, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
-        feeding = asyncio.create_task(_write_source(helper, source), name="gateway.image.feed")
+        writing_source = asyncio.create_task(_write_source(helper, source), name="gateway.image.feed")
         try:
             result = await self._read_result(helper)
-            await feeding
+            await writing_source
             return await helper.wait(), result
         finally:
-            feeding.cancel()
+            writing_source.cancel()
             if helper.returncode is None:
                 with suppress(ProcessLookupError):
                     helper.kill()
-            await asyncio.shield(_end_helper(helper, feeding))
+            await asyncio.shield(_end_helper(helper, writing_source))
 
     async def _read_result(self, helper: Process) -> bytes:
         """Return the output of the helper, at most a chunk more than ``max_result_bytes``."""
@@ -110,6 +110,6 @@ async def _write_source(helper: Process, source: AsyncIterator[bytes]) -> None:
         helper.stdin.close()
 
 
-async def _end_helper(helper: Process, feeding: asyncio.Task[None]) -> None:
-    await asyncio.gather(feeding, return_exceptions=True)
+async def _end_helper(helper: Process, writing_source: asyncio.Task[None]) -> None:
+    await asyncio.gather(writing_source, return_exceptions=True)
     await helper.wait()

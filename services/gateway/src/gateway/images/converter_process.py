@@ -18,7 +18,7 @@ from gateway.images.headers import HeaderProblem, Size, read_webp_size
 
 Image.preinit()  # load plugins (EXIF needs TIFF, a JPEG can be MPO) before opening files is forbidden
 ORIENTATION = 0x0112  # the EXIF tag
-TURNED = {
+TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
     4: Image.Transpose.FLIP_TOP_BOTTOM,
@@ -33,18 +33,20 @@ SRGB = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB"))
 
 
 def main(arguments: list[str]) -> ExitStatus:
-    """Convert. Arguments: format, quality, width, height (0 for any), faithful, and the four limits."""
-    format_, (quality, width, height, faithful, *bounds) = arguments[0], map(int, arguments[1:])
-    pixels, source_bytes, memory, seconds = bounds
-    confine(memory, seconds)
-    wanted = ConversionOptions(ImageFormat(format_), quality, width or None, height or None, faithful=bool(faithful))
+    """Convert the image. Arguments: format, quality, width, height (0 for any), for_workflow_input, four limits."""
+    format_, (quality, width, height, for_workflow_input, *limits) = arguments[0], map(int, arguments[1:])
+    pixels, source_bytes, memory, seconds = limits
+    limit_resources(memory, seconds)
+    options = ConversionOptions(
+        ImageFormat(format_), quality, width or None, height or None, for_workflow_input=bool(for_workflow_input)
+    )
     try:
         source = sys.stdin.buffer.read(source_bytes + 1)
         if len(source) > source_bytes:
             return ExitStatus.NOT_CONVERTIBLE
-        if detect_format(source) is ImageFormat.WEBP and not fits(read_webp_size(source), pixels):
+        if detect_format(source) is ImageFormat.WEBP and not is_within_pixel_limit(read_webp_size(source), pixels):
             return ExitStatus.TOO_MANY_PIXELS
-        converted = convert(source, wanted, pixels)
+        converted = convert(source, options, pixels)
     except (Image.DecompressionBombWarning, Image.DecompressionBombError):
         return ExitStatus.TOO_MANY_PIXELS
     except (Exception, MemoryError):  # noqa: BLE001 - decoders raise anything for damaged files
@@ -54,13 +56,13 @@ def main(arguments: list[str]) -> ExitStatus:
     return ExitStatus.CONVERTED
 
 
-def fits(size: Size | HeaderProblem, pixels: int) -> bool:
+def is_within_pixel_limit(size: Size | HeaderProblem, pixels: int) -> bool:
     """Whether an image is small enough to open. An unknown size passes here; the decoder checks it."""
     return isinstance(size, HeaderProblem) or size[0] * size[1] <= pixels
 
 
-def confine(memory: int, seconds: int) -> None:
-    """Set limits on everything that a decoder does not need."""
+def limit_resources(memory: int, seconds: int) -> None:
+    """Limit the resources of this process to what a decoder needs."""
     for limit, value in (
         (resource.RLIMIT_AS, memory),
         (resource.RLIMIT_CPU, seconds),
@@ -72,39 +74,42 @@ def confine(memory: int, seconds: int) -> None:
         resource.setrlimit(limit, (value, value))
 
 
-def convert(source: bytes, wanted: ConversionOptions, pixels: int) -> bytes:
-    """Return the first frame of the image, upright, in sRGB, as wanted, without metadata."""
+def convert(source: bytes, options: ConversionOptions, pixels: int) -> bytes:
+    """Return the first frame of the image, upright, in sRGB, as ``options`` say, without metadata."""
     Image.MAX_IMAGE_PIXELS = pixels
     warnings.simplefilter("ignore")  # EXIF and the index of an MPO may be damaged without affecting pixels
     warnings.simplefilter("error", Image.DecompressionBombWarning)
-    if wanted.faithful and detect_format(source) is ImageFormat.JPEG:
+    if options.for_workflow_input and detect_format(source) is ImageFormat.JPEG:
         source += END_OF_IMAGE
     image: Image.Image = Image.open(BytesIO(source), formats=["PNG", "JPEG", "WEBP"])  # reads only the header
-    if wanted.faithful and getattr(image, "is_animated", False) and image.format != "MPO":
-        raise ValueError("it moves")
+    if options.for_workflow_input and getattr(image, "is_animated", False) and image.format != "MPO":
+        raise ValueError("the image is animated")
     orientation, profile = _read_exif_orientation(image), image.info.get("icc_profile")
-    sideways = orientation >= 5
-    across, down = (image.height, image.width) if sideways else image.size
-    box = (min(wanted.width or across, across), min(wanted.height or down, down))
-    if box != (across, down):
-        image.draft(None, _rotate_box(box, sideways))  # a JPEG can be decoded at a smaller size
+    is_rotated = orientation >= 5
+    upright_size = (image.height, image.width) if is_rotated else image.size
+    box = (
+        min(options.width or upright_size[0], upright_size[0]),
+        min(options.height or upright_size[1], upright_size[1]),
+    )
+    if box != upright_size:
+        image.draft(None, _rotate_box(box, is_rotated))  # a JPEG can be decoded at a smaller size
     image = _convert_to_rgb(image, profile)
-    if orientation in TURNED:
-        image = image.transpose(TURNED[orientation])
-    if box != (across, down):
+    if orientation in TRANSPOSE_BY_ORIENTATION:
+        image = image.transpose(TRANSPOSE_BY_ORIENTATION[orientation])
+    if box != upright_size:
         image.thumbnail(box, Image.Resampling.LANCZOS, reducing_gap=2)
-    if wanted.format is ImageFormat.JPEG and image.mode == "RGBA":
+    if options.format is ImageFormat.JPEG and image.mode == "RGBA":
         white = Image.new("RGB", image.size, "white")
         white.paste(image, mask=image.getchannel("A"))
         image = white
     image.info = {}
     sink = BytesIO()
-    image.save(sink, wanted.format.value, **_build_save_options(wanted))
+    image.save(sink, options.format.value, **_build_save_options(options))
     return sink.getvalue()
 
 
-def _rotate_box(box: tuple[int, int], sideways: bool) -> tuple[int, int]:
-    return (box[1], box[0]) if sideways else box
+def _rotate_box(box: tuple[int, int], is_rotated: bool) -> tuple[int, int]:
+    return (box[1], box[0]) if is_rotated else box
 
 
 def _read_exif_orientation(image: Image.Image) -> int:
@@ -129,14 +134,14 @@ def _convert_to_rgb(image: Image.Image, profile: bytes | None) -> Image.Image:
     return image.convert(mode)
 
 
-def _build_save_options(wanted: ConversionOptions) -> dict[str, int | bool]:
-    if wanted.format is ImageFormat.PNG:
-        return {"compress_level": 1 if wanted.faithful else 6}
-    if wanted.format is ImageFormat.JPEG:
-        if wanted.faithful:  # baseline: nodes need no progressive loading, and encoding takes half as long
-            return {"quality": wanted.quality, "subsampling": 0}
-        return {"quality": wanted.quality, "progressive": True}
-    return {"quality": wanted.quality, "method": 3}
+def _build_save_options(options: ConversionOptions) -> dict[str, int | bool]:
+    if options.format is ImageFormat.PNG:
+        return {"compress_level": 1 if options.for_workflow_input else 6}
+    if options.format is ImageFormat.JPEG:
+        if options.for_workflow_input:  # baseline: nodes need no progressive loading, and encoding takes half as long
+            return {"quality": options.quality, "subsampling": 0}
+        return {"quality": options.quality, "progressive": True}
+    return {"quality": options.quality, "method": 3}
 
 
 if __name__ == "__main__":

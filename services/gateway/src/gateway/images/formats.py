@@ -31,21 +31,20 @@ class ConversionOptions:
     Attributes:
         quality: 1 to 100; ignored for PNG.
         width, height: pixels; the image is scaled down to fit, keeps its aspect ratio, and is never enlarged.
-        faithful: for the input of a workflow: animated and damaged images are refused, and JPEG keeps full colour
-            resolution.
+        for_workflow_input: animated and damaged images are refused, and JPEG keeps full colour resolution.
     """
 
     format: ImageFormat
     quality: int
     width: int | None = None
     height: int | None = None
-    faithful: bool = False
+    for_workflow_input: bool = False
 
-    def etag(self, sha256: str, encoder: str) -> str:
+    def compute_etag(self, sha256: str, encoder: str) -> str:
         """Return the strong ETag of the conversion of the bytes with this SHA-256 by this version of the encoder."""
         quality = 0 if self.format is ImageFormat.PNG else self.quality
-        made_of = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
-        return f'"{hashlib.sha256(made_of.encode()).hexdigest()}"'
+        hashed = f"{sha256} {encoder} {self.format} {quality} {self.width} {self.height}"
+        return f'"{hashlib.sha256(hashed.encode()).hexdigest()}"'
 
 
 class ExitStatus(IntEnum):
@@ -56,12 +55,12 @@ class ExitStatus(IntEnum):
     TOO_MANY_PIXELS = 11
 
 
-def detect_format(begun: bytes) -> ImageFormat | None:
+def detect_format(prefix: bytes) -> ImageFormat | None:
     """Return the format of a file that begins with these bytes (12 suffice), or None."""
-    if begun.startswith(_PNG):
+    if prefix.startswith(_PNG):
         return ImageFormat.PNG
-    if begun.startswith(_JPEG):
+    if prefix.startswith(_JPEG):
         return ImageFormat.JPEG
-    if begun[:4] == b"RIFF" and begun[8:12] == b"WEBP":
+    if prefix[:4] == b"RIFF" and prefix[8:12] == b"WEBP":
         return ImageFormat.WEBP
     return None

@@ -13,18 +13,18 @@ from typing import TypeAlias
 from gateway.images.formats import ImageFormat, detect_format
 
 MAX_CHUNKS = 20_000  # chunks of a PNG, segments of a JPEG. Cameras write some dozens, PNG encoders one per 8 KiB
-INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
+MAX_INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
 
-_TELLING_BYTES = 33  # enough for the format, and for the size of a PNG or WebP
-_NO_SIZE = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM, SOI, RST
-_FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF: all but DHT, JPG, DAC
+_MIN_HEADER_BYTES = 33  # enough for the format, and for the size of a PNG or WebP
+_MARKERS_WITHOUT_LENGTH = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM, SOI, RST
+_FRAME_MARKERS = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # SOF: all but DHT, JPG, DAC
 _SCAN, _END = 0xDA, 0xD9
 _WEBP_ANIMATED = 0x02
-_PACKED = {b"zTXt", b"iTXt", b"iCCP"}
+_COMPRESSED_CHUNKS = {b"zTXt", b"iTXt", b"iCCP"}
 
 
 class HeaderProblem(Enum):
-    """Why a file is refused."""
+    """The reason to refuse a file."""
 
     UNSUPPORTED = auto()  # not a PNG, JPEG or WebP, or without a valid size
     ANIMATED = auto()
@@ -43,37 +43,37 @@ class ImageHeader:
 Size: TypeAlias = tuple[int, int]
 
 
-def read_header(begun: bytes | bytearray, *, whole: bool) -> ImageHeader | HeaderProblem | None:
+def read_header(prefix: bytes | bytearray, *, is_complete: bool) -> ImageHeader | HeaderProblem | None:
     """Return the header of a file that begins with these bytes; None if more bytes are needed.
 
     Args:
-        begun: the first bytes.
-        whole: whether these are all bytes; then the result is never None. Animated and bloated PNGs are detected only
-            then.
+        prefix: the first bytes.
+        is_complete: whether these are all bytes; then the result is never None. Animated and bloated PNGs are detected
+            only then.
     """
-    if len(begun) < _TELLING_BYTES:
-        return HeaderProblem.UNSUPPORTED if whole else None
-    format_, size = detect_format(bytes(begun[:12])), None
+    if len(prefix) < _MIN_HEADER_BYTES:
+        return HeaderProblem.UNSUPPORTED if is_complete else None
+    format_, size = detect_format(bytes(prefix[:12])), None
     match format_:
         case None:
             return HeaderProblem.UNSUPPORTED
         case ImageFormat.PNG:
-            size = _read_png_size(begun, whole=whole)
+            size = _read_png_size(prefix, is_complete=is_complete)
         case ImageFormat.JPEG:
-            size = _read_jpeg_size(begun)
+            size = _read_jpeg_size(prefix)
         case ImageFormat.WEBP:
-            size = HeaderProblem.ANIMATED if _is_animated_webp(begun) else read_webp_size(begun)
+            size = HeaderProblem.ANIMATED if _is_animated_webp(prefix) else read_webp_size(prefix)
     if isinstance(size, tuple):
         return ImageHeader(format_, *size) if all(size) else HeaderProblem.UNSUPPORTED
-    return size or (HeaderProblem.UNSUPPORTED if whole else None)
+    return size or (HeaderProblem.UNSUPPORTED if is_complete else None)
 
 
-def read_webp_size(begun: bytes | bytearray) -> Size | HeaderProblem:
-    """Width and height of the canvas of a WebP, from its first 30 bytes.
+def read_webp_size(prefix: bytes | bytearray) -> Size | HeaderProblem:
+    """Return width and height of the canvas of a WebP, from its first 30 bytes.
 
     Pillow allocates the canvas when it opens such a file, before its size can be checked.
     """
-    kind, head = begun[12:16], begun[20:30]
+    kind, head = prefix[12:16], prefix[20:30]
     if len(head) < 10:
         return HeaderProblem.UNSUPPORTED
     if kind == b"VP8X":
@@ -90,63 +90,63 @@ def _is_animated_webp(webp: bytes | bytearray) -> bool:
     return webp[12:16] == b"VP8X" and bool(webp[20] & _WEBP_ANIMATED)
 
 
-def _read_png_size(begun: bytes | bytearray, *, whole: bool) -> Size | HeaderProblem:
-    if begun[8:16] != b"\0\0\0\rIHDR":
+def _read_png_size(prefix: bytes | bytearray, *, is_complete: bool) -> Size | HeaderProblem:
+    if prefix[8:16] != b"\0\0\0\rIHDR":
         return HeaderProblem.UNSUPPORTED
-    unfit = _find_png_problem(begun) if whole else None
-    return unfit or (_decode_big_endian(begun[16:20]), _decode_big_endian(begun[20:24]))
+    problem = _find_png_problem(prefix) if is_complete else None
+    return problem or (_decode_big_endian(prefix[16:20]), _decode_big_endian(prefix[20:24]))
 
 
 def _find_png_problem(png: bytes | bytearray) -> HeaderProblem | None:
-    """Whether the chunks of a whole PNG contain an animation, or texts and profiles that inflate to too much."""
-    at, pixels, left = 33, False, INFLATED_BYTES
+    """Return a problem if the chunks of a complete PNG have an animation, or texts that inflate to too many bytes."""
+    position, has_pixels, left = 33, False, MAX_INFLATED_BYTES
     for _ in range(MAX_CHUNKS):
-        length, kind = _decode_big_endian(png[at : at + 4]), bytes(png[at + 4 : at + 8])
+        length, kind = _decode_big_endian(png[position : position + 4]), bytes(png[position + 4 : position + 8])
         if len(kind) < 4:
-            return None if pixels else HeaderProblem.UNSUPPORTED
-        if kind == b"acTL" and not pixels:
+            return None if has_pixels else HeaderProblem.UNSUPPORTED
+        if kind == b"acTL" and not has_pixels:
             return HeaderProblem.ANIMATED
-        if kind in _PACKED:
-            left -= _count_inflated_bytes(kind, bytes(png[at + 8 : at + 8 + length]), left)
+        if kind in _COMPRESSED_CHUNKS:
+            left -= _count_inflated_bytes(kind, bytes(png[position + 8 : position + 8 + length]), left)
             if left < 0:
                 return HeaderProblem.BLOATED
-        pixels = pixels or kind == b"IDAT"
-        at += 12 + length
+        has_pixels = has_pixels or kind == b"IDAT"
+        position += 12 + length
     return HeaderProblem.UNSUPPORTED
 
 
-def _count_inflated_bytes(kind: bytes, content: bytes, most: int) -> int:
-    """Return the inflated size of the text or profile in a chunk; more than ``most`` if it is above that."""
+def _count_inflated_bytes(kind: bytes, content: bytes, limit: int) -> int:
+    """Return the inflated size of the text or profile in a chunk; more than ``limit`` if it is above that."""
     _, _, rest = content.partition(b"\0")
-    packed = rest[1:]  # after the method
+    compressed = rest[1:]  # after the method
     if kind == b"iTXt":  # flag, method, language, translated keyword, text
-        packed = rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""
+        compressed = rest[2:].split(b"\0", 2)[-1] if rest[:1] == b"\1" else b""
     try:
-        return len(zlib.decompressobj().decompress(packed, most + 1))
+        return len(zlib.decompressobj().decompress(compressed, limit + 1))
     except zlib.error:
         return 0  # the decoder decides whether this is an error
 
 
-def _read_jpeg_size(begun: bytes | bytearray) -> Size | HeaderProblem | None:
-    at = 2
+def _read_jpeg_size(prefix: bytes | bytearray) -> Size | HeaderProblem | None:
+    position = 2
     for _ in range(MAX_CHUNKS):
-        head = begun[at : at + 9]
+        head = prefix[position : position + 9]
         if len(head) < 9:
             return None
         marker = head[1]
-        if head[0] != 0xFF:  # a segment is longer than declared: decoders search for the next marker, and so does this
-            at = begun.find(b"\xff", at)
-            if at < 0:
+        if head[0] != 0xFF:  # a segment is longer than declared: like decoders, search for the next marker
+            position = prefix.find(b"\xff", position)
+            if position < 0:
                 return None
             continue
         if marker in {_SCAN, _END}:
             return HeaderProblem.UNSUPPORTED
-        if marker in _FRAMES:
+        if marker in _FRAME_MARKERS:
             return _decode_big_endian(head[7:9]), _decode_big_endian(head[5:7])
         if marker == 0xFF:  # a fill byte
-            at += 1
+            position += 1
         else:
-            at += 2 if marker in _NO_SIZE else 2 + _decode_big_endian(head[2:4])
+            position += 2 if marker in _MARKERS_WITHOUT_LENGTH else 2 + _decode_big_endian(head[2:4])
     return HeaderProblem.UNSUPPORTED
 
 

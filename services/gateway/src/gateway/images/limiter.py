@@ -6,28 +6,32 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.errors import TooManyConversions
 
-QUEUED = 16  # images queued or in progress, per slot
-QUEUED_PER_TENANT = 4  # of one tenant, per slot
-WAITING_PER_TENANT = 500  # requests of one tenant that wait for a place in the queue
+MAX_QUEUED_PER_SLOT = 16  # images queued or in progress, per slot
+MAX_QUEUED_PER_SLOT_AND_TENANT = 4  # of one tenant, per slot
+MAX_WAITING_PER_TENANT = 500  # requests of one tenant that wait for a place in the queue
 
 
 class ImageLimiter:
     """A queue for all image processing.
 
     Args:
-        at_once: images processed at a time. ``QUEUED`` times as many may be queued or in progress, and
-            ``QUEUED_PER_TENANT`` times as many of one tenant.
+        max_concurrent: images processed at a time. ``MAX_QUEUED_PER_SLOT`` times as many may be queued or in progress,
+            and ``MAX_QUEUED_PER_SLOT_AND_TENANT`` times as many of one tenant.
     """
 
-    def __init__(self, at_once: int) -> None:
-        self._running = asyncio.Semaphore(at_once)
-        self._queue = BodyMemoryLimit(total=QUEUED * at_once, each=QUEUED_PER_TENANT * at_once, clock=monotonic)
-        self._patient_at_once = QUEUED_PER_TENANT * at_once // 2
-        self._patient: dict[str, _PatientRequests] = {}
+    def __init__(self, max_concurrent: int) -> None:
+        self._running = asyncio.Semaphore(max_concurrent)
+        self._queue = CapacityLimit(
+            total=MAX_QUEUED_PER_SLOT * max_concurrent,
+            per_client=MAX_QUEUED_PER_SLOT_AND_TENANT * max_concurrent,
+            clock=monotonic,
+        )
+        self._max_waiting_in_queue = MAX_QUEUED_PER_SLOT_AND_TENANT * max_concurrent // 2
+        self._waiting: dict[str, _WaitingRequests] = {}
 
     @asynccontextmanager
     async def slot(self, tenant: str) -> AsyncIterator[None]:
@@ -46,31 +50,31 @@ class ImageLimiter:
                 yield
 
     @asynccontextmanager
-    async def patient_slot(self, tenant: str) -> AsyncIterator[None]:
-        """Like ``slot``, but wait for a place in the queue, too: a page asks for its hundred thumbnails at once.
+    async def slot_waiting_if_full(self, tenant: str) -> AsyncIterator[None]:
+        """Like ``slot``, but wait for a place in the queue, too: a page requests its hundred thumbnails at once.
 
         Such requests take at most half of the tenant's places.
 
         Raises:
-            TooManyConversions: ``WAITING_PER_TENANT`` requests of this tenant wait already.
+            TooManyConversions: ``MAX_WAITING_PER_TENANT`` requests of this tenant wait already.
             Unavailable: all tenants together have too many images queued.
         """
-        requests = self._patient.setdefault(tenant, _PatientRequests(asyncio.Semaphore(self._patient_at_once)))
-        if requests.count >= WAITING_PER_TENANT:
+        requests = self._waiting.setdefault(tenant, _WaitingRequests(asyncio.Semaphore(self._max_waiting_in_queue)))
+        if requests.count >= MAX_WAITING_PER_TENANT:
             raise TooManyConversions(retry_after_s=1)
         requests.count += 1
         try:
-            async with requests.places, self.slot(tenant):
+            async with requests.queue_places, self.slot(tenant):
                 yield
         finally:
             requests.count -= 1
             if not requests.count:
-                del self._patient[tenant]
+                del self._waiting[tenant]
 
 
 @dataclass(slots=True)
-class _PatientRequests:
-    """Requests of one tenant that hold one of ``places`` or wait for one."""
+class _WaitingRequests:
+    """Requests of one tenant that hold one of ``queue_places`` or wait for one."""
 
-    places: asyncio.Semaphore
+    queue_places: asyncio.Semaphore
     count: int = 0

@@ -8,15 +8,15 @@ from fastapi import APIRouter, Depends, Request, Response
 
 from chassis.http.app import problem
 from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_workflow_body
-from gateway.jobs.batch_schemas import MAX_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
+from gateway.jobs.batch_schemas import MAX_LISTED_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
 from gateway.jobs.errors import STORAGE
-from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_quota_headers
+from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_quota_headers
 from gateway.jobs.schemas import present_job
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.jobs.submit_batch import BatchSubmitter, Outcome
@@ -24,11 +24,13 @@ from gateway.jobs.submit_batch import BatchSubmitter, Outcome
 _EXAMPLES = {
     "prompts": {
         "summary": "Two prompts",
-        "value": {"jobs": [EXAMPLES["prompt"]["value"], {"prompt": "the same lighthouse at dawn", "priority": 1}]},
+        "value": {
+            "jobs": [SUBMISSION_EXAMPLES["prompt"]["value"], {"prompt": "the same lighthouse at dawn", "priority": 1}]
+        },
     }
 }
-_BODY = {**documented(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
-_HEADERS = {name: says for name, says in HEADERS.items() if name != "Location"}
+_BODY = {**describe_request_body(BatchRequest, examples=_EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
+_HEADERS = {name: header for name, header in SUBMISSION_HEADERS.items() if name != "Location"}
 
 
 def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
@@ -55,8 +57,8 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         `Idempotency-Key`, sending the batch again returns the same jobs and retries the refused submissions; another
         batch with the same key is 422.
         """
-        jobs = read_model(Batch, body).jobs
-        sent = BatchSubmitter(
+        jobs = validate_model(Batch, body).jobs
+        batch = BatchSubmitter(
             jobs,
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
@@ -64,37 +66,37 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
             is_large=request.state.is_large,
         )
         await request.state.charge(len(jobs) - 1)
-        outcomes = await sent.submit_batch()
+        outcomes = await batch.submit_batch()
         response.headers.update(_build_quota_headers(outcomes))
         request_id = request.state.request_id
-        refused = sum(not isinstance(one, AcceptedJob) for one in outcomes)
-        shown = OutcomeRenderer(public_url, request_id, errors=max(1, MAX_ERRORS // max(1, refused)))
-        return BatchBody(jobs=[shown.render_item(index, one) for index, one in enumerate(outcomes)])
+        refused = sum(not isinstance(outcome, AcceptedJob) for outcome in outcomes)
+        renderer = OutcomeRenderer(public_url, request_id, max_errors=max(1, MAX_LISTED_ERRORS // max(1, refused)))
+        return BatchBody(jobs=[renderer.render_item(index, outcome) for index, outcome in enumerate(outcomes)])
 
     return routes
 
 
 class OutcomeRenderer(NamedTuple):
-    """Renders outcomes. ``errors``: the most errors listed per submission."""
+    """Renders outcomes. ``max_errors``: the most errors that are listed per submission."""
 
     public_url: str
     request_id: str
-    errors: int
+    max_errors: int
 
     def render_item(self, index: int, outcome: Outcome) -> BatchItem:
         """Return the item for one submission."""
         if isinstance(outcome, AcceptedJob):
             job = present_job(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
-        refused = problem(relocate_refusal(outcome.refused, index, self.errors), self.request_id)
+        refused = problem(relocate_refusal(outcome.refused, index, self.max_errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)
 
 
 def _build_quota_headers(outcomes: Sequence[Outcome]) -> dict[str, str]:
     """Return the quota after the last accepted job; ``Idempotent-Replayed`` if all accepted jobs were replayed."""
     accepted = [outcome for outcome in outcomes if isinstance(outcome, AcceptedJob)]
-    quotas = [one.quota for one in accepted if one.quota is not None]
+    quotas = [job.quota for job in accepted if job.quota is not None]
     headers = build_quota_headers(max(quotas, key=lambda quota: quota.used)) if quotas else {}
-    if accepted and all(one.replayed for one in accepted):
+    if accepted and all(job.replayed for job in accepted):
         headers["Idempotent-Replayed"] = "true"
     return headers

@@ -8,8 +8,8 @@ from contracts.gateway.submissions import Submission
 from contracts.wire.errors import Refused
 from gateway.jobs.schemas import JobBody
 
-MOST = 100
-MAX_ERRORS = 200  # listed for all submissions of a batch together, at least one for each
+MAX_JOBS = 100
+MAX_LISTED_ERRORS = 200  # listed for all submissions of a batch together, at least one for each
 
 
 class Batch(BaseModel):
@@ -17,7 +17,7 @@ class Batch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    jobs: Annotated[list[Any], Field(min_length=1, max_length=MOST)]
+    jobs: Annotated[list[Any], Field(min_length=1, max_length=MAX_JOBS)]
 
 
 class BatchRequest(BaseModel):
@@ -25,7 +25,7 @@ class BatchRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    jobs: Annotated[list[Submission], Field(min_length=1, max_length=MOST)]
+    jobs: Annotated[list[Submission], Field(min_length=1, max_length=MAX_JOBS)]
 
 
 class BatchItem(BaseModel):
@@ -33,7 +33,7 @@ class BatchItem(BaseModel):
 
     Attributes:
         index: of the submission, from 0.
-        status: what ``POST /api/v1/jobs`` would answer: 201, or the status of the problem.
+        status: the status that ``POST /api/v1/jobs`` would return: 201, or the status of the problem.
         replayed: whether an earlier request with the same key created the job.
         job: the job, if accepted.
         problem: the error, if refused (RFC 9457).
@@ -52,9 +52,9 @@ class BatchBody(BaseModel):
     jobs: list[BatchItem]
 
 
-def relocate_refusal(refused: Refused, index: int, at_most: int) -> Refused:
-    """Return a refusal with its first ``at_most`` errors, whose pointers refer to the body of the batch."""
+def relocate_refusal(refused: Refused, index: int, max_errors: int) -> Refused:
+    """Return a refusal with its first ``max_errors`` errors, whose pointers refer to the body of the batch."""
     errors = tuple(
-        error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:at_most]
+        error.model_copy(update={"pointer": f"/jobs/{index}{error.pointer}"}) for error in refused.errors[:max_errors]
     )
     return refused.model_copy(update={"errors": errors})

@@ -10,29 +10,29 @@ from fastapi import APIRouter, Depends, Request
 
 from chassis.http.app import problem
 from contracts.wire.errors import Refusal
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BatchTooLarge
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
 
-CONCURRENT = 8  # jobs of one request
+MAX_CONCURRENT = 8  # jobs of one request
 JOBS_PER_REQUEST = 10  # jobs that count as one request of the user's rate limit
 _EXAMPLE = {"action": "cancel", "job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
 
 
-def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], None]) -> APIRouter:
-    """Return the route; ``used`` is called with the user whose usage has changed."""
+def create_router(*, jobs: JobService, public_url: str, on_usage_changed: Callable[[UUID], None]) -> APIRouter:
+    """Return the route; ``on_usage_changed`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     @routes.post(
         "/bulk",
         summary="Cancel or purge up to 100 jobs",
-        openapi_extra=documented(BulkRequest, example=_EXAMPLE),
+        openapi_extra=describe_request_body(BulkRequest, example=_EXAMPLE),
         responses=problems(BatchTooLarge, *JSON_BODY),
     )
     async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(read_json_body)], request: Request) -> BulkBody:
@@ -43,13 +43,13 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
 
         Every ten jobs count as one request of the user's rate limit.
         """
-        sent = read_model(BulkRequest, body)
+        sent = validate_model(BulkRequest, body)
         job_ids = list(dict.fromkeys(sent.job_ids))
         await request.state.charge((len(job_ids) - 1) // JOBS_PER_REQUEST)
-        places = asyncio.Semaphore(CONCURRENT)
+        slots = asyncio.Semaphore(MAX_CONCURRENT)
 
         async def change_job(job_id: UUID) -> BulkItem:
-            async with places:
+            async with slots:
                 try:
                     if sent.action is BulkAction.PURGE:
                         await jobs.purge_job(str(job_id), tenant=tenant)
@@ -61,7 +61,7 @@ def create_router(*, jobs: JobService, public_url: str, used: Callable[[UUID], N
                 return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
 
         items = await asyncio.gather(*map(change_job, job_ids))
-        used(UUID(tenant))
+        on_usage_changed(UUID(tenant))
         return BulkBody(jobs=list(items))
 
     return routes

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from gateway.jobs.schemas import JobBody
 
-MOST = 100
+MAX_JOBS = 100
 
 
 class BulkAction(StrEnum):
@@ -17,20 +17,21 @@ class BulkAction(StrEnum):
 
 
 class BulkRequest(BaseModel):
-    """An action on up to 100 jobs. An id that is given twice counts once."""
+    """An action on up to 100 jobs. Repeated ids count once."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     action: BulkAction
-    job_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST)]
+    job_ids: Annotated[list[UUID], Field(min_length=1, max_length=MAX_JOBS)]
 
 
 class BulkItem(BaseModel):
     """The outcome for one job.
 
     Attributes:
-        status: what the route for one job would answer: 200 for cancel, 204 for purge, or the status of the problem.
-        job: the job as it is after a cancellation.
+        status: the status that the route for one job would return: 200 for cancel, 204 for purge, or the status of the
+            problem.
+        job: the job after a cancellation.
         problem: the error, if refused (RFC 9457).
     """
 

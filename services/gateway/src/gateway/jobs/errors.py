@@ -42,16 +42,16 @@ class JobCancelled(Refusal):
 
 
 STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
-"""What a job is refused with while its results could not be stored."""
+"""Refusals of a job while its results could not be stored."""
 
 ADMISSION: tuple[type[Refusal], ...] = (
     InvalidWorkflow, StartTimeTooLong, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded,
     QueueFull, EmptyFleet,
 )  # fmt: skip
-"""What the scheduler refuses a new job with."""
+"""Refusals of a new job by the scheduler."""
 
 SUBMISSION: tuple[type[Refusal], ...] = (
     BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
     *STORAGE,
 )  # fmt: skip
-"""What a submission of one job is refused with, apart from its body."""
+"""Refusals of a submission of one job, apart from those of its body."""

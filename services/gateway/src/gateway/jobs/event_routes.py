@@ -19,15 +19,17 @@ from gateway.jobs.event_stream import build_status_event
 from gateway.jobs.service import JobService, parse_job_id
 
 POLL_S = 1.0
-Watching = Callable[[Principal], AbstractContextManager[asyncio.Event]]
+WatchCredential = Callable[[Principal], AbstractContextManager[asyncio.Event]]
 
 MAX_SEQ = 2**31 - 1
 RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it connects to another replica
 HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
-def create_router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutdown: Shutdown) -> APIRouter:
-    """Return the route of events; ``watching`` signals that a principal's credential has expired or was revoked."""
+def create_router(
+    *, jobs: JobService, watch_credential: WatchCredential, sockets: Gauge, shutdown: Shutdown
+) -> APIRouter:
+    """Return the route of events; ``watch_credential`` gives an event that is set when a credential ends."""
     open_streams = sockets.labels("sse")
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
@@ -47,18 +49,19 @@ def create_router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutd
             Header(ge=0, le=MAX_SEQ, description="id of the last received event; the stream continues after it"),
         ] = None,
     ) -> StreamingResponse:
-        known = last_event_id if last_event_id is not None else after
-        wanted = parse_job_id(job_id)
-        first = await jobs.read_events(wanted, after=known, tenant=tenant)
-        if known > first.job.seq:  # from before a restore: the job runs again, and its events count from there
-            known, first = 0, await jobs.read_events(wanted, after=0, tenant=tenant)
+        last_seq = last_event_id if last_event_id is not None else after
+        parsed_id = parse_job_id(job_id)
 
-        async def read_again(known: int) -> JobWithEvents:
-            return await jobs.read_events(wanted, after=known, tenant=tenant)
+        async def read_events(after: int) -> JobWithEvents:
+            return await jobs.read_events(parsed_id, after=after, tenant=tenant)
+
+        first = await read_events(last_seq)
+        if last_seq > first.job.seq:  # the database was restored to an earlier state, so the job runs again
+            last_seq, first = 0, await read_events(0)
 
         async def iterate_lines() -> AsyncIterator[bytes]:
-            with open_streams.track_inprogress(), watching(request.state.principal) as ended:
-                async for line in _follow_events(known, first, read_again, ended, shutdown.closing):
+            with open_streams.track_inprogress(), watch_credential(request.state.principal) as credential_ended:
+                async for line in _follow_events(last_seq, first, read_events, credential_ended, shutdown.closing):
                     yield line
 
         return StreamingResponse(iterate_lines(), media_type="text/event-stream", headers=HEADERS)
@@ -67,10 +70,10 @@ def create_router(*, jobs: JobService, watching: Watching, sockets: Gauge, shutd
 
 
 async def _follow_events(
-    known: int,
-    read: JobWithEvents,
-    again: Callable[[int], Awaitable[JobWithEvents]],
-    ended: asyncio.Event,
+    last_seq: int,
+    page: JobWithEvents,
+    read_events: Callable[[int], Awaitable[JobWithEvents]],
+    credential_ended: asyncio.Event,
     closing: asyncio.Event,
 ) -> AsyncIterator[bytes]:
     """Yield each event once, in order, until the job or the credential has ended or the server is being stopped.
@@ -78,21 +81,21 @@ async def _follow_events(
     Comments keep the connection alive.
     """
     while True:
-        for event in read.events:
+        for event in page.events:
             yield build_status_event(event)
-            known = event.seq
-        if read.job.state in FINAL_STATES:
+            last_seq = event.seq
+        if page.job.state in FINAL_STATES:
             return
         yield b": waiting\n\n"
-        await wait_for_any(ended, closing, within_s=POLL_S)
-        if ended.is_set():
+        await wait_for_any(credential_ended, closing, within_s=POLL_S)
+        if credential_ended.is_set():
             return
         if closing.is_set():
             yield RECONNECT
             return
         try:
-            read = await again(known)
+            page = await read_events(last_seq)
         except (Unavailable, Relayed) as refusal:
             if refusal.refused.kind is not Kind.UNAVAILABLE:
                 return
-            read = read.model_copy(update={"events": ()})
+            page = page.model_copy(update={"events": ()})

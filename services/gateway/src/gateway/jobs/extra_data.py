@@ -1,4 +1,4 @@
-"""``extra_data``: data that nodes get besides their inputs. ComfyUI's clients send it with a graph."""
+"""``extra_data``: data that ComfyUI's clients send with a graph, and that nodes get besides their inputs."""
 
 from dataclasses import dataclass
 from typing import Any, NoReturn
@@ -14,7 +14,7 @@ MAX_BYTES = 1 << 20  # as compact JSON; stored with the job, and written into ev
 PNG_INFO, PREVIEW_METHOD = "extra_pnginfo", "preview_method"
 PREVIEW_METHODS = ("default", "auto", "latent2rgb", "taesd", "none")
 
-_ALWAYS = frozenset({PNG_INFO, PREVIEW_METHOD})
+_DEFAULT_KEYS = frozenset({PNG_INFO, PREVIEW_METHOD})
 _SET_BY_NODES = frozenset({"client_id", "create_time", "comfy_usage_source"})  # removed silently
 
 
@@ -22,12 +22,12 @@ _SET_BY_NODES = frozenset({"client_id", "create_time", "comfy_usage_source"})  #
 class ExtraDataKeys:
     """The allowed keys. Others are refused, since they can carry secrets or change how a node behaves."""
 
-    allowed: frozenset[str] = _ALWAYS
+    allowed: frozenset[str] = _DEFAULT_KEYS
 
     @classmethod
     def from_setting(cls, more: str | None) -> "ExtraDataKeys":
         """Return the default keys and these, comma separated."""
-        return cls(_ALWAYS.union(filter(None, (more or "").split(","))))
+        return cls(_DEFAULT_KEYS.union(filter(None, (more or "").split(","))))
 
     def filter_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
         """Return the data that nodes get; None without any.
@@ -52,16 +52,14 @@ class ExtraDataKeys:
         pointer = f"/{shorten_key(name)}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))
-            message = (
-                f'"{shorten_key(name)}" is not passed on to ComfyUI here. Leave it out. extra_data can have: {listed}.'
-            )
+            message = f'"{shorten_key(name)}" is not passed to ComfyUI. Leave it out. extra_data can have: {listed}.'
             _refuse_extra_data(pointer, "extra_data_key", message)
         if name == PNG_INFO:
             if not isinstance(value, dict) or not isinstance(value.get("workflow", {}), dict):
                 message = "extra_pnginfo must be an object, and so must its workflow."
                 _refuse_extra_data(pointer, "extra_data_value", message)
         elif not isinstance(value, str):
-            _refuse_extra_data(pointer, "extra_data_value", f"{shorten_key(name)} must be a text in quotes.")
+            _refuse_extra_data(pointer, "extra_data_value", f"{shorten_key(name)} must be a string.")
         elif name == PREVIEW_METHOD and value not in PREVIEW_METHODS:
             _refuse_extra_data(
                 pointer, "extra_data_value", f"preview_method must be one of: {', '.join(PREVIEW_METHODS)}."

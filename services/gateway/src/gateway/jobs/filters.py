@@ -21,18 +21,18 @@ def parse_label(text: str | None) -> tuple[str, str] | None:
     return key, value
 
 
-def parse_job_ids(text: str, pointer: str, *, at_most: int) -> tuple[UUID, ...]:
+def parse_job_ids(text: str, pointer: str, *, limit: int) -> tuple[UUID, ...]:
     """Return the comma-separated ids of jobs, each once.
 
     Raises:
         InvalidRequest: one is not a UUID, or there are too many.
     """
     try:
-        ids = tuple(dict.fromkeys(UUID(one.strip()) for one in text.split(",")))
+        ids = tuple(dict.fromkeys(UUID(part.strip()) for part in text.split(",")))
     except ValueError:
-        message = "This is not the id of a job. Separate several by commas."
+        message = "This is not a job id. Separate several ids by commas."
         raise InvalidRequest(errors=(FieldError(pointer=pointer, code="job_id_malformed", message=message),)) from None
-    if len(ids) > at_most:
-        message = f"{len(ids)} jobs are named; the maximum is {at_most}."
+    if len(ids) > limit:
+        message = f"{len(ids)} jobs are listed; the maximum is {limit}."
         raise InvalidRequest(errors=(FieldError(pointer=pointer, code="too_many_jobs", message=message),))
     return ids

@@ -1,4 +1,4 @@
-"""Describes workflows for forms."""
+"""Describes workflows for clients that show them as forms."""
 
 from typing import Annotated, Any
 
@@ -7,20 +7,20 @@ from fastapi import APIRouter, Depends, Request
 from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
 from gateway.edge.request_body import read_workflow_body
 from gateway.fleet.errors import NoModel
 from gateway.fleet.service import FleetView
 from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, present_form
-from gateway.jobs.routes import EXAMPLES
+from gateway.jobs.routes import SUBMISSION_EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
-from gateway.workflows.builtin.nodes import CHECKPOINTS
+from gateway.workflows.builtin.nodes import CHECKPOINT_INPUT
 from gateway.workflows.builtin.parameters import WORKFLOWS, build_parameters_schema
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
-from gateway.workflows.submission_forms import read_submission
+from gateway.workflows.submission_formats import parse_submission
 
 _SAMPLER_CLASS = "KSampler"
 
@@ -31,7 +31,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
     @routes.post(
         "/inputs",
         summary="Describe the inputs of a workflow without running it",
-        openapi_extra=documented(build_submission_schema(), examples=EXAMPLES),
+        openapi_extra=describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
         responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
     )
     async def describe_inputs(
@@ -45,7 +45,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
         values) of its `schema`.
         """
         graph, form = await submitter.describe_inputs(
-            read_submission(body), tenant=tenant, is_large=request.state.is_large
+            parse_submission(body), tenant=tenant, is_large=request.state.is_large
         )
         return present_form(graph, form)
 
@@ -55,25 +55,25 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
 
         Without an `enum` a field takes any text; so do fields of a fleet without nodes. At most 500 models are listed.
         """
-        found = await fleet.read_fleet(tenant)
+        snapshot = await fleet.read_fleet(tenant)
         page = await bus.request(READ_CLASSES, ReadClasses(name=_SAMPLER_CLASS), tenant=tenant)
         inputs = page.classes[0].spec.inputs if page.classes else {}
         samplers = {name: inputs[name].options or () for name in ("sampler_name", "scheduler") if name in inputs}
         choices = {
-            "model": found.models.get(CHECKPOINTS, ()),
+            "model": snapshot.models.get(CHECKPOINT_INPUT, ()),
             "sampler": samplers.get("sampler_name", ()),
             "scheduler": samplers.get("scheduler", ()),
         }
-        defaults = {"model": found.default_models[0]} if found.default_models else {}
+        defaults = {"model": snapshot.default_models[0]} if snapshot.default_models else {}
         return BuiltinWorkflowsBody(
             workflows=[
                 BuiltinWorkflowBody(
-                    name=one.name,
-                    title=one.title,
-                    description=one.description,
-                    parameters=build_parameters_schema(one, choices, defaults),
+                    name=workflow.name,
+                    title=workflow.title,
+                    description=workflow.description,
+                    parameters=build_parameters_schema(workflow, choices, defaults),
                 )
-                for one in WORKFLOWS
+                for workflow in WORKFLOWS
             ]
         )
 

@@ -10,8 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from contracts.scheduler.workflow_forms import FormInput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_model
+from gateway.jobs.workflow_pointers import build_input_pointer
+from gateway.workflows.submission_formats import WORKFLOW_POINTER
 
-_NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_]+")
+_INVALID_IN_NAME = re.compile(r"[^A-Za-z0-9_]+")
 _MAX_NAME = 64
 _EXAMPLE: dict[str, Any] = {
     "pointer": "/workflow/5/inputs/steps",
@@ -62,7 +64,7 @@ class FormInputBody(BaseModel):
 
 
 class FormOutputBody(BaseModel):
-    """A node that leaves outputs."""
+    """A node that produces outputs."""
 
     node_id: str
     node_class: str
@@ -104,39 +106,41 @@ def present_form(graph: dict[str, Any], form: WorkflowForm) -> WorkflowFormBody:
     names: set[str] = set()
     return WorkflowFormBody(
         graph=graph,
-        inputs=[_present_input(one, names) for one in form.inputs],
-        outputs=[FormOutputBody(**one.model_dump()) for one in form.outputs],
+        inputs=[_present_input(form_input, names) for form_input in form.inputs],
+        outputs=[FormOutputBody(**output.model_dump()) for output in form.outputs],
         warnings=list(form.warnings),
     )
 
 
-def _present_input(described: FormInput, names: set[str]) -> FormInputBody:
-    has_all = described.options is None or len(described.options) == described.options_total
+def _present_input(form_input: FormInput, names: set[str]) -> FormInputBody:
+    has_all = form_input.options is None or len(form_input.options) == form_input.options_total
     schema = {
-        "type": described.type,
-        "title": described.title,
-        "format": described.format,
-        "minimum": described.minimum,
-        "maximum": described.maximum,
-        "enum": list(described.options) if described.options else None,
-        "default": described.default,
+        "type": form_input.type,
+        "title": form_input.title,
+        "format": form_input.format,
+        "minimum": form_input.minimum,
+        "maximum": form_input.maximum,
+        "enum": list(form_input.options) if form_input.options else None,
+        "default": form_input.default,
     }
-    shown = described.model_dump(include={"node_id", "node_class", "node_title", "input", "title", "value", "advanced"})
+    shown = form_input.model_dump(
+        include={"node_id", "node_class", "node_title", "input", "title", "value", "advanced"}
+    )
     return FormInputBody(
         **shown,
-        pointer=f"/workflow/{_escape_pointer_key(described.node_id)}/inputs/{_escape_pointer_key(described.input)}",
-        name=_build_unique_name(described, names),
+        pointer=build_input_pointer(WORKFLOW_POINTER, form_input.node_id, form_input.input),
+        name=_build_unique_name(form_input, names),
         schema={key: value for key, value in schema.items() if value is not None},
-        options_total=described.options_total,
-        options_url=None if has_all else _build_options_url(described.node_class, described.options or ()),
+        options_total=form_input.options_total,
+        options_url=None if has_all else _build_options_url(form_input.node_class, form_input.options or ()),
     )
 
 
-def _build_unique_name(described: FormInput, names: set[str]) -> str:
-    """Return the name of the input, with a number if another one has it, or "prompt" names by their title."""
-    of_title = described.format is InputFormat.MULTILINE
-    text = described.title.lower() if of_title else described.input.rpartition(".")[2]
-    stem = _NOT_IN_NAMES.sub("_", text).strip("_")[: _MAX_NAME - 6] or "input"
+def _build_unique_name(form_input: FormInput, names: set[str]) -> str:
+    """Return a name made of the input's name, or of its title for a prompt; numbered if the name is taken."""
+    is_prompt = form_input.format is InputFormat.MULTILINE
+    text = form_input.title.lower() if is_prompt else form_input.input.rpartition(".")[2]
+    stem = _INVALID_IN_NAME.sub("_", text).strip("_")[: _MAX_NAME - 6] or "input"
     stem = stem if not stem[0].isdigit() else f"_{stem}"
     name, number = stem, 1
     while name in names:
@@ -150,8 +154,3 @@ def _build_options_url(node_class: str, options: Sequence[object]) -> str:
     if options and all(map(is_model, options)):
         return "/api/v1/models"
     return f"/api/v1/nodes/classes?name={quote(node_class, safe='')}"
-
-
-def _escape_pointer_key(key: str) -> str:
-    """Escape a key for a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")

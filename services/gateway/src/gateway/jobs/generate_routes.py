@@ -14,19 +14,19 @@ from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
 from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, present_generated
-from gateway.jobs.routes import EXAMPLES, HEADERS, IDEMPOTENCY_KEY, build_headers
+from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_submission_headers
 from gateway.jobs.schemas import JobBody, present_job
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
-from gateway.jobs.wait import JobWait
-from gateway.workflows.submission_forms import read_submission
+from gateway.jobs.wait import JobWaiter
+from gateway.workflows.submission_formats import parse_submission
 
 ENDPOINT = "POST /api/v1/generate"
 _PREFER = {
@@ -41,8 +41,11 @@ _PREFER = {
     "example": "wait=120",
 }
 _APPLIED = {"Preference-Applied": {"description": "The `wait` that was applied.", "schema": {"type": "string"}}}
-_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY, _PREFER]}
-_LATER = {"model": JobBody, "description": "The job has not ended yet.", "headers": HEADERS | _APPLIED}
+_BODY = {
+    **describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
+    "parameters": [IDEMPOTENCY_KEY, _PREFER],
+}
+_ACCEPTED = {"model": JobBody, "description": "The job has not ended yet.", "headers": SUBMISSION_HEADERS | _APPLIED}
 
 
 def create_router(
@@ -50,10 +53,13 @@ def create_router(
     bus: Bus,
     submitter: JobSubmitter,
     public_url: str,
-    used: Callable[[UUID], None],
+    on_usage_changed: Callable[[UUID], None],
     shutdown: Shutdown,
 ) -> APIRouter:
-    """Return the route; ``used`` is called with the user whose usage has changed, and ``shutdown`` ends the waiting."""
+    """Return the route.
+
+    ``on_usage_changed`` is called with the user whose usage has changed. ``shutdown`` ends the wait.
+    """
     routes = APIRouter(prefix="/api/v1", tags=["jobs"])
 
     @routes.post(
@@ -62,8 +68,8 @@ def create_router(
         openapi_extra=_BODY,
         response_model=GenerateBody,
         responses={
-            200: {"headers": HEADERS | _APPLIED},
-            202: _LATER,
+            200: {"headers": SUBMISSION_HEADERS | _APPLIED},
+            202: _ACCEPTED,
             **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
@@ -79,51 +85,55 @@ def create_router(
         Closing the connection cancels the job, unless the request has an `Idempotency-Key`: then sending it again waits
         for the same job.
         """
-        submission = read_submission(body)
+        submission = parse_submission(body)
         keys = request.headers.getlist("idempotency-key")
         accepted = await submitter.submit_job(
             submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
         )
         wait_s = parse_preferred_wait_s(request.headers.getlist("prefer"))
-        headers = build_headers(accepted) | ({} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"})
-        wait = JobWait(accepted.job, bus=bus)
-        if await _has_client_left(request, wait, wait_s or DEFAULT_WAIT_S, shutdown.closing):
+        headers = build_submission_headers(accepted) | (
+            {} if wait_s is None else {"Preference-Applied": f"wait={wait_s}"}
+        )
+        waiter = JobWaiter(accepted.job, bus=bus)
+        if await _wait_for_end_or_disconnect(request, waiter, wait_s or DEFAULT_WAIT_S, shutdown.closing):
             if not keys:
-                await wait.cancel_job()
-                used(accepted.job.tenant_id)
+                await waiter.cancel_job()
+                on_usage_changed(accepted.job.tenant_id)
             raise ClientDisconnect
-        used(accepted.job.tenant_id)
-        if wait.job.state not in FINAL_STATES:
-            return _build_job_response(present_job(wait.job, public_url), 202, headers)
+        on_usage_changed(accepted.job.tenant_id)
+        if waiter.job.state not in FINAL_STATES:
+            return _build_job_response(present_job(waiter.job, public_url), 202, headers)
         try:
-            return _build_job_response(present_generated(wait.job, public_url), 200, headers)
+            return _build_job_response(present_generated(waiter.job, public_url), 200, headers)
         except Refusal as refusal:
-            answer = build_problem_response(request, refusal.refused)
-            answer.headers.update(headers)
-            return answer
+            response = build_problem_response(request, refusal.refused)
+            response.headers.update(headers)
+            return response
 
     return routes
 
 
-async def _has_client_left(request: Request, wait: JobWait, wait_s: float, closing: asyncio.Event) -> bool:
-    """Wait at most ``wait_s`` seconds for the job's end; True if the client disconnected meanwhile.
+async def _wait_for_end_or_disconnect(
+    request: Request, waiter: JobWaiter, wait_s: float, closing: asyncio.Event
+) -> bool:
+    """Wait at most ``wait_s`` seconds for the job's end. Return whether the client disconnected before it.
 
-    Shutdown of the gateway ends the wait, and at last cancels this coroutine. Neither is a disconnect: the job
-    continues.
+    Shutdown of the gateway ends the wait, and finally cancels this coroutine. Neither counts as a disconnect, so the
+    job continues.
     """
-    ended = asyncio.create_task(wait.wait_for_end(), name="gateway.generate.wait")
-    left = asyncio.create_task(_wait_for_disconnect(request), name="gateway.generate.client")
+    ended = asyncio.create_task(waiter.wait_for_end(), name="gateway.generate.wait")
+    disconnected = asyncio.create_task(_wait_for_disconnect(request), name="gateway.generate.client")
     closed = asyncio.create_task(closing.wait(), name="gateway.generate.shutdown")
     try:
-        await asyncio.wait({ended, left, closed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({ended, disconnected, closed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
         if ended.done():
             ended.result()
             return False
-        return left.done()
+        return disconnected.done()
     finally:
-        for task in (ended, left, closed):
+        for task in (ended, disconnected, closed):
             task.cancel()
-        await asyncio.gather(ended, left, closed, return_exceptions=True)
+        await asyncio.gather(ended, disconnected, closed, return_exceptions=True)
 
 
 async def _wait_for_disconnect(request: Request) -> None:

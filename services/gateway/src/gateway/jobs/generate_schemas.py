@@ -48,9 +48,9 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
     if job.state is not JobState.SUCCEEDED:
         raise _build_refusal(job)
     body = present_job(job, public_url)
-    url_of = {output.id: output.url for output in body.outputs}
+    urls_by_id = {output.id: output.url for output in body.outputs}
     images = choose_saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
-    urls = [url_of[image.id] for image in images]
+    urls = [urls_by_id[image.id] for image in images]
     image_url = urls[0] if urls else None
     if images and pick_output(job.outputs) == images[0]:
         image_url = build_job_urls(job.job_id, public_url).result

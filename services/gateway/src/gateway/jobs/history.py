@@ -1,4 +1,4 @@
-"""Reads what a job ran and how it went."""
+"""Reads the workflow of a job, and its events and attempts."""
 
 import asyncio
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from contracts.scheduler.search import INSPECT_JOB, AttemptSummary, InspectJob
 from gateway.jobs.service import parse_job_id
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.errors import UnknownWorkflow
-from gateway.workflows.schemas import Version
+from gateway.workflows.schemas import WorkflowVersion
 from gateway.workflows.service import SavedWorkflows
 
 
@@ -26,16 +26,16 @@ class JobWithGraph(NamedTuple):
 
     job: Job
     graph: JobGraph
-    saved: Version | None
+    saved: WorkflowVersion | None
 
 
 class JobHistory:
     """Every method raises UnknownJob (also as Relayed) if the tenant has no such job."""
 
-    def __init__(self, bus: Bus, saved: SavedWorkflows) -> None:
-        self._bus, self._saved = bus, saved
+    def __init__(self, bus: Bus, saved_workflows: SavedWorkflows) -> None:
+        self._bus, self._saved_workflows = bus, saved_workflows
 
-    async def read_graph(self, text: str, *, tenant: str) -> JobWithGraph:
+    async def read_job_with_graph(self, text: str, *, tenant: str) -> JobWithGraph:
         """Return a job with its workflow."""
         job_id = parse_job_id(text)
         job, graph = await asyncio.gather(
@@ -52,10 +52,10 @@ class JobHistory:
         inspected = await self._bus.request(INSPECT_JOB, InspectJob(job_id=job_id), tenant=tenant)
         return found.events, inspected.attempts
 
-    async def _find_saved(self, name: str, tenant: str) -> Version | None:
+    async def _find_saved(self, name: str, tenant: str) -> WorkflowVersion | None:
         if name in {built_in.CUSTOM, *built_in.NAMES}:
             return None
         try:
-            return await self._saved.read_workflow(name, None, tenant=tenant)
+            return await self._saved_workflows.read_workflow(name, None, tenant=tenant)
         except UnknownWorkflow:
             return None

@@ -1,4 +1,4 @@
-"""What a job ran, and how it went."""
+"""The submission of a job, and its timeline."""
 
 from fastapi import APIRouter
 
@@ -13,10 +13,10 @@ from gateway.jobs.resubmission import rebuild_submission
 def create_router(*, history: JobHistory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"])
 
-    @routes.get("/submission", summary="Read what a job ran", responses=problems(UnknownJob))
+    @routes.get("/submission", summary="Read the submission of a job", responses=problems(UnknownJob))
     async def read_submission_of_job(tenant: Reader, job_id: str) -> JobSubmissionBody:
         """`submission` runs the same again. An upload that it names may have been deleted meanwhile."""
-        found = await history.read_graph(job_id, tenant=tenant)
+        found = await history.read_job_with_graph(job_id, tenant=tenant)
         return JobSubmissionBody(
             workflow=found.job.workflow,
             submission=rebuild_submission(found.job, found.graph.graph, found.saved),
@@ -24,7 +24,7 @@ def create_router(*, history: JobHistory) -> APIRouter:
             extra_data=found.graph.extra_data,
         )
 
-    @routes.get("/timeline", summary="Read how a job went", responses=problems(UnknownJob))
+    @routes.get("/timeline", summary="Read the timeline of a job", responses=problems(UnknownJob))
     async def read_timeline(tenant: Reader, job_id: str) -> TimelineBody:
         """Has every transition with its cause, and every attempt with its outcome.
 

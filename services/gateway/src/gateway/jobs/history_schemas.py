@@ -1,4 +1,4 @@
-"""Bodies about what a job ran and how it went."""
+"""Bodies about the submission of a job, and its timeline."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -18,7 +18,7 @@ class JobSubmissionBody(BaseModel):
         submission: a body for ``POST /api/v1/jobs`` that runs the same again, with the seeds that were drawn. It has
             ``prompt`` and its fields, ``workflow_name`` with ``parameters``, or ``workflow``.
         graph: in API format, as it was accepted.
-        extra_data: that the nodes got beside the graph, or null.
+        extra_data: data that nodes got besides their inputs, or null.
     """
 
     workflow: str
@@ -87,13 +87,13 @@ def present_timeline(events: Sequence[JobEvent], attempts: Sequence[AttemptSumma
         ],
         attempts=[
             AttemptBody(
-                attempt=one.attempt,
-                started_at=one.leased_at,
-                ended_at=one.ended_at,
-                outcome=one.outcome,
-                gpu_seconds=one.gpu_seconds,
-                error=one.error,
+                attempt=attempt.attempt,
+                started_at=attempt.leased_at,
+                ended_at=attempt.ended_at,
+                outcome=attempt.outcome,
+                gpu_seconds=attempt.gpu_seconds,
+                error=attempt.error,
             )
-            for one in attempts
+            for attempt in attempts
         ],
     )

@@ -11,12 +11,19 @@ from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import Unavailable
 from gateway.jobs.output_copies import OutputCopies
 from gateway.uploads.errors import UnknownUpload
-from gateway.uploads.references import MOST, find_output_references, is_upload_id, too_many, upload_ids, with_uploads
+from gateway.uploads.references import (
+    MAX_UPLOADS,
+    build_too_many_error,
+    find_output_references,
+    find_upload_ids,
+    is_upload_id,
+    replace_output_references,
+)
 from gateway.uploads.store import Upload, UploadStore
 
 
-class PinnedGraph(NamedTuple):
-    """A graph and its uploads, where references to outputs are replaced by uploads."""
+class GraphWithUploads(NamedTuple):
+    """A graph whose references to outputs are replaced by uploads, and all uploads that it refers to."""
 
     graph: Mapping[str, Any]
     uploads: tuple[Upload, ...]
@@ -30,7 +37,7 @@ class InputPins:
 
     async def pin_uploads(
         self, graph: Mapping[str, Any], *, tenant: str, job_id: UUID, is_large: bool = False
-    ) -> PinnedGraph:
+    ) -> GraphWithUploads:
         """Pin the tenant's uploads that the graph refers to, for a job that is about to be submitted.
 
         An output of the tenant is copied first, so that purging its job does not affect the new one.
@@ -42,43 +49,43 @@ class InputPins:
             InvalidWorkflow: the graph refers to too many uploads.
             Unavailable: the database is unavailable.
         """
-        named, referred = await _find_references(graph, is_large=is_large)
-        while named or referred:
-            copies = await self._copy_outputs(referred, tenant=tenant)
-            found = await self._load_uploads(named | {copy.id for copy in copies.values()}, tenant)
+        upload_ids, output_references = await _find_references(graph, is_large=is_large)
+        while upload_ids or output_references:
+            copies = await self._copy_outputs(output_references, tenant=tenant)
+            found = await self._load_uploads(upload_ids | {copy.id for copy in copies.values()}, tenant)
             try:
                 await self._uploads.pin(tenant, sorted(found), job_id)
             except UnknownUpload:
                 continue  # an upload was deleted meanwhile
             except Exception as error:
                 raise _to_unavailable(error) from error
-            return _replace_by_copies(graph, found, copies)
-        return PinnedGraph(graph, ())
+            return _replace_outputs_by_copies(graph, found, copies)
+        return GraphWithUploads(graph, ())
 
     async def find_uploads_in_graph(
         self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False
-    ) -> PinnedGraph:
-        """What ``pin`` would pin. Copies of outputs are kept as long as unused uploads.
+    ) -> GraphWithUploads:
+        """Return what ``pin_uploads`` would pin. Copies of outputs are kept as long as unused uploads.
 
         Raises:
-            InvalidWorkflow, Unavailable: see ``pin``.
+            InvalidWorkflow, Unavailable: see ``pin_uploads``.
         """
-        named, referred = await _find_references(graph, is_large=is_large)
-        if not named and not referred:
-            return PinnedGraph(graph, ())
-        copies = await self._copy_outputs(referred, tenant=tenant)
-        return _replace_by_copies(
-            graph, await self._load_uploads(named | {copy.id for copy in copies.values()}, tenant), copies
+        upload_ids, output_references = await _find_references(graph, is_large=is_large)
+        if not upload_ids and not output_references:
+            return GraphWithUploads(graph, ())
+        copies = await self._copy_outputs(output_references, tenant=tenant)
+        return _replace_outputs_by_copies(
+            graph, await self._load_uploads(upload_ids | {copy.id for copy in copies.values()}, tenant), copies
         )
 
-    async def copy_pins(self, tenant: str, job_id: UUID, again: UUID) -> None:
+    async def copy_pins(self, tenant: str, job_id: UUID, new_job_id: UUID) -> None:
         """Pin the uploads of a job, including ended ones, for the job that runs it again.
 
         Raises:
             Unavailable: the database is unavailable.
         """
         try:
-            await self._uploads.copy_pins(tenant, job_id, again)
+            await self._uploads.copy_pins(tenant, job_id, new_job_id)
         except Exception as error:
             raise _to_unavailable(error) from error
 
@@ -119,29 +126,30 @@ class InputPins:
 
 
 async def _find_references(graph: Mapping[str, Any], *, is_large: bool) -> tuple[set[UUID], set[str]]:
-    """Texts in the graph that look like ids of uploads, and references to outputs.
+    """Return texts in the graph that look like ids of uploads, and references to outputs.
 
     Raises:
         InvalidWorkflow: there are too many.
     """
-    named, referred = await offload(_find_names_in_graph, graph) if is_large else _find_names_in_graph(graph)
-    if len(named) + len(referred) > MOST:
-        raise InvalidWorkflow((too_many(len(named) + len(referred)),))
-    return {UUID(name) for name in named}, referred
+    id_texts, references = await offload(_find_texts, graph) if is_large else _find_texts(graph)
+    count = len(id_texts) + len(references)
+    if count > MAX_UPLOADS:
+        raise InvalidWorkflow((build_too_many_error(count),))
+    return {UUID(text) for text in id_texts}, references
 
 
-def _find_names_in_graph(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
-    return upload_ids(graph), find_output_references(graph)
+def _find_texts(graph: Mapping[str, Any]) -> tuple[set[str], set[str]]:
+    return find_upload_ids(graph), find_output_references(graph)
 
 
-def _replace_by_copies(
+def _replace_outputs_by_copies(
     graph: Mapping[str, Any], found: Mapping[UUID, Upload], copies: Mapping[str, Upload]
-) -> PinnedGraph:
+) -> GraphWithUploads:
     if copies:
-        graph = with_uploads(graph, {reference: str(copy.id) for reference, copy in copies.items()})
-    return PinnedGraph(graph, tuple(found[upload] for upload in sorted(found)))
+        graph = replace_output_references(graph, {reference: str(copy.id) for reference, copy in copies.items()})
+    return GraphWithUploads(graph, tuple(found[upload] for upload in sorted(found)))
 
 
 def _to_unavailable(error: Exception) -> Exception:
-    """Unavailable for an error of an unavailable database; any other error as it is."""
+    """Return Unavailable for an error of an unavailable database; any other error unchanged."""
     return Unavailable(service="gateway", retry_after_s=1) if is_unavailable(error) else error

@@ -1,10 +1,10 @@
-"""Why a job has no result."""
+"""Explains why a job has no result."""
 
 from contracts.gateway.outputs import JobNotFinished
 from contracts.scheduler.jobs import JOB_ERRORS, STATUS_OF_STATE, Job, JobError, JobStatus
 from contracts.wire.errors import FieldError
 
-_SAME_AGAIN = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
+_DETERMINISTIC_ERRORS = frozenset({"job.run_time_exceeded", "job.poison", "job.no_outputs"})
 _CORRECT = "Correct the job and submit it again. If it is right, report this error to the operator of this API"
 _WAIT = "Wait until its status is completed: poll GET /api/v1/jobs/<id>, or follow its events"
 
@@ -22,14 +22,14 @@ def build_no_result_refusal(job: Job) -> JobNotFinished:
         case JobStatus.PROCESSING:
             return JobNotFinished(reason=f"it is running. {_WAIT}")
         case _ if job.held:
-            return JobNotFinished(reason="an operator holds it back. Ask the operator, or cancel it")
+            return JobNotFinished(reason="an operator holds it. Ask the operator, or cancel it")
         case _:
             return JobNotFinished(reason=f"it is waiting to run. {_WAIT}")
 
 
 def would_fail_again(error: JobError) -> bool:
     """Whether running the same job again would give the same error."""
-    return error.code.startswith("workflow.") or error.code in _SAME_AGAIN
+    return error.code.startswith("workflow.") or error.code in _DETERMINISTIC_ERRORS
 
 
 def describe_cause(error: JobError) -> str:

@@ -15,10 +15,10 @@ from gateway.images.headers import ImageHeader, read_header, read_webp_size
 from gateway.storage.artifacts import Artifact, ArtifactRecords
 from gateway.storage.byte_range import ByteRange
 from gateway.storage.objects import ArtifactStore
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, read_exr_size
+from gateway.uploads.file_signatures import SIGNATURE_BYTES, detect_file_type, read_exr_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
-KEPT = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
+COPY_LIFETIME = timedelta(days=1)  # covers the time from a copy to its pin, and from a failure to a requeue
 HEADER_BYTES = 1 << 16  # a profile can precede the size of a JPEG
 
 
@@ -32,12 +32,12 @@ class OutputCopies:
 
     async def copy_output(self, reference: str, *, tenant: str) -> Upload | None:
         """Return the copy of the output in ``output:<id>``; None if the tenant has no such output."""
-        artifact = await self.artifacts.get(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
+        artifact = await self.artifacts.find_artifact(UUID(reference.removeprefix(OUTPUT_PREFIX)), tenant_id=tenant)
         if artifact is None:
             return None
-        known = await self.uploads.refresh(tenant, _derive_copy_digest(artifact), KEPT)
-        if known is not None:
-            return known
+        existing = await self.uploads.find_and_extend(tenant, _derive_copy_digest(artifact), COPY_LIFETIME)
+        if existing is not None:
+            return existing
         try:
             return await self._copy_artifact(artifact)
         except FileNotFoundError:
@@ -46,8 +46,8 @@ class OutputCopies:
     async def _copy_artifact(self, artifact: Artifact) -> Upload | None:
         if not artifact.size_bytes:
             return None
-        begun = await self.objects.read(artifact.key, ByteRange(0, min(artifact.size_bytes, HEADER_BYTES)))
-        content_type, size = _detect_type(begun, artifact)
+        prefix = await self.objects.read_range(artifact.key, ByteRange(0, min(artifact.size_bytes, HEADER_BYTES)))
+        content_type, size = _detect_type(prefix, artifact)
         upload_id = new_id()
         new = NewUpload(
             id=upload_id,
@@ -63,7 +63,7 @@ class OutputCopies:
             source_job_id=artifact.job_id,
         )
         await self.objects.copy(artifact.key, new.key)
-        upload, is_new = await self.uploads.add(new, KEPT)
+        upload, is_new = await self.uploads.add_or_extend(new, COPY_LIFETIME)
         if not is_new:
             await self.objects.delete(new.key)
         return upload
@@ -77,16 +77,16 @@ def _derive_copy_digest(artifact: Artifact) -> str:
     return hashlib.sha256(f"{OUTPUT_PREFIX}{artifact.id} {artifact.sha256}".encode()).hexdigest()
 
 
-def _detect_type(begun: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
-    """Return the media type by content, or else as the executor reported it; and the size of an image."""
-    image_format = detect_format(begun[:12])
+def _detect_type(prefix: bytes, artifact: Artifact) -> tuple[str, tuple[int, int] | None]:
+    """Return the media type by content, or as the executor reported it if unknown; and the size of an image."""
+    image_format = detect_format(prefix[:12])
     if image_format is not None:
-        header = read_header(begun, whole=len(begun) == artifact.size_bytes)
+        header = read_header(prefix, is_complete=len(prefix) == artifact.size_bytes)
         if isinstance(header, ImageHeader):
             return image_format.media_type, (header.width, header.height)
-        canvas = read_webp_size(begun)
+        canvas = read_webp_size(prefix)
         return image_format.media_type, canvas if isinstance(canvas, tuple) else None
-    known = detect_file_type(begun[:LOOK_AT_BYTES], artifact.size_bytes)
-    if known is None:
+    file_type = detect_file_type(prefix[:SIGNATURE_BYTES], artifact.size_bytes)
+    if file_type is None:
         return artifact.content_type, None
-    return known.media_type, read_exr_size(begun)
+    return file_type.media_type, read_exr_size(prefix)

@@ -10,17 +10,17 @@ import orjson
 from contracts.gateway.submissions import Submission
 
 
-def hash_request(submission: Submission, part_of: str) -> str:
+def hash_request(submission: Submission, batch_digest: str) -> str:
     """Return the hash of the request as sent, without generated values such as the seed."""
     sent_fields = _list_sent_fields(submission)
     try:
         written = orjson.dumps(sent_fields, option=orjson.OPT_SORT_KEYS)
     except orjson.JSONEncodeError:  # an integer has more than 64 bits
         written = json.dumps(sent_fields, sort_keys=True, separators=(",", ":")).encode()
-    return hashlib.sha256(written + part_of.encode()).hexdigest()
+    return hashlib.sha256(written + batch_digest.encode()).hexdigest()
 
 
-def hash_large_request(submission: Submission, part_of: str) -> tuple[str, int]:
+def hash_large_request(submission: Submission, batch_digest: str) -> tuple[str, int]:
     """Return the same hash, and the size of the request as compact JSON.
 
     It is serialized in small pieces, so that no call holds the GIL for long.
@@ -31,7 +31,7 @@ def hash_large_request(submission: Submission, part_of: str) -> tuple[str, int]:
     except orjson.JSONEncodeError:
         whole = json.JSONEncoder(sort_keys=True, separators=(",", ":")).iterencode(sent_fields)
         digest, size = _digest_pieces(text.encode() for text in whole)
-    digest.update(part_of.encode())
+    digest.update(batch_digest.encode())
     return digest.hexdigest(), size
 
 
@@ -56,9 +56,9 @@ def _serialize_sorted(value: Any) -> Iterator[bytes]:
             yield from _serialize_sorted(value[key])
         yield b"}"
     elif isinstance(value, list) and value:
-        for number, one in enumerate(value):
+        for number, item in enumerate(value):
             yield b"," if number else b"["
-            yield from _serialize_sorted(one)
+            yield from _serialize_sorted(item)
         yield b"]"
     else:
         yield orjson.dumps(value)

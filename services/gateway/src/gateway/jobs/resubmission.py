@@ -7,14 +7,14 @@ from contracts.scheduler.jobs import Job
 from contracts.workflow import is_link
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.parameters import Parameters
-from gateway.workflows.schemas import Version
+from gateway.workflows.schemas import WorkflowVersion
 
 Graph = Mapping[str, Any]
 
-_RANDOM = (-1, "-1")  # seeds that were replaced when the job was accepted
+_RANDOM_SEEDS = (-1, "-1")  # seeds that were replaced when the job was accepted
 
 
-def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[str, Any]:
+def rebuild_submission(job: Job, graph: Graph, saved: WorkflowVersion | None) -> dict[str, Any]:
     """Return the body of a submission for the same job, with the seeds that were drawn.
 
     Args:
@@ -32,8 +32,8 @@ def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[st
     if saved is not None and _is_graph_of_workflow(saved, graph):
         values = _read_parameter_values(saved.parameters, graph)
         return {
-            "workflow_name": saved.heading.name,
-            "version": saved.heading.version,
+            "workflow_name": saved.summary.name,
+            "version": saved.summary.version,
             "parameters": values,
         } | common
     return {"workflow": dict(graph)} | common
@@ -42,29 +42,29 @@ def rebuild_submission(job: Job, graph: Graph, saved: Version | None) -> dict[st
 def _build_prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
     """Return the fields of a submission with ``prompt``."""
     fields: dict[str, Any] = {}
-    for (node_id, input_name), pointer in built_in.find_origins(name).items():
+    for (node_id, input_name), pointer in built_in.find_field_pointers(name).items():
         value = _find_literal(graph, node_id, input_name)
         if value is not None:
             fields[pointer.removeprefix("/")] = value
     return fields
 
 
-def _is_graph_of_workflow(saved: Version, graph: Graph) -> bool:
+def _is_graph_of_workflow(saved: WorkflowVersion, graph: Graph) -> bool:
     """Whether the graph is that of the saved workflow, but for its parameters and drawn seeds."""
-    targets = {(one.node, one.input) for one in saved.parameters.values()}
+    targets = {(parameter.node, parameter.input) for parameter in saved.parameters.values()}
     for node_id, node in graph.items():
-        of_saved = saved.graph.get(node_id)
-        if of_saved is None or of_saved["class_type"] != node["class_type"]:
+        saved_node = saved.graph.get(node_id)
+        if saved_node is None or saved_node["class_type"] != node["class_type"]:
             return False
         for name, value in node["inputs"].items():
-            before = of_saved["inputs"].get(name)
-            if (node_id, name) not in targets and before not in (value, *_RANDOM):
+            saved_value = saved_node["inputs"].get(name)
+            if (node_id, name) not in targets and saved_value not in (value, *_RANDOM_SEEDS):
                 return False
     return True
 
 
 def _read_parameter_values(parameters: Parameters, graph: Graph) -> dict[str, Any]:
-    found = {name: _find_literal(graph, one.node, one.input) for name, one in parameters.items()}
+    found = {name: _find_literal(graph, target.node, target.input) for name, target in parameters.items()}
     return {name: value for name, value in found.items() if value is not None}
 
 

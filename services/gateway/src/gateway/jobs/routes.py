@@ -11,10 +11,10 @@ from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.purges import JobNotEnded, JobStopping
 from contracts.scheduler.usage import Quota
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.direct_routes import DirectRoute, json_response
+from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
@@ -23,10 +23,10 @@ from gateway.jobs.schemas import JobBody, JobsBody, present_job
 from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
-from gateway.workflows.submission_forms import read_submission
+from gateway.workflows.submission_formats import parse_submission
 
 ENDPOINT = "POST /api/v1/jobs"
-EXAMPLES = {
+SUBMISSION_EXAMPLES = {
     "prompt": {
         "summary": "Text to image",
         "value": {"prompt": "a lighthouse at dusk", "width": 768, "height": 512, "steps": 20, "num_images": 2},
@@ -36,7 +36,7 @@ EXAMPLES = {
         "value": {"prompt": "at night", "image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "denoise": 0.6},
     },
     "workflow": {
-        "summary": "A workflow in API format; an upload goes where a node takes a file",
+        "summary": "A workflow in API format, with an upload as the file of a node",
         "value": {
             "workflow": {
                 "1": {"class_type": "LoadImage", "inputs": {"image": "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"}},
@@ -68,12 +68,17 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "description": "Sending the same key with the same body again within 24 hours returns the same job.",
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
-AFTER = Query(
+CREATED_AFTER = Query(
     description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
 )
-BEFORE = Query(description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"])
-_BODY = {**documented(build_submission_schema(), examples=EXAMPLES), "parameters": [IDEMPOTENCY_KEY]}
-HEADERS: dict[str, Any] = {
+CREATED_BEFORE = Query(
+    description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"]
+)
+_BODY = {
+    **describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
+    "parameters": [IDEMPOTENCY_KEY],
+}
+SUBMISSION_HEADERS: dict[str, Any] = {
     "Location": {"description": "URL path of the job.", "schema": {"type": "string"}},
     "Idempotent-Replayed": {
         "description": "`true` if an earlier request created this job.",
@@ -90,20 +95,20 @@ def create_router(
     jobs: JobService,
     submitter: JobSubmitter,
     public_url: str,
-    used: Callable[[UUID], None],
+    on_usage_changed: Callable[[UUID], None],
 ) -> APIRouter:
-    """Return the routes of jobs; ``used`` is called with the user whose usage has changed."""
+    """Return the routes of jobs; ``on_usage_changed`` is called with the user whose usage has changed."""
     routes = APIRouter(prefix="/api/v1/jobs", tags=["jobs"])
 
     async def submit_job(tenant: Writer, request: Request) -> Response:
         accepted = await submitter.submit_job(
-            read_submission(await read_workflow_body(request)),
+            parse_submission(await read_workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
             endpoint=ENDPOINT,
             is_large=request.state.is_large,
         )
-        return json_response(present_job(accepted.job, public_url), 201, build_headers(accepted))
+        return build_json_response(present_job(accepted.job, public_url), 201, build_submission_headers(accepted))
 
     routes.add_api_route(
         "",
@@ -113,8 +118,8 @@ def create_router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
-        route_class_override=DirectRoute,
+        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
+        route_class_override=FastPathRoute,
     )
 
     @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
@@ -131,8 +136,8 @@ def create_router(
             str | None,
             Query(max_length=127, description="only jobs with this label, as key:value", examples=["campaign:autumn"]),
         ] = None,
-        created_after: Annotated[QueryTimestamp | None, AFTER] = None,
-        created_before: Annotated[QueryTimestamp | None, BEFORE] = None,
+        created_after: Annotated[QueryTimestamp | None, CREATED_AFTER] = None,
+        created_before: Annotated[QueryTimestamp | None, CREATED_BEFORE] = None,
     ) -> JobsBody:
         page, next_cursor = await jobs.list_jobs(
             tenant=tenant,
@@ -146,8 +151,8 @@ def create_router(
         )
         return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
 
-    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - direct routes require this parameter
-        return json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
+    async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
+        return build_json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
@@ -155,7 +160,7 @@ def create_router(
         summary="Read a job",
         response_model=JobBody,
         responses=problems(UnknownJob),
-        route_class_override=DirectRoute,
+        route_class_override=FastPathRoute,
     )
 
     @routes.delete(
@@ -187,13 +192,13 @@ def create_router(
     async def cancel_job(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)
-        used(job.tenant_id)
+        on_usage_changed(job.tenant_id)
         return present_job(job, public_url)
 
     return routes
 
 
-def build_headers(accepted: AcceptedJob) -> dict[str, str]:
+def build_submission_headers(accepted: AcceptedJob) -> dict[str, str]:
     """Return the response headers for an accepted job."""
     headers = {"Location": f"/api/v1/jobs/{accepted.job.job_id}"}
     if accepted.replayed:

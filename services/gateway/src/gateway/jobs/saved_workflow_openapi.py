@@ -6,14 +6,14 @@ from gateway.api.v1.openapi import JSON
 from gateway.api.v1.problems import Problem, Responses
 from gateway.jobs.schemas import JobBody
 from gateway.workflows import parameters
-from gateway.workflows.schemas import Version
+from gateway.workflows.schemas import WorkflowVersion
 
 _COMPONENTS = "#/components/schemas/{model}"
 _LOCATION = {"description": "URL path of the job.", "schema": {"type": "string"}}
 
 
 def build_document(
-    saved: Version, *, public_url: str, idempotency: dict[str, Any], problems: Responses
+    saved: WorkflowVersion, *, public_url: str, idempotency: dict[str, Any], problems: Responses
 ) -> dict[str, Any]:
     """Return an OpenAPI 3.1 document with the one route that runs this workflow, with typed parameters.
 
@@ -23,13 +23,16 @@ def build_document(
         idempotency: describes the header Idempotency-Key.
         problems: the errors that the route declares.
     """
-    heading = saved.heading
+    summary = saved.summary
     post = {
-        "operationId": f"run_{heading.name.replace('-', '_')}",
-        "summary": f"Run {heading.name}",
-        "description": heading.description or f"Submits a job of the workflow {heading.name}.",
+        "operationId": f"run_{summary.name.replace('-', '_')}",
+        "summary": f"Run {summary.name}",
+        "description": summary.description or f"Submits a job of the workflow {summary.name}.",
         "parameters": [idempotency],
-        "requestBody": {"required": True, "content": {JSON: {"schema": parameters.schema(saved.parameters)}}},
+        "requestBody": {
+            "required": True,
+            "content": {JSON: {"schema": parameters.build_parameters_schema(saved.parameters)}},
+        },
         "responses": {
             "201": {
                 "description": "The job.",
@@ -42,9 +45,9 @@ def build_document(
     }
     return {
         "openapi": "3.1.0",
-        "info": {"title": heading.name, "version": str(heading.version)},
+        "info": {"title": summary.name, "version": str(summary.version)},
         "servers": [{"url": public_url}],
-        "paths": {f"/api/v1/workflows/{heading.name}/jobs": {"post": post}},
+        "paths": {f"/api/v1/workflows/{summary.name}/jobs": {"post": post}},
         "components": {
             "schemas": _build_parameter_schemas(),
             "securitySchemes": {

@@ -63,7 +63,7 @@ class JobBody(BaseModel):
             pending. Exact up to 200 if jobs take as long as they usually do; beyond, an estimate.
         eta_seconds: estimated time until the job ends, the median; null if it cannot be estimated.
         eta_p90_seconds: the same, but 9 of 10 such jobs are expected to end by then.
-        held: whether an operator holds it back.
+        held: whether an operator holds it.
         waiting: why it has not started, and since when; null unless it is pending.
         warnings: problems of a completed job, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
@@ -184,13 +184,12 @@ def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
 
 
 def build_job_urls(job_id: UUID, public_url: str) -> Urls:
-    text = str(job_id)
-    job = f"{public_url}/api/v1/jobs/{text}"
-    socket = "ws" + public_url.removeprefix("http")
+    job = f"{public_url}/api/v1/jobs/{job_id}"
+    websocket_url = "ws" + public_url.removeprefix("http")
     return Urls(
         self=job,
         events=f"{job}/events",
-        ws=f"{socket}/ws/jobs/{text}",
+        ws=f"{websocket_url}/ws/jobs/{job_id}",
         result=f"{job}/result",
         cancel=f"{job}/cancel",
     )
@@ -207,8 +206,8 @@ def pick_output(
         chosen = outputs[index : index + 1]
     else:
         chosen = tuple(sorted(outputs, key=lambda output: (output.source is OutputSource.VALUE, output.temporary)))
-    fits = (output for output in chosen if node in {None, output.node_id} and temporary in {None, output.temporary})
-    return next(fits, None)
+    matching = (output for output in chosen if node in {None, output.node_id} and temporary in {None, output.temporary})
+    return next(matching, None)
 
 
 def choose_saved_or_previews(outputs: Sequence[Output]) -> list[Output]:

@@ -42,8 +42,8 @@ def parse_job_id(text: str) -> UUID:
     return job_id
 
 
-def _choose_eta(job: Job, live_s: float | None) -> dict[str, float | None]:
-    """Return the fields of the estimate: by the speed of the running attempt, or else by earlier jobs."""
+def _build_eta_fields(job: Job, live_s: float | None) -> dict[str, float | None]:
+    """Return the fields of the estimate by the speed of the running attempt; none if its speed is unknown."""
     if live_s is None:
         return {}
     p90_s = None if job.eta_p90_seconds is None else max(job.eta_p90_seconds, live_s)
@@ -51,7 +51,7 @@ def _choose_eta(job: Job, live_s: float | None) -> dict[str, float | None]:
 
 
 class JobService:
-    """The jobs of a tenant, as the scheduler has them.
+    """The jobs of a tenant. The scheduler stores them.
 
     Every method raises Unavailable if the scheduler does not answer, and UnknownJob (also as Relayed) if the tenant has
     no such job.
@@ -69,7 +69,7 @@ class JobService:
         live = await streams.last(self._bus, JOB_PROGRESS, PROGRESS, PROGRESS.subject(tenant, str(job_id)))
         if live is None or live.attempt != job.attempt or live.progress <= job.progress:
             return job
-        return job.model_copy(update={"progress": live.progress} | _choose_eta(job, live.eta_seconds))
+        return job.model_copy(update={"progress": live.progress} | _build_eta_fields(job, live.eta_seconds))
 
     async def read_events(self, job_id: UUID, *, after: int, tenant: str) -> JobWithEvents:
         """Return the job and its events with a greater ``seq``."""
@@ -109,7 +109,7 @@ class JobService:
         return page.jobs, cursors.encode(key, tenant=tenant, filters=filters, before=page.jobs[-1].job_id)
 
     async def cancel_job(self, text: str, *, tenant: str) -> Job:
-        """Cancel the job if it has not ended; the job as it is afterwards."""
+        """Cancel the job if it has not ended, and return it."""
         return (await self._bus.request(CANCEL_JOB, CancelJob(job_id=parse_job_id(text)), tenant=tenant)).job
 
     async def purge_job(self, text: str, *, tenant: str) -> None:

@@ -13,8 +13,8 @@ from gateway.caching import StaleWhileRevalidateCache
 from gateway.jobs.errors import ResultStorageFull
 from gateway.storage.artifacts import ArtifactRecords
 
-STORED_S = 5.0  # how long a sum is cached
-AT_MOST = 10_000  # tenants in the cache
+CACHE_S = 5.0  # how long a sum is cached
+MAX_CACHED_TENANTS = 10_000
 
 
 class ResultStorageLimit:
@@ -25,7 +25,7 @@ class ResultStorageLimit:
 
     def __init__(self, users: UserCache, artifacts: ArtifactRecords) -> None:
         self._users, self._artifacts = users, artifacts
-        self._stored: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=AT_MOST)
+        self._stored_bytes: LRUCache[UUID, StaleWhileRevalidateCache[int]] = LRUCache(maxsize=MAX_CACHED_TENANTS)
 
     async def check_limit(self, tenant: str) -> None:
         """Refuse a job if the tenant's stored outputs have reached the limit.
@@ -37,13 +37,13 @@ class ResultStorageLimit:
         limits = await self._load_limits(tenant_id)
         if limits is None or limits.result_bytes is None:
             return
-        stored = self._stored.setdefault(tenant_id, StaleWhileRevalidateCache(STORED_S))
+        stored_bytes = self._stored_bytes.setdefault(tenant_id, StaleWhileRevalidateCache(CACHE_S))
         try:
-            size = await stored.read(lambda _: self._load_stored_bytes(tenant_id))
+            size = await stored_bytes.get(lambda _: self._load_stored_bytes(tenant_id))
         except Unavailable:
             return
         if size >= limits.result_bytes:
-            stored.forget()  # the client will purge jobs now
+            stored_bytes.clear()  # the client will probably purge jobs now
             raise ResultStorageFull(stored=size, limit=limits.result_bytes)
 
     async def _load_limits(self, tenant_id: UUID) -> Limits | None:
@@ -56,7 +56,7 @@ class ResultStorageLimit:
 
     async def _load_stored_bytes(self, tenant_id: UUID) -> int:
         try:
-            return await self._artifacts.size_of(tenant_id)
+            return await self._artifacts.sum_bytes(tenant_id)
         except Exception as error:
             if is_unavailable(error):
                 raise Unavailable(service="gateway", retry_after_s=1) from error

@@ -5,10 +5,10 @@ from typing import Any
 from contracts.gateway.submissions import Submission
 
 _COMPONENTS = "#/components/schemas/{model}"
-_ABOUT = frozenset({"title", "description", "default"})  # keywords that describe a field, not its values
-_MORE = (
+_ANNOTATIONS = frozenset({"title", "description", "default"})  # keywords that describe a field, not its values
+_OTHER_FORMATS = (
     'A bare graph, `{"input": {"workflow": ...}}` and files of ComfyUI\'s editor are accepted, too; '
-    "see docs/api/submitting.md. A field that is null counts as not given."
+    "see docs/api/submitting.md. A field that is null counts as omitted."
 )
 
 
@@ -21,7 +21,7 @@ def build_submission_schema() -> dict[str, Any]:
     fields["client_id"] = {"type": "string", "title": "Client Id", "description": "of ComfyUI's clients; ignored"}
     fields["labels"]["additionalProperties"] = _make_nullable(fields["labels"]["additionalProperties"])
     schema["properties"] = {name: _make_nullable(field) for name, field in fields.items()}
-    schema["description"] = f"{schema.get('description', '')}\n\n{_MORE}"
+    schema["description"] = f"{schema.get('description', '')}\n\n{_OTHER_FORMATS}"
     return schema
 
 
@@ -30,6 +30,6 @@ def _make_nullable(field: dict[str, Any]) -> dict[str, Any]:
     null = {"type": "null"}
     if null in field.get("anyOf", ()):
         return field
-    about: dict[str, Any] = {name: says for name, says in field.items() if name in _ABOUT}
-    value = {name: says for name, says in field.items() if name not in _ABOUT}
-    return {**about, "anyOf": [value, null]}
+    annotations: dict[str, Any] = {name: text for name, text in field.items() if name in _ANNOTATIONS}
+    value = {name: keyword for name, keyword in field.items() if name not in _ANNOTATIONS}
+    return {**annotations, "anyOf": [value, null]}

@@ -1,7 +1,8 @@
 """Submits jobs to the scheduler, for all APIs."""
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -24,16 +25,15 @@ from contracts.scheduler.usage import Quota
 from contracts.scheduler.workflow_forms import DESCRIBE_WORKFLOW, DescribeWorkflow, WorkflowForm
 from contracts.wire.errors import FieldError, InternalFault, Kind, Refusal, Relayed, Unavailable
 from contracts.workflow import is_ui_format, read_graph
-from gateway.edge.idempotency import idempotency_key
+from gateway.edge.idempotency import parse_idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.fleet.service import FleetView
 from gateway.jobs.errors import STORAGE, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
-from gateway.jobs.request_hash import hash_large_request
-from gateway.jobs.request_hash import hash_request as hash_of
+from gateway.jobs.request_hash import hash_large_request, hash_request
 from gateway.jobs.storage_limit import ResultStorageLimit
-from gateway.jobs.workflow_pointers import find_longest_text, relocate_errors
+from gateway.jobs.workflow_pointers import build_input_pointer, find_longest_text, relocate_errors
 from gateway.storage.status import StoreStatus
 from gateway.uploads.store import Upload
 from gateway.workflows import parameters
@@ -42,20 +42,21 @@ from gateway.workflows.builtin import image_to_image
 from gateway.workflows.builtin.image_to_image import Size
 from gateway.workflows.builtin.nodes import MAX_SEED
 from gateway.workflows.service import SavedWorkflows, set_parameter_values
-from gateway.workflows.submission_forms import SentSubmission
+from gateway.workflows.submission_formats import ParsedSubmission
 
-READ_BACK_S = 0.5  # together with the timeout of SUBMIT_JOB it stays below the 2 s in which clients learn of an outage
-PATIENT_S = 5.0
+READ_BACK_TIMEOUT_S = 0.5
+"""Together with the timeout of SUBMIT_JOB it is below the 2 s within which clients learn of an outage."""
+SECOND_TRY_TIMEOUT_S = 5.0
 STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORAGE)
-MAX_WORKFLOW_BYTES = 4 << 20  # of a submission as JSON: each service parses or serializes it in one call
+MAX_SUBMISSION_BYTES = 4 << 20  # as JSON: each service parses or serializes a submission in one call
 
 
 class SubmissionPlan(NamedTuple):
-    """A submission as it will be run.
+    """What a submission runs.
 
     Attributes:
         model, seed: of a built-in workflow.
-        explain: makes the pointers of errors refer to the submission as it was sent.
+        relocate_errors: makes the pointers of errors refer to the submission as it was sent.
         is_large: whether checking the graph takes more than a millisecond, so that a thread does it.
     """
 
@@ -63,7 +64,7 @@ class SubmissionPlan(NamedTuple):
     workflow: str
     model: str | None = None
     seed: int | None = None
-    explain: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
+    relocate_errors: Callable[[tuple[FieldError, ...]], tuple[FieldError, ...]] = tuple
     is_large: bool = False
 
 
@@ -83,12 +84,12 @@ class JobSubmitter:
 
     Args:
         bus: connection to the scheduler.
-        fleet: has the default model.
-        saved: the saved workflows.
+        fleet: chooses the default model.
+        saved_workflows: the saved workflows.
         pins: pins the uploads of jobs.
-        results: limits stored results.
+        result_limit: limits the stored results of each tenant.
         store: says whether results can be stored.
-        used: told whose use has changed.
+        on_usage_changed: called with the user whose usage has changed.
         extra_data_keys: the keys of ``extra_data`` that reach nodes.
     """
 
@@ -97,26 +98,26 @@ class JobSubmitter:
         bus: Bus,
         *,
         fleet: FleetView,
-        saved: SavedWorkflows,
+        saved_workflows: SavedWorkflows,
         pins: InputPins,
-        results: ResultStorageLimit,
+        result_limit: ResultStorageLimit,
         store: StoreStatus,
-        used: Callable[[UUID], None],
+        on_usage_changed: Callable[[UUID], None],
         extra_data_keys: ExtraDataKeys,
     ) -> None:
-        self._extra_data_keys = extra_data_keys
-        self._bus, self._fleet, self._saved, self._pins, self._used = bus, fleet, saved, pins, used
-        self._results, self._store = results, store
+        self._extra_data_keys, self._on_usage_changed = extra_data_keys, on_usage_changed
+        self._bus, self._fleet, self._saved_workflows, self._pins = bus, fleet, saved_workflows, pins
+        self._result_limit, self._store = result_limit, store
 
     async def submit_job(
         self,
-        sent: SentSubmission,
+        sent: ParsedSubmission,
         *,
         tenant: str,
         idempotency_keys: list[str],
         endpoint: str | None = None,
-        part_of: str = "",
-        parameters_at: str = "/parameters",
+        batch_digest: str = "",
+        parameters_pointer: str = "/parameters",
         is_large: bool = False,
     ) -> AcceptedJob:
         """Submit one job.
@@ -129,14 +130,15 @@ class JobSubmitter:
             tenant: owner of the job.
             idempotency_keys: all Idempotency-Key headers of the request; more than one is refused.
             endpoint: method and path template of the request, for usage statistics.
-            part_of: digest of the batch that this belongs to, which is part of what the key is compared by.
-            parameters_at: JSON Pointer to the parameters in the request.
+            batch_digest: digest of the batch that the submission belongs to. It is part of the request hash, so that an
+                idempotency key of another batch is refused.
+            parameters_pointer: JSON Pointer to the parameters in the request.
             is_large: whether checking it takes more than a millisecond, so that a thread does it.
 
         Raises:
             BadIdempotencyKey: the key is malformed.
             InvalidRequest: ``extra_data`` is invalid.
-            InvalidWorkflow: the graph cannot run, or the submission is larger than ``MAX_WORKFLOW_BYTES``.
+            InvalidWorkflow: the graph cannot run, or the submission is larger than ``MAX_SUBMISSION_BYTES``.
             UnknownWorkflow: the tenant has no saved workflow of this name and version.
             BadParameters: the parameters do not fit the saved workflow.
             ResultStorageFull: the tenant's stored outputs have reached their limit.
@@ -144,19 +146,24 @@ class JobSubmitter:
             Relayed: the scheduler refused.
             Unavailable: the job may or may not be committed. Sending the same Idempotency-Key again is safe.
         """
-        key, job_id = idempotency_key(idempotency_keys), new_id()
+        key, job_id = parse_idempotency_key(idempotency_keys), new_id()
         submission = sent.submission
-        request_hash = await _hash_large_submission(submission, part_of) if is_large else hash_of(submission, part_of)
+        request_hash = (
+            await _hash_large_submission(sent, batch_digest) if is_large else hash_request(submission, batch_digest)
+        )
         try:
-            plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
+            plan = await self._plan_submission(sent, tenant, parameters_pointer, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
-            await self._results.check_limit(tenant)
-            self._store.check_new_work()
+            await self._result_limit.check_limit(tenant)
+            self._store.require_space_for_new_work()
         except Refusal as refusal:
             if key is None or not _may_have_been_accepted(refusal, submission):
                 raise
             return await self._replay_job(job_id, key, request_hash, tenant, refusal)
-        graph, pinned = await self._pins.pin_uploads(plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large)
+        with _relocated_errors(plan):
+            graph, pinned = await self._pins.pin_uploads(
+                plan.graph, tenant=tenant, job_id=job_id, is_large=plan.is_large
+            )
         command = _build_command(
             submission,
             plan._replace(graph=dict(graph)),
@@ -167,60 +174,61 @@ class JobSubmitter:
             request_hash=request_hash,
             endpoint=endpoint,
         )
-        with bound(job_id=str(job_id)):
+        with bound(job_id=str(job_id)), _relocated_errors(plan):
             try:
                 accepted = await self._submit_to_scheduler(command, tenant, is_large=plan.is_large)
             except Refusal as refusal:
                 if command.inputs and not may_be_committed(refusal):
                     await self._pins.unpin_uploads(job_id)
-                if refusal.refused.code == InvalidWorkflow.code:
-                    raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
                 raise
             if command.inputs and accepted.job.job_id != job_id:  # replayed: that job has its own pins
                 await self._pins.unpin_uploads(job_id)
-        self._used(accepted.job.tenant_id)
+        self._on_usage_changed(accepted.job.tenant_id)
         log.info("gateway.job.accepted", job_id=str(accepted.job.job_id), replayed=accepted.replayed)
         return accepted
 
     async def validate_submission(
-        self, sent: SentSubmission, *, tenant: str, parameters_at: str = "/parameters", is_large: bool = False
+        self, sent: ParsedSubmission, *, tenant: str, parameters_pointer: str = "/parameters", is_large: bool = False
     ) -> ValidationReply:
-        """Check a submission without creating a job. What ``submit`` would refuse as invalid is among the errors.
+        """Check a submission without creating a job. All reasons to refuse it as invalid are among the errors.
 
         Raises:
-            UnknownWorkflow, Relayed, Unavailable: see ``submit``.
+            UnknownWorkflow, Relayed, Unavailable: see ``submit_job``.
         """
         submission = sent.submission
         try:
             if is_large:
-                await _hash_large_submission(submission, "")
-            plan = await self._plan_submission(sent, tenant, parameters_at, is_large)
+                await _hash_large_submission(sent, "")
+            plan = await self._plan_submission(sent, tenant, parameters_pointer, is_large)
             extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
-            graph, named = await self._pins.find_uploads_in_graph(plan.graph, tenant=tenant, is_large=plan.is_large)
-            used = plan._replace(graph=dict(graph))
-            command = _build_command(submission, used, named, extra_data=extra_data, job_id=new_id(), request_hash="")
+            with _relocated_errors(plan):
+                graph, uploads = await self._pins.find_uploads_in_graph(
+                    plan.graph, tenant=tenant, is_large=plan.is_large
+                )
+            plan = plan._replace(graph=dict(graph))
+            command = _build_command(submission, plan, uploads, extra_data=extra_data, job_id=new_id(), request_hash="")
             found = await self._bus.request(VALIDATE_WORKFLOW, command, tenant=tenant, is_large=plan.is_large)
         except Refusal as refusal:
             if refusal.refused.kind is not Kind.INVALID:
                 raise
             return ValidationReply(errors=list_errors(refusal))
-        explained = {"errors": plan.explain(found.errors), "warnings": plan.explain(found.warnings)}
-        found = found.model_copy(update=explained)
+        relocated = {"errors": plan.relocate_errors(found.errors), "warnings": plan.relocate_errors(found.warnings)}
+        found = found.model_copy(update=relocated)
         try:
-            await self._results.check_limit(tenant)
-            self._store.check_new_work()
+            await self._result_limit.check_limit(tenant)
+            self._store.require_space_for_new_work()
         except STORAGE_REFUSALS as refusal:
             found = found.model_copy(update={"warnings": (*list_errors(refusal), *found.warnings)})
         return found
 
     async def describe_inputs(
-        self, sent: SentSubmission, *, tenant: str, is_large: bool = False
+        self, sent: ParsedSubmission, *, tenant: str, is_large: bool = False
     ) -> tuple[dict[str, Any], WorkflowForm]:
         """Return the graph in API format that a submission would run, and the inputs that a form can set.
 
         Raises:
             InvalidWorkflow: the graph is not one, or a file that cannot be converted exactly.
-            UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit``.
+            UnknownWorkflow, BadParameters, NoModel, Relayed, Unavailable: see ``submit_job``.
         """
         name = sent.submission.workflow_name
         if name is not None and name in built_in.NAMES:
@@ -229,18 +237,14 @@ class JobSubmitter:
         else:
             plan = await self._plan_submission(sent, tenant, "/parameters", is_large)
         query = DescribeWorkflow(graph=plan.graph)
-        try:
+        with _relocated_errors(plan):
             form = await self._bus.request(DESCRIBE_WORKFLOW, query, tenant=tenant, is_large=plan.is_large)
-        except Refusal as refusal:
-            if refusal.refused.code == InvalidWorkflow.code:
-                raise InvalidWorkflow(plan.explain(refusal.refused.errors)) from refusal
-            raise
         return (plan.graph if form.graph is None else form.graph), form
 
     async def _replay_job(
         self, job_id: UUID, key: str, request_hash: str, tenant: str, refusal: Refusal
     ) -> AcceptedJob:
-        """The job that the same key created earlier, when the submission was still valid; else raises ``refusal``.
+        """Return the job that the same key created earlier; raise ``refusal`` if there is none.
 
         Sends an empty graph, which the scheduler refuses if there is no such job.
         """
@@ -261,60 +265,81 @@ class JobSubmitter:
             if not may_be_committed(refusal):
                 raise
             log.warning("gateway.job.submit_in_doubt")
-            doubt: Refusal = refusal
+            first_refusal: Refusal = refusal
         try:
             read = await self._bus.request(
-                READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_S
+                READ_JOB, ReadJob(job_id=command.job_id), tenant=tenant, within_s=READ_BACK_TIMEOUT_S
             )
             return AcceptedJob(read.job, replayed=False, quota=None)
         except Relayed as relayed:
             if relayed.refused.code != UnknownJob.code:
-                raise doubt from doubt.__cause__
+                raise first_refusal from first_refusal.__cause__
         except (Unavailable, InternalFault):
-            raise doubt from doubt.__cause__
-        if doubt.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
-            raise doubt from doubt.__cause__
+            raise first_refusal from first_refusal.__cause__
+        if first_refusal.refused.kind is Kind.INTERNAL:  # not committed, and submitting it again would hit the same bug
+            raise first_refusal from first_refusal.__cause__
         try:
-            reply = self._bus.request(SUBMIT_JOB, command, tenant=tenant, within_s=PATIENT_S, is_large=is_large)
+            reply = self._bus.request(
+                SUBMIT_JOB, command, tenant=tenant, within_s=SECOND_TRY_TIMEOUT_S, is_large=is_large
+            )
             return _to_accepted_job(await reply)
         except Unavailable:  # the second request failed, too; the first may still have been committed
-            raise doubt from doubt.__cause__
+            raise first_refusal from first_refusal.__cause__
 
     async def _plan_submission(
-        self, sent: SentSubmission, tenant: str, parameters_at: str, is_large: bool
+        self, sent: ParsedSubmission, tenant: str, parameters_pointer: str, is_large: bool
     ) -> SubmissionPlan:
         submission = sent.submission
         if submission.workflow_name is not None:
-            version = await self._saved.read_workflow(submission.workflow_name, submission.version, tenant=tenant)
-            graph = set_parameter_values(version, submission.parameters, parameters_at)
-            explain = lambda errors: parameters.explain(errors, version.parameters, parameters_at)  # noqa: E731
-            return SubmissionPlan(graph, version.heading.name, explain=explain, is_large=is_large or version.is_large)
+            version = await self._saved_workflows.read_workflow(
+                submission.workflow_name, submission.version, tenant=tenant
+            )
+            graph = set_parameter_values(version, submission.parameters, parameters_pointer)
+            relocate = lambda errors: parameters.relocate_errors(errors, version.parameters, parameters_pointer)  # noqa: E731
+            return SubmissionPlan(
+                graph, version.summary.name, relocate_errors=relocate, is_large=is_large or version.is_large
+            )
         if submission.workflow is None:
             model = submission.model or await self._fleet.choose_default_model()
             seed = secrets.randbelow(MAX_SEED + 1) if submission.seed == -1 else submission.seed
-            graph = built_in.build(await self._fill_in_image_size(submission, tenant), model=model, seed=seed)
+            graph = built_in.build_graph(await self._fill_in_image_size(submission, tenant), model=model, seed=seed)
             return SubmissionPlan(
-                graph, built_in.find_workflow_name(submission), model, seed, partial(built_in.explain, submission)
+                graph,
+                built_in.find_workflow_name(submission),
+                model,
+                seed,
+                partial(built_in.relocate_errors, submission),
             )
-        explain = partial(relocate_errors, at=sent.workflow_at)
+        relocate = partial(relocate_errors, graph_pointer=sent.workflow_pointer)
         if is_ui_format(submission.workflow):  # the scheduler has the class definitions needed to convert it
-            return SubmissionPlan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+            return SubmissionPlan(submission.workflow, built_in.CUSTOM, relocate_errors=relocate, is_large=is_large)
         if is_large:
-            _, errors = await offload(read_graph, submission.workflow, sent.workflow_at)
+            _, errors = await offload(read_graph, submission.workflow, sent.workflow_pointer)
         else:
-            _, errors = read_graph(submission.workflow, sent.workflow_at)
+            _, errors = read_graph(submission.workflow, sent.workflow_pointer)
         if errors:
             raise InvalidWorkflow(errors[:MAX_ERRORS])
-        return SubmissionPlan(submission.workflow, built_in.CUSTOM, explain=explain, is_large=is_large)
+        return SubmissionPlan(submission.workflow, built_in.CUSTOM, relocate_errors=relocate, is_large=is_large)
 
     async def _fill_in_image_size(self, submission: Submission, tenant: str) -> Submission:
-        """Return the submission with both sides of an image that is scaled: it may name one side, or be too large."""
-        named = {one for one in (submission.image, submission.mask) if one}
-        if not named:
+        """Return the submission with both sides if its image is scaled. The client may send only one of them."""
+        image_names = {name for name in (submission.image, submission.mask) if name}
+        if not image_names:
             return submission
-        found = await self._pins.find_uploads(named, tenant=tenant)
-        sizes = {name: Size(one.width, one.height) for name, one in found.items() if one.width and one.height}
+        found = await self._pins.find_uploads(image_names, tenant=tenant)
+        sizes = {name: Size(image.width, image.height) for name, image in found.items() if image.width and image.height}
         return image_to_image.fit_to_image(submission, sizes)
+
+
+@contextmanager
+def _relocated_errors(plan: SubmissionPlan) -> Iterator[None]:
+    """Make the errors of an InvalidWorkflow refer to the submission as it was sent."""
+    try:
+        yield
+    except Refusal as refusal:
+        if refusal.refused.code != InvalidWorkflow.code:
+            raise
+        raise InvalidWorkflow(plan.relocate_errors(refusal.refused.errors)) from refusal
 
 
 def _build_command(
@@ -369,7 +394,7 @@ def may_be_committed(refusal: Refusal) -> bool:
 
 
 def _may_have_been_accepted(refusal: Refusal, submission: Submission) -> bool:
-    """Whether the submission may have been accepted before, when uploads or saved workflows still permitted it."""
+    """Whether an earlier submission with this key may have been accepted, when uploads and workflows still existed."""
     if isinstance(refusal, STORAGE_REFUSALS):
         return True
     return submission.workflow is None and refusal.refused.kind is not Kind.UNAVAILABLE
@@ -379,20 +404,20 @@ def _to_accepted_job(submitted: SubmitReply) -> AcceptedJob:
     return AcceptedJob(submitted.job, replayed=submitted.replayed, quota=submitted.quota)
 
 
-async def _hash_large_submission(submission: Submission, part_of: str) -> str:
-    digest, size = await offload(hash_large_request, submission, part_of)
-    if size > MAX_WORKFLOW_BYTES:
-        raise InvalidWorkflow((_build_size_error(size, submission),))
+async def _hash_large_submission(sent: ParsedSubmission, batch_digest: str) -> str:
+    digest, size = await offload(hash_large_request, sent.submission, batch_digest)
+    if size > MAX_SUBMISSION_BYTES:
+        raise InvalidWorkflow((_build_size_error(size, sent),))
     return digest
 
 
-def _build_size_error(size: int, submission: Submission) -> FieldError:
-    message = f"A submission has at most {MAX_WORKFLOW_BYTES} bytes as compact JSON; this one has {size}."
-    text = find_longest_text(submission.workflow or {})
+def _build_size_error(size: int, sent: ParsedSubmission) -> FieldError:
+    message = f"A submission has at most {MAX_SUBMISSION_BYTES} bytes as compact JSON; this one has {size}."
+    text = find_longest_text(sent.submission.workflow or {})
     if text is None:
-        return FieldError(pointer="/workflow", code="workflow_too_large", message=message)
+        return FieldError(pointer=sent.workflow_pointer, code="workflow_too_large", message=message)
     return FieldError(
-        pointer=f"/workflow/{text.node_id}/inputs/{text.input}",
+        pointer=build_input_pointer(sent.workflow_pointer, text.node_id, text.input),
         code="workflow_too_large",
         message=f"{message} The largest text is the input {text.input} of node {text.node_id}, {text.size} bytes. "
         "Upload files (POST /api/v1/upload) instead of writing them into the workflow.",

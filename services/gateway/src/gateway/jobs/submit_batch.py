@@ -1,4 +1,4 @@
-"""Submits many jobs at once; each is accepted or refused separately."""
+"""Submits many jobs at once; each is accepted or refused on its own."""
 
 import asyncio
 import hashlib
@@ -9,21 +9,21 @@ from typing import Any
 from chassis.offload import offload
 from contracts.scheduler.submissions import IdempotencyKeyReused
 from contracts.wire.errors import Kind, Refusal
-from gateway.edge.idempotency import idempotency_key
+from gateway.edge.idempotency import parse_idempotency_key
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
-from gateway.workflows.submission_forms import SentSubmission, read_submission
+from gateway.workflows.submission_formats import ParsedSubmission, parse_submission
 
 ENDPOINT = "POST /api/v1/jobs/batch"
-AT_ONCE = 24  # concurrent submissions of a batch: more would block the scheduler's event loop
-LARGE_AT_ONCE = 8  # the same for a large batch
+MAX_CONCURRENT = 24  # concurrent submissions of a batch: more would block the scheduler's event loop
+MAX_CONCURRENT_LARGE = 8  # the same for a large batch
 Outcome = AcceptedJob | Refusal
 
 
 class BatchSubmitter:
     """Submits the batch of one tenant.
 
-    With an Idempotency-Key each submission gets a key derived from it and from its index, compared by the whole batch:
-    sending the batch again returns the same jobs, and retries the refused submissions.
+    With an Idempotency-Key each submission gets a key derived from it and from its index, and is compared by the whole
+    batch: sending the batch again returns the same jobs, and retries the refused submissions.
     """
 
     def __init__(
@@ -36,9 +36,9 @@ class BatchSubmitter:
         is_large: bool = False,
     ) -> None:
         self._items, self._tenant, self._submitter, self._is_large = items, tenant, submitter, is_large
-        self._key = idempotency_key(idempotency_keys)
+        self._key = parse_idempotency_key(idempotency_keys)
         self._digest = ""
-        self._at_once = asyncio.Semaphore(LARGE_AT_ONCE if is_large else AT_ONCE)
+        self._slots = asyncio.Semaphore(MAX_CONCURRENT_LARGE if is_large else MAX_CONCURRENT)
 
     async def submit_batch(self) -> list[Outcome]:
         """Return the outcome of each submission, in order.
@@ -73,23 +73,23 @@ class BatchSubmitter:
         return outcomes
 
     async def _submit_item(self, index: int) -> Outcome:
-        async with self._at_once:
+        async with self._slots:
             try:
                 return await self._submitter.submit_job(
                     await self._read_item(index),
                     tenant=self._tenant,
                     idempotency_keys=[] if self._key is None else [_derive_item_key(self._key, index)],
                     endpoint=ENDPOINT,
-                    part_of=self._digest,
+                    batch_digest=self._digest,
                     is_large=self._is_large,
                 )
             except Refusal as refusal:
                 return refusal
 
-    async def _read_item(self, index: int) -> SentSubmission:
+    async def _read_item(self, index: int) -> ParsedSubmission:
         if self._is_large:
-            return await offload(read_submission, self._items[index])
-        return read_submission(self._items[index])
+            return await offload(parse_submission, self._items[index])
+        return parse_submission(self._items[index])
 
 
 def _is_outage(outcome: Outcome) -> bool:

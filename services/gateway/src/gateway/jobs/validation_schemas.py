@@ -12,7 +12,7 @@ class ValidationBody(BaseModel):
     Attributes:
         errors: why a submission would be refused, in the form of a 422's ``errors``.
         warnings: what would run differently from what was sent, and limits that would refuse a submission now.
-        images: that a submission would reserve of the day's quota; absent if it would be refused.
+        images: number that a submission would reserve of the day's quota; absent if it would be refused.
         random_seeds: inputs that get another random value with each submission, at most 50.
     """
 

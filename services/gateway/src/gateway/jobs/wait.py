@@ -20,38 +20,38 @@ from contracts.scheduler.jobs import (
 )
 from contracts.wire.errors import Kind, Refusal, Unavailable
 
-REREAD_S = 2.0  # poll, because live events can be lost
+POLL_S = 2.0  # interval of reads, because live events can be lost
 CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
 
 
-class JobWait:
+class JobWaiter:
     """Waits for the end of one job. ``job`` is its last known state."""
 
     def __init__(self, job: Job, *, bus: Bus) -> None:
         self.job = job
         self._bus, self._tenant = bus, str(job.tenant_id)
-        self._changed = asyncio.Event()
+        self._ended = asyncio.Event()
 
     async def wait_for_end(self) -> None:
-        """Return once the job has ended, with no time limit. Outages of the scheduler are waited out.
+        """Return once the job has ended, without a time limit. Outages of the scheduler only delay it.
 
         Raises:
-            Relayed: there is no such job any more.
+            Relayed: the job no longer exists.
         """
         if self.job.state in FINAL_STATES:
             return
         async with self._wake_on_end():
             while True:
-                await self.read_job()
+                await self.refresh_job()
                 if self.job.state in FINAL_STATES:
                     return
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(REREAD_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
-                        await self._changed.wait()
-                self._changed.clear()
+                    async with asyncio.timeout(POLL_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
+                        await self._ended.wait()
+                self._ended.clear()
 
-    async def read_job(self) -> None:
-        """Read the job, unless the scheduler is unavailable."""
+    async def refresh_job(self) -> None:
+        """Update ``job``, unless the scheduler is unavailable."""
         try:
             self.job = (await self._bus.request(READ_JOB, ReadJob(job_id=self.job.job_id), tenant=self._tenant)).job
         except Refusal as refusal:
@@ -91,4 +91,4 @@ class JobWait:
 
     async def _on_event(self, event: JobEvent, _: Metadata) -> None:
         if event.state in FINAL_STATES:
-            self._changed.set()
+            self._ended.set()

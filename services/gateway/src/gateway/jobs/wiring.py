@@ -45,17 +45,17 @@ def wire_jobs(
     identity: Authenticator,
     users: UserCache,
     fleet: FleetView,
-    saved: SavedWorkflows,
+    saved_workflows: SavedWorkflows,
     uploads: UploadStore,
 ) -> Jobs:
     """Construct the feature.
 
     Args:
         infra: settings and connections.
-        identity: ends event streams when their credential ends.
+        identity: watches the credentials of event streams.
         users: has each user's limits, and is notified when their usage changes.
-        fleet: names the default model.
-        saved: the saved workflows.
+        fleet: chooses the default model.
+        saved_workflows: the saved workflows.
         uploads: the uploads that jobs take as inputs.
     """
     settings, bus = infra.settings, infra.bus
@@ -63,34 +63,40 @@ def wire_jobs(
     submitter = JobSubmitter(
         bus,
         fleet=fleet,
-        saved=saved,
+        saved_workflows=saved_workflows,
         pins=pins,
-        results=ResultStorageLimit(users, infra.artifacts),
+        result_limit=ResultStorageLimit(users, infra.artifacts),
         store=infra.objects.status,
-        used=users.drop_cached_usage,
+        on_usage_changed=users.drop_cached_usage,
         extra_data_keys=ExtraDataKeys.from_setting(settings.extra_data_keys),
     )
-    service, url = JobService(bus, cursor_keys=infra.keys("cursors")), settings.public_url
-    history = JobHistory(bus, saved)
+    service, url = JobService(bus, cursor_keys=infra.derive_keys("cursors")), settings.public_url
+    history = JobHistory(bus, saved_workflows)
     return Jobs(
         service=service,
         history=history,
         submitter=submitter,
         pins=pins,
         routers=(
-            routes.create_router(jobs=service, submitter=submitter, public_url=url, used=users.drop_cached_usage),
+            routes.create_router(
+                jobs=service, submitter=submitter, public_url=url, on_usage_changed=users.drop_cached_usage
+            ),
             batch_routes.create_router(submitter=submitter, public_url=url),
-            bulk_routes.create_router(jobs=service, public_url=url, used=users.drop_cached_usage),
+            bulk_routes.create_router(jobs=service, public_url=url, on_usage_changed=users.drop_cached_usage),
             generate_routes.create_router(
-                bus=bus, submitter=submitter, public_url=url, used=users.drop_cached_usage, shutdown=infra.shutdown
+                bus=bus,
+                submitter=submitter,
+                public_url=url,
+                on_usage_changed=users.drop_cached_usage,
+                shutdown=infra.shutdown,
             ),
             history_routes.create_router(history=history),
             validation_routes.create_router(submitter=submitter),
             form_routes.create_router(bus=bus, submitter=submitter, fleet=fleet),
-            saved_workflow_routes.create_router(submitter=submitter, saved=saved, public_url=url),
+            saved_workflow_routes.create_router(submitter=submitter, saved_workflows=saved_workflows, public_url=url),
             event_routes.create_router(
                 jobs=service,
-                watching=identity.watch_credential,
+                watch_credential=identity.watch_credential,
                 sockets=infra.metrics.gauge(SOCKETS),
                 shutdown=infra.shutdown,
             ),

@@ -1,10 +1,11 @@
-"""Locations in a workflow as it was sent."""
+"""JSON Pointers into a workflow as it was sent, and its largest text."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from contracts.wire.errors import FieldError
-from gateway.workflows.submission_forms import WORKFLOW_AT
+from gateway.edge.json_pointer import escape_pointer_key
+from gateway.workflows.submission_formats import WORKFLOW_POINTER
 
 
 class TextInput(NamedTuple):
@@ -15,13 +16,18 @@ class TextInput(NamedTuple):
     size: int
 
 
-def relocate_errors(errors: Iterable[FieldError], at: str) -> tuple[FieldError, ...]:
-    """Return the errors with pointers into the body as it was sent, where the graph is at ``at``."""
-    if at == WORKFLOW_AT:
+def build_input_pointer(graph_pointer: str, node_id: str, input_name: str) -> str:
+    """Return the pointer to an input of a node; ``graph_pointer`` points to the graph."""
+    return f"{graph_pointer}/{escape_pointer_key(node_id)}/inputs/{escape_pointer_key(input_name)}"
+
+
+def relocate_errors(errors: Iterable[FieldError], graph_pointer: str) -> tuple[FieldError, ...]:
+    """Return the errors with pointers into the body as it was sent, where the graph is at ``graph_pointer``."""
+    if graph_pointer == WORKFLOW_POINTER:
         return tuple(errors)
     return tuple(
-        error.model_copy(update={"pointer": at + error.pointer.removeprefix(WORKFLOW_AT)})
-        if error.pointer == WORKFLOW_AT or error.pointer.startswith(f"{WORKFLOW_AT}/")
+        error.model_copy(update={"pointer": graph_pointer + error.pointer.removeprefix(WORKFLOW_POINTER)})
+        if error.pointer == WORKFLOW_POINTER or error.pointer.startswith(f"{WORKFLOW_POINTER}/")
         else error
         for error in errors
     )

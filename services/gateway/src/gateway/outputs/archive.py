@@ -9,7 +9,7 @@ from itertools import chain
 
 from contracts.scheduler.jobs import Job
 from contracts.scheduler.outputs import Output
-from gateway.outputs.zip_files import StoredFile, TruncatedFileError, pack_file
+from gateway.outputs.zip_files import StoredFile, TruncatedFileError, write_file
 from gateway.outputs.zip_sink import ZipSink
 from gateway.storage.artifacts import Artifact
 from gateway.storage.file_names import UniqueFileNames
@@ -23,9 +23,9 @@ class Archive:
     files: tuple[StoredFile, ...]
 
 
-def build_job_archive(outputs: Iterable[tuple[Output, Artifact]], at: datetime) -> Archive:
+def build_job_archive(outputs: Iterable[tuple[Output, Artifact]], modified_at: datetime) -> Archive:
     """Return the archive of one job, without folders."""
-    return Archive(_name_files(outputs, "", at))
+    return Archive(_name_files(outputs, "", modified_at))
 
 
 def build_jobs_archive(jobs: Iterable[tuple[Job, Sequence[tuple[Output, Artifact]]]]) -> Archive:
@@ -34,10 +34,12 @@ def build_jobs_archive(jobs: Iterable[tuple[Job, Sequence[tuple[Output, Artifact
     return Archive(tuple(chain.from_iterable(files)))
 
 
-def _name_files(outputs: Iterable[tuple[Output, Artifact]], folder: str, at: datetime) -> tuple[StoredFile, ...]:
+def _name_files(
+    outputs: Iterable[tuple[Output, Artifact]], folder: str, modified_at: datetime
+) -> tuple[StoredFile, ...]:
     names = UniqueFileNames()
     return tuple(
-        StoredFile(folder + names.name(output.name), artifact.key, artifact.size_bytes, at)
+        StoredFile(folder + names.make_unique(output.name), artifact.key, artifact.size_bytes, modified_at)
         for output, artifact in outputs
     )
 
@@ -49,12 +51,12 @@ async def stream_archive(archive: Archive, objects: ArtifactStore) -> AsyncGener
         TruncatedFileError: an output was deleted meanwhile, or its size differs from its record.
     """
     sink = ZipSink()
-    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as made:
+    with zipfile.ZipFile(sink, "w", zipfile.ZIP_STORED) as zip_file:
         for file in archive.files:
             try:
-                async with aclosing(pack_file(file, into=made, sink=sink, objects=objects)) as pieces:
+                async with aclosing(write_file(file, archive=zip_file, sink=sink, objects=objects)) as pieces:
                     async for piece in pieces:
                         yield piece
             except FileNotFoundError as error:
                 raise TruncatedFileError(file.key) from error
-    yield sink.taken()  # after an error this is not reached, so the client never gets a valid end of the file
+    yield sink.take_written()  # after an error this is not reached, so the client never gets a valid end of the file

@@ -36,7 +36,7 @@ def create_router(*, results: ResultService, objects: ArtifactStore) -> APIRoute
         *,
         temporary: Annotated[bool | None, Query(description="true: only previews; false: no previews")] = None,
     ) -> Response:
-        """Contains previews only if there are no other outputs, or if `temporary` asks for them.
+        """Contains previews only if there are no other outputs, or if `temporary` requests them.
 
         The connection is closed early if an output cannot be read.
         """

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 from time import monotonic
 
 from contracts.gateway.outputs import UnknownOutput
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import TooManyBodies
 from gateway.images.converter import ENCODER, ImageConverter
 from gateway.images.errors import NotConvertible, TooManyConversions
@@ -28,22 +28,22 @@ class OutputConverter:
     def __init__(self, converter: ImageConverter, objects: ArtifactStore, limiter: ImageLimiter) -> None:
         self._converter, self._objects, self._limiter = converter, objects, limiter
         largest = converter.max_result_bytes
-        self._responses = BodyMemoryLimit(total=4 * largest, each=2 * largest, clock=monotonic)
+        self._responses = CapacityLimit(total=4 * largest, per_client=2 * largest, clock=monotonic)
 
-    def etag(self, artifact: Artifact, wanted: ConversionOptions) -> str:
+    def compute_etag(self, artifact: Artifact, options: ConversionOptions) -> str:
         """Return the strong ETag of the converted image, without converting it."""
-        return wanted.etag(artifact.sha256, ENCODER)
+        return options.compute_etag(artifact.sha256, ENCODER)
 
     async def convert(
-        self, artifact: Artifact, wanted: ConversionOptions, *, tenant: str, patient: bool = False
+        self, artifact: Artifact, options: ConversionOptions, *, tenant: str, wait_if_full: bool = False
     ) -> tuple[bytes, Callable[[], None]]:
         """Return the converted image, and a function to call once it is sent, which releases its memory.
 
         Args:
             artifact: the stored image.
-            wanted: format and size.
+            options: format and size.
             tenant: its owner.
-            patient: wait while the tenant has too many images queued, instead of being refused.
+            wait_if_full: wait while the tenant has too many images queued, instead of refusing.
 
         Raises:
             NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.
@@ -54,12 +54,12 @@ class OutputConverter:
         if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:
             raise NotConvertible
         try:
-            async with self._limiter.patient_slot(tenant) if patient else self._limiter.slot(tenant):
-                source = await self._objects.open(artifact.key, ByteRange(0, artifact.size_bytes))
-                image = await self._converter.convert(wanted, source)
-            with ExitStack() as held:
-                held.enter_context(self._responses.reserve(tenant))(len(image))
-                return image, held.pop_all().close
+            async with self._limiter.slot_waiting_if_full(tenant) if wait_if_full else self._limiter.slot(tenant):
+                source = await self._objects.stream_range(artifact.key, ByteRange(0, artifact.size_bytes))
+                image = await self._converter.convert(options, source)
+            with ExitStack() as reservation:
+                reservation.enter_context(self._responses.reserve(tenant))(len(image))
+                return image, reservation.pop_all().close
         except TooManyBodies:
             raise TooManyConversions(retry_after_s=1) from None
         except FileNotFoundError:

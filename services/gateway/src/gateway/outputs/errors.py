@@ -21,4 +21,4 @@ class TooManyFiles(Refusal):
 RESULT: tuple[type[Refusal], ...] = (
     UnknownJob, UnknownOutput, JobNotFinished, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions,
 )  # fmt: skip
-"""What a request for the bytes of an output is refused with."""
+"""Refusals of a request for the bytes of an output."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.gateway.outputs import UnknownOutput
-from gateway.api.v1.problems import open_problems
+from gateway.api.v1.problems import public_problems
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyConversions, TooManyPixels
 from gateway.outputs.archive_routes import ZIP_RESPONSE, respond_with_archive
 from gateway.outputs.conversion import OutputConverter
@@ -29,15 +29,15 @@ def create_router(
         200: {"content": {"application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
-        **open_problems(BadLink, UnknownOutput, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        **public_problems(BadLink, UnknownOutput, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     thumbnail: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: content[304],
-        **open_problems(BadLink, UnknownOutput, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions),
+        **public_problems(BadLink, UnknownOutput, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions),
     }
 
-    def check(output_id: str, token: str) -> OutputLink:
+    def verify_link(output_id: str, token: str) -> OutputLink:
         link = links.verify_output(output_id, token)
         if link is None:
             raise BadLink
@@ -46,7 +46,7 @@ def create_router(
     @routes.get(
         "/archive.zip",
         summary="Download outputs as a ZIP file by a signed link",
-        responses=ZIP_RESPONSE | open_problems(BadLink, UnknownOutput, TooManyFiles),
+        responses=ZIP_RESPONSE | public_problems(BadLink, UnknownOutput, TooManyFiles),
         response_class=Response,
     )
     async def download_linked_archive(*, token: Token = "") -> Response:
@@ -59,7 +59,7 @@ def create_router(
 
     async def download_linked_output(request: Request, output_id: str, *, token: Token = "") -> Response:
         """The link is `url` of GET `/api/v1/outputs`, and needs no credential. Ranges work as for `/result`."""
-        link = check(output_id, token)
+        link = verify_link(output_id, token)
         artifact = await results.find_linked_artifact(link)
         return _set_cache_headers(await respond_with_artifact(request, link.name, artifact, objects), link)
 
@@ -84,12 +84,12 @@ def create_router(
 
         Requests beyond the number of conversions at a time wait instead of being refused.
         """
-        link = check(output_id, token)
+        link = verify_link(output_id, token)
         artifact = await results.find_linked_artifact(link)
         if not artifact.content_type.startswith("image/"):
             raise NotConvertible
         options = build_thumbnail_options(size)
-        image = await respond_with_image(request, link.name, artifact, options, converter, patient=True)
+        image = await respond_with_image(request, link.name, artifact, options, converter, wait_if_full=True)
         return _set_cache_headers(image, link)
 
     return routes

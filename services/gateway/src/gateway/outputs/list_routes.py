@@ -8,11 +8,11 @@ from contracts.gateway.outputs import UnknownOutput
 from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader
 from gateway.edge.errors import InvalidRequest
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.filters import parse_job_ids, parse_label
@@ -71,7 +71,7 @@ def create_router(
             tenant=tenant,
             limit=limit,
             cursor=cursor,
-            job_id=parse_job_ids(job_id, "/job_id", at_most=1)[0] if job_id is not None else None,
+            job_id=parse_job_ids(job_id, "/job_id", limit=1)[0] if job_id is not None else None,
             kinds=_parse_kinds(kind),
             temporary=temporary,
             workflow=workflow,
@@ -96,17 +96,17 @@ def create_router(
     ) -> Response:
         """The archive has a folder for each job. Jobs that do not exist or have no result are left out.
 
-        Contains previews of a job only if it has no other outputs, or if `temporary` asks for them. The connection is
+        Contains previews of a job only if it has no other outputs, or if `temporary` requests them. The connection is
         closed early if an output cannot be read.
         """
-        parsed = parse_job_ids(job_ids, "/job_ids", at_most=MAX_ARCHIVED_JOBS)
+        parsed = parse_job_ids(job_ids, "/job_ids", limit=MAX_ARCHIVED_JOBS)
         found = await results.find_archive_of_jobs(parsed, tenant=tenant, temporary=temporary)
         return respond_with_archive(found, "outputs", objects)
 
     @routes.post(
         "/outputs.zip",
-        summary="Make a link to the outputs of several jobs as a ZIP file",
-        openapi_extra=documented(ArchiveLinkRequest, example=_EXAMPLE),
+        summary="Create a link to the outputs of several jobs as a ZIP file",
+        openapi_extra=describe_request_body(ArchiveLinkRequest, example=_EXAMPLE),
         responses=problems(*JSON_BODY),
     )
     async def make_archive_link(tenant: Reader, body: Annotated[Any, Depends(read_json_body)]) -> ArchiveLinkBody:
@@ -114,7 +114,7 @@ def create_router(
 
         The archive is that of GET.
         """
-        sent = read_model(ArchiveLinkRequest, body)
+        sent = validate_model(ArchiveLinkRequest, body)
         url, expires_at = links.build_archive_url(list(dict.fromkeys(sent.job_ids)), tenant=tenant)
         return ArchiveLinkBody(url=url, expires_at=expires_at)
 
@@ -126,6 +126,6 @@ def _parse_kinds(text: str | None) -> list[OutputKind]:
         return [OutputKind(kind) for kind in text.split(",")] if text is not None else []
     except ValueError:
         allowed = tuple(kind.value for kind in OutputKind)
-        message = "Not a kind of outputs. allowed lists them; separate several by commas."
+        message = "Unknown kind of output. `allowed` lists all kinds; separate several by commas."
         error = FieldError(pointer="/kind", code="kind_unknown", message=message, allowed=allowed)
         raise InvalidRequest(errors=(error,)) from None

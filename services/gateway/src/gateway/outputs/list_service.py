@@ -48,8 +48,12 @@ class OutputLister:
         )
         filters = json.dumps(["outputs", query.model_dump(mode="json", exclude={"limit", "after"})])
         if cursor is not None:
-            completed_at, of_job, index = cursors.decode_position(self._keys, cursor, tenant=tenant, filters=filters)
-            after = OutputPosition(completed_at=datetime.fromisoformat(completed_at), job_id=UUID(of_job), index=index)
+            completed_at, last_job_id, index = cursors.decode_position(
+                self._keys, cursor, tenant=tenant, filters=filters
+            )
+            after = OutputPosition(
+                completed_at=datetime.fromisoformat(completed_at), job_id=UUID(last_job_id), index=index
+            )
             query = query.model_copy(update={"after": after})
         page = await self._bus.request(LIST_OUTPUTS, query, tenant=tenant)
         if not page.more or not page.outputs:

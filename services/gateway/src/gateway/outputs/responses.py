@@ -11,9 +11,9 @@ from gateway.edge.streaming import StreamedResponse
 from gateway.images.formats import ConversionOptions, ImageFormat
 from gateway.outputs.conversion import OutputConverter
 from gateway.storage.artifacts import Artifact
-from gateway.storage.byte_range import matches
+from gateway.storage.byte_range import etag_matches
 from gateway.storage.objects import ArtifactStore
-from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
+from gateway.storage.responses import StoredObject, build_content_disposition, respond_with_object
 
 THUMBNAIL_QUALITY = 75
 CHUNK_BYTES = 1 << 18
@@ -29,10 +29,10 @@ async def respond_with_image(
     request: Request,
     name: str,
     artifact: Artifact,
-    wanted: ConversionOptions,
+    options: ConversionOptions,
     converter: OutputConverter,
     *,
-    patient: bool = False,
+    wait_if_full: bool = False,
 ) -> Response:
     """Return a converted image, or 304 if the client has it.
 
@@ -40,29 +40,35 @@ async def respond_with_image(
         request: its headers are followed.
         name: of the output.
         artifact: the stored image.
-        wanted: format and size.
+        options: format and size.
         converter: converts it.
-        patient: wait while the owner has too many images queued, instead of refusing.
+        wait_if_full: wait while the owner has too many images queued, instead of refusing.
 
     Raises:
         NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions, Unavailable, UnknownOutput: see
             ``OutputConverter.convert``.
     """
-    headers = {"ETag": converter.etag(artifact, wanted), "Cache-Control": "private, no-cache", "Accept-Ranges": "none"}
-    if matches(request.headers.get("if-none-match"), headers["ETag"]):
+    headers = {
+        "ETag": converter.compute_etag(artifact, options),
+        "Cache-Control": "private, no-cache",
+        "Accept-Ranges": "none",
+    }
+    if etag_matches(request.headers.get("if-none-match"), headers["ETag"]):
         return Response(status_code=304, headers=headers)
-    image, sent = await converter.convert(artifact, wanted, tenant=str(artifact.tenant_id), patient=patient)
-    renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name) + f".{wanted.format.extension}"
+    image, release_memory = await converter.convert(
+        artifact, options, tenant=str(artifact.tenant_id), wait_if_full=wait_if_full
+    )
+    renamed = re.sub(r"\.[A-Za-z0-9]{1,5}$", "", name) + f".{options.format.extension}"
     headers |= {
-        "Content-Type": wanted.format.media_type,
+        "Content-Type": options.format.media_type,
         "Content-Length": str(len(image)),
-        "Content-Disposition": content_disposition(renamed, wanted.format.media_type),
+        "Content-Disposition": build_content_disposition(renamed, options.format.media_type),
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
     if request.method == "HEAD":
-        sent()
+        release_memory()
         return Response(headers=headers)
-    return StreamedResponse(_iterate_chunks(image), headers, sent)
+    return StreamedResponse(_iterate_chunks(image), headers, release_memory)
 
 
 async def _iterate_chunks(content: bytes) -> AsyncGenerator[bytes, None]:
@@ -72,8 +78,8 @@ async def _iterate_chunks(content: bytes) -> AsyncGenerator[bytes, None]:
 
 def find_output_format(artifact: Artifact) -> ImageFormat:
     """Return the format of the stored image; PNG for formats that cannot be written."""
-    named = artifact.content_type.removeprefix("image/")
-    return ImageFormat(named) if named in list(ImageFormat) else ImageFormat.PNG
+    format_name = artifact.content_type.removeprefix("image/")
+    return ImageFormat(format_name) if format_name in list(ImageFormat) else ImageFormat.PNG
 
 
 async def respond_with_artifact(request: Request, name: str, artifact: Artifact, objects: ArtifactStore) -> Response:
@@ -82,8 +88,8 @@ async def respond_with_artifact(request: Request, name: str, artifact: Artifact,
     Raises:
         UnknownOutput: they were deleted.
     """
-    saved_as = content_disposition(name, artifact.content_type)
-    stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, saved_as)
+    disposition = build_content_disposition(name, artifact.content_type)
+    stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, disposition)
     try:
         return await respond_with_object(request, stored, objects)
     except FileNotFoundError:

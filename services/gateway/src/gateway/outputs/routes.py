@@ -25,7 +25,7 @@ from gateway.outputs.responses import (
 from gateway.outputs.service import ResultService
 from gateway.storage.objects import ArtifactStore
 
-QUALITY = 85
+DEFAULT_QUALITY = 85
 
 _IMAGE_TYPES: dict[str, Any] = {format_.media_type: {} for format_ in ImageFormat}
 
@@ -39,15 +39,15 @@ def create_router(
     *, results: ResultService, objects: ArtifactStore, converter: OutputConverter, public_url: str
 ) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["results"])
-    documented: dict[int | str, dict[str, Any]] = {
+    result_responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
         **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
-    documented_thumbnail: dict[int | str, dict[str, Any]] = {
+    thumbnail_responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
-        304: documented[304],
+        304: result_responses[304],
         **problems(*RESULT),
     }
 
@@ -57,7 +57,7 @@ def create_router(
     async def list_outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await results.read_completed_job(job_id, tenant=tenant)
         shown = present_outputs(job, public_url)
-        return OutputsBody(outputs=[one for one in shown if temporary in {None, one.temporary}])
+        return OutputsBody(outputs=[output for output in shown if temporary in {None, output.temporary}])
 
     async def download_result(
         request: Request,
@@ -85,14 +85,14 @@ def create_router(
         output, artifact = await results.find_result(job_id, tenant=tenant, index=index, node=node, temporary=temporary)
         if format_ is None and quality is None and width is None and height is None:
             return await respond_with_artifact(request, output.name, artifact, objects)
-        wanted = ConversionOptions(format_ or find_output_format(artifact), quality or QUALITY, width, height)
+        options = ConversionOptions(format_ or find_output_format(artifact), quality or DEFAULT_QUALITY, width, height)
         _require_image(output)
-        return await respond_with_image(request, output.name, artifact, wanted, converter)
+        return await respond_with_image(request, output.name, artifact, options, converter)
 
     @routes.get(
         "/thumbnail",
         summary="Download a thumbnail of one output (WebP)",
-        responses=documented_thumbnail,
+        responses=thumbnail_responses,
         response_class=Response,
     )
     async def download_thumbnail(
@@ -112,7 +112,7 @@ def create_router(
 
     for path, name in (("/result", "download_result"), ("/image", "download_image")):
         routes.get(
-            path, summary="Download one output", operation_id=name, responses=documented, response_class=Response
+            path, summary="Download one output", operation_id=name, responses=result_responses, response_class=Response
         )(download_result)
         routes.head(path, include_in_schema=False)(download_result)
     return routes

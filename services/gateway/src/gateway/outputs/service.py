@@ -48,7 +48,7 @@ class ResultService:
         """
         job = await self.read_completed_job(text, tenant=tenant)
         output = pick_output(job.outputs, index=index, node=node, temporary=temporary)
-        artifact = await self._artifacts.get(output.id, tenant_id=tenant) if output else None
+        artifact = await self._artifacts.find_artifact(output.id, tenant_id=tenant) if output else None
         if output is None or artifact is None:
             raise UnknownOutput
         return output, artifact
@@ -85,10 +85,10 @@ class ResultService:
             UnknownOutput: none of the jobs has an output.
             TooManyFiles: together they have more than ``MAX_ARCHIVED_FILES``.
         """
-        places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
+        slots = asyncio.Semaphore(CONCURRENT_LOOKUPS)
 
         async def find_completed(job_id: UUID) -> Job | None:
-            async with places:
+            async with slots:
                 try:
                     return await self.read_completed_job(str(job_id), tenant=tenant)
                 except Refusal as refusal:
@@ -111,7 +111,7 @@ class ResultService:
         Raises:
             UnknownOutput: it was deleted.
         """
-        artifact = await self._artifacts.get(link.output_id, tenant_id=link.tenant)
+        artifact = await self._artifacts.find_artifact(link.output_id, tenant_id=link.tenant)
         if artifact is None:
             raise UnknownOutput
         return artifact
@@ -119,14 +119,14 @@ class ResultService:
     async def _find_stored(self, outputs: Sequence[Output], tenant: str) -> list[tuple[Output, Artifact]]:
         """Return those outputs whose bytes are stored."""
         records = await self._artifacts.find_artifacts([output.id for output in outputs], tenant_id=tenant)
-        places = asyncio.Semaphore(CONCURRENT_LOOKUPS)
+        slots = asyncio.Semaphore(CONCURRENT_LOOKUPS)
 
         async def is_stored(artifact: Artifact | None) -> bool:
-            async with places:
-                return artifact is not None and await self._objects.size(artifact.key) == artifact.size_bytes
+            async with slots:
+                return artifact is not None and await self._objects.find_size(artifact.key) == artifact.size_bytes
 
         stored = await asyncio.gather(*(is_stored(records.get(output.id)) for output in outputs))
-        return [(output, records[output.id]) for output, is_there in zip(outputs, stored, strict=True) if is_there]
+        return [(output, records[output.id]) for output, is_present in zip(outputs, stored, strict=True) if is_present]
 
 
 def _select_outputs(job: Job, *, temporary: bool | None) -> list[Output]:

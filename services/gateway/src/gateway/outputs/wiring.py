@@ -23,7 +23,7 @@ def wire_outputs(infra: Infrastructure, images: ImageLimiter, links: LinkUrls) -
             ),
             archive_routes.create_router(results=results, objects=infra.objects),
             list_routes.create_router(
-                lister=OutputLister(infra.bus, cursor_keys=infra.keys("cursors")),
+                lister=OutputLister(infra.bus, cursor_keys=infra.derive_keys("cursors")),
                 results=results,
                 objects=infra.objects,
                 links=links,

@@ -17,8 +17,8 @@ class ZipSink:
     def close(self) -> None:
         """Required by zipfile."""
 
-    def taken(self) -> bytes:
-        """What was written since the last call."""
+    def take_written(self) -> bytes:
+        """Return what was written since the last call."""
         taken = bytes(self._written)
         self._written.clear()
         return taken

@@ -1,4 +1,4 @@
-"""Consumes the purges of jobs. A message is acknowledged once everything of its job is deleted."""
+"""Consumes the purges of jobs. A message is acknowledged once all data of its job is deleted."""
 
 from collections.abc import Sequence
 
@@ -7,13 +7,15 @@ from chassis.messaging.dead_letters import DeadLetterStore
 from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.registry import GATEWAY_JOB_PURGES
 from contracts.scheduler.purges import JobPurged
-from gateway.purges.service import JobRemover
+from gateway.purges.service import PurgedDataRemover
 
 
-def purge_consumer(bus: Bus, remover: JobRemover, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+def create_purge_consumer(
+    bus: Bus, remover: PurgedDataRemover, dead_letters: DeadLetterStore
+) -> StreamConsumer[JobPurged]:
     """Return the consumer that deletes what belonged to purged jobs."""
 
-    async def remove(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:
-        await remover.delete_purged([message.payload for message in messages])
+    async def delete(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:
+        await remover.delete_purged_jobs([message.payload for message in messages])
 
-    return StreamConsumer(bus, GATEWAY_JOB_PURGES, remove, dead_letters)
+    return StreamConsumer(bus, GATEWAY_JOB_PURGES, delete, dead_letters)

@@ -13,7 +13,7 @@ from contracts.wire.errors import Relayed, Unavailable
 from gateway.purges.erasure_store import ErasureStore
 from gateway.storage.objects import ArtifactStore
 
-LATE = timedelta(hours=1)  # by then, everything that was in transit when the account was erased has arrived
+REPEAT_FOR = timedelta(hours=1)  # data that was in transit when the account was erased arrives within this time
 
 
 class TenantEraser:
@@ -39,16 +39,16 @@ class TenantEraser:
                 pass
         if self._pending:
             self._objects.status.require_pairing()
-        for tenant_id, at in list(self._pending.items()):
-            await self._objects.delete_under(str(tenant_id))
+        for tenant_id, erased_at in list(self._pending.items()):
+            await self._objects.delete_folder(str(tenant_id))
             await self._erasures.delete_tenant(tenant_id)
-            if at < self._now - LATE:
+            if erased_at < self._now - REPEAT_FOR:
                 del self._pending[tenant_id]
 
     async def _read_erasures(self) -> bool:
-        """Read the next erasures; whether there are more."""
-        found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
-        self._pending |= {one.tenant_id: one.at for one in found.erasures}
-        self._now = found.now
-        self._after = max((one.number for one in found.erasures), default=self._after)
-        return found.more
+        """Read the next page of erasures. Return whether there are more."""
+        page = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
+        self._pending |= {erasure.tenant_id: erasure.at for erasure in page.erasures}
+        self._now = page.now
+        self._after = max((erasure.number for erasure in page.erasures), default=self._after)
+        return page.more

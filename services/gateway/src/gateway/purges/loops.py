@@ -1,15 +1,15 @@
-"""Finds what no message announces: uploads that overlapped with a purge, and purges whose message was lost."""
+"""Background loops of purges and erasures."""
 
 from chassis.loop import Loop
 from chassis.messaging.dead_letters import DeadLetterStore
 from gateway.purges.erase_tenants import TenantEraser
-from gateway.purges.service import JobRemover
+from gateway.purges.service import PurgedDataRemover
 
 ERASE_EVERY_S = 2.0
 PRUNE_EVERY_S = 3600.0
 
 
-def create_leftovers_loop(remover: JobRemover, *, every_s: float) -> Loop:
+def create_leftovers_loop(remover: PurgedDataRemover, *, every_s: float) -> Loop:
     """Return the loop that deletes leftovers of purged jobs, and detects missed purges."""
 
     async def delete() -> None:

@@ -1,4 +1,4 @@
-"""Purged jobs, and what is left of them."""
+"""Purged jobs, and their remaining data."""
 
 from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from uuid import UUID
@@ -8,30 +8,30 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from contracts.scheduler.purges import JobPurged
 
-_NOTE = Statement("""
+_RECORD = Statement("""
 INSERT INTO purged_jobs (job_id, tenant_id)
 SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:tenants AS uuid[])) ON CONFLICT (job_id) DO NOTHING
 """)
 # Only of recent purges: there are millions of older ones, and what they left is found by comparison with the scheduler.
-_LEFT = Statement("""
+_LEFTOVERS = Statement("""
 SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id
-WHERE p.at > now() - interval '2 hours' LIMIT :batch
+WHERE p.at > now() - interval '2 hours' LIMIT :limit
 """)
-_FORGET = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
+_DELETE_ARTIFACTS = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
 # A link to upload an output expires after minutes; after a week nothing of the job can arrive.
-_EXPIRED = ExpiredRows("purged_jobs", "at < now() - interval '7 days'")
-_WALK = Statement("""
+_OLD_PURGES = ExpiredRows("purged_jobs", "at < now() - interval '7 days'")
+_JOBS_WITH_ARTIFACTS = Statement("""
 SELECT DISTINCT job_id, tenant_id FROM artifacts
-WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id LIMIT :batch
+WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id LIMIT :limit
 """)
 
 
 # Lock first, then check: an upload that another job has just pinned is kept.
-_HOLD_INPUTS = Statement("""
+_LOCK_UPLOADS = Statement("""
 SELECT id FROM uploads WHERE id IN (SELECT upload_id FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[])))
 ORDER BY id FOR UPDATE
 """)
-_DROP_INPUTS = Statement("""
+_DELETE_EXCLUSIVE_UPLOADS = Statement("""
 DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
     SELECT 1 FROM upload_uses o WHERE o.upload_id = u.id AND o.job_id <> ALL(CAST(:jobs AS uuid[]))
 ) RETURNING key
@@ -40,8 +40,8 @@ DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
 _EXPIRE_COPIES = Statement("""
 UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uuid[])) AND expires_at > now()
 """)
-_END_SHARES = Statement("DELETE FROM job_shares WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
-_DROP_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+_DELETE_SHARES = Statement("DELETE FROM job_shares WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+_DELETE_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 
 
 class PurgeStore:
@@ -50,20 +50,22 @@ class PurgeStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def record_purges(self, gone: Iterable[JobPurged]) -> None:
+    async def record_purges(self, purges: Iterable[JobPurged]) -> None:
         """Record these jobs as purged, so that no output of them is accepted any more."""
-        purged = list(gone)
+        purged = list(purges)
         async with self._database.single() as connection:
-            jobs, tenants = [one.job_id for one in purged], [one.tenant_id for one in purged]
-            await _NOTE.run(connection, jobs=jobs, tenants=tenants)
+            jobs, tenants = [job.job_id for job in purged], [job.tenant_id for job in purged]
+            await _RECORD.run(connection, jobs=jobs, tenants=tenants)
 
     async def delete_exclusive_uploads(
         self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]
     ) -> None:
         """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
         async with self._database.direct() as connection:
-            held = await _HOLD_INPUTS.all(connection, jobs=list(job_ids))
-            for row in await _DROP_INPUTS.all(connection, ids=[row["id"] for row in held], jobs=list(job_ids)):
+            locked = await _LOCK_UPLOADS.all(connection, jobs=list(job_ids))
+            for row in await _DELETE_EXCLUSIVE_UPLOADS.all(
+                connection, ids=[row["id"] for row in locked], jobs=list(job_ids)
+            ):
                 await delete(row["key"])
 
     async def expire_output_copies(self, job_ids: Collection[UUID]) -> None:
@@ -74,28 +76,28 @@ class PurgeStore:
     async def delete_upload_uses(self, job_ids: Collection[UUID]) -> None:
         """Delete the records of which uploads these jobs used."""
         async with self._database.single() as connection:
-            await _DROP_USES.run(connection, jobs=list(job_ids))
+            await _DELETE_USES.run(connection, jobs=list(job_ids))
 
     async def delete_shares(self, job_ids: Collection[UUID]) -> None:
         """Delete the shares of these jobs."""
         async with self._database.single() as connection:
-            await _END_SHARES.run(connection, jobs=list(job_ids))
+            await _DELETE_SHARES.run(connection, jobs=list(job_ids))
 
-    async def list_leftovers(self, *, batch: int) -> Sequence[Row]:
-        """Artifacts (id, key) of purged jobs."""
+    async def list_leftovers(self, *, limit: int) -> Sequence[Row]:
+        """Return artifacts (id, key) of purged jobs."""
         async with self._database.single() as connection:
-            return await _LEFT.all(connection, batch=batch)
+            return await _LEFTOVERS.all(connection, limit=limit)
 
     async def delete_artifacts(self, artifact_ids: Iterable[UUID]) -> None:
         """Delete the rows of artifacts whose files are deleted."""
         async with self._database.single() as connection:
-            await _FORGET.run(connection, ids=[*artifact_ids])
+            await _DELETE_ARTIFACTS.run(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
         """Delete records of purges so old that no output can arrive any more."""
-        await _EXPIRED.delete(self._database)
+        await _OLD_PURGES.delete(self._database)
 
-    async def list_jobs_with_artifacts(self, after: UUID, *, batch: int) -> Sequence[Row]:
-        """Jobs (job_id, tenant_id) with artifacts older than an hour, by id."""
+    async def list_jobs_with_artifacts(self, after: UUID, *, limit: int) -> Sequence[Row]:
+        """Return jobs (job_id, tenant_id) with artifacts older than an hour, ordered by id, after ``after``."""
         async with self._database.single() as connection:
-            return await _WALK.all(connection, after=after, batch=batch)
+            return await _JOBS_WITH_ARTIFACTS.all(connection, after=after, limit=limit)

@@ -1,20 +1,20 @@
-"""Constructs the deletion of what belonged to purged jobs and erased accounts."""
+"""Constructs the deletion of the data of purged jobs and erased accounts."""
 
 from dataclasses import dataclass
 
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
-from gateway.purges.consumer import purge_consumer
+from gateway.purges.consumer import create_purge_consumer
 from gateway.purges.erase_tenants import TenantEraser
 from gateway.purges.erasure_store import ErasureStore
 from gateway.purges.loops import create_dead_letter_loop, create_erasure_loop, create_leftovers_loop
-from gateway.purges.service import JobRemover
+from gateway.purges.service import PurgedDataRemover
 from gateway.purges.store import PurgeStore
 from gateway.wiring import Feature, Infrastructure
 
 
 @dataclass(frozen=True, kw_only=True)
 class PurgesFeature(Feature):
-    """The feature, and the purges that could not be handled."""
+    """The feature, and the messages about purges that could not be processed."""
 
     dead_letters: DeadLetters
 
@@ -22,8 +22,8 @@ class PurgesFeature(Feature):
 def wire_purges(infra: Infrastructure) -> PurgesFeature:
     """Construct the feature."""
     bus, database, objects = infra.bus, infra.database, infra.objects
-    remover, store = JobRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
-    consumer = purge_consumer(bus, remover, store)
+    remover, store = PurgedDataRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
+    consumer = create_purge_consumer(bus, remover, store)
     return PurgesFeature(
         dead_letters=DeadLetters("gateway", store, (consumer,)),
         loops=(

@@ -6,10 +6,10 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Response
 
 from contracts.scheduler.jobs import UnknownJob
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.shares.errors import UnknownShare
 from gateway.shares.schemas import NewShareBody, ShareBody, SharedJobBody, ShareRequest, present_shared_job
@@ -26,7 +26,7 @@ def create_router(*, shares: JobShares, links: LinkUrls, public_url: str) -> API
         "/jobs/{job_id}/share",
         status_code=201,
         summary="Share a job with the other users",
-        openapi_extra=documented(ShareRequest, example={"expires_in_seconds": 604800}),
+        openapi_extra=describe_request_body(ShareRequest, example={"expires_in_seconds": 604800}),
         responses={201: {"headers": _LOCATION}, **problems(UnknownJob, *JSON_BODY)},
     )
     async def share_job(
@@ -36,7 +36,7 @@ def create_router(*, shares: JobShares, links: LinkUrls, public_url: str) -> API
 
         A job has one share: a new one replaces the previous token. Purging the job ends it.
         """
-        lifetime = timedelta(seconds=read_model(ShareRequest, body).expires_in_seconds)
+        lifetime = timedelta(seconds=validate_model(ShareRequest, body).expires_in_seconds)
         token, expires_at = await shares.share_job(job_id, tenant=tenant, lifetime=lifetime)
         response.headers["Location"] = f"/api/v1/jobs/{job_id}/share"
         return NewShareBody(token=token, url=f"{public_url}/api/v1/shared/{token}", expires_at=expires_at)

@@ -14,8 +14,8 @@ from gateway.outputs.list_schemas import ListedOutputBody, present_listed_output
 from gateway.signing.link_urls import LinkUrls
 
 DAY_S = 86_400
-DEFAULT_S = 7 * DAY_S
-LONGEST_S = 30 * DAY_S
+DEFAULT_LIFETIME_S = 7 * DAY_S
+MAX_LIFETIME_S = 30 * DAY_S
 
 
 class ShareRequest(BaseModel):
@@ -23,11 +23,11 @@ class ShareRequest(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    expires_in_seconds: Annotated[int, Field(ge=60, le=LONGEST_S)] = DEFAULT_S
+    expires_in_seconds: Annotated[int, Field(ge=60, le=MAX_LIFETIME_S)] = DEFAULT_LIFETIME_S
 
 
 class ShareBody(BaseModel):
-    """That a job is shared."""
+    """The share of a job."""
 
     expires_at: datetime
 
@@ -43,8 +43,8 @@ class SharedJobBody(BaseModel):
     """A job of another user, as it is shared. Times are RFC 3339, durations seconds.
 
     Attributes:
-        submission: a body for ``POST /api/v1/jobs`` that runs the same. Uploads that it names belong to the owner, so
-            upload your own files instead.
+        submission: a body for ``POST /api/v1/jobs`` that runs the same. Uploads in it belong to the owner, so upload
+            your own files instead.
         outputs: with signed links.
         expires_at: when the share expires.
     """
@@ -83,7 +83,7 @@ def present_shared_job(found: JobWithGraph, links: LinkUrls, expires_at: datetim
         seed=job.seed,
         seeds=list(job.seeds),
         submission=rebuild_submission(job, found.graph.graph, None),
-        outputs=[present_listed_output(one, links, tenant=str(job.tenant_id)) for one in _list_outputs(job)],
+        outputs=[present_listed_output(listed, links, tenant=str(job.tenant_id)) for listed in _list_outputs(job)],
         expires_at=expires_at,
     )
 

@@ -28,7 +28,7 @@ class JobShares:
         """
         job = await self._jobs.read_job(text, tenant=tenant)
         token, expires_at = secrets.token_urlsafe(32), datetime.now(UTC) + lifetime
-        await self._shares.put(UUID(tenant), job.job_id, token_sha256=_hash_token(token), expires_at=expires_at)
+        await self._shares.save(UUID(tenant), job.job_id, token_sha256=_hash_token(token), expires_at=expires_at)
         return token, expires_at
 
     async def read_expiry(self, text: str, *, tenant: str) -> datetime:
@@ -57,11 +57,11 @@ class JobShares:
         Raises:
             UnknownShare: the token is unknown, was revoked or has expired, or the job was deleted.
         """
-        share = await self._shares.find(_hash_token(token)) if _TOKEN.fullmatch(token) else None
+        share = await self._shares.find_by_token(_hash_token(token)) if _TOKEN.fullmatch(token) else None
         if share is None:
             raise UnknownShare
         try:
-            found = await self._history.read_graph(str(share.job_id), tenant=str(share.tenant_id))
+            found = await self._history.read_job_with_graph(str(share.job_id), tenant=str(share.tenant_id))
         except Refusal as refusal:
             if refusal.refused.code == UnknownJob.code:
                 raise UnknownShare from None

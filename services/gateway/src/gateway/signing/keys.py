@@ -8,6 +8,6 @@ SigningKeys: TypeAlias = tuple[bytes, ...]
 """Keys of one purpose: the first signs, all verify."""
 
 
-def derive(secret: str, purpose: str) -> bytes:
-    """Return a 32-byte key: knowing one purpose's key says nothing about another's."""
+def derive_key(secret: str, purpose: str) -> bytes:
+    """Return a 32-byte key: the key of one purpose reveals nothing about other keys."""
     return hmac.new(secret.encode(), f"comfyfleet/gateway/{purpose}/v1".encode(), hashlib.sha256).digest()

@@ -11,13 +11,13 @@ from gateway.signing import links
 from gateway.signing.keys import SigningKeys
 from gateway.signing.links import ArchiveLink, OutputLink
 
-OUTPUTS = "/api/v1/outputs/"
-ARCHIVE = f"{OUTPUTS}archive.zip"
+OUTPUTS_PATH = "/api/v1/outputs/"
+ARCHIVE_PATH = f"{OUTPUTS_PATH}archive.zip"
 
 
 @dataclass(frozen=True, slots=True)
 class OutputUrls:
-    """URLs of one output. ``thumbnail`` is an image only if the output is one."""
+    """URLs of one output. ``thumbnail`` works only for images."""
 
     content: str
     thumbnail: str
@@ -25,7 +25,7 @@ class OutputUrls:
 
 
 class LinkUrls:
-    """Makes and checks the URLs of signed links.
+    """Builds and verifies the URLs of signed links.
 
     Args:
         keys: sign the links.
@@ -39,7 +39,7 @@ class LinkUrls:
         """Return the URLs of an output, the same for some minutes."""
         link = links.build_output_link(tenant=tenant, output_id=output_id, name=name, now_s=time())
         token = links.sign_output_link(self._keys, link)
-        output = f"{self._origin}{OUTPUTS}{output_id}"
+        output = f"{self._origin}{OUTPUTS_PATH}{output_id}"
         return OutputUrls(
             content=f"{output}/content?token={token}",
             thumbnail=f"{output}/thumbnail?token={token}",
@@ -49,7 +49,7 @@ class LinkUrls:
     def build_archive_url(self, job_ids: Sequence[UUID], *, tenant: str) -> tuple[str, datetime]:
         """Return the URL of an archive with the outputs of these jobs, and when it expires."""
         link = links.build_archive_link(tenant=tenant, job_ids=job_ids, now_s=time())
-        url = f"{self._origin}{ARCHIVE}?token={links.sign_archive_link(self._keys, link)}"
+        url = f"{self._origin}{ARCHIVE_PATH}?token={links.sign_archive_link(self._keys, link)}"
         return url, datetime.fromtimestamp(link.expires_s, UTC)
 
     def verify_output(self, output_id: str, token: str) -> OutputLink | None:
@@ -64,10 +64,10 @@ class LinkUrls:
         """Return what the token of an archive's URL permits; None if it is invalid or has expired."""
         return links.verify_archive_link(self._keys, token, now_s=time())
 
-    def find_tenant(self, path: str, query: bytes) -> str | None:
-        """Return whose link a request uses; None for any other request and for an invalid link."""
-        if not path.startswith(OUTPUTS) or not query:
+    def find_link_owner(self, path: str, query: bytes) -> str | None:
+        """Return the owner of the link that a request uses; None without a valid link."""
+        if not path.startswith(OUTPUTS_PATH) or not query:
             return None
         token = parse_qs(query.decode("latin-1")).get("token", [""])[0]
-        link = self.verify_archive(token) if path == ARCHIVE else self.verify_output(path.split("/")[4], token)
+        link = self.verify_archive(token) if path == ARCHIVE_PATH else self.verify_output(path.split("/")[4], token)
         return link.tenant if link else None

@@ -1,4 +1,4 @@
-"""Range and conditional requests (RFC 9110 sections 13 and 14), as far as results need them."""
+"""Range and conditional requests (RFC 9110 sections 13 and 14), as far as downloads need them."""
 
 import re
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ class UnsatisfiableError(ValueError):
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """The requested range; None for the whole: without a header, with another unit, invalid, or with several ranges.
+    """Return the requested range; None without a header, or if it has another unit, is invalid or has several ranges.
 
     Raises:
         UnsatisfiableError: the range begins after the last byte.
@@ -43,9 +43,9 @@ def parse_range(header: str | None, size: int) -> ByteRange | None:
     return found
 
 
-def matches(header: str | None, etag: str) -> bool:
+def etag_matches(if_none_match: str | None, etag: str) -> bool:
     """Whether If-None-Match contains this ETag, by weak comparison (RFC 9110)."""
-    if header is None:
+    if if_none_match is None:
         return False
-    named = [candidate.strip().removeprefix("W/") for candidate in header.split(",")]
-    return "*" in named or etag in named
+    etags = [candidate.strip().removeprefix("W/") for candidate in if_none_match.split(",")]
+    return "*" in etags or etag in etags

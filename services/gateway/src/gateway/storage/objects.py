@@ -24,15 +24,15 @@ from gateway.storage.status import RETRY_AFTER_S, StoreStatus, WriteResult
 CHUNK_BYTES = 1 << 20
 SMALL_BYTES = 1 << 20  # most images: written in one call, which takes half as long as a multipart upload
 PART_BYTES = 8 << 20
-LISTED = 1000  # keys per page, the maximum of S3
-PARTS_AT_ONCE = 2  # parts of one upload in memory
+LIST_PAGE_SIZE = 1000  # keys per page, the maximum of S3
+MAX_CONCURRENT_PARTS = 2  # parts of one upload in memory
 
 _PARTIAL = re.compile(r".+#\d+")  # temporary file names of obstore's local store
 _OWN_PREFIX = ".comfyfleet/"  # objects about the store itself
 MARKER_KEY = f"{_OWN_PREFIX}store.json"
 PROBE_BYTES = 1 << 20
 _NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
-# What directories and the common servers of buckets say.
+# Error texts of directories and of the common bucket servers.
 _NO_SPACE_TEXT = re.compile(
     r"No space left on device|Disk quota exceeded|QuotaExceeded|XMinioStorageFull|InsufficientStorage|\b507\b"
 )
@@ -84,33 +84,33 @@ class ArtifactStore:
             StorageFull: the store has no space for it.
             OSError: the store is unavailable.
         """
-        begun, whole = await _read_beginning(chunks)
+        prefix, is_complete = await _read_beginning(chunks)
         async with self._count_write():
-            if whole:
-                await asyncio.to_thread(self._put_small, key, begun)
+            if is_complete:
+                await asyncio.to_thread(self._put_small, key, prefix)
                 return
             await obstore.put_async(
                 self._store,
                 key,
-                _join_chunks(begun, chunks),
+                _join_chunks(prefix, chunks),
                 chunk_size=PART_BYTES,
-                max_concurrency=PARTS_AT_ONCE,
+                max_concurrency=MAX_CONCURRENT_PARTS,
                 use_multipart=True,
             )
             if self._folder is not None:
                 await asyncio.to_thread(_sync_to_disk, self._folder, key)
 
-    async def copy(self, key: str, to: str) -> None:
-        """Copy an object to another key, durably, inside the store.
+    async def copy(self, source_key: str, target_key: str) -> None:
+        """Copy an object inside the store, durably.
 
         Raises:
             FileNotFoundError: there is no such object.
             StorageFull: the store has no space for it.
         """
         async with self._count_write():
-            await obstore.copy_async(self._store, key, to)
+            await obstore.copy_async(self._store, source_key, target_key)
             if self._folder is not None:
-                await asyncio.to_thread(_sync_to_disk, self._folder, to)
+                await asyncio.to_thread(_sync_to_disk, self._folder, target_key)
 
     @asynccontextmanager
     async def _count_write(self) -> AsyncIterator[None]:
@@ -139,7 +139,8 @@ class ArtifactStore:
         except (OSError, BaseError):
             return False
         finally:
-            await self.delete(key)
+            with suppress(OSError, BaseError):
+                await self.delete(key)
         return True
 
     async def read_marker(self) -> bytes | None:
@@ -154,33 +155,33 @@ class ArtifactStore:
         await asyncio.to_thread(self._put_small, MARKER_KEY, content)
 
     async def list_objects(self) -> AsyncIterator[list[ListedObject]]:
-        """All objects and temporary files of interrupted writes, in batches, without those about the store itself.
+        """Yield all objects and temporary files of interrupted writes in batches, without those about the store itself.
 
         A directory store keeps a file under a temporary name until it is complete. For a bucket, configure the rule
         "abort incomplete multipart uploads".
         """
-        async for batch in obstore.list(self._store, chunk_size=LISTED):
+        async for batch in obstore.list(self._store, chunk_size=LIST_PAGE_SIZE):
             yield [
-                ListedObject(one["path"], one["size"], one["last_modified"])
-                for one in batch
-                if not one["path"].startswith(_OWN_PREFIX)
+                ListedObject(entry["path"], entry["size"], entry["last_modified"])
+                for entry in batch
+                if not entry["path"].startswith(_OWN_PREFIX)
             ]
         if self._folder is not None:
             yield await asyncio.to_thread(_list_partial_files, self._folder)
 
-    async def delete_listed(self, found: ListedObject) -> None:
+    async def delete_listed(self, listed: ListedObject) -> None:
         """Delete a listed object or temporary file if it exists."""
-        if not found.is_partial:
-            await self.delete(found.key)
+        if not listed.is_partial:
+            await self.delete(listed.key)
         elif self._folder is not None:
-            await asyncio.to_thread((self._folder / found.key).unlink, missing_ok=True)
+            await asyncio.to_thread((self._folder / listed.key).unlink, missing_ok=True)
 
     def _put_small(self, key: str, content: bytes) -> None:
         obstore.put(self._store, key, content, use_multipart=False)
         if self._folder is not None:
             _sync_to_disk(self._folder, key)
 
-    async def read(self, key: str, part: ByteRange) -> bytes:
+    async def read_range(self, key: str, part: ByteRange) -> bytes:
         """Return the bytes of a non-empty range of at most ``SMALL_BYTES``.
 
         Raises:
@@ -188,14 +189,14 @@ class ArtifactStore:
         """
         return bytes(await obstore.get_range_async(self._store, key, start=part.first, end=part.end))
 
-    async def delete_under(self, folder: str) -> None:
+    async def delete_folder(self, folder: str) -> None:
         """Delete every object in this folder."""
-        async for found in obstore.list(self._store, prefix=folder):
-            for one in found:
-                await self.delete(one["path"])
+        async for batch in obstore.list(self._store, prefix=folder):
+            for entry in batch:
+                await self.delete(entry["path"])
 
-    async def size(self, key: str) -> int | None:
-        """Return the size of the object in bytes, or None."""
+    async def find_size(self, key: str) -> int | None:
+        """Return the size of the object in bytes; None if there is no such object."""
         try:
             return int((await obstore.head_async(self._store, key))["size"])
         except FileNotFoundError:
@@ -206,7 +207,7 @@ class ArtifactStore:
         with suppress(FileNotFoundError):
             await obstore.delete_async(self._store, key)
 
-    async def open(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
+    async def stream_range(self, key: str, part: ByteRange) -> AsyncGenerator[bytes, None]:
         """Return the bytes of a non-empty range in chunks; one chunk is in memory at a time.
 
         Raises:
@@ -218,16 +219,16 @@ class ArtifactStore:
 
 async def _read_beginning(chunks: AsyncIterator[bytes]) -> tuple[bytes, bool]:
     """Return the first bytes, at most one chunk more than ``SMALL_BYTES``, and whether they are all."""
-    begun = bytearray()
+    prefix = bytearray()
     async for chunk in chunks:
-        begun += chunk
-        if len(begun) > SMALL_BYTES:
-            return bytes(begun), False
-    return bytes(begun), True
+        prefix += chunk
+        if len(prefix) > SMALL_BYTES:
+            return bytes(prefix), False
+    return bytes(prefix), True
 
 
-async def _join_chunks(begun: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield begun
+async def _join_chunks(prefix: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield prefix
     async for chunk in rest:
         yield chunk
 

@@ -8,14 +8,14 @@ from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
-from gateway.storage.byte_range import ByteRange, UnsatisfiableError, matches, parse_range
+from gateway.storage.byte_range import ByteRange, UnsatisfiableError, etag_matches, parse_range
 from gateway.storage.file_names import make_safe_name
 from gateway.storage.objects import SMALL_BYTES, ArtifactStore
 
-_MEDIA = re.compile(
+_INLINE_TYPE = re.compile(
     r"^(image/(?!svg)|video/|audio/)[a-z0-9.+-]+$"
 )  # media that browsers display without executing anything
-_NOT_PLAIN = re.compile(r"[^A-Za-z0-9._-]")
+_NOT_PORTABLE = re.compile(r"[^A-Za-z0-9._-]")
 _TYPE = re.compile(r"^[a-z0-9.+-]+/[a-z0-9.+-]+(; ?charset=[a-z0-9-]+)?$")
 
 
@@ -39,26 +39,26 @@ async def respond_with_object(request: Request, stored: StoredObject, objects: A
     """
     etag = f'"{stored.sha256}"'
     headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if matches(request.headers.get("if-none-match"), etag):
+    if etag_matches(request.headers.get("if-none-match"), etag):
         return Response(status_code=304, headers=headers)
-    part = _parse_requested_range(request, etag, stored.size_bytes)
-    whole = part or ByteRange(0, stored.size_bytes)
+    requested = _parse_requested_range(request, etag, stored.size_bytes)
+    sent = requested or ByteRange(0, stored.size_bytes)
     headers |= {
         "Accept-Ranges": "bytes",
         "Content-Type": stored.content_type if _TYPE.match(stored.content_type) else "application/octet-stream",
-        "Content-Length": str(whole.end - whole.first),
+        "Content-Length": str(sent.end - sent.first),
         "Content-Disposition": stored.content_disposition,
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "default-src 'none'; sandbox",
     }
-    if part:
-        headers["Content-Range"] = part.content_range(stored.size_bytes)
-    status = 206 if part else 200
-    if request.method == "HEAD" or whole.first == whole.end:
+    if requested:
+        headers["Content-Range"] = requested.content_range(stored.size_bytes)
+    status = 206 if requested else 200
+    if request.method == "HEAD" or sent.first == sent.end:
         return Response(status_code=status, headers=headers)
-    if whole.end - whole.first <= SMALL_BYTES:
-        return Response(await objects.read(stored.key, whole), status_code=status, headers=headers)
-    return StreamingResponse(await objects.open(stored.key, whole), status_code=status, headers=headers)
+    if sent.end - sent.first <= SMALL_BYTES:
+        return Response(await objects.read_range(stored.key, sent), status_code=status, headers=headers)
+    return StreamingResponse(await objects.stream_range(stored.key, sent), status_code=status, headers=headers)
 
 
 def _parse_requested_range(request: Request, etag: str, size: int) -> ByteRange | None:
@@ -73,8 +73,8 @@ def _parse_requested_range(request: Request, etag: str, size: int) -> ByteRange 
         ) from None
 
 
-def content_disposition(name: str, content_type: str) -> str:
-    """``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 6266, RFC 8187)."""
-    how = "inline" if _MEDIA.match(content_type) else "attachment"
+def build_content_disposition(name: str, content_type: str) -> str:
+    """Return ``inline`` for media that browsers do not execute, else ``attachment``, with a file name (RFC 8187)."""
+    disposition = "inline" if _INLINE_TYPE.match(content_type) else "attachment"
     safe = make_safe_name(name)
-    return f"{how}; filename=\"{_NOT_PLAIN.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"
+    return f"{disposition}; filename=\"{_NOT_PORTABLE.sub('_', safe)}\"; filename*=UTF-8''{quote(safe, safe='')}"

@@ -1,4 +1,4 @@
-"""What is known about the artifact store now: whether it belongs to the database, and whether it has space.
+"""The state of the artifact store: whether it belongs to the database, and whether it has space.
 
 A background loop updates it; requests only read it. Metrics can read every attribute.
 """
@@ -44,7 +44,7 @@ class StoreStatus:
 
     Attributes:
         pairing: whether the store belongs to the database.
-        mismatch: why it does not and what to do; "" if it does.
+        mismatch_reason: why it does not and what to do; "" if it does.
         free_bytes: None if unknown; buckets do not report it.
         free_files: free inodes; None if unknown or unlimited.
         refuses_writes: the last write failed for lack of space, and no test write has succeeded since.
@@ -55,7 +55,7 @@ class StoreStatus:
     def __init__(self, *, min_free_bytes: int) -> None:
         self.min_free_bytes = min_free_bytes
         self.pairing = Pairing.UNKNOWN
-        self.mismatch = ""
+        self.mismatch_reason = ""
         self.free_bytes: int | None = None
         self.free_files: int | None = None
         self.refuses_writes = False
@@ -67,7 +67,7 @@ class StoreStatus:
         """Why no jobs and uploads are accepted, "" if there is enough space."""
         return self._describe_shortage(self.min_free_bytes)
 
-    def check_new_work(self) -> None:
+    def require_space_for_new_work(self) -> None:
         """Refuse jobs and uploads if their files could not be stored.
 
         Raises:
@@ -76,7 +76,7 @@ class StoreStatus:
         """
         self._raise_if_unusable(self.shortage)
 
-    def check_output(self, size_bytes: int) -> None:
+    def require_space_for_output(self, size_bytes: int) -> None:
         """Refuse an output of an accepted job, of at least this size, if it cannot be stored.
 
         Raises:
@@ -92,22 +92,22 @@ class StoreStatus:
             StoreNotPaired: it is not.
         """
         if self.pairing is not Pairing.PAIRED:
-            raise StoreNotPaired(self.mismatch or "the artifact store has not been checked yet")
+            raise StoreNotPaired(self.mismatch_reason or "the artifact store has not been checked yet")
 
     def record_write(self, result: WriteResult) -> None:
-        """Count a write. One that lacked space stops new work until a test write succeeds."""
+        """Count a write. A write that lacked space stops new work until a test write succeeds."""
         self.writes[result] += 1
         if result is WriteResult.FULL and not self.refuses_writes:
             self.refuses_writes = True
             log.error("gateway.store.write_lacked_space", free_bytes=self.free_bytes)
 
     async def probe_pairing(self) -> None:
-        """Readiness: raise unless the store belongs to the database."""
+        """Raise NotReady unless the store belongs to the database."""
         if self.pairing is not Pairing.PAIRED:
-            raise NotReady(self.mismatch or "The artifact store has not been compared with the database yet.")
+            raise NotReady(self.mismatch_reason or "The artifact store has not been compared with the database yet.")
 
     async def probe_space(self) -> None:
-        """Readiness: raise if there is too little space for new work."""
+        """Raise NotReady if there is too little space for new work."""
         if self.shortage:
             raise NotReady(self.shortage)
 

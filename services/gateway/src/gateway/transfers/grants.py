@@ -1,4 +1,4 @@
-"""Answers executors that ask for links to the inputs of a job and for its outputs."""
+"""Grants executors the links to the inputs of a job, and the links to upload its outputs."""
 
 from uuid import UUID
 
@@ -18,19 +18,19 @@ from gateway.transfers.output_uploads import OutputUploads
 
 
 def serve_grants(bus: Bus, downloads: InputDownloads, uploads: OutputUploads) -> None:
-    """Answer executors. Call it before the bus starts."""
+    """Serve requests of executors for links. Call it before the bus starts."""
 
     async def grant_inputs(request: GrantInputs, address: Address) -> InputsGranted:
-        return await downloads.grant(request, _tenant_id(address))
+        return await downloads.grant_links(request, _parse_tenant_id(address))
 
     async def grant_outputs(request: GrantOutputs, address: Address) -> OutputsGranted:
-        return uploads.grant(request, _tenant_id(address))
+        return uploads.grant_links(request, _parse_tenant_id(address))
 
     bus.serve(GRANT_INPUTS, grant_inputs)
     bus.serve(GRANT_OUTPUTS, grant_outputs)
 
 
-def _tenant_id(address: Address) -> UUID:
+def _parse_tenant_id(address: Address) -> UUID:
     try:
         return UUID(address.tenant)
     except ValueError:

@@ -25,7 +25,7 @@ class InputDownloads:
 
     Attributes:
         keys: sign links.
-        names: derives the file names that nodes see.
+        file_name_key: derives the file names that nodes see.
         origin: of links, as executors reach this gateway.
         link_s: lifetime of a link, seconds.
     """
@@ -33,11 +33,11 @@ class InputDownloads:
     uploads: UploadStore
     objects: ArtifactStore
     keys: SigningKeys
-    names: bytes
+    file_name_key: bytes
     origin: str
     link_s: float
 
-    async def grant(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
+    async def grant_links(self, request: GrantInputs, tenant: UUID) -> InputsGranted:
         """Return a link for each upload of the tenant that is pinned for the job."""
         expires_s = int(time.time() + self.link_s)
         pinned = await self.uploads.find_pinned_uploads(str(tenant), request.job_id)
@@ -46,19 +46,19 @@ class InputDownloads:
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
 
-    async def open(self, token: str) -> tuple[Upload, AsyncIterator[bytes]]:
+    async def open_upload(self, token: str) -> tuple[Upload, AsyncIterator[bytes]]:
         """Return an upload and its bytes.
 
         Raises:
             BadInputToken: the link is invalid or has expired.
             UnknownUpload: the upload was deleted.
         """
-        right = input_token.verify(self.keys, token, now_s=time.time())
-        upload = (await self.uploads.find_uploads(str(right.tenant_id), [right.upload_id])).get(right.upload_id)
+        claims = input_token.verify(self.keys, token, now_s=time.time())
+        upload = (await self.uploads.find_uploads(str(claims.tenant_id), [claims.upload_id])).get(claims.upload_id)
         if upload is None:
             raise UnknownUpload
         try:
-            return upload, await self.objects.open(upload.key, ByteRange(0, upload.size_bytes))
+            return upload, await self.objects.stream_range(upload.key, ByteRange(0, upload.size_bytes))
         except FileNotFoundError:
             raise UnknownUpload from None
 
@@ -67,15 +67,15 @@ class InputDownloads:
         return InputGrant(
             id=upload.id,
             url=f"{self.origin}/internal/inputs/{token}",
-            name=self._file_name(upload),
+            name=self._derive_file_name(upload),
             size_bytes=upload.size_bytes,
             sha256=upload.sha256,
         )
 
-    def _file_name(self, upload: Upload) -> str:
-        """The file name: equal for equal bytes of a tenant, so that a node gets them once; not guessable by others.
+    def _derive_file_name(self, upload: Upload) -> str:
+        """Return a file name that is equal for equal bytes of a tenant, so that a node gets them once.
 
-        The extension shows the type, which loaders of nodes require.
+        Other tenants cannot guess it. The extension shows the type, which loaders of nodes require.
         """
-        secret = hmac.new(self.names, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
+        secret = hmac.new(self.file_name_key, upload.tenant_id.bytes + bytes.fromhex(upload.sha256), hashlib.sha256)
         return secret.hexdigest()[:32] + find_extension(upload.content_type)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.signing import signed
+from gateway.signing import signed_text
 from gateway.signing.keys import SigningKeys
 from gateway.transfers.errors import BadInputToken
 
@@ -19,18 +19,18 @@ class InputTokenClaims:
     expires_s: int
 
 
-def sign(keys: SigningKeys, right: InputTokenClaims) -> str:
-    """Return the token of a right, safe in a URL."""
-    return signed.sign(keys, _PURPOSE, [right.tenant_id.hex, right.upload_id.hex, right.expires_s])
+def sign(keys: SigningKeys, claims: InputTokenClaims) -> str:
+    """Return a token with these claims, safe in a URL."""
+    return signed_text.sign(keys, _PURPOSE, [claims.tenant_id.hex, claims.upload_id.hex, claims.expires_s])
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputTokenClaims:
-    """Return the download that a token permits.
+    """Return the claims of a token.
 
     Raises:
-        BadInputToken: it is not ours, or its time is over.
+        BadInputToken: it is invalid or has expired.
     """
-    value = signed.verify(keys, _PURPOSE, token)
+    value = signed_text.verify(keys, _PURPOSE, token)
     if value is None:
         raise BadInputToken
     tenant, upload, expires_s = value

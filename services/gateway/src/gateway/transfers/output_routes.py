@@ -8,12 +8,12 @@ from starlette.requests import ClientDisconnect
 
 from contracts.gateway.transfers import StorageFull, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.api.v1.problems import open_problems
+from gateway.api.v1.problems import public_problems
 from gateway.storage.errors import StoreMismatch
 from gateway.transfers.errors import BadOutputToken, BrokenOutput, OutputTooLarge
 from gateway.transfers.output_uploads import OutputUploads
 
-MAX_TYPE = 200
+MAX_CONTENT_TYPE = 200
 
 
 def create_router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
@@ -25,14 +25,14 @@ def create_router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    refusals = open_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput, StorageFull, StoreMismatch)
+    refusals = public_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput, StorageFull, StoreMismatch)
 
     @routes.put("/outputs/{token}", responses=refusals)
-    async def store(token: str, request: Request) -> StoredOutput:
-        content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_TYPE]
+    async def upload_output(token: str, request: Request) -> StoredOutput:
+        content_type = request.headers.get("content-type", "application/octet-stream").lower()[:MAX_CONTENT_TYPE]
         try:
             size_bytes = int(request.headers.get("content-length", 0))
-            return await uploads.store(
+            return await uploads.store_output(
                 token, _iterate_body_chunks(request, idle_s), content_type, size_bytes=size_bytes
             )
         except ClientDisconnect:

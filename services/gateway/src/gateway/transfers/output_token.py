@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway.signing import signed
+from gateway.signing import signed_text
 from gateway.signing.keys import SigningKeys
 from gateway.transfers.errors import BadOutputToken
 
@@ -22,23 +22,23 @@ class OutputTokenClaims:
 
     @property
     def key(self) -> str:
-        """Where the bytes lie in the artifact store."""
+        """The key of the bytes in the artifact store."""
         return f"{self.tenant_id}/{self.job_id}/{self.attempt}/{self.output_id}"
 
 
-def sign(keys: SigningKeys, right: OutputTokenClaims) -> str:
-    """Return the token of a right, safe in a URL."""
-    value = [right.tenant_id.hex, right.job_id.hex, right.attempt, right.output_id.hex, right.expires_s]
-    return signed.sign(keys, _PURPOSE, value)
+def sign(keys: SigningKeys, claims: OutputTokenClaims) -> str:
+    """Return a token with these claims, safe in a URL."""
+    value = [claims.tenant_id.hex, claims.job_id.hex, claims.attempt, claims.output_id.hex, claims.expires_s]
+    return signed_text.sign(keys, _PURPOSE, value)
 
 
 def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputTokenClaims:
-    """Return the upload that a token permits.
+    """Return the claims of a token.
 
     Raises:
-        BadOutputToken: it is not ours, or its time is over.
+        BadOutputToken: it is invalid or has expired.
     """
-    value = signed.verify(keys, _PURPOSE, token)
+    value = signed_text.verify(keys, _PURPOSE, token)
     if value is None:
         raise BadOutputToken
     tenant, job, attempt, output, expires_s = value

@@ -37,24 +37,24 @@ class OutputUploads:
     link_s: float
     max_bytes: int
 
-    def grant(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
-        """Return a link for each output, valid only for that output. Nothing is written."""
+    def grant_links(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
+        """Return a link for each output, valid only for that output. Nothing is stored yet."""
         expires_s = int(time.time() + self.link_s)
-        rights = [
+        all_claims = [
             OutputTokenClaims(tenant, request.job_id, request.attempt, output_id=new_id(), expires_s=expires_s)
             for _ in range(request.count)
         ]
         return OutputsGranted(
             grants=tuple(
                 OutputGrant(
-                    id=right.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.keys, right)}"
+                    id=claims.output_id, url=f"{self.origin}/internal/outputs/{output_token.sign(self.keys, claims)}"
                 )
-                for right in rights
+                for claims in all_claims
             ),
             expires_at=datetime.fromtimestamp(expires_s, UTC),
         )
 
-    async def store(
+    async def store_output(
         self, token: str, chunks: AsyncIterator[bytes], content_type: str, *, size_bytes: int
     ) -> StoredOutput:
         """Store the bytes of one output durably, then record it.
@@ -73,29 +73,29 @@ class OutputUploads:
             OutputTooLarge: more than ``max_bytes``.
             UnknownJob: the job was purged meanwhile.
         """
-        right = output_token.verify(self.keys, token, now_s=time.time())
-        self.objects.status.check_output(size_bytes)
-        meter = _MeasuredBody(chunks, self.max_bytes)
-        await self.objects.put(right.key, meter.chunks())
-        stored = StoredOutput(id=right.output_id, size_bytes=meter.size_bytes, sha256=meter.digest.hexdigest())
+        claims = output_token.verify(self.keys, token, now_s=time.time())
+        self.objects.status.require_space_for_output(size_bytes)
+        measured = _MeasuredStream(chunks, self.max_bytes)
+        await self.objects.put(claims.key, measured.iterate_chunks())
+        stored = StoredOutput(id=claims.output_id, size_bytes=measured.size_bytes, sha256=measured.digest.hexdigest())
         artifact = Artifact(
-            id=right.output_id,
-            tenant_id=right.tenant_id,
-            job_id=right.job_id,
-            attempt=right.attempt,
-            key=right.key,
+            id=claims.output_id,
+            tenant_id=claims.tenant_id,
+            job_id=claims.job_id,
+            attempt=claims.attempt,
+            key=claims.key,
             content_type=content_type,
             size_bytes=stored.size_bytes,
             sha256=stored.sha256,
         )
-        if not await self.artifacts.put(artifact):
-            await self.objects.delete(right.key)
+        if not await self.artifacts.record(artifact):
+            await self.objects.delete(claims.key)
             raise UnknownJob
-        log.info("gateway.output.stored", job_id=str(right.job_id), attempt=right.attempt, bytes=stored.size_bytes)
+        log.info("gateway.output.stored", job_id=str(claims.job_id), attempt=claims.attempt, bytes=stored.size_bytes)
         return stored
 
 
-class _MeasuredBody:
+class _MeasuredStream:
     """Counts and hashes the bytes that pass through."""
 
     def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
@@ -103,7 +103,7 @@ class _MeasuredBody:
         self.size_bytes = 0
         self.digest = hashlib.sha256()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
+    async def iterate_chunks(self) -> AsyncIterator[bytes]:
         async for chunk in self._source:
             self.size_bytes += len(chunk)
             if self.size_bytes > self._max_bytes:

@@ -9,20 +9,20 @@ from gateway.wiring import Feature, Infrastructure
 
 
 def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
-    """Construct the feature, and answer executors that ask for links. Call it before the bus starts."""
+    """Construct the feature, and serve requests of executors for links. Call it before the bus starts."""
     settings = infra.settings
     downloads = InputDownloads(
         uploads=uploads,
         objects=infra.objects,
-        keys=infra.keys("inputs"),
-        names=infra.keys("input names")[0],
+        keys=infra.derive_keys("inputs"),
+        file_name_key=infra.derive_keys("input names")[0],
         origin=settings.internal_url,
         link_s=settings.input_link_s,
     )
     output_uploads = OutputUploads(
         artifacts=infra.artifacts,
         objects=infra.objects,
-        keys=infra.keys("outputs"),
+        keys=infra.derive_keys("outputs"),
         origin=settings.internal_url,
         link_s=settings.output_link_s,
         max_bytes=settings.max_output_bytes,

@@ -7,11 +7,11 @@ from gateway.edge.errors import BodyTooSlow, Malformed, TooManyBodies, Unsupport
 from gateway.images.errors import TooManyConversions
 from gateway.storage.errors import StoreMismatch
 
-SUPPORTED_FORMATS = ", ".join(dict.fromkeys(one.extension for one in FILE_TYPES.values()))
+SUPPORTED_FORMATS = ", ".join(dict.fromkeys(file_type.extension for file_type in FILE_TYPES.values()))
 
 
 class UnsupportedImage(Refusal):
-    """The content of this file is of no supported type. Convert the file to one of: {formats}."""
+    """The content of this file has no supported type. Convert the file to one of: {formats}."""
 
     kind, code = Kind.INVALID, "upload.unsupported_image"
 
@@ -46,8 +46,8 @@ class FileTooLarge(Refusal):
     kind, code = Kind.TOO_LARGE, "upload.file_too_large"
 
 
-class NotKeptExactly(Refusal):
-    """Only a PNG can be kept exactly as it is sent. Send this image without exact=true."""
+class ExactUploadUnsupported(Refusal):
+    """Only a PNG can be stored unchanged. Send this image without exact=true."""
 
     kind, code = Kind.INVALID, "upload.exact_unsupported"
 
@@ -65,14 +65,14 @@ class UnknownUpload(Refusal):
 
 
 class UploadInUse(Refusal):
-    """A job that has not ended uses this upload: see the field "errors". Wait for it or cancel it."""
+    """A job that has not ended uses this upload: see the field "errors". Wait for the job or cancel it."""
 
     kind, code = Kind.CONFLICT, "upload.in_use"
 
 
 UPLOAD: tuple[type[Refusal], ...] = (
     Malformed, BodyTooSlow, UnsupportedMediaType, TooManyBodies, UploadTooLarge, FileTooLarge, TooManyUploads,
-    UnsupportedImage, AnimatedImage, UploadTooManyPixels, BrokenImage, NotKeptExactly, TooManyConversions,
+    UnsupportedImage, AnimatedImage, UploadTooManyPixels, BrokenImage, ExactUploadUnsupported, TooManyConversions,
     StorageFull, StoreMismatch,
 )  # fmt: skip
-"""What an upload is refused with."""
+"""Refusals of an upload."""

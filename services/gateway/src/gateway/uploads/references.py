@@ -8,19 +8,19 @@ from contracts.gateway.submissions import OUTPUT_PREFIX
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 
-MOST = 100  # uploads of one job; a batch of frames has tens
-LENGTH = 36
-REFERENCE_LENGTH = len(OUTPUT_PREFIX) + LENGTH
+MAX_UPLOADS = 100  # uploads of one job; a batch of frames has tens
+UUID_LENGTH = 36
+REFERENCE_LENGTH = len(OUTPUT_PREFIX) + UUID_LENGTH
 
 _WIDGETS = frozenset({"widgets_values", "widgets_values_named"})
 _ID = "[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _UPLOAD, _OUTPUT = re.compile(_ID), re.compile(OUTPUT_PREFIX + _ID)
 
 
-def upload_ids(graph: Mapping[str, Any]) -> set[str]:
+def find_upload_ids(graph: Mapping[str, Any]) -> set[str]:
     """Return every text that can be an upload's id: a lowercase UUID as an input or as a field of an input.
 
-    For valid graphs, and for files of the editor, whose widget values become inputs.
+    The graph is valid, or is a file of the editor, whose widget values become inputs.
     """
     return {text for text in _iterate_texts(graph) if is_upload_id(text)}
 
@@ -32,7 +32,7 @@ def find_output_references(graph: Mapping[str, Any]) -> set[str]:
 
 def is_upload_id(text: str) -> bool:
     """Whether the text has the format of an upload id (a lowercase UUID)."""
-    return len(text) == LENGTH and _UPLOAD.fullmatch(text) is not None
+    return len(text) == UUID_LENGTH and _UPLOAD.fullmatch(text) is not None
 
 
 def is_output_reference(text: str) -> bool:
@@ -40,7 +40,7 @@ def is_output_reference(text: str) -> bool:
     return len(text) == REFERENCE_LENGTH and _OUTPUT.fullmatch(text) is not None
 
 
-def with_uploads(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
+def replace_output_references(graph: Mapping[str, Any], uploads: Mapping[str, str]) -> dict[str, Any]:
     """Return the graph or editor file, with these references to outputs replaced by ids of uploads."""
     if is_ui_format(graph):
         return {key: _replace_references_in_widgets(key, part, uploads) for key, part in graph.items()}
@@ -74,14 +74,16 @@ def _replace_references_in_widgets(key: str | None, part: Any, uploads: Mapping[
     return part
 
 
-def too_many(count: int) -> FieldError:
-    """Return the error of a graph that refers to more than ``MOST`` uploads."""
-    message = f"A workflow names at most {MOST} uploads; this one has {count} texts that look like their ids."
+def build_too_many_error(count: int) -> FieldError:
+    """Return the error of a graph that refers to more than ``MAX_UPLOADS`` uploads."""
+    message = (
+        f"A workflow can use at most {MAX_UPLOADS} uploads; this one has {count} texts that look like ids of uploads."
+    )
     return FieldError(pointer="/workflow", code="too_many_uploads", message=message)
 
 
 def _iterate_texts(graph: Mapping[str, Any]) -> Iterator[str]:
-    """Texts of inputs or widgets, and fields of those that are objects (``Load3D.image``)."""
+    """Yield texts of inputs or widgets, and of the fields of those that are objects (``Load3D.image``)."""
     for value in _iterate_widget_values(graph) if is_ui_format(graph) else _iterate_input_values(graph):
         if isinstance(value, str):
             yield value
@@ -96,7 +98,7 @@ def _iterate_input_values(graph: Mapping[str, Any]) -> Iterator[Any]:
 
 def _iterate_widget_values(part: Any) -> Iterator[Any]:
     """Yield the widget values of all nodes, also in subgraphs."""
-    for key, value in part.items() if isinstance(part, Mapping) else ((None, one) for one in part):
+    for key, value in part.items() if isinstance(part, Mapping) else ((None, item) for item in part):
         if key in _WIDGETS:
             yield from value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ()
         elif isinstance(value, dict | list):

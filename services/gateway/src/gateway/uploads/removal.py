@@ -12,12 +12,12 @@ from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import Pairing
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.errors import UploadInUse
-from gateway.uploads.own_uploads import parse_upload_id
 from gateway.uploads.store import UploadStore, UploadUse
 from gateway.uploads.sweep_store import ExpiredUpload, UploadSweepStore
+from gateway.uploads.tenant_uploads import parse_upload_id
 
 BATCH = 100
-NAMED = 10  # jobs listed in a refusal
+MAX_LISTED_JOBS = 10  # jobs listed in a refusal
 
 
 class UploadRemover:
@@ -37,9 +37,9 @@ class UploadRemover:
         """
         upload_id = parse_upload_id(text)
         self._objects.status.require_pairing()
-        outcome = await self._uploads.delete(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.find_active_uses(outcome):
-            outcome = await self._uploads.delete(tenant, upload_id)
+        outcome = await self._uploads.delete_unless_used(tenant, upload_id)
+        if not isinstance(outcome, str) and not await self._ended.unpin_ended(outcome):
+            outcome = await self._uploads.delete_unless_used(tenant, upload_id)
         if not isinstance(outcome, str):
             raise UploadInUse(errors=_build_use_errors(outcome))
         await self._objects.delete(outcome)
@@ -57,15 +57,15 @@ class UploadSweeper:
     def __init__(self, sweep: UploadSweepStore, objects: ArtifactStore, ended: EndedJobs) -> None:
         self._sweep, self._objects, self._ended = sweep, objects, ended
 
-    async def expire(self) -> None:
-        """Delete expired uploads that no job uses. Nothing is deleted from a store that is not the database's."""
+    async def delete_expired(self) -> None:
+        """Delete expired uploads that no job uses, if the store belongs to the database."""
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
         last: ExpiredUpload | None = None
-        while page := await self._sweep.expired(after=last, at_most=BATCH):
+        while page := await self._sweep.list_expired(after=last, limit=BATCH):
             last = page[-1]
-            await self._unpin_ended_jobs({use for one in page for use in one.uses})
-            keys = await self._sweep.delete([one.id for one in page])
+            await self._unpin_ended_jobs({use for upload in page for use in upload.uses})
+            keys = await self._sweep.delete_unused([upload.id for upload in page])
             for key in keys:
                 await self._objects.delete(key)
             if keys:
@@ -73,14 +73,14 @@ class UploadSweeper:
 
     async def _unpin_ended_jobs(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.find_active_uses(uses)
+            await self._ended.unpin_ended(uses)
         except (Unavailable, Relayed):
-            log.warning(
-                "gateway.uploads.held_on", count=len(uses)
-            )  # until the scheduler says that their jobs have ended
+            # They stay until the scheduler reports that their jobs have ended.
+            log.warning("gateway.uploads.still_pinned", count=len(uses))
 
 
 def _build_use_errors(uses: Iterable[UploadUse]) -> tuple[FieldError, ...]:
     return tuple(
-        FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.") for use in list(uses)[:NAMED]
+        FieldError(code="job_not_ended", message=f"Job {use.job_id} has not ended.")
+        for use in list(uses)[:MAX_LISTED_JOBS]
     )

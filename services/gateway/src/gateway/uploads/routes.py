@@ -14,14 +14,14 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, Writer
 from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
-from gateway.storage.responses import StoredObject, content_disposition, respond_with_object
-from gateway.uploads.body import BARE, FORM, ReceivedFile, ReceivedImage, UploadBodies
+from gateway.storage.responses import StoredObject, build_content_disposition, respond_with_object
+from gateway.uploads.body import BARE_MEDIA_TYPES, FORM, ReceivedFile, ReceivedImage, UploadReceiver
 from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
-from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover
 from gateway.uploads.schemas import UploadBody, UploadsBody
 from gateway.uploads.service import UploadService
 from gateway.uploads.store import Upload
+from gateway.uploads.tenant_uploads import TenantUploads
 
 _BINARY = {"schema": {"type": "string", "format": "binary"}}
 _BODY: dict[str, Any] = {
@@ -36,7 +36,7 @@ _BODY: dict[str, Any] = {
                     "additionalProperties": False,
                 }
             },
-            **dict.fromkeys(BARE, _BINARY),
+            **dict.fromkeys(BARE_MEDIA_TYPES, _BINARY),
         },
     }
 }
@@ -44,18 +44,18 @@ _BODY: dict[str, Any] = {
 
 def create_router(
     *,
-    bodies: UploadBodies,
+    receiver: UploadReceiver,
     service: UploadService,
-    own: OwnUploads,
+    uploads: TenantUploads,
     remover: UploadRemover,
     objects: ArtifactStore,
     users: UserCache,
-    longest: timedelta | None,
+    default_retention: timedelta | None,
     public_url: str,
 ) -> APIRouter:
     """Return the routes of uploads.
 
-    ``longest``: how long an upload is kept if the user has no limit of its own, None for ever.
+    ``default_retention``: how long an upload is kept if the user has no individual limit; None for ever.
     """
     routes = APIRouter(prefix="/api/v1", tags=["uploads"])
 
@@ -71,7 +71,7 @@ def create_router(
             201: {"headers": {"Location": {"description": "URL path of the upload.", "schema": {"type": "string"}}}},
             200: {
                 "model": UploadBody,
-                "description": "The same bytes were uploaded before; that upload, with its life extended.",
+                "description": "The same bytes were uploaded before; that upload, with its expiry extended.",
             },
             **problems(*UPLOAD),
         },
@@ -93,11 +93,14 @@ def create_router(
 
         Uploading the same bytes again returns the same upload.
         """
-        limits = await users.limits(request.state.principal)
-        keep, file_bytes = _choose_retention(limits, longest), service.file_bytes(limits.upload_bytes)
-        async with bodies.received(request, tenant, file_bytes) as sent:
+        limits = await users.read_limits(request.state.principal)
+        retention = _choose_retention(limits, default_retention)
+        max_file_bytes = service.choose_max_file_bytes(limits.upload_bytes)
+        async with receiver.receive_file(request, tenant, max_file_bytes) as received:
             upload, is_new = await _store_upload(
-                service, sent, StorageTerms(tenant, keep, exact=exact, file_bytes=file_bytes)
+                service,
+                received,
+                UploadOptions(tenant, retention, exact=exact, max_file_bytes=max_file_bytes),
             )
         response.status_code = 201 if is_new else 200
         response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
@@ -110,12 +113,12 @@ def create_router(
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> UploadsBody:
-        found, next_cursor = await own.list_uploads(tenant=tenant, limit=limit, cursor=cursor)
-        return UploadsBody(uploads=[present(one) for one in found], next_cursor=next_cursor)
+        found, next_cursor = await uploads.list_uploads(tenant=tenant, limit=limit, cursor=cursor)
+        return UploadsBody(uploads=[present(upload) for upload in found], next_cursor=next_cursor)
 
     @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(UnknownUpload))
     async def read_upload(tenant: Reader, upload_id: str) -> UploadBody:
-        return present(await own.read_upload(upload_id, tenant=tenant))
+        return present(await uploads.read_upload(upload_id, tenant=tenant))
 
     @routes.delete(
         "/uploads/{upload_id}",
@@ -129,7 +132,7 @@ def create_router(
 
     async def download_upload(request: Request, tenant: Reader, upload_id: str) -> Response:
         """Return the stored bytes. One Range per request; the ETag is the SHA-256."""
-        upload = await own.read_upload(upload_id, tenant=tenant)
+        upload = await uploads.read_upload(upload_id, tenant=tenant)
         stored = StoredObject(
             upload.key, upload.sha256, upload.size_bytes, upload.content_type, _build_disposition(upload)
         )
@@ -153,37 +156,43 @@ def create_router(
     return routes
 
 
-class StorageTerms(NamedTuple):
+class UploadOptions(NamedTuple):
     """How to keep an upload: its owner, for how long, whether unchanged, and the size limit."""
 
     tenant: str
-    keep: timedelta | None
+    retention: timedelta | None
     exact: bool
-    file_bytes: int
+    max_file_bytes: int
 
 
 async def _store_upload(
-    service: UploadService, sent: ReceivedImage | ReceivedFile, terms: StorageTerms
+    service: UploadService, received: ReceivedImage | ReceivedFile, options: UploadOptions
 ) -> tuple[Upload, bool]:
-    if isinstance(sent, ReceivedImage):
-        return await service.store_image(sent.content, tenant=terms.tenant, keep=terms.keep, exact=terms.exact)
+    if isinstance(received, ReceivedImage):
+        return await service.store_image(
+            received.content, tenant=options.tenant, retention=options.retention, exact=options.exact
+        )
     return await service.store_file(
-        sent.begun, sent.rest, tenant=terms.tenant, keep=terms.keep, at_most=terms.file_bytes
+        received.prefix,
+        received.rest,
+        tenant=options.tenant,
+        retention=options.retention,
+        max_bytes=options.max_file_bytes,
     )
 
 
-def _choose_retention(limits: Limits, longest: timedelta | None) -> timedelta | None:
-    return timedelta(days=limits.upload_days) if limits.upload_days else longest
+def _choose_retention(limits: Limits, default_retention: timedelta | None) -> timedelta | None:
+    return timedelta(days=limits.upload_days) if limits.upload_days else default_retention
 
 
 def _build_upload_body(upload: Upload, public_url: str) -> UploadBody:
     fields = {name: getattr(upload, name) for name in UploadBody.model_fields if name not in {"url", "kind"}}
-    known = FILE_TYPES.get(upload.content_type)
+    file_type = FILE_TYPES.get(upload.content_type)
     url = f"{public_url}/api/v1/uploads/{upload.id}/content"
-    return UploadBody(url=url, kind=known.kind if known else None, **fields)
+    return UploadBody(url=url, kind=file_type.kind if file_type else None, **fields)
 
 
 def _build_disposition(upload: Upload) -> str:
-    """Unchanged files are not inspected, so they are served as attachments and browsers do not render them."""
+    """Return ``attachment`` for unchanged files: they were not inspected, so browsers must not render them."""
     name = f"{upload.id}{find_extension(upload.content_type)}"
-    return content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)
+    return build_content_disposition(name, "application/octet-stream" if upload.exact else upload.content_type)

@@ -14,7 +14,7 @@ class UploadBody(BaseModel):
     ``width`` and ``height``: of an image. ``kind``: which inputs accept it. ``exact``: the stored file is the sent
     file, byte for byte.
 
-    It is deleted after ``expires_at``, or later once no job uses it. If that is null, it is kept until it is deleted.
+    It is deleted after ``expires_at``, or later if a job still uses it. If ``expires_at`` is null, it never expires.
     """
 
     model_config = ConfigDict(

@@ -22,18 +22,18 @@ from gateway.uploads.errors import (
     SUPPORTED_FORMATS,
     AnimatedImage,
     BrokenImage,
+    ExactUploadUnsupported,
     FileTooLarge,
-    NotKeptExactly,
     TooManyUploads,
     UnsupportedImage,
     UploadTooManyPixels,
 )
-from gateway.uploads.file_signatures import LOOK_AT_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
+from gateway.uploads.file_signatures import SIGNATURE_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
 from gateway.uploads.store import NewUpload, Upload, UploadStore
 
 CHUNK_BYTES = 1 << 18
 JPEG_QUALITY = 95
-KEPT_AS = {ImageFormat.PNG: ImageFormat.PNG, ImageFormat.JPEG: ImageFormat.JPEG,
+STORED_FORMAT = {ImageFormat.PNG: ImageFormat.PNG, ImageFormat.JPEG: ImageFormat.JPEG,
            ImageFormat.WEBP: ImageFormat.PNG}  # fmt: skip
 """The format of the stored file. JPEG stays JPEG, ten times smaller than PNG; WebP can have alpha or be lossless."""
 
@@ -54,24 +54,24 @@ class UploadService:
     max_bytes: int
     max_file_bytes: int
 
-    def file_bytes(self, limit: int | None) -> int:
-        """Return the maximum bytes of an upload that is not an image: the tenant's limit, or the default if None."""
+    def choose_max_file_bytes(self, limit: int | None) -> int:
+        """Return the largest size of a file that is not an image, by the tenant's limit (None: unlimited)."""
         return self.max_file_bytes if limit is None else min(limit, self.max_file_bytes)
 
-    def check_file(self, begun: bytes, *, at_most: int, whole: bool) -> None:
+    def check_file(self, prefix: bytes, *, max_bytes: int, is_complete: bool) -> None:
         """Check that a file that begins with these bytes can be of a supported type.
 
         Raises:
             UnsupportedImage: it cannot.
             UploadTooManyPixels: it is an EXR image that is too large.
         """
-        known = detect_file_type(begun, len(begun) if whole else None)
-        if known is None and (whole or not may_be_recognized_by_size(begun, at_most)):
+        file_type = detect_file_type(prefix, len(prefix) if is_complete else None)
+        if file_type is None and (is_complete or not may_be_recognized_by_size(prefix, max_bytes)):
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
-        if known is not None:
-            self._read_image_size(known, begun)
+        if file_type is not None:
+            self._read_image_size(file_type, prefix)
 
-    def check_image(self, begun: bytes | bytearray, *, whole: bool = False) -> ImageHeader | None:
+    def check_image(self, prefix: bytes | bytearray, *, is_complete: bool = False) -> ImageHeader | None:
         """Return the header of an image that begins with these bytes; None if more bytes are needed. Cheap.
 
         Raises:
@@ -79,7 +79,7 @@ class UploadService:
             BrokenImage: it has far too much metadata.
             UploadTooManyPixels: it is too large.
         """
-        header = read_header(begun, whole=whole)
+        header = read_header(prefix, is_complete=is_complete)
         if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
         if header is HeaderProblem.BLOATED:
@@ -91,52 +91,54 @@ class UploadService:
         return header
 
     async def store_image(
-        self, sent: bytes | bytearray, *, tenant: str, keep: timedelta | None, exact: bool = False
+        self, sent: bytes | bytearray, *, tenant: str, retention: timedelta | None, exact: bool = False
     ) -> tuple[Upload, bool]:
-        """Store an image durably for this long, None for ever; and whether it is new.
+        """Store an image durably. Return the upload, and whether it is new.
 
-        The same bytes are the same upload; sending them again can only extend its life. The stored file is re-encoded
-        from the pixels: upright, in sRGB, with alpha, without metadata. With ``exact`` a PNG is stored unchanged, since
-        re-encoding loses 16-bit channels.
+        The same bytes are the same upload; sending them again can only extend its expiry. ``retention``: for how long
+        it is kept, None for ever.
+
+        The stored file is re-encoded from the pixels: upright, in sRGB, with alpha, without metadata. With ``exact`` a
+        PNG is stored unchanged, since re-encoding loses 16-bit channels.
 
         Raises:
-            NotKeptExactly: ``exact``, but the image is not a PNG.
+            ExactUploadUnsupported: ``exact``, but the image is not a PNG.
             UnsupportedImage, AnimatedImage, UploadTooManyPixels: see ``check_image``.
             BrokenImage: it cannot be decoded.
             TooManyUploads: the tenant has too many uploads.
             StorageFull, StoreMismatch: nothing can be stored now.
             TooManyConversions, Unavailable: too many images of this tenant, or of all, are being processed.
         """
-        header = await asyncio.to_thread(self.check_image, sent, whole=True)  # it can inflate some megabytes
+        header = await asyncio.to_thread(self.check_image, sent, is_complete=True)  # it can inflate some megabytes
         if header is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if exact and header.format is not ImageFormat.PNG:
-            raise NotKeptExactly
+            raise ExactUploadUnsupported
         sent_sha256 = await _compute_sha256(b"exact " + sent if exact else sent)
-        known = await self.uploads.refresh(tenant, sent_sha256, keep)
-        if known is not None:
-            return known, False
-        self.objects.status.check_new_work()
+        existing = await self.uploads.find_and_extend(tenant, sent_sha256, retention)
+        if existing is not None:
+            return existing, False
+        self.objects.status.require_space_for_new_work()
         await self.uploads.check_limits(tenant, size_bytes=0)
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
-            content = bytes(sent) if exact else await self._reencode_image(sent, KEPT_AS[header.format], header)
-            new = await _described(content, KEPT_AS[header.format], UUID(tenant), sent_sha256, exact=exact)
+            content = bytes(sent) if exact else await self._reencode_image(sent, STORED_FORMAT[header.format], header)
+            new = await _describe_image(content, STORED_FORMAT[header.format], UUID(tenant), sent_sha256, exact=exact)
             await self.objects.put(new.key, _iterate_chunks(content))
-        return await self._record_upload(new, keep)
+        return await self._record_upload(new, retention)
 
     async def store_file(
-        self, begun: bytes, rest: AsyncIterator[bytes], *, tenant: str, keep: timedelta | None, at_most: int
+        self, prefix: bytes, rest: AsyncIterator[bytes], *, tenant: str, retention: timedelta | None, max_bytes: int
     ) -> tuple[Upload, bool]:
         """Store a file unchanged, with some megabytes of memory; otherwise like ``store_image``.
 
         If ``rest`` raises, nothing is stored.
 
         Args:
-            begun: the first ``LOOK_AT_BYTES`` or more, or all bytes; see ``check_file``.
+            prefix: the first ``SIGNATURE_BYTES`` or more, or all bytes; see ``check_file``.
             rest: the following bytes.
             tenant: owner of the upload.
-            keep: for how long, None for ever.
-            at_most: largest size, bytes.
+            retention: for how long, None for ever.
+            max_bytes: largest size, bytes.
 
         Raises:
             FileTooLarge: it is larger.
@@ -145,41 +147,41 @@ class UploadService:
             TooManyUploads: the tenant has too many uploads.
             StorageFull, StoreMismatch: nothing can be stored now.
         """
-        self.objects.status.check_new_work()
+        self.objects.status.require_space_for_new_work()
         await self.uploads.check_limits(tenant, size_bytes=0)
         upload_id = new_id()
-        key, passing = f"{tenant}/uploads/{upload_id}", _MeasuredFile(begun, rest, at_most)
-        await self.objects.put(key, passing.chunks())
+        key, measured = f"{tenant}/uploads/{upload_id}", _MeasuredFile(prefix, rest, max_bytes)
+        await self.objects.put(key, measured.iterate_chunks())
         try:
-            known, size = self._described(begun, passing.size_bytes)
+            file_type, size = self._detect_supported_type(prefix, measured.size_bytes)
         except Refusal:
             await self.objects.delete(key)
             raise
-        sha256 = passing.digest.hexdigest()
+        sha256 = measured.digest.hexdigest()
         new = NewUpload(
             id=upload_id,
             tenant_id=UUID(tenant),
             sent_sha256=sha256,
             sha256=sha256,
             key=key,
-            content_type=known.media_type,
-            size_bytes=passing.size_bytes,
+            content_type=file_type.media_type,
+            size_bytes=measured.size_bytes,
             width=size[0] if size else None,
             height=size[1] if size else None,
             exact=True,
         )
-        return await self._record_upload(new, keep)
+        return await self._record_upload(new, retention)
 
-    def _described(self, begun: bytes, size_bytes: int) -> tuple[FileType, tuple[int, int] | None]:
-        known = detect_file_type(begun[:LOOK_AT_BYTES], size_bytes)
-        if known is None:
+    def _detect_supported_type(self, prefix: bytes, size_bytes: int) -> tuple[FileType, tuple[int, int] | None]:
+        file_type = detect_file_type(prefix[:SIGNATURE_BYTES], size_bytes)
+        if file_type is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
-        return known, self._read_image_size(known, begun)
+        return file_type, self._read_image_size(file_type, prefix)
 
-    def _read_image_size(self, known: FileType, begun: bytes) -> tuple[int, int] | None:
-        if known.kind is not FileKind.IMAGE:
+    def _read_image_size(self, file_type: FileType, prefix: bytes) -> tuple[int, int] | None:
+        if file_type.kind is not FileKind.IMAGE:
             return None
-        size = read_exr_size(begun)
+        size = read_exr_size(prefix)
         if size is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if size[0] * size[1] > self.converter.max_pixels:
@@ -187,9 +189,9 @@ class UploadService:
         return size
 
     async def _reencode_image(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
-        wanted = ConversionOptions(format_, JPEG_QUALITY, faithful=True)
+        options = ConversionOptions(format_, JPEG_QUALITY, for_workflow_input=True)
         try:
-            return await self.converter.convert(wanted, _iterate_chunks(sent))
+            return await self.converter.convert(options, _iterate_chunks(sent))
         except TooManyPixels:
             limit = self.converter.max_pixels
             raise _build_too_many_pixels(limit, header.width, header.height) from None
@@ -199,10 +201,10 @@ class UploadService:
     def _build_broken_image(self) -> BrokenImage:
         return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
-    async def _record_upload(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
+    async def _record_upload(self, new: NewUpload, retention: timedelta | None) -> tuple[Upload, bool]:
         """Record the stored file. After other errors than TooManyUploads the file stays: it may have been recorded."""
         try:
-            upload, is_new = await self.uploads.add(new, keep)
+            upload, is_new = await self.uploads.add_or_extend(new, retention)
         except TooManyUploads:
             await self.objects.delete(new.key)
             raise
@@ -216,28 +218,28 @@ class UploadService:
 class _MeasuredFile:
     """Counts and hashes the bytes that pass through."""
 
-    def __init__(self, begun: bytes, rest: AsyncIterator[bytes], at_most: int) -> None:
-        self._begun, self._rest, self._at_most = begun, rest, at_most
+    def __init__(self, prefix: bytes, rest: AsyncIterator[bytes], max_bytes: int) -> None:
+        self._prefix, self._rest, self._max_bytes = prefix, rest, max_bytes
         self.size_bytes = 0
         self.digest = hashlib.sha256()
 
-    async def chunks(self) -> AsyncIterator[bytes]:
-        yield self._count_bytes(self._begun)
+    async def iterate_chunks(self) -> AsyncIterator[bytes]:
+        yield self._count_bytes(self._prefix)
         async for chunk in self._rest:
             yield self._count_bytes(chunk)
 
     def _count_bytes(self, chunk: bytes) -> bytes:
         self.size_bytes += len(chunk)
-        if self.size_bytes > self._at_most:
-            raise FileTooLarge(limit=self._at_most)
+        if self.size_bytes > self._max_bytes:
+            raise FileTooLarge(limit=self._max_bytes)
         self.digest.update(chunk)
         return chunk
 
 
-async def _described(
+async def _describe_image(
     content: bytes, format_: ImageFormat, tenant_id: UUID, sent_sha256: str, *, exact: bool
 ) -> NewUpload:
-    header = read_header(content, whole=True)
+    header = read_header(content, is_complete=True)
     assert isinstance(header, ImageHeader)  # noqa: S101 - the converter has checked the format
     upload_id = new_id()
     return NewUpload(
@@ -255,7 +257,7 @@ async def _described(
 
 
 async def _compute_sha256(content: bytes | bytearray) -> str:
-    """In hex; computed in a thread, since it takes some ten milliseconds."""
+    """Return the SHA-256 in hex. It is computed in a thread, since it takes tens of milliseconds."""
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
 
 

@@ -59,7 +59,7 @@ class Upload:
 
 @dataclass(frozen=True, slots=True)
 class UploadUse:
-    """A job that uses an upload and is not known to have ended; ``since``: for how long."""
+    """A job that uses an upload and is not known to have ended. ``since``: time since it pinned the upload."""
 
     job_id: UUID
     since: timedelta
@@ -76,13 +76,14 @@ class UploadLimits:
 _COLUMNS = "id, tenant_id, sha256, key, content_type, size_bytes, width, height, exact, created_at, expires_at"
 # Serializes additions of one tenant, so that limits hold and the same bytes are one upload.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('uploads ' || :tenant_id::uuid, 0))")
-# NULL means never; greatest() ignores NULL, hence the CASE.
+# NULL means never. The CASE is needed because greatest() ignores NULL.
 _REFRESH = Statement(f"""
 UPDATE uploads SET expires_at =
-    CASE WHEN expires_at IS NOT NULL AND :keep::interval IS NOT NULL THEN greatest(expires_at, now() + :keep) END
+    CASE WHEN expires_at IS NOT NULL AND :retention::interval IS NOT NULL
+        THEN greatest(expires_at, now() + :retention) END
 WHERE tenant_id = :tenant_id AND sent_sha256 = :sent_sha256 RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
-_KEPT = Statement("""
+_TOTALS = Statement("""
 SELECT count(*) AS files, coalesce(sum(size_bytes), 0)::bigint AS bytes FROM uploads
 WHERE tenant_id = :tenant_id AND source_job_id IS NULL
 """)
@@ -90,25 +91,25 @@ _ADD = Statement(f"""
 INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height, exact,
                      source_job_id, expires_at)
 VALUES (:id, :tenant_id, :sent_sha256, :sha256, :key, :content_type, :size_bytes, :width, :height, :exact,
-        :source_job_id, now() + :keep::interval)
+        :source_job_id, now() + :retention::interval)
 RETURNING {_COLUMNS}
 """)  # noqa: S608 - constants only
 _FIND = Statement(f"SELECT {_COLUMNS} FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[])")  # noqa: S608 - constants only
 _PAGE = Statement(f"""
 SELECT {_COLUMNS} FROM uploads
 WHERE tenant_id = :tenant_id AND source_job_id IS NULL AND (:before::uuid IS NULL OR id < :before)
-ORDER BY id DESC LIMIT :at_most
+ORDER BY id DESC LIMIT :limit
 """)  # noqa: S608 - constants only
 # Conflicts with the row lock of a deletion; ordered, so that two pins cannot deadlock.
-_HOLD = Statement("""
+_LOCK_FOR_PIN = Statement("""
 SELECT id FROM uploads WHERE tenant_id = :tenant_id AND id = ANY(:ids::uuid[]) ORDER BY id FOR KEY SHARE
 """)
 _PIN = Statement("""
 INSERT INTO upload_uses (upload_id, job_id) SELECT unnest(:ids::uuid[]), :job_id ON CONFLICT DO NOTHING
 """)
-_PIN_AGAIN = Statement("""
+_COPY_PINS = Statement("""
 INSERT INTO upload_uses (upload_id, job_id)
-SELECT id, :again FROM uploads
+SELECT id, :new_job_id FROM uploads
 WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id)
 ORDER BY id FOR KEY SHARE ON CONFLICT DO NOTHING
 """)
@@ -116,47 +117,51 @@ _PINNED = Statement(f"""
 SELECT {_COLUMNS} FROM uploads
 WHERE tenant_id = :tenant_id AND id IN (SELECT upload_id FROM upload_uses WHERE job_id = :job_id) ORDER BY id
 """)  # noqa: S608 - our own columns
-_TAKE = Statement("SELECT key FROM uploads WHERE tenant_id = :tenant_id AND id = :id FOR UPDATE")
+_LOCK_FOR_DELETION = Statement("SELECT key FROM uploads WHERE tenant_id = :tenant_id AND id = :id FOR UPDATE")
 _USES = Statement("""
 SELECT job_id, now() - pinned_at AS since FROM upload_uses WHERE upload_id = :id AND ended_at IS NULL ORDER BY job_id
 """)
 _DELETE = Statement("DELETE FROM uploads WHERE id = :id")
-_END = Statement("UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(:job_ids::uuid[]) AND ended_at IS NULL")
+_UNPIN = Statement("UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(:job_ids::uuid[]) AND ended_at IS NULL")
 
 
 class UploadStore:
     """The tables of uploads. Every statement is limited to one tenant."""
 
-    def __init__(self, database: Database, bounds: UploadLimits) -> None:
-        self._database, self._bounds = database, bounds
+    def __init__(self, database: Database, limits: UploadLimits) -> None:
+        self._database, self._limits = database, limits
 
-    async def refresh(self, tenant_id: str, sent_sha256: str, keep: timedelta | None) -> Upload | None:
-        """Return the upload of the same sent bytes, with its life extended to ``keep`` from now (None: for ever).
+    async def find_and_extend(self, tenant_id: str, sent_sha256: str, retention: timedelta | None) -> Upload | None:
+        """Return the upload of the same sent bytes, kept for at least ``retention`` from now (None: for ever).
 
-        None without one.
+        Return None if there is none.
         """
         async with self._database.single() as connection:
-            row = await _REFRESH.first(connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, keep=keep)
+            row = await _REFRESH.first(
+                connection, tenant_id=UUID(tenant_id), sent_sha256=sent_sha256, retention=retention
+            )
         return Upload(**row) if row else None
 
-    async def add(self, new: NewUpload, keep: timedelta | None) -> tuple[Upload, bool]:
-        """Record an upload, or extend the existing one of the same bytes; and whether it is new.
+    async def add_or_extend(self, new: NewUpload, retention: timedelta | None) -> tuple[Upload, bool]:
+        """Record an upload, or extend the existing one of the same bytes. Return it, and whether it is new.
 
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
         async with self._database.direct() as connection:
             await _LOCK.run(connection, tenant_id=new.tenant_id)
-            known = await _REFRESH.first(connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, keep=keep)
-            if known is not None:
-                return Upload(**known), False
+            existing = await _REFRESH.first(
+                connection, tenant_id=new.tenant_id, sent_sha256=new.sent_sha256, retention=retention
+            )
+            if existing is not None:
+                return Upload(**existing), False
             if new.source_job_id is None:
                 await self._check_limits(connection, new.tenant_id, new.size_bytes)
-            row = await _ADD.first(connection, keep=keep, **asdict(new))
+            row = await _ADD.first(connection, retention=retention, **asdict(new))
         return Upload(**_require_row(row)), True
 
     async def check_limits(self, tenant_id: str, size_bytes: int) -> None:
-        """Refuse early what ``add`` would refuse.
+        """Refuse early what ``add_or_extend`` would refuse.
 
         Raises:
             TooManyUploads: the tenant has too many uploads.
@@ -165,9 +170,9 @@ class UploadStore:
             await self._check_limits(connection, UUID(tenant_id), size_bytes)
 
     async def _check_limits(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
-        kept = _require_row(await _KEPT.first(connection, tenant_id=tenant_id))
-        if kept["files"] >= self._bounds.files or kept["bytes"] + size_bytes > self._bounds.bytes:
-            raise TooManyUploads(files=self._bounds.files, bytes=self._bounds.bytes)
+        totals = _require_row(await _TOTALS.first(connection, tenant_id=tenant_id))
+        if totals["files"] >= self._limits.files or totals["bytes"] + size_bytes > self._limits.bytes:
+            raise TooManyUploads(files=self._limits.files, bytes=self._limits.bytes)
 
     async def find_uploads(self, tenant_id: str, ids: Collection[UUID]) -> dict[UUID, Upload]:
         """Return the uploads that belong to the tenant."""
@@ -175,33 +180,33 @@ class UploadStore:
             rows = await _FIND.all(connection, tenant_id=UUID(tenant_id), ids=list(ids))
         return {row["id"]: Upload(**row) for row in rows}
 
-    async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[Upload]:
+    async def list_newest(self, tenant_id: str, *, before: UUID | None, limit: int) -> list[Upload]:
         """Return the tenant's uploads, newest first, after ``before``."""
         async with self._database.single() as connection:
-            rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
+            rows = await _PAGE.all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
         return [Upload(**row) for row in rows]
 
     async def pin(self, tenant_id: str, ids: Collection[UUID], job_id: UUID) -> None:
-        """Keep these uploads until the job has ended. Call it before the job is submitted.
+        """Keep these uploads until the job has ended. Call this before the job is submitted.
 
         Committed when it returns. If the job is never submitted, the pins expire.
 
         Raises:
             UnknownUpload: one of them does not exist; none is pinned.
         """
-        wanted = sorted(set(ids))
-        if not wanted:
+        upload_ids = sorted(set(ids))
+        if not upload_ids:
             return
         async with self._database.direct() as connection:
-            held = await _HOLD.all(connection, tenant_id=UUID(tenant_id), ids=wanted)
-            if len(held) < len(wanted):
+            locked = await _LOCK_FOR_PIN.all(connection, tenant_id=UUID(tenant_id), ids=upload_ids)
+            if len(locked) < len(upload_ids):
                 raise UnknownUpload
-            await _PIN.run(connection, ids=wanted, job_id=job_id)
+            await _PIN.run(connection, ids=upload_ids, job_id=job_id)
 
-    async def copy_pins(self, tenant_id: str, job_id: UUID, again: UUID) -> None:
+    async def copy_pins(self, tenant_id: str, job_id: UUID, new_job_id: UUID) -> None:
         """Pin the remaining uploads of a job for the job that runs it again."""
         async with self._database.single() as connection:
-            await _PIN_AGAIN.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, again=again)
+            await _COPY_PINS.run(connection, tenant_id=UUID(tenant_id), job_id=job_id, new_job_id=new_job_id)
 
     async def find_pinned_uploads(self, tenant_id: str, job_id: UUID) -> list[Upload]:
         """Return the uploads of the tenant that the job uses."""
@@ -212,16 +217,16 @@ class UploadStore:
     async def unpin(self, job_ids: Collection[UUID]) -> None:
         """Unpin the uploads of jobs that have ended or were not submitted."""
         async with self._database.single() as connection:
-            await _END.run(connection, job_ids=list(job_ids))
+            await _UNPIN.run(connection, job_ids=list(job_ids))
 
-    async def delete(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
-        """Delete the row and return the file's key; or, if jobs use the upload, return these.
+    async def delete_unless_used(self, tenant_id: str, upload_id: UUID) -> str | list[UploadUse]:
+        """Delete the row and return the file's key. If jobs use the upload, return these uses instead.
 
         Raises:
             UnknownUpload: the tenant has no such upload.
         """
         async with self._database.direct() as connection:
-            key = await _TAKE.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
+            key = await _LOCK_FOR_DELETION.value(connection, tenant_id=UUID(tenant_id), id=upload_id)
             if key is None:
                 raise UnknownUpload
             uses = await _USES.all(connection, id=upload_id)

@@ -25,7 +25,7 @@ SELECT u.id, u.expires_at, array_agg(x.job_id) FILTER (WHERE x.job_id IS NOT NUL
 FROM (
     SELECT id, expires_at FROM uploads
     WHERE expires_at <= now() AND (CAST(:after_id AS uuid) IS NULL OR (expires_at, id) > (:after, :after_id))
-    ORDER BY expires_at, id LIMIT :at_most
+    ORDER BY expires_at, id LIMIT :limit
 ) u LEFT JOIN upload_uses x ON x.upload_id = u.id AND x.ended_at IS NULL
 GROUP BY u.id, u.expires_at ORDER BY u.expires_at, u.id
 """)
@@ -46,22 +46,22 @@ class UploadSweepStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def expired(self, *, after: ExpiredUpload | None, at_most: int) -> list[ExpiredUpload]:
-        """Expired uploads, oldest expiry first, after ``after``."""
+    async def list_expired(self, *, after: ExpiredUpload | None, limit: int) -> list[ExpiredUpload]:
+        """Return expired uploads, oldest expiry first, after ``after``."""
         async with self._database.single() as connection:
             rows = await _EXPIRED.all(
                 connection,
                 after=after.expires_at if after else None,
                 after_id=after.id if after else None,
-                at_most=at_most,
+                limit=limit,
             )
         return [
             ExpiredUpload(row["id"], row["expires_at"], tuple(map(UploadUse, row["job_ids"] or (), row["since"] or ())))
             for row in rows
         ]
 
-    async def delete(self, ids: Collection[UUID]) -> list[str]:
-        """Delete those that are still expired and that no job uses; their keys."""
+    async def delete_unused(self, ids: Collection[UUID]) -> list[str]:
+        """Delete the uploads that are still expired and that no job uses. Return the keys of their files."""
         async with self._database.direct() as connection:
             locked = await _LOCK.all(connection, ids=[*ids])
             rows = await _DELETE.all(connection, ids=[row["id"] for row in locked])

@@ -5,18 +5,18 @@ from datetime import timedelta
 from time import monotonic
 
 from gateway.accounts.user_cache import UserCache
-from gateway.edge.body_memory import BodyMemoryLimit
+from gateway.edge.capacity_limit import CapacityLimit
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
-from gateway.uploads.body import FILES_AT_ONCE, FILES_OF_ONE, UploadBodies
+from gateway.uploads.body import MAX_CONCURRENT_FILES, MAX_CONCURRENT_FILES_PER_TENANT, UploadReceiver
 from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.loops import create_upload_loop
-from gateway.uploads.own_uploads import OwnUploads
 from gateway.uploads.removal import UploadRemover, UploadSweeper
 from gateway.uploads.service import UploadService
 from gateway.uploads.store import UploadLimits, UploadStore
 from gateway.uploads.sweep_store import UploadSweepStore
+from gateway.uploads.tenant_uploads import TenantUploads
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -48,13 +48,16 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
     ended = EndedJobs(infra.bus, store)
     sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
     router = routes.create_router(
-        bodies=UploadBodies(service, BodyMemoryLimit(total=FILES_AT_ONCE, each=FILES_OF_ONE, clock=monotonic)),
+        receiver=UploadReceiver(
+            service,
+            CapacityLimit(total=MAX_CONCURRENT_FILES, per_client=MAX_CONCURRENT_FILES_PER_TENANT, clock=monotonic),
+        ),
         service=service,
-        own=OwnUploads(store, cursor_keys=infra.keys("cursors")),
+        uploads=TenantUploads(store, cursor_keys=infra.derive_keys("cursors")),
         remover=UploadRemover(store, infra.objects, ended),
         objects=infra.objects,
         users=users,
-        longest=timedelta(days=settings.upload_days) if settings.upload_days else None,
+        default_retention=timedelta(days=settings.upload_days) if settings.upload_days else None,
         public_url=settings.public_url,
     )
     loop = create_upload_loop(sweeper, every_s=settings.uploads_sweep_s)

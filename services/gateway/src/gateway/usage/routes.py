@@ -7,7 +7,7 @@ from fastapi import APIRouter, Query, Request
 
 from contracts.auth.accounts import UnknownUser
 from contracts.scheduler.usage import USAGE_DAYS
-from gateway.admin.operation_routes import admin_context
+from gateway.admin.operation_routes import build_admin_context
 from gateway.admin.operations import AdminActions
 from gateway.admin.users import parse_user_id
 from gateway.api.v1.problems import problems
@@ -27,7 +27,7 @@ def create_router(*, usage: UsageView, operations: AdminActions) -> APIRouter:
         return await usage.read_usage(UUID(tenant), days=days)
 
     @routes.get("/admin/usage", tags=["admin"], summary="Read usage of all users by day", responses=problems())
-    async def read_total_usage(_who: Admin, days: Days = USAGE_DAYS) -> UsageBody:
+    async def read_total_usage(_principal: Admin, days: Days = USAGE_DAYS) -> UsageBody:
         """The sum over all users."""
         return await usage.read_usage(None, days=days)
 
@@ -37,10 +37,10 @@ def create_router(*, usage: UsageView, operations: AdminActions) -> APIRouter:
         summary="Read usage of a user by day",
         responses=problems(UnknownUser),
     )
-    async def read_user_usage(who: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
+    async def read_user_usage(principal: Admin, user_id: str, request: Request, days: Days = USAGE_DAYS) -> UsageBody:
         """Empty for an unknown user."""
         subject = parse_user_id(user_id)
-        await operations.record_action(admin_context(who, request), "usage.read", subject_id=subject)
+        await operations.record_action(build_admin_context(principal, request), "usage.read", subject_id=subject)
         return await usage.read_usage(subject, days=days)
 
     return routes

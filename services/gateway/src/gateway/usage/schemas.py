@@ -12,7 +12,7 @@ Requests = Mapping[date, Mapping[str, int]]
 
 
 class EndpointUseBody(BaseModel):
-    """The use of one endpoint: its requests, and the jobs submitted by it with their consumption.
+    """The usage of one endpoint: its requests, and the jobs submitted by it with their consumption.
 
     ``images``: of jobs that have ended. ``gpu_seconds``: of attempts that have ended.
     """
@@ -57,35 +57,37 @@ class UsageDayBody(BaseModel):
 
 
 class UsageBody(BaseModel):
-    """Days with any use, newest first, on one page."""
+    """Days with any usage, newest first, on one page."""
 
     usage: list[UsageDayBody]
     next_cursor: None = None
 
 
 def present_usage(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
-    days = {day.day: day for day in jobs}
+    days = {usage.day: usage for usage in jobs}
     return UsageBody(
-        usage=[_build_usage_day_body(at, days.get(at), requests.get(at, {})) for at in sorted({*days, *requests})[::-1]]
+        usage=[
+            _build_usage_day_body(day, days.get(day), requests.get(day, {})) for day in sorted({*days, *requests})[::-1]
+        ]
     )
 
 
-def _build_usage_day_body(at: date, used: UsageDay | None, requests: Mapping[str, int]) -> UsageDayBody:
-    shares = used.endpoints if used else {}
+def _build_usage_day_body(day: date, usage: UsageDay | None, requests: Mapping[str, int]) -> UsageDayBody:
+    endpoints = usage.endpoints if usage else {}
     return UsageDayBody(
-        day=at,
+        day=day,
         requests=sum(requests.values()),
-        jobs=used.jobs if used else 0,
-        images=used.images if used else 0,
-        gpu_seconds=round(used.gpu_seconds, 3) if used else 0.0,
+        jobs=usage.jobs if usage else 0,
+        images=usage.images if usage else 0,
+        gpu_seconds=round(usage.gpu_seconds, 3) if usage else 0.0,
         endpoints={
-            name: _build_endpoint_usage_body(requests.get(name, 0), shares.get(name))
-            for name in sorted({*requests, *shares})
+            name: _build_endpoint_usage_body(requests.get(name, 0), endpoints.get(name))
+            for name in sorted({*requests, *endpoints})
         },
     )
 
 
-def _build_endpoint_usage_body(requests: int, use: EndpointUsage | None) -> EndpointUseBody:
-    if use is None:
+def _build_endpoint_usage_body(requests: int, usage: EndpointUsage | None) -> EndpointUseBody:
+    if usage is None:
         return EndpointUseBody(requests=requests)
-    return EndpointUseBody(requests=requests, images=use.images, gpu_seconds=round(use.gpu_seconds, 3))
+    return EndpointUseBody(requests=requests, images=usage.images, gpu_seconds=round(usage.gpu_seconds, 3))

@@ -19,8 +19,8 @@ class UsageView:
     async def read_usage(self, user_id: UUID | None, *, days: int) -> UsageBody:
         """Return the last UTC days including today; ``user_id`` None for all users."""
         tenant = FLEET if user_id is None else str(user_id)
-        used, requests = await asyncio.gather(
+        usage, requests = await asyncio.gather(
             self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),
             self._requests.read_requests(user_id, days=days),
         )
-        return present_usage(used.days, requests)
+        return present_usage(usage.days, requests)

@@ -15,13 +15,14 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import show
+from gateway.edge.json_pointer import escape_pointer_key
 
 MAX_PARAMETERS = 100
 MAX_CHOICES = 100
-ALLOWED = 50  # of a FieldError
-_MAX_NAMED = 5  # parameters in a sentence
-SMALLEST, LARGEST = -(2**63), 2**64 - 1  # the range of a node's INT
-TITLES = ("$", "param:")
+MAX_ALLOWED = 50  # of a FieldError
+_MAX_NAMED = 5  # parameters in a message
+MIN_INT, MAX_INT = -(2**63), 2**64 - 1  # the range of a node's INT
+TITLE_PREFIXES = ("$", "param:")
 
 Value = str | int | float | bool
 Text = Annotated[str, Field(max_length=1_000)]
@@ -57,13 +58,13 @@ class ParameterBody(BaseModel):
 Parameters = Mapping[str, ParameterBody]
 
 
-def declare(
+def complete_parameters(
     sent: Parameters | None, graph: Mapping[str, Any]
 ) -> tuple[dict[str, ParameterBody], tuple[FieldError, ...]]:
     """Return the parameters of a graph with types and defaults, or their errors.
 
     Args:
-        sent: as the client lists them; None derives them from the graph.
+        sent: the parameters that the client lists; None derives them from the graph.
         graph: a valid graph.
     """
     errors: list[FieldError] = []
@@ -73,7 +74,7 @@ def declare(
         pointer = f"/parameters/{name}"
         target = (parameter.node, parameter.input)
         if parameter.node not in graph or parameter.input not in graph[parameter.node]["inputs"]:
-            message = "The workflow has no such node, or the node no such input."
+            message = "The workflow has no such node, or the node has no such input."
             errors.append(FieldError(pointer=pointer, code="parameter_target_missing", message=message))
             continue
         if target in taken:
@@ -85,7 +86,7 @@ def declare(
     return found, tuple(errors)
 
 
-def schema(parameters: Parameters) -> dict[str, Any]:
+def build_parameters_schema(parameters: Parameters) -> dict[str, Any]:
     """Return the JSON Schema (2020-12) of the parameters of a submission."""
     return {
         "type": "object",
@@ -95,17 +96,17 @@ def schema(parameters: Parameters) -> dict[str, Any]:
     }
 
 
-def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tuple[FieldError, ...]:
+def validate_values(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tuple[FieldError, ...]:
     """Return the errors of the sent values; each points to ``pointer``, a slash, and the parameter's name."""
     errors: list[FieldError] = []
     for name, value in sent.items():
-        at = f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"[:256]
+        value_pointer = f"{pointer}/{escape_pointer_key(name)}"[:256]
         if name not in parameters:
-            allowed = tuple(parameters)[:ALLOWED]
-            message = f"The saved workflow has no parameter {show(name)}. It has {_named_parameters(parameters)}."
-            errors.append(FieldError(pointer=at, code="parameter_unknown", message=message, allowed=allowed))
+            allowed = tuple(parameters)[:MAX_ALLOWED]
+            message = f"The saved workflow has no parameter {show(name)}. It has {_list_parameter_names(parameters)}."
+            errors.append(FieldError(pointer=value_pointer, code="parameter_unknown", message=message, allowed=allowed))
         else:
-            errors.extend(_find_value_errors(parameters[name], value, at))
+            errors.extend(_find_value_errors(parameters[name], value, value_pointer))
     for name, parameter in parameters.items():
         if parameter.required and name not in sent:
             message = f"The parameter {show(name)} is required, and is missing."
@@ -113,8 +114,8 @@ def check(parameters: Parameters, sent: Mapping[str, Any], pointer: str) -> tupl
     return tuple(errors)
 
 
-def _named_parameters(parameters: Parameters) -> str:
-    """Return the names, where they are few enough for a sentence."""
+def _list_parameter_names(parameters: Parameters) -> str:
+    """Return the first names, for a message."""
     if not parameters:
         return "none"
     names = [show(name) for name in tuple(parameters)[:_MAX_NAMED]]
@@ -122,19 +123,19 @@ def _named_parameters(parameters: Parameters) -> str:
     return ", ".join(names) + (f" and {rest} more" if rest else "")
 
 
-def place(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
+def set_values(parameters: Parameters, sent: Mapping[str, Any], graph: Mapping[str, Any]) -> dict[str, Any]:
     """Return a copy of the graph with checked values set."""
-    placed = dict(graph)
+    copied = dict(graph)
     for name, parameter in parameters.items():
         value = sent.get(name, parameter.default)
         if value is not None:
-            node = copy(placed[parameter.node])
+            node = copy(copied[parameter.node])
             node["inputs"] = node["inputs"] | {parameter.input: value}
-            placed[parameter.node] = node
-    return placed
+            copied[parameter.node] = node
+    return copied
 
 
-def explain(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str) -> tuple[FieldError, ...]:
+def relocate_errors(errors: tuple[FieldError, ...], parameters: Parameters, pointer: str) -> tuple[FieldError, ...]:
     """Return the errors with pointers to the parameter that sets the input, since the graph is not in the request."""
     names = {(parameter.node, parameter.input): name for name, parameter in parameters.items()}
     return tuple(
@@ -150,14 +151,17 @@ def _derive_from_titles(graph: Mapping[str, Any], errors: list[FieldError]) -> d
         name = _read_parameter_title(node)
         if name is None:
             continue
-        literals = [name for name, value in node["inputs"].items() if _find_type(value)]
+        literals = [name for name, value in node["inputs"].items() if _find_literal_type(value)]
         if not _is_name(name):
             code, message = (
                 "parameter_name",
                 "A parameter's name is a letter or _, then letters, digits and _; 64 in all.",
             )
         elif len(literals) != 1:
-            code, message = "parameter_ambiguous", "A node with such a title has one literal input; or list parameters."
+            code, message = (
+                "parameter_ambiguous",
+                "A node whose title names a parameter must have one literal input. Or list `parameters`.",
+            )
         elif name in found:
             code, message = "parameter_twice", "Two nodes name the same parameter."
         elif len(found) == MAX_PARAMETERS:
@@ -165,7 +169,7 @@ def _derive_from_titles(graph: Mapping[str, Any], errors: list[FieldError]) -> d
         else:
             found[name] = ParameterBody(node=node_id, input=literals[0])
             continue
-        pointer = f"/workflow/{node_id}/_meta/title"[:256]
+        pointer = f"/workflow/{escape_pointer_key(node_id)}/_meta/title"[:256]
         errors.append(FieldError(pointer=pointer, code=code, message=message, node_id=node_id))
     return found
 
@@ -174,14 +178,14 @@ def _read_parameter_title(node: Mapping[str, Any]) -> str | None:
     title = (node.get("_meta") or {}).get("title")
     if not isinstance(title, str):
         return None
-    return next((title.removeprefix(mark).strip() for mark in TITLES if title.startswith(mark)), None)
+    return next((title.removeprefix(mark).strip() for mark in TITLE_PREFIXES if title.startswith(mark)), None)
 
 
 def _is_name(text: str) -> bool:
     return text.isascii() and text.isidentifier() and len(text) <= 64
 
 
-def _find_type(value: object) -> ValueType | None:
+def _find_literal_type(value: object) -> ValueType | None:
     """Return the type of a literal; None for links and anything else."""
     for kind, type_ in ((bool, ValueType.BOOLEAN), (int, ValueType.INTEGER), (float, ValueType.NUMBER)):
         if isinstance(value, kind):
@@ -192,17 +196,17 @@ def _find_type(value: object) -> ValueType | None:
 def _complete_parameter(parameter: ParameterBody, literal: Any) -> ParameterBody:
     """Return the parameter, with default and type from the graph where it has none."""
     default = parameter.default
-    if default is None and not parameter.required and _find_type(literal):
+    if default is None and not parameter.required and _find_literal_type(literal):
         default = literal
-    type_ = parameter.type or _find_type(default) or _find_type(literal)
+    type_ = parameter.type or _find_literal_type(default) or _find_literal_type(literal)
     return parameter.model_copy(update={"default": default, "type": type_})
 
 
 def _find_definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[FieldError]:
-    """Errors in the definition of one parameter."""
+    """Yield the errors in the definition of one parameter."""
     low, high = parameter.minimum, parameter.maximum
     if parameter.type is None:
-        message = "The graph holds no literal here that would tell the type."
+        message = "The graph has no literal value here, so the type is unknown. Send `type`."
         allowed = tuple(type_.value for type_ in ValueType)
         yield FieldError(pointer=f"{pointer}/type", code="parameter_type_unknown", message=message, allowed=allowed)
         return
@@ -217,14 +221,14 @@ def _find_definition_errors(parameter: ParameterBody, pointer: str) -> Iterator[
     for index, choice in enumerate(parameter.enum or ()):
         yield from _find_value_errors(parameter.model_copy(update={"enum": None}), choice, f"{pointer}/enum/{index}")
     if len(set(parameter.enum or ())) != len(parameter.enum or ()):
-        yield FieldError(pointer=f"{pointer}/enum", code="parameter_choices", message="A choice is there twice.")
+        yield FieldError(pointer=f"{pointer}/enum", code="parameter_choices", message="A choice is listed twice.")
     if parameter.default is not None:
         yield from _find_value_errors(parameter, parameter.default, f"{pointer}/default")
 
 
 def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> Iterator[FieldError]:
-    """Why a value does not fit the parameter. Types are strict, but an integer is also a number."""
-    type_ = _find_type(value)
+    """Yield the reason why a value does not fit the parameter. Types are strict, but an integer is also a number."""
+    type_ = _find_literal_type(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = (
             f"The value is {show(value)}, and must be of type {parameter.type}.",
@@ -232,11 +236,11 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
         )
         yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
     elif parameter.enum is not None and value not in parameter.enum:
-        allowed = tuple(parameter.enum[:ALLOWED])
+        allowed = tuple(parameter.enum[:MAX_ALLOWED])
         yield FieldError(
             pointer=pointer,
             code="parameter_choice",
-            message=f"The value is {show(value)}, and must be one of the choices that allowed lists.",
+            message=f"The value is {show(value)}, and must be one of the choices in `allowed`.",
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
@@ -247,8 +251,8 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
 
 
 def _list_numeric_bounds(parameter: ParameterBody) -> tuple[int | float, int | float]:
-    low = SMALLEST if parameter.minimum is None else parameter.minimum
-    return low, LARGEST if parameter.maximum is None else parameter.maximum
+    low = MIN_INT if parameter.minimum is None else parameter.minimum
+    return low, MAX_INT if parameter.maximum is None else parameter.maximum
 
 
 def _build_schema_property(parameter: ParameterBody) -> dict[str, Any]:

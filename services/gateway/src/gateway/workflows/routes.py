@@ -6,15 +6,22 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 
 from contracts.scheduler.submissions import InvalidWorkflow
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.openapi import documented
+from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
-from gateway.edge.json_body import read_model
+from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows, UnknownWorkflow
-from gateway.workflows.schemas import NAME, SaveBody, WorkflowBody, WorkflowsBody, build_heading_body, present_workflow
+from gateway.workflows.schemas import (
+    NAME_PATTERN,
+    SaveBody,
+    WorkflowBody,
+    WorkflowsBody,
+    present_workflow,
+    present_workflow_summary,
+)
 from gateway.workflows.service import SavedWorkflows
-from gateway.workflows.submission_forms import unwrap_workflow
+from gateway.workflows.submission_formats import unwrap_workflow_field
 
 _EXAMPLE = {
     "description": "A plain colour",
@@ -27,10 +34,10 @@ _EXAMPLE = {
 _VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 
 # Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
-WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME}$"}, examples=["portrait"])]
+WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}, examples=["portrait"])]
 
 
-def create_router(*, saved: SavedWorkflows) -> APIRouter:
+def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
     @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
@@ -40,19 +47,21 @@ def create_router(*, saved: SavedWorkflows) -> APIRouter:
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
     ) -> WorkflowsBody:
-        found, next_cursor = await saved.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
-        return WorkflowsBody(workflows=[build_heading_body(one) for one in found], next_cursor=next_cursor)
+        found, next_cursor = await saved_workflows.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
+        return WorkflowsBody(
+            workflows=[present_workflow_summary(summary) for summary in found], next_cursor=next_cursor
+        )
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read_workflow(
         tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
-        return present_workflow(await saved.read_workflow(workflow_name, version, tenant=tenant))
+        return present_workflow(await saved_workflows.read_workflow(workflow_name, version, tenant=tenant))
 
     @routes.put(
         "/{workflow_name}",
         summary="Save a workflow",
-        openapi_extra=documented(SaveBody, example=_EXAMPLE),
+        openapi_extra=describe_request_body(SaveBody, example=_EXAMPLE),
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
             200: {"description": "The newest version already has this content."},
@@ -66,13 +75,13 @@ def create_router(*, saved: SavedWorkflows) -> APIRouter:
         request: Request,
         response: Response,
     ) -> WorkflowBody:
-        """Different content becomes the next version; earlier versions stay.
+        """Saves different content as the next version. Earlier versions stay.
 
         Saving the same content again changes nothing.
         """
-        sent, is_large = read_model(SaveBody, unwrap_workflow(body)), request.state.is_large
-        version, new = await saved.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
-        response.status_code = 201 if new else 200
+        sent, is_large = validate_model(SaveBody, unwrap_workflow_field(body)), request.state.is_large
+        version, is_new = await saved_workflows.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
+        response.status_code = 201 if is_new else 200
         return present_workflow(version)
 
     @routes.delete(
@@ -83,6 +92,6 @@ def create_router(*, saved: SavedWorkflows) -> APIRouter:
     )
     async def delete_workflow(tenant: Writer, workflow_name: WorkflowPath) -> None:
         """Its jobs stay. Saving it again starts with version 1."""
-        await saved.delete_workflow(workflow_name, tenant=tenant)
+        await saved_workflows.delete_workflow(workflow_name, tenant=tenant)
 
     return routes

@@ -19,15 +19,21 @@ from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.workflows.builtin import choice as built_in
 from gateway.workflows.errors import UnknownWorkflow
-from gateway.workflows.parameters import MAX_PARAMETERS, ParameterBody, ParameterName, declare, schema
+from gateway.workflows.parameters import (
+    MAX_PARAMETERS,
+    ParameterBody,
+    ParameterName,
+    build_parameters_schema,
+    complete_parameters,
+)
 
 MAX_WORKFLOWS = 100
 MAX_VERSIONS = 100
 RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES, "builtin"})
 """Names of workflows that are not saved, as the list of jobs shows them; and of the route that lists them."""
 
-NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
-_NAME = re.compile(NAME)
+NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
+_NAME = re.compile(NAME_PATTERN)
 
 
 class SaveBody(BaseModel):
@@ -55,7 +61,7 @@ class WorkflowContent:
 
 
 @dataclass(frozen=True, slots=True)
-class WorkflowHeading:
+class WorkflowSummary:
     """One version of a saved workflow, without its content."""
 
     id: UUID
@@ -66,20 +72,20 @@ class WorkflowHeading:
 
 
 @dataclass(frozen=True, slots=True)
-class Version:
+class WorkflowVersion:
     """One version of a saved workflow.
 
     Attributes:
         is_large: whether checking its graph takes more than a millisecond, so that a thread does it.
     """
 
-    heading: WorkflowHeading
+    summary: WorkflowSummary
     graph: dict[str, Any]
     parameters: dict[str, ParameterBody]
     is_large: bool = False
 
 
-class HeadingBody(BaseModel):
+class WorkflowSummaryBody(BaseModel):
     """The newest version of a saved workflow."""
 
     name: WorkflowName
@@ -88,25 +94,25 @@ class HeadingBody(BaseModel):
     created_at: datetime
 
 
-class Target(BaseModel):
+class ParameterTarget(BaseModel):
     """The input of the graph that a parameter sets."""
 
     node: str
     input: str
 
 
-class WorkflowBody(HeadingBody):
+class WorkflowBody(WorkflowSummaryBody):
     """One version of a saved workflow. ``parameters``: the JSON Schema of what a submission can send."""
 
     parameters: dict[str, Any]
-    targets: dict[str, Target]
+    targets: dict[str, ParameterTarget]
     workflow: dict[str, Any]
 
 
 class WorkflowsBody(BaseModel):
     """A page of saved workflows, last changed first. ``next_cursor`` is null on the last page."""
 
-    workflows: list[HeadingBody]
+    workflows: list[WorkflowSummaryBody]
     next_cursor: str | None
 
 
@@ -136,7 +142,7 @@ def parse_new_workflow_name(text: str) -> str:
     return text
 
 
-def parse_content(sent: SaveBody) -> WorkflowContent:
+def build_content(sent: SaveBody) -> WorkflowContent:
     """Return the content to save.
 
     Raises:
@@ -147,27 +153,34 @@ def parse_content(sent: SaveBody) -> WorkflowContent:
     _, errors = read_graph(graph, "/workflow")
     declared: dict[str, ParameterBody] = {}
     if not errors:
-        declared, errors = declare(sent.parameters, graph)
+        declared, errors = complete_parameters(sent.parameters, graph)
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
-    hashed = [graph, {name: one.model_dump(mode="json") for name, one in declared.items()}, sent.description]
+    hashed = [
+        graph,
+        {name: parameter.model_dump(mode="json") for name, parameter in declared.items()},
+        sent.description,
+    ]
     digest = hashlib.sha256(json.dumps(hashed, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
     return WorkflowContent(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
-def build_heading_body(heading: WorkflowHeading) -> HeadingBody:
-    return HeadingBody(
-        name=heading.name,
-        version=heading.version,
-        description=heading.description,
-        created_at=heading.created_at,
+def present_workflow_summary(summary: WorkflowSummary) -> WorkflowSummaryBody:
+    return WorkflowSummaryBody(
+        name=summary.name,
+        version=summary.version,
+        description=summary.description,
+        created_at=summary.created_at,
     )
 
 
-def present_workflow(version: Version) -> WorkflowBody:
+def present_workflow(version: WorkflowVersion) -> WorkflowBody:
     return WorkflowBody(
-        **build_heading_body(version.heading).model_dump(),
-        parameters=schema(version.parameters),
-        targets={name: Target(node=one.node, input=one.input) for name, one in version.parameters.items()},
+        **present_workflow_summary(version.summary).model_dump(),
+        parameters=build_parameters_schema(version.parameters),
+        targets={
+            name: ParameterTarget(node=parameter.node, input=parameter.input)
+            for name, parameter in version.parameters.items()
+        },
         workflow=version.graph,
     )

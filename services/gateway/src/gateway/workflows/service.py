@@ -12,27 +12,29 @@ from gateway.workflows import parameters
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.schemas import (
     SaveBody,
-    Version,
-    WorkflowHeading,
-    parse_content,
+    WorkflowSummary,
+    WorkflowVersion,
+    build_content,
     parse_new_workflow_name,
     parse_workflow_name,
 )
 from gateway.workflows.store import WorkflowStore
 
-FILTERS = "workflows"
+CURSOR_FILTERS = "workflows"
 
 
 class SavedWorkflows:
-    """The saved workflows of a tenant. Those of others do not exist for it."""
+    """The saved workflows of a tenant. Workflows of other tenants count as missing."""
 
     def __init__(self, workflows: WorkflowStore, *, cursor_keys: SigningKeys) -> None:
         self._workflows, self._keys = workflows, cursor_keys
 
     async def save_workflow(
         self, name: str, sent: SaveBody, *, tenant: str, is_large: bool = False
-    ) -> tuple[Version, bool]:
-        """Save the newest version; and whether it is new: saving the same content twice creates one version.
+    ) -> tuple[WorkflowVersion, bool]:
+        """Save a workflow. Return its newest version, and whether this call created it.
+
+        Saving the content of the newest version again creates no version.
 
         Raises:
             InvalidRequest: the name is malformed or reserved.
@@ -40,11 +42,11 @@ class SavedWorkflows:
             TooManyWorkflows, TooManyVersions: the tenant has too many.
         """
         name = parse_new_workflow_name(name)
-        content = await offload(parse_content, sent) if is_large else parse_content(sent)
-        version, new = await self._workflows.save(tenant, name, content)
-        return await self.read_workflow(name, version, tenant=tenant), new
+        content = await offload(build_content, sent) if is_large else build_content(sent)
+        version, is_new = await self._workflows.save(tenant, name, content)
+        return await self.read_workflow(name, version, tenant=tenant), is_new
 
-    async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> Version:
+    async def read_workflow(self, name: str, version: int | None, *, tenant: str) -> WorkflowVersion:
         """Return one version; without a number the newest.
 
         Raises:
@@ -52,7 +54,7 @@ class SavedWorkflows:
             Unavailable: the database is unavailable.
         """
         try:
-            found = await self._workflows.get(tenant, parse_workflow_name(name), version)
+            found = await self._workflows.find_version(tenant, parse_workflow_name(name), version)
         except Exception as error:
             if not is_unavailable(error):
                 raise
@@ -73,21 +75,23 @@ class SavedWorkflows:
 
     async def list_workflows(
         self, *, tenant: str, limit: int, cursor: str | None
-    ) -> tuple[list[WorkflowHeading], str | None]:
+    ) -> tuple[list[WorkflowSummary], str | None]:
         """Return a page of workflows, last changed first, and the cursor of the next page.
 
         Raises:
             BadCursor: the cursor was made for another tenant.
         """
-        before = cursors.decode(self._keys, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
-        found = await self._workflows.page(tenant, before=before, at_most=limit + 1)
+        before = (
+            cursors.decode(self._keys, cursor, tenant=tenant, filters=CURSOR_FILTERS) if cursor is not None else None
+        )
+        found = await self._workflows.list_newest(tenant, before=before, limit=limit + 1)
         if len(found) <= limit:
             return found, None
         page = found[:limit]
-        return page, cursors.encode(self._keys, tenant=tenant, filters=FILTERS, before=page[-1].id)
+        return page, cursors.encode(self._keys, tenant=tenant, filters=CURSOR_FILTERS, before=page[-1].id)
 
 
-def set_parameter_values(version: Version, sent: dict[str, Any], pointer: str) -> dict[str, Any]:
+def set_parameter_values(version: WorkflowVersion, sent: dict[str, Any], pointer: str) -> dict[str, Any]:
     """Return the graph with these values.
 
     Args:
@@ -98,7 +102,7 @@ def set_parameter_values(version: Version, sent: dict[str, Any], pointer: str) -
     Raises:
         BadParameters: they do not fit the workflow.
     """
-    errors = parameters.check(version.parameters, sent, pointer)
+    errors = parameters.validate_values(version.parameters, sent, pointer)
     if errors:
         raise BadParameters(errors=errors[:MAX_ERRORS])
-    return parameters.place(version.parameters, sent, version.graph)
+    return parameters.set_values(version.parameters, sent, version.graph)

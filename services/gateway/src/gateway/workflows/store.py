@@ -10,7 +10,7 @@ from chassis.ids import new_id
 from chassis.offload import INLINE_BYTES
 from gateway.workflows.errors import TooManyVersions, TooManyWorkflows
 from gateway.workflows.parameters import ParameterBody
-from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, Version, WorkflowContent, WorkflowHeading
+from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS, WorkflowContent, WorkflowSummary, WorkflowVersion
 
 # Serializes saves of one tenant, so that versions have no gaps and limits hold.
 _LOCK = Statement("SELECT pg_advisory_xact_lock(hashtextextended('workflows ' || :tenant_id::uuid, 0))")
@@ -22,7 +22,7 @@ _ADD = Statement("""
 INSERT INTO workflows (id, tenant_id, name, version, description, graph, parameters, digest)
 VALUES (:id, :tenant_id, :name, :version, :description, :graph, :parameters, :digest)
 """)
-_GET = Statement("""
+_FIND_VERSION = Statement("""
 SELECT id, name, version, description, created_at, graph, parameters FROM workflows
 WHERE tenant_id = :tenant_id AND name = :name AND (:version::int IS NULL OR version = :version)
 ORDER BY version DESC LIMIT 1
@@ -32,11 +32,11 @@ SELECT id, name, version, description, created_at FROM (
     SELECT DISTINCT ON (name) id, name, version, description, created_at FROM workflows
     WHERE tenant_id = :tenant_id ORDER BY name, version DESC
 ) AS newest
-WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :at_most
+WHERE :before::uuid IS NULL OR id < :before ORDER BY id DESC LIMIT :limit
 """)
 _DELETE = Statement("""
-WITH gone AS (DELETE FROM workflows WHERE tenant_id = :tenant_id AND name = :name RETURNING 1)
-SELECT count(*) FROM gone
+WITH deleted AS (DELETE FROM workflows WHERE tenant_id = :tenant_id AND name = :name RETURNING 1)
+SELECT count(*) FROM deleted
 """)
 
 
@@ -47,14 +47,16 @@ class WorkflowStore:
         self._database = database
 
     async def save(self, tenant_id: str, name: str, content: WorkflowContent) -> tuple[int, bool]:
-        """Save a new version unless the newest has the same content; its number, and whether it is new.
+        """Save a new version unless the newest has the same content. Return its number, and whether it is new.
 
         Raises:
             TooManyWorkflows: the tenant has ``MAX_WORKFLOWS``.
             TooManyVersions: the workflow has ``MAX_VERSIONS``.
         """
         tenant, graph = UUID(tenant_id), json.dumps(content.graph)  # of 1 MiB at most
-        parameters = {name: one.model_dump(mode="json", exclude_none=True) for name, one in content.parameters.items()}
+        parameters = {
+            name: parameter.model_dump(mode="json", exclude_none=True) for name, parameter in content.parameters.items()
+        }
         async with self._database.direct() as connection:
             await _LOCK.run(connection, tenant_id=tenant)
             newest = await _NEWEST.first(connection, tenant_id=tenant, name=name)
@@ -78,31 +80,31 @@ class WorkflowStore:
             )
         return version, True
 
-    async def get(self, tenant_id: str, name: str, version: int | None) -> Version | None:
-        """This version, or the newest one."""
+    async def find_version(self, tenant_id: str, name: str, version: int | None) -> WorkflowVersion | None:
+        """Return this version, or the newest one if ``version`` is None."""
         async with self._database.single() as connection:
-            row = await _GET.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
+            row = await _FIND_VERSION.first(connection, tenant_id=UUID(tenant_id), name=name, version=version)
         return _to_version(row) if row is not None else None
 
-    async def page(self, tenant_id: str, *, before: UUID | None, at_most: int) -> list[WorkflowHeading]:
+    async def list_newest(self, tenant_id: str, *, before: UUID | None, limit: int) -> list[WorkflowSummary]:
         """Return the newest version of each workflow, last changed first, after ``before``."""
         async with self._database.single() as connection:
-            rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, at_most=at_most)
-        return [WorkflowHeading(**row) for row in rows]
+            rows = await _LIST.all(connection, tenant_id=UUID(tenant_id), before=before, limit=limit)
+        return [WorkflowSummary(**row) for row in rows]
 
     async def delete(self, tenant_id: str, name: str) -> bool:
-        """Delete every version; False if there was none."""
+        """Delete every version. Return whether there was one."""
         async with self._database.single() as connection:
             return bool(await _DELETE.value(connection, tenant_id=UUID(tenant_id), name=name))
 
 
-def _to_version(row: Row) -> Version:
+def _to_version(row: Row) -> WorkflowVersion:
     graph: dict[str, Any] = json.loads(row["graph"])
     parameters = json.loads(row["parameters"])
-    heading = {name: row[name] for name in ("id", "name", "version", "description", "created_at")}
-    return Version(
-        heading=WorkflowHeading(**heading),
+    summary = {name: row[name] for name in ("id", "name", "version", "description", "created_at")}
+    return WorkflowVersion(
+        summary=WorkflowSummary(**summary),
         graph=graph,
-        parameters={name: ParameterBody.model_validate(one) for name, one in parameters.items()},
+        parameters={name: ParameterBody.model_validate(parameter) for name, parameter in parameters.items()},
         is_large=len(row["graph"]) > INLINE_BYTES,
     )

@@ -10,14 +10,16 @@ from gateway.workflows.store import WorkflowStore
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowsFeature(Feature):
-    """The feature, its use cases and its table."""
+    """The feature, and the parts of it that other features use."""
 
-    saved: SavedWorkflows
+    saved_workflows: SavedWorkflows
     store: WorkflowStore
 
 
 def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
     """Construct the feature."""
     store = WorkflowStore(infra.database)
-    saved = SavedWorkflows(store, cursor_keys=infra.keys("cursors"))
-    return WorkflowsFeature(saved=saved, store=store, routers=(routes.create_router(saved=saved),))
+    saved_workflows = SavedWorkflows(store, cursor_keys=infra.derive_keys("cursors"))
+    return WorkflowsFeature(
+        saved_workflows=saved_workflows, store=store, routers=(routes.create_router(saved_workflows=saved_workflows),)
+    )

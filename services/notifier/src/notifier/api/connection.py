@@ -14,8 +14,8 @@ from contracts.auth.credentials import InvalidCredential
 from notifier.domain.token_bucket import TokenBucket
 from notifier.usecases.viewer import Viewer
 
-CLOSE_S = 1.0
-MESSAGES_PER_S, MESSAGES_BURST = 10, 200
+CLOSE_TIMEOUT_S = 1.0
+MAX_MESSAGES_PER_S, MAX_MESSAGES_BURST = 10, 200
 
 CLOSE_TRY_AGAIN_LATER, CLOSE_UNSUPPORTED_DATA, CLOSE_POLICY_VIOLATION, CLOSE_INVALID_CREDENTIAL = 1013, 1003, 1008, 4401
 
@@ -29,16 +29,16 @@ class CloseConnection(Exception):
 
 
 class Connection:
-    """One open socket. Frames are sent one at a time, and none once ``ended`` is set because its credential ended."""
+    """One open socket. Frames are sent one at a time, and none after ``credential_ended`` is set."""
 
-    def __init__(self, socket: WebSocket, ended: asyncio.Event, *, send_timeout_s: float) -> None:
-        self._socket, self._ended, self._send_timeout_s = socket, ended, send_timeout_s
+    def __init__(self, socket: WebSocket, credential_ended: asyncio.Event, *, send_timeout_s: float) -> None:
+        self._socket, self._credential_ended, self._send_timeout_s = socket, credential_ended, send_timeout_s
         self._send_lock = asyncio.Lock()
         self._send_text = find_send_text(socket.scope)
 
     def try_send(self, frame: str) -> bool:
-        """Send one frame if that needs no wait; returns whether it was sent."""
-        if self._send_text is None or self._ended.is_set() or self._send_lock.locked():
+        """Send one frame if that is possible without waiting; returns whether it was sent."""
+        if self._send_text is None or self._credential_ended.is_set() or self._send_lock.locked():
             return False
         return self._send_text(frame)
 
@@ -52,22 +52,22 @@ class Connection:
         if self.try_send(frame):
             return
         async with self._send_lock:
-            if self._ended.is_set():
+            if self._credential_ended.is_set():
                 raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
             try:
                 async with asyncio.timeout(self._send_timeout_s):
                     await self._socket.send_text(frame)
             except TimeoutError:
-                raise close_slow_client() from None
+                raise build_slow_client_error() from None
 
-    async def messages(self) -> AsyncIterator[str]:
+    async def receive_messages(self) -> AsyncIterator[str]:
         """Yield the client's messages until it disconnects. The server bounds their size (``chassis.cli``).
 
         Raises:
             CloseConnection: a message is not text, or there are too many.
         """
         now = asyncio.get_running_loop().time
-        bucket = TokenBucket(rate=MESSAGES_PER_S, burst=MESSAGES_BURST, now=now())
+        bucket = TokenBucket(rate=MAX_MESSAGES_PER_S, burst=MAX_MESSAGES_BURST, now=now())
         while (message := await self._socket.receive())["type"] != "websocket.disconnect":
             if message.get("text") is None:
                 raise CloseConnection(CLOSE_UNSUPPORTED_DATA, "text only")
@@ -75,40 +75,40 @@ class Connection:
                 raise CloseConnection(CLOSE_POLICY_VIOLATION, "too many messages")
             yield message["text"]
 
-    async def run(self, *work: Coroutine[Any, Any, None]) -> None:
-        """Run these tasks until the first one ends or the credential ends; then close the socket."""
-        tasks = [asyncio.create_task(one) for one in (*work, self._close_when_ended())]
+    async def run(self, *coroutines: Coroutine[Any, Any, None]) -> None:
+        """Run these coroutines until the first one or the credential ends; then close the socket."""
+        tasks = [asyncio.create_task(coroutine) for coroutine in (*coroutines, self._close_when_credential_ends())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
-        close_requests = [result for result in results if isinstance(result, CloseConnection)]
+        close_errors = [result for result in results if isinstance(result, CloseConnection)]
         for result in results:
             if isinstance(result, Exception) and not isinstance(result, CloseConnection | WebSocketDisconnect):
                 raise result
-        if close_requests and self._socket.application_state is WebSocketState.CONNECTED:
-            await self._close_socket(close_requests[0])
+        if close_errors and self._socket.application_state is WebSocketState.CONNECTED:
+            await self._close_socket(close_errors[0])
 
-    async def _close_when_ended(self) -> None:
-        await self._ended.wait()
+    async def _close_when_credential_ends(self) -> None:
+        await self._credential_ended.wait()
         raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
 
-    async def _close_socket(self, close_request: CloseConnection) -> None:
+    async def _close_socket(self, close_error: CloseConnection) -> None:
         """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
-        log.info("notifier.socket.closed", code=close_request.code, reason=close_request.reason)
+        log.info("notifier.socket.closed", code=close_error.code, reason=close_error.reason)
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
-                await self._socket.close(close_request.code, close_request.reason)
+            async with asyncio.timeout(CLOSE_TIMEOUT_S):
+                await self._socket.close(close_error.code, close_error.reason)
 
 
-def log_delivery(job_id: str, viewer: Viewer) -> None:
-    """Log that a viewer has received the end of a job."""
-    submitted_by = {"request_id": viewer.request_id} if viewer.request_id else {}
-    log.info("notifier.job.delivered", job_id=job_id, **submitted_by)
+def log_end_delivered(job_id: str, viewer: Viewer) -> None:
+    """Log that a viewer was sent the end of a job."""
+    request = {"request_id": viewer.request_id} if viewer.request_id else {}
+    log.info("notifier.job.delivered", job_id=job_id, **request)
 
 
-def close_slow_client() -> CloseConnection:
+def build_slow_client_error() -> CloseConnection:
     log.info("notifier.viewer.too_slow")
     return CloseConnection(CLOSE_TRY_AGAIN_LATER, "too slow")

@@ -6,6 +6,7 @@ send ``{"type": "auth", "key": "…"}`` (``"token"`` instead of ``"key"`` for an
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from math import ceil
@@ -37,7 +38,7 @@ class WebSocketAuthenticator:
 
     Args:
         addresses: determines client addresses.
-        handshakes: limits them per address.
+        handshakes: limits handshakes per address.
         wait_s: how long a client may take to send its credential, seconds.
     """
 
@@ -78,10 +79,10 @@ class WebSocketAuthenticator:
         socket.state.user_id = principal.tenant
         if Scope.JOBS_READ not in principal.scopes:
             raise MissingScope(scope=Scope.JOBS_READ.value)
-        with self._identity.watch_credential(principal) as ended:
-            if ended.is_set():
+        with self._identity.watch_credential(principal) as credential_ended:
+            if credential_ended.is_set():
                 raise InvalidCredential
-            yield principal, ended
+            yield principal, credential_ended
 
     async def ensure_open(self, socket: WebSocket) -> None:
         """Open the socket unless it is open."""
@@ -89,10 +90,10 @@ class WebSocketAuthenticator:
             await socket.accept()
 
     async def _find_principal(self, socket: WebSocket) -> Principal:
-        sent = socket.query_params
-        if any(name in sent for name in FORBIDDEN_QUERY_NAMES):
+        query = socket.query_params
+        if any(name in query for name in FORBIDDEN_QUERY_NAMES):
             raise InvalidCredential
-        match read_credentials(socket.headers), sent.getlist("ticket"):
+        match read_credentials(socket.headers), query.getlist("ticket"):
             case [], []:
                 await socket.accept()
                 return await self._identity.authenticate(await _receive_credential(socket, self._wait_s))
@@ -105,7 +106,11 @@ class WebSocketAuthenticator:
 
 
 def parse_job_id(text: str) -> UUID:
-    """Return the job id in the path; a malformed one is answered like an unknown one."""
+    """Return the job id in the path.
+
+    Raises:
+        UnknownJob: the text is not a UUID in its canonical form.
+    """
     try:
         job_id = UUID(text)
     except ValueError:
@@ -121,16 +126,16 @@ def parse_after(socket: WebSocket) -> int | None:
     Raises:
         InvalidResumePosition: it is not the number of an event.
     """
-    sent = socket.query_params.getlist("after")
-    if not sent:
+    values = socket.query_params.getlist("after")
+    if not values:
         return None
-    if len(sent) > 1 or not (sent[0].isascii() and sent[0].isdigit()) or len(sent[0]) > 10 or int(sent[0]) > MAX_SEQ:
+    if len(values) > 1 or not re.fullmatch(r"[0-9]{1,10}", values[0]) or int(values[0]) > MAX_SEQ:
         raise InvalidResumePosition
-    return int(sent[0])
+    return int(values[0])
 
 
 async def refuse_socket(socket: WebSocket, refused: Refused) -> None:
-    """Refuse the socket in the way its state allows."""
+    """Refuse the handshake with a problem document, or close the socket if it is already open."""
     if socket.application_state is WebSocketState.CONNECTING:
         body = problem(refused, socket.state.request_id, socket.url.path)
         headers = {}
@@ -149,16 +154,16 @@ async def _receive_credential(socket: WebSocket, wait_s: float) -> str:
             message = await socket.receive()
         if message["type"] == "websocket.disconnect":
             raise WebSocketDisconnect(message.get("code", 1005))
-        message_body = json.loads(message.get("text") or "")
+        credential_message = json.loads(message.get("text") or "")
     except (TimeoutError, ValueError, RecursionError):
         raise InvalidCredential from None
     if (
-        not isinstance(message_body, dict)
-        or message_body.get("type") != "auth"
-        or len(CREDENTIAL_FIELDS & message_body.keys()) != 1
+        not isinstance(credential_message, dict)
+        or credential_message.get("type") != "auth"
+        or len(CREDENTIAL_FIELDS & credential_message.keys()) != 1
     ):
         raise InvalidCredential
-    credential = message_body.get("key", message_body.get("token"))
+    credential = credential_message.get("key", credential_message.get("token"))
     if not isinstance(credential, str) or not CREDENTIAL_PATTERN.fullmatch(credential):
         raise InvalidCredential
     return credential

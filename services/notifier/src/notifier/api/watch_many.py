@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from contracts.scheduler.jobs import UnknownJob
 from contracts.wire.errors import Refusal
-from notifier.api.connection import CloseConnection, Connection, close_slow_client, log_delivery
+from notifier.api.connection import CloseConnection, Connection, build_slow_client_error, log_end_delivered
 from notifier.api.handshake import WebSocketAuthenticator, parse_job_id, refuse_socket
 from notifier.domain import frames
 from notifier.domain.errors import TooManyJobs
@@ -35,9 +35,9 @@ def create_router(
     async def watch_many(socket: WebSocket) -> None:
         with suppress(WebSocketDisconnect):
             try:
-                async with authenticator.authenticate(socket) as (principal, ended):
+                async with authenticator.authenticate(socket) as (principal, credential_ended):
                     await authenticator.ensure_open(socket)
-                    connection = Connection(socket, ended, send_timeout_s=send_timeout_s)
+                    connection = Connection(socket, credential_ended, send_timeout_s=send_timeout_s)
                     with open_sockets.track_inprogress():
                         await connection.run(_Subscriptions(connection, hub, principal.tenant).run())
             except Refusal as refusal:
@@ -61,7 +61,7 @@ class _Subscriptions:
         """
         try:
             async with asyncio.TaskGroup() as group:
-                async for text in self._connection.messages():
+                async for text in self._connection.receive_messages():
                     await self._handle_message(text, group)
                 for task in self._tasks.values():
                     task.cancel()
@@ -94,13 +94,13 @@ class _Subscriptions:
             async with self._hub.watch(self._tenant, job_id, message.after, try_send=try_send) as viewer:
                 while (frame := await viewer.wait_for_next_frame()) is not None:
                     await self._connection.send(frame)
-                log_delivery(message.job_id, viewer)
+                log_end_delivered(message.job_id, viewer)
         except Refusal as refusal:
             await self._send_refusal(message.job_id, refusal)
         except JobDeleted:
             await self._send_refusal(message.job_id, UnknownJob())
         except ViewerTooSlow:
-            raise close_slow_client() from None
+            raise build_slow_client_error() from None
         if self._tasks.get(message.job_id) is asyncio.current_task():
             del self._tasks[message.job_id]
 

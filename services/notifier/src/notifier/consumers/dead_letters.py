@@ -1,4 +1,4 @@
-"""Answers admins who list and redrive the dead letters of the notifier."""
+"""Serves the requests of admins to list and redrive the dead letters of the notifier."""
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters
@@ -7,8 +7,8 @@ from contracts.wire.dead_letters import DeadLetterPage, ListDeadLetters, Redrive
 from contracts.wire.topic import Address
 
 
-def register(bus: Bus, dead_letters: DeadLetters) -> None:
-    """Serve the requests."""
+def serve_dead_letters(bus: Bus, dead_letters: DeadLetters) -> None:
+    """Serve the requests. Call it before the bus starts."""
 
     async def list_page(query: ListDeadLetters, _: Address) -> DeadLetterPage:
         return await dead_letters.list_page(query)

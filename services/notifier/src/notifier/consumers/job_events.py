@@ -1,4 +1,4 @@
-"""Stores every job event of the stream; (job, seq) makes a second delivery harmless."""
+"""Stores every job event of the stream. A repeated delivery changes nothing: (job, seq) is the primary key."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from contracts.scheduler.jobs import FINAL_STATES, JobEvent
 from notifier.store.events import EventStore
 
 
-def log_fields(event: JobEvent) -> dict[str, Any]:
+def build_log_fields(event: JobEvent) -> dict[str, Any]:
     """Return the fields of an event in the log, with the id of the request that submitted the job."""
     fields = {"job_id": str(event.job_id), "attempt": event.attempt, "seq": event.seq, "state": event.state}
     return fields | ({"request_id": event.request_id} if event.request_id else {})
@@ -24,7 +24,7 @@ def create_job_event_consumer(bus: Bus, events: EventStore, dead_letters: DeadLe
     async def store(messages: Sequence[ReceivedMessage[JobEvent]]) -> None:
         await events.add_events([message.payload for message in messages])
         for event in (message.payload for message in messages):
-            write = log.info if event.state in FINAL_STATES else log.debug
-            write("notifier.event.stored", **log_fields(event))
+            log_event = log.info if event.state in FINAL_STATES else log.debug
+            log_event("notifier.event.stored", **build_log_fields(event))
 
     return StreamConsumer(bus, NOTIFIER_JOB_EVENTS, store, dead_letters)

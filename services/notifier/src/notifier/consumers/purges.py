@@ -1,4 +1,4 @@
-"""Reads which jobs were purged from their stream; each message is acknowledged once no event of its job is kept."""
+"""Consumes the purges of jobs. A message is acknowledged once all events of its job are deleted."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from contracts.scheduler.purges import JobPurged
 from notifier.store.events import EventStore
 
 
-def purge_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
+def create_purge_consumer(bus: Bus, events: EventStore, dead_letters: DeadLetterStore) -> StreamConsumer[JobPurged]:
     """Return the consumer that deletes the events of purged jobs."""
 
     async def delete(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:

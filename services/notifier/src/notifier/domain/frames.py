@@ -35,7 +35,7 @@ def encode_snapshot(job: Job, *, progress: float, at: datetime) -> str:
 
 
 def encode_waiting(job: Job, *, at: datetime) -> str:
-    """Why a pending job is waiting."""
+    """Return the reason why a pending job is waiting."""
     body = {
         "type": "waiting",
         "job_id": str(job.job_id),
@@ -86,18 +86,18 @@ def encode_progress(progress: Progress) -> str:
 
 
 def encode_unsubscribed(job_id: str, *, at: datetime) -> str:
-    """Confirms the end of a subscription."""
+    """Return the confirmation that a subscription has ended."""
     return json.dumps({"type": "unsubscribed", "job_id": job_id, "at": at.isoformat()})
 
 
 def encode_refusal(job_id: str, refusal: Refused, *, at: datetime) -> str:
-    """Says that this job cannot be watched; other subscriptions continue."""
-    said = {"code": refusal.code, "message": refusal.message}
-    return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | said)
+    """Return the error that this job cannot be watched. Other subscriptions continue."""
+    fields = {"code": refusal.code, "message": refusal.message}
+    return json.dumps({"type": "error", "job_id": job_id, "at": at.isoformat()} | fields)
 
 
 def build_final_event(job: Job) -> JobEvent:
-    """Return the final event of an ended job, as far as the job record contains it."""
+    """Return the final event of an ended job, with the fields that the job itself has."""
     return JobEvent(
         job_id=job.job_id,
         tenant_id=job.tenant_id,

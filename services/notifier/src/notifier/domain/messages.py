@@ -1,4 +1,4 @@
-"""Messages that clients send over a socket for many jobs."""
+"""Messages that clients send over a WebSocket for many jobs."""
 
 from typing import Annotated, Literal
 
@@ -34,7 +34,7 @@ class Unsubscribe(ClientMessage):
     type: Literal["unsubscribe"]
 
 
-_READ: TypeAdapter[Subscribe | Unsubscribe] = TypeAdapter(
+_MESSAGE: TypeAdapter[Subscribe | Unsubscribe] = TypeAdapter(
     Annotated[Subscribe | Unsubscribe, Field(discriminator="type")]
 )
 
@@ -46,6 +46,6 @@ def parse_message(text: str) -> Subscribe | Unsubscribe:
         InvalidMessage: not JSON, unknown type, or wrong fields.
     """
     try:
-        return _READ.validate_json(text)
+        return _MESSAGE.validate_json(text)
     except ValidationError:
         raise InvalidMessage from None

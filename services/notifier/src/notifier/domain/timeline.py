@@ -6,7 +6,7 @@ from contracts.scheduler.jobs import JobEvent
 class Timeline:
     """Emits each event once and in order; holds back events after a gap.
 
-    Before ``begin`` the start is unknown and everything is held back.
+    Before ``start`` all events are held back.
     """
 
     def __init__(self) -> None:
@@ -19,12 +19,12 @@ class Timeline:
         return bool(self._early_events)
 
     def start(self, seq: int) -> None:
-        """Treat all events up to ``seq`` as known. Only the first call counts."""
+        """Treat all events up to ``seq`` as emitted. Only the first call has an effect."""
         if self.last_seq is None:
             self.last_seq = seq
 
     def add(self, *events: JobEvent) -> list[JobEvent]:
-        """Add events; returns those that are next, in order."""
+        """Add events. Return those that are ready to be emitted, in order."""
         for event in events:
             if self.last_seq is None or event.seq > self.last_seq:
                 self._early_events[event.seq] = event
@@ -46,11 +46,11 @@ class ProgressFilter:
     """Filters progress: it may only advance, by attempt and within an attempt by percent."""
 
     def __init__(self, attempt: int = 0, progress: float = 0) -> None:
-        self._at = (attempt, progress)
+        self._latest = (attempt, progress)
 
-    def accepts(self, attempt: int, progress: float) -> bool:
-        """Whether the progress is not behind any earlier one."""
-        if (attempt, progress) < self._at:
+    def try_advance(self, attempt: int, progress: float) -> bool:
+        """Record the progress if it is not behind the latest; returns whether it was recorded."""
+        if (attempt, progress) < self._latest:
             return False
-        self._at = (attempt, progress)
+        self._latest = (attempt, progress)
         return True

@@ -1,4 +1,4 @@
-"""A token bucket for one peer."""
+"""A token bucket for one client."""
 
 
 class TokenBucket:
@@ -6,13 +6,13 @@ class TokenBucket:
 
     def __init__(self, *, rate: float, burst: int, now: float) -> None:
         self._rate, self._burst = rate, burst
-        self._left, self._at = float(burst), now
+        self._tokens, self._updated_at = float(burst), now
 
     def try_take(self, now: float) -> bool:
-        """Take one token if available."""
-        self._left = min(self._burst, self._left + (now - self._at) * self._rate)
-        self._at = now
-        if self._left < 1:
+        """Take one token if there is one; returns whether it was taken."""
+        self._tokens = min(self._burst, self._tokens + (now - self._updated_at) * self._rate)
+        self._updated_at = now
+        if self._tokens < 1:
             return False
-        self._left -= 1
+        self._tokens -= 1
         return True

@@ -6,7 +6,7 @@ from chassis.loop import Loop
 from chassis.messaging.dead_letters import DeadLetterStore
 from notifier.store.events import EventStore
 
-EVERY_S = 3600.0
+PRUNE_EVERY_S = 3600.0
 
 
 def create_prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep_days: float) -> Loop:
@@ -16,4 +16,4 @@ def create_prune_loop(events: EventStore, dead_letters: DeadLetterStore, *, keep
         await events.prune_events(older_than=timedelta(days=keep_days))
         await dead_letters.prune()
 
-    return Loop("notifier.prune", prune, every_s=EVERY_S)
+    return Loop("notifier.prune", prune, every_s=PRUNE_EVERY_S)

@@ -10,28 +10,28 @@ from chassis.database.statement import Statement
 from contracts.registry import JOB_EVENTS as JOB_EVENT_STREAM
 from contracts.scheduler.jobs import JobEvent
 
-TOMBSTONE_LIFETIME = timedelta(days=4)  # the stream keeps three days
+TOMBSTONE_LIFETIME = timedelta(days=4)  # longer than the stream keeps events
 
-# Whoever adds looks for tombstones after its rows, whoever purges for rows after its tombstones. Neither sees the other
-# while both are under way, so a purge waits until every addition that it might miss is committed.
-_PURGES = "hashtext('notifier.purges')"
-_WAIT_FOR_ADDITIONS = Statement(f"SELECT pg_advisory_xact_lock({_PURGES})")
+# An addition checks for tombstones after it has inserted its events. A purge deletes events after it has inserted its
+# tombstones. Neither sees uncommitted rows of the other, so a purge first waits until all running additions have ended.
+_PURGES_LOCK = "hashtext('notifier.purges')"
+_WAIT_FOR_ADDITIONS = Statement(f"SELECT pg_advisory_xact_lock({_PURGES_LOCK})")
 _ADD = Statement(f"""
 INSERT INTO job_events (job_id, seq, tenant_id, state, body, at)
 SELECT job_id, seq, tenant_id, state, CAST(body AS jsonb), at
-FROM (SELECT pg_advisory_xact_lock_shared({_PURGES})) AS held, unnest(
+FROM (SELECT pg_advisory_xact_lock_shared({_PURGES_LOCK})) AS locked, unnest(
     CAST(:job_ids AS uuid[]), CAST(:seqs AS integer[]), CAST(:tenants AS uuid[]), CAST(:states AS text[]),
     CAST(:bodies AS text[]), CAST(:ats AS timestamptz[])
-) AS told (job_id, seq, tenant_id, state, body, at)
+) AS new_event (job_id, seq, tenant_id, state, body, at)
 ON CONFLICT DO NOTHING
 """)  # noqa: S608 - constants only
-_REMOVE_PURGED = Statement("""
+_DELETE_PURGED = Statement("""
 DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id AND p.job_id = ANY(CAST(:job_ids AS uuid[]))
 """)
-_NOTE_PURGED = Statement("""
+_ADD_TOMBSTONES = Statement("""
 INSERT INTO purged_jobs (job_id) SELECT unnest(CAST(:job_ids AS uuid[])) ON CONFLICT DO NOTHING
 """)
-_REMOVE_PURGED_LETTERS = Statement("""
+_DELETE_PURGED_LETTERS = Statement("""
 DELETE FROM dead_letters WHERE job_id = ANY(CAST(:job_ids AS uuid[])) AND stream = :stream
 """)
 _EXPIRED_EVENTS = ExpiredRows("job_events", "at < now() - CAST(:older_than AS interval)")
@@ -40,7 +40,7 @@ _READ = Statement("""
 SELECT body FROM job_events
 WHERE job_id = :job_id AND tenant_id = CAST(:tenant_id AS uuid) AND seq > :seq AND seq <= :upto ORDER BY seq
 """)
-_REMOVE_OF_PURGED = Statement("DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id")
+_DELETE_ALL_PURGED = Statement("DELETE FROM job_events e USING purged_jobs p WHERE e.job_id = p.job_id")
 
 
 class EventStore:
@@ -61,16 +61,16 @@ class EventStore:
                 bodies=[event.model_dump_json() for event in events],
                 ats=[event.at for event in events],
             )
-            await _REMOVE_PURGED.run(connection, job_ids=[event.job_id for event in events])
+            await _DELETE_PURGED.run(connection, job_ids=[event.job_id for event in events])
 
     async def purge_jobs(self, job_ids: Sequence[UUID]) -> None:
         """Delete all events of these jobs, including those that arrive later."""
         if job_ids:
             async with self._database.direct() as connection:
                 await _WAIT_FOR_ADDITIONS.run(connection)
-                await _NOTE_PURGED.run(connection, job_ids=job_ids)
-                await _REMOVE_PURGED.run(connection, job_ids=job_ids)
-                await _REMOVE_PURGED_LETTERS.run(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
+                await _ADD_TOMBSTONES.run(connection, job_ids=job_ids)
+                await _DELETE_PURGED.run(connection, job_ids=job_ids)
+                await _DELETE_PURGED_LETTERS.run(connection, job_ids=job_ids, stream=JOB_EVENT_STREAM.name)
 
     async def read_events(self, job_id: UUID, seq: int, *, tenant_id: str, upto: int) -> list[JobEvent]:
         """Return events of a tenant's job with ``seq`` < number <= ``upto``, in order; some may be missing."""
@@ -81,6 +81,6 @@ class EventStore:
     async def prune_events(self, *, older_than: timedelta) -> None:
         """Delete old events, old tombstones, and events of purged jobs that an older release stored."""
         async with self._database.direct() as connection:
-            await _REMOVE_OF_PURGED.run(connection)
+            await _DELETE_ALL_PURGED.run(connection)
         await _EXPIRED_EVENTS.delete(self._database, older_than=older_than)
         await _EXPIRED_TOMBSTONES.delete(self._database, older_than=TOMBSTONE_LIFETIME)

@@ -1,1 +1,1 @@
-"""Use cases of the notifier: follow jobs and serve their viewers."""
+"""Use cases of the notifier: follow jobs for their viewers."""

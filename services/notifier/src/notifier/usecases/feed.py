@@ -14,24 +14,24 @@ from contracts.executor.progress import PROGRESS, Progress
 from contracts.scheduler.jobs import FINAL_STATES, JOB_CHANGED_LIVE, JobEvent, JobState, UnknownJob
 from contracts.wire.errors import Refusal, Unavailable
 from notifier.domain import frames
+from notifier.domain.errors import InvalidResumePosition
 from notifier.domain.timeline import Timeline
-from notifier.usecases.read_history import History
+from notifier.usecases.job_reader import JobReader
 from notifier.usecases.viewer import Viewer
 
 MIN_REREAD_PAUSE_S = 0.2  # minimum seconds between two reads of the job
-MAX_PROGRESS = (
-    8  # messages sent at a time; if more have arrived meanwhile, this process is overloaded and skips the oldest
-)
+MAX_PROGRESS = 8
+"""Progress messages sent at a time. If more arrive meanwhile, this process is overloaded and skips the oldest."""
 
 
 class JobFeed:
-    """Receives a job's live events, reads it every ``reread_s``, and sends all viewers the same in order.
+    """Receives a job's live events, reads the job every ``reread_s``, and sends the events to all viewers in order.
 
-    A frame is encoded once for all viewers. Only what a viewer needs at its start is encoded for it alone.
+    A frame is encoded once for all viewers. Only the frames at the start of a viewer are encoded for it alone.
     """
 
-    def __init__(self, bus: Bus, history: History, *, tenant: str, job_id: UUID, reread_s: float) -> None:
-        self._bus, self._history, self._reread_s = bus, history, reread_s
+    def __init__(self, bus: Bus, job_reader: JobReader, *, tenant: str, job_id: UUID, reread_s: float) -> None:
+        self._bus, self._job_reader, self._reread_s = bus, job_reader, reread_s
         self._tenant, self._job_id = tenant, job_id
         self._timeline = Timeline()
         self._progress: deque[Progress] = deque(maxlen=MAX_PROGRESS)
@@ -51,36 +51,38 @@ class JobFeed:
         Raises:
             Relayed: the tenant has no such job.
             Unavailable: the scheduler does not answer.
-            ValueError: ``after`` lies in the future.
+            InvalidResumePosition: ``after`` is greater than the last ``seq`` of the job.
         """
         self.viewers.add(viewer)
         async with self._subscribe_lock:
             if not self._subscriptions:
                 await self._subscribe()
-        job = (await self._history.read_job(self._tenant, self._job_id)).job
+        job = (await self._job_reader.read_job(self._tenant, self._job_id)).job
         if after is not None and after > job.seq:
-            raise ValueError("after lies in the future")
+            raise InvalidResumePosition
         seen = job.seq if after is None else after
-        known = self._timeline.last_seq if self._timeline.last_seq is not None else job.seq
-        missed = await self._history.read_events(self._tenant, self._job_id, min(seen, known), job.seq)
+        emitted = self._timeline.last_seq if self._timeline.last_seq is not None else job.seq
+        missed = await self._job_reader.read_events(self._tenant, self._job_id, min(seen, emitted), job.seq)
         self._timeline.start(job.seq)
         viewer.start(
-            job, await self._history.read_progress(job), [event for event in missed if event.seq > seen], after=after
+            job, await self._job_reader.read_progress(job), [event for event in missed if event.seq > seen], after=after
         )
         self._attempt = max(self._attempt, job.attempt)
         self._ended = self._ended or job.state in FINAL_STATES
         self._publish_events(missed)
-        if (self._timeline.last_seq or 0) < job.seq:  # another viewer that knows less joined meanwhile
+        if (
+            self._timeline.last_seq or 0
+        ) < job.seq:  # an older state was read for another viewer, and used to start the timeline
             self.request_reread()
         if self._reread_task is None:
             self._reread_task = asyncio.create_task(self._reread_until_ended(), name="notifier.reread_job")
 
     def request_reread(self) -> None:
-        """Read the job soon: events may have been missed."""
+        """Read the job soon, since events may have been missed."""
         self._reread_due.set()
 
     async def close(self) -> None:
-        """Unsubscribe."""
+        """Stop reading the job, and unsubscribe."""
         if self._reread_task is not None:
             self._reread_task.cancel()
             with suppress(asyncio.CancelledError):
@@ -109,7 +111,7 @@ class JobFeed:
         self._publish_events([event])
 
     async def _on_progress(self, progress: Progress, _: Metadata) -> None:
-        if progress.attempt > self._attempt:  # its start has not been received yet
+        if progress.attempt > self._attempt:  # the event that started this attempt has not arrived yet
             self.request_reread()
         if not self._progress:
             asyncio.get_running_loop().call_soon(self._send_progress)
@@ -147,7 +149,7 @@ class JobFeed:
                 log.debug("notifier.feed.reread_failed", code=refusal.refused.code)
                 if refusal.refused.code == UnknownJob.code:
                     break
-            except Exception:  # noqa: BLE001 - the edge of a task: it must outlive a bug in one reading
+            except Exception:  # noqa: BLE001 - top level of a task, which must survive a bug in one read
                 log.exception("notifier.feed.reread_crashed")
             await asyncio.sleep(MIN_REREAD_PAUSE_S)
         if not self._ended:
@@ -155,9 +157,9 @@ class JobFeed:
                 viewer.mark_deleted()
 
     async def _reread_job(self) -> None:
-        known = self._timeline.last_seq or 0
-        job = (await self._history.read_job(self._tenant, self._job_id)).job
-        self._publish_events(await self._history.read_events(self._tenant, self._job_id, known, job.seq))
+        last_seq = self._timeline.last_seq or 0
+        job = (await self._job_reader.read_job(self._tenant, self._job_id)).job
+        self._publish_events(await self._job_reader.read_events(self._tenant, self._job_id, last_seq, job.seq))
         if job.waiting is None:
             return
         frame = frames.encode_waiting(job, at=datetime.now(UTC))

@@ -7,11 +7,11 @@ from cachetools import LRUCache
 from notifier.domain.errors import TooManyHandshakes
 from notifier.domain.token_bucket import TokenBucket
 
-MAX_ADDRESSES = 10_000  # addresses in memory; a forgotten one starts anew
+MAX_ADDRESSES = 10_000  # in memory; an evicted address starts with a full bucket
 
 
 class HandshakeLimiter:
-    """Counts handshakes per address, whatever their result. Each replica counts for itself.
+    """Counts handshakes per address, whatever their result. Each replica counts separately.
 
     Args:
         per_minute: burst size and sustained rate per minute.

@@ -9,7 +9,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.credentials import Principal
 from contracts.auth.tickets import REDEEM_TICKET, InvalidTicket, RedeemTicket
 
-_SHAPE = re.compile(r"cft_[\w-]{43}", re.ASCII)
+_TICKET = re.compile(r"cft_[\w-]{43}", re.ASCII)
 _ORIGIN = re.compile(r"[!-~]{1,255}")
 
 
@@ -27,7 +27,7 @@ class TicketRedeemer:
             InvalidTicket, Relayed: invalid, used, expired, or for another origin.
             Unavailable: auth does not answer.
         """
-        if not _SHAPE.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
+        if not _TICKET.fullmatch(ticket) or len(origins) > 1 or not all(map(_ORIGIN.fullmatch, origins)):
             raise InvalidTicket
         request = RedeemTicket(ticket=SecretStr(ticket), origin=origins[0] if origins else None)
         return await self._bus.request(REDEEM_TICKET, request)

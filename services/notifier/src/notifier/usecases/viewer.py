@@ -1,4 +1,4 @@
-"""One viewer of one job: what was sent and what remains."""
+"""One viewer of one job: its queue of frames, and what it has seen."""
 
 import asyncio
 from collections.abc import Callable
@@ -25,12 +25,12 @@ TrySend = Callable[[str], bool]
 
 
 class Viewer:
-    """Takes events and progress of a job in order and returns frames, each once.
+    """Receives events and progress of a job in order, and returns each frame once.
 
-    Everything before ``start`` waits; what the snapshot already contains is then dropped.
+    Events before ``start`` are kept until then; those that the snapshot includes are dropped.
 
     Args:
-        try_send: sends progress at once where no earlier frame waits, which saves a switch of tasks for each frame.
+        try_send: sends progress at once if no earlier frame is queued, which saves a task switch for each frame.
 
     Attributes:
         request_id: id of the request that submitted the job, for logs; None until an event has it.
@@ -85,18 +85,18 @@ class Viewer:
             self._changed.set()
 
     def add_waiting(self, job: Job, waiting: Waiting, frame: str) -> None:
-        """Add why the job waits, unless it was sent already or is out of date."""
-        if job.seq != self._last_seq or _is_same_event(waiting, self._waiting):
+        """Add the reason why the job waits, unless it was already sent or is out of date."""
+        if job.seq != self._last_seq or _is_same_reason(waiting, self._waiting):
             return
         self._waiting = waiting
         self._backlog.add_progress(frame)
         self._changed.set()
 
     def add_progress(self, progress: Progress, frame: str) -> None:
-        """Add progress, unless it goes back, belongs to another attempt, or is too late."""
+        """Add progress, unless it decreases, belongs to another attempt, or the job is not running."""
         if not self._processing or progress.attempt != self._attempt:
             return
-        if not self._progress_filter.accepts(progress.attempt, progress.progress):
+        if not self._progress_filter.try_advance(progress.attempt, progress.progress):
             return
         if self._backlog or not self._try_send(frame):
             self._backlog.add_progress(frame)
@@ -126,14 +126,14 @@ class Viewer:
         return self._backlog.pop()
 
     def _add_end(self, job: Job, replay: list[JobEvent], after: int | None) -> None:
-        """Send the end of an already ended job: outputs, final status and end, each unless sent before."""
+        """Add the last frames of an ended job (outputs, final status, ``end``), unless they were already sent."""
         self._has_ended = True
         if replay and replay[-1].state in FINAL_STATES:
             return
         last = frames.build_final_event(job)
-        seen = after is not None and after >= job.seq
-        self._backlog.add_states((frames.encode_end(last),) if seen else frames.encode_event(last))
+        has_seen_status = after is not None and after >= job.seq
+        self._backlog.add_states((frames.encode_end(last),) if has_seen_status else frames.encode_event(last))
 
 
-def _is_same_event(one: Waiting, other: Waiting | None) -> bool:
-    return other is not None and (one.reason, one.detail) == (other.reason, other.detail)
+def _is_same_reason(waiting: Waiting, previous: Waiting | None) -> bool:
+    return previous is not None and (waiting.reason, waiting.detail) == (previous.reason, previous.detail)

@@ -1,4 +1,4 @@
-"""Whether jobs are accepted: decided one after another on what one version of their tenants' rows says."""
+"""Decides whether submissions are accepted, one after another, from one version of their tenants' rows."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -14,22 +14,22 @@ from scheduler.domain.job import JobSnapshot
 from scheduler.domain.quota import build_quota, find_next_midnight
 from scheduler.domain.waiting import TenantFacts
 
-QUEUE_RETRY_S = 5  # a place in the queue may be free by then
+QUEUE_RETRY_S = 5  # by then a place in the queue may be free
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """A submit that has not been decided yet.
+class PendingSubmission:
+    """A submission that has not been accepted or refused yet.
 
     Attributes:
-        graph: as it is to be written.
-        requirement_id: of what a node must have to run the job.
-        images: that it will make.
-        fingerprint: of its workflow.
-        refusal: why no node can run it today. A submit that was accepted before is replayed nevertheless.
-        nodes_online: whether any node is online: without one, nobody knows when a queue gets shorter.
-        request_id: of the request that submits the job.
-        deadline: by ``time.monotonic()``; None if it may be decided at any time.
+        graph: the graph to be stored, as JSON text.
+        requirement_id: id of the needs that a node must meet to run the job.
+        images: number of images to reserve.
+        refusal: why no node can run it now. If it was accepted before, it is replayed nevertheless.
+        nodes_online: whether any node is online. Otherwise it is unknown when the queue gets shorter.
+        request_id: id of the request that submits the job.
+        deadline: by ``time.monotonic()``; None if there is none.
+        fingerprint: fingerprint of its workflow.
     """
 
     tenant_id: UUID
@@ -45,21 +45,21 @@ class Candidate:
 
     @property
     def log_fields(self) -> dict[str, Any]:
-        """The fields of this submit in the log."""
+        """Fields of log lines about this submission."""
         job_id, tenant_id = str(self.command.job_id), str(self.tenant_id)
         return {"job_id": job_id, "tenant_id": tenant_id, "images": self.images, "request_id": self.request_id}
 
 
 @dataclass(frozen=True, slots=True)
 class TenantAllowance:
-    """What a tenant may use and has used, by one version of its row: true until that changes or the day does.
+    """The limits and the usage of a tenant. Valid until its row or the UTC day changes.
 
     Attributes:
-        version: of the row.
-        images_today: reserved or made today, by all tenants of its quota group where it has one.
-        gpu_seconds_today: used today by attempts that have ended.
-        lowest_priority: of its jobs that wait; None where none does.
-        now: when it was read, by the database's clock, which alone counts.
+        version: version of the tenant's row.
+        images_today: images reserved or made today, by all tenants of its quota group if it has one.
+        lowest_priority: lowest priority of its queued jobs; None if it has none.
+        now: when this was read, by the database clock.
+        gpu_seconds_today: GPU-seconds used today by attempts that have ended.
     """
 
     id: UUID
@@ -77,151 +77,160 @@ class TenantAllowance:
 
     @property
     def today(self) -> date:
-        """The UTC day whose quota counts."""
+        """The UTC day whose quota applies."""
         return self.now.date()
 
 
 class InsertedJob(NamedTuple):
-    """What only the database knows of a job as it writes it.
+    """What the database returns when it inserts a job.
 
     Attributes:
-        behind: queued jobs of its tenant that it overtakes.
+        jobs_behind: queued jobs of its tenant that it overtakes.
         now: the transaction's time.
-        tenant: as it is from now on.
+        tenant: its tenant after the insertion.
     """
 
-    behind: int
+    jobs_behind: int
     now: datetime
     tenant: TenantFacts
 
 
 class AcceptedJob(NamedTuple):
-    """A new job, to be written.
+    """A new job to insert.
 
     Attributes:
-        ahead: jobs of its tenant that wait, but for those that it overtakes and that were there before its group.
-        overtakes: whether there are any of these; they are counted only then.
+        jobs_ahead: queued jobs of its tenant, without those of its group that it overtakes. Those from before its group
+            are all counted; the insertion returns how many of them it overtakes.
+        overtakes_jobs: whether it overtakes jobs from before its group. They are counted only in that case.
     """
 
-    candidate: Candidate
-    ahead: int
-    overtakes: bool
+    submission: PendingSubmission
+    jobs_ahead: int
+    overtakes_jobs: bool
     quota: Quota
 
     @property
     def job_id(self) -> UUID:
-        """Its own."""
-        return self.candidate.command.job_id
+        return self.submission.command.job_id
 
-    def to_snapshot(self, written: InsertedJob) -> JobSnapshot:
-        """Return the job as reading it back would show it."""
-        command = self.candidate.command
+    def to_snapshot(self, inserted: InsertedJob) -> JobSnapshot:
+        """Return the job as it would be read from the database."""
+        command = self.submission.command
         return JobSnapshot(
             id=command.job_id,
-            tenant_id=self.candidate.tenant_id,
+            tenant_id=self.submission.tenant_id,
             state=JobState.QUEUED,
             workflow=command.workflow,
             priority=command.priority,
             labels=command.labels,
             attempt=0,
             progress=0.0,
-            images=self.candidate.images,
+            images=self.submission.images,
             seq=1,
-            created_at=written.now,
+            created_at=inserted.now,
             started_at=None,
             completed_at=None,
-            now=written.now,
+            now=inserted.now,
             outputs=(),
             error=None,
             model=command.model,
             seed=command.seed,
-            queue_position=self.ahead - written.behind + 1,
-            requirement_id=self.candidate.requirement_id,
-            queued_at=written.now,
+            queue_position=self.jobs_ahead - inserted.jobs_behind + 1,
+            requirement_id=self.submission.requirement_id,
+            queued_at=inserted.now,
             retry_of=command.retry_of,
             seeds=command.seeds,
-            fingerprint=self.candidate.fingerprint,
+            fingerprint=self.submission.fingerprint,
         )
 
 
 @dataclass(frozen=True, slots=True)
 class ReplayedJob:
-    """The same request was accepted before; the answer is the existing job."""
+    """The same submission was accepted before; the reply is the existing job."""
 
     job_id: UUID
     quota: Quota
 
 
+class ExistingJob(NamedTuple):
+    """A job with the id or the idempotency key of a submission."""
+
+    job_id: UUID
+    request_hash: str
+
+
 Decision = AcceptedJob | ReplayedJob | Refusal
-Earlier = tuple[UUID, str]
-"""Id and request hash of the existing job with the id or idempotency key of a submit."""
 
 
 class DailyImageUse:
-    """The images of today that one tenant uses, or the tenants of one quota group together."""
+    """The number of images that one tenant, or all tenants of one quota group, have used today."""
 
     def __init__(self, used: int) -> None:
         self.used = used
 
 
-class Ledger:
-    """What a tenant has left while a group of its submits is decided. Sound as long as its account is true.
+class TenantAdmission:
+    """Accepts or refuses a group of submissions of one tenant. Valid as long as the allowance is.
 
     Args:
-        images: that its quota group shares; its own otherwise.
+        images: usage that the tenant shares with its quota group; by default its own.
     """
 
-    def __init__(self, account: TenantAllowance, images: DailyImageUse | None = None) -> None:
-        self.account = account
-        self._images = images or DailyImageUse(account.images_today)
-        self._priorities: list[int] = []  # of what was accepted
-        self._jobs: dict[UUID | str, Earlier] = {}  # the same by id, and by idempotency key
+    def __init__(self, allowance: TenantAllowance, images: DailyImageUse | None = None) -> None:
+        self.allowance = allowance
+        self._images = images or DailyImageUse(allowance.images_today)
+        self._accepted_priorities: list[int] = []
+        self._accepted_jobs: dict[UUID | str, ExistingJob] = {}  # by id, and by idempotency key
 
-    def decide(self, candidate: Candidate, earlier: Earlier | None = None) -> Decision:
-        """Return the verdict on one submit; what it takes is gone for the next one."""
-        command = candidate.command
+    def decide(self, submission: PendingSubmission, existing: ExistingJob | None = None) -> Decision:
+        """Decide on the next submission. An accepted one uses up its part of the allowance."""
+        command = submission.command
         key = command.idempotency_key
-        earlier = earlier or self._jobs.get(command.job_id) or (self._jobs.get(key) if key is not None else None)
-        if earlier is not None:
-            job_id, request_hash = earlier
-            return (
-                ReplayedJob(job_id, self._build_quota())
-                if request_hash == command.request_hash
-                else IdempotencyKeyReused()
-            )
-        refusal = candidate.refusal or self.find_refusal(candidate)
+        existing = existing or self._accepted_jobs.get(command.job_id)
+        if existing is None and key is not None:
+            existing = self._accepted_jobs.get(key)
+        if existing is not None:
+            is_same = existing.request_hash == command.request_hash
+            return ReplayedJob(existing.job_id, self._build_quota()) if is_same else IdempotencyKeyReused()
+        refusal = submission.refusal or self.find_refusal(submission)
         if refusal is not None:
             return refusal
-        ahead = self.account.queued + sum(map(command.priority.__le__, self._priorities))
-        lowest = self.account.lowest_priority
-        self._reserve(candidate)
-        return AcceptedJob(candidate, ahead, lowest is not None and lowest < command.priority, self._build_quota())
+        accepted_ahead = sum(priority >= command.priority for priority in self._accepted_priorities)
+        lowest = self.allowance.lowest_priority
+        self._reserve(submission)
+        return AcceptedJob(
+            submission,
+            jobs_ahead=self.allowance.queued + accepted_ahead,
+            overtakes_jobs=lowest is not None and lowest < command.priority,
+            quota=self._build_quota(),
+        )
 
-    def _reserve(self, candidate: Candidate) -> None:
-        command = candidate.command
-        self._images.used += candidate.images
-        self._priorities.append(command.priority)
-        self._jobs[command.job_id] = job = (command.job_id, command.request_hash)
+    def _reserve(self, submission: PendingSubmission) -> None:
+        command = submission.command
+        self._images.used += submission.images
+        self._accepted_priorities.append(command.priority)
+        job = ExistingJob(command.job_id, command.request_hash)
+        self._accepted_jobs[command.job_id] = job
         if command.idempotency_key is not None:
-            self._jobs[command.idempotency_key] = job
+            self._accepted_jobs[command.idempotency_key] = job
 
-    def find_refusal(self, candidate: Candidate) -> Refusal | None:
-        """Why the tenant's limits do not allow one more job, if they do not."""
-        account, images = self.account, candidate.images
-        if not account.is_active:
+    def find_refusal(self, submission: PendingSubmission) -> Refusal | None:
+        """Return why the tenant's limits do not allow this submission; None if they do."""
+        allowance, images = self.allowance, submission.images
+        if not allowance.is_active:
             return UnknownTenant()
-        wait_s = (find_next_midnight(account.now) - account.now).total_seconds()
-        limit, used = account.images_per_day, self._images.used
+        wait_s = (find_next_midnight(allowance.now) - allowance.now).total_seconds()
+        limit, used = allowance.images_per_day, self._images.used
         if limit is not None and images and used + images > limit:
             advice = f"Make at most {limit} in one job" if images > limit else "Make fewer, or wait until 00:00 UTC"
             left = max(0, limit - used)
             return QuotaExceeded(limit=limit, left=left, images=images, advice=advice, retry_after_s=wait_s)
-        seconds = account.gpu_seconds_per_day
-        if seconds is not None and account.gpu_seconds_today >= seconds:
+        seconds = allowance.gpu_seconds_per_day
+        if seconds is not None and allowance.gpu_seconds_today >= seconds:
             return GpuSecondsExceeded(limit=f"{seconds:g}", retry_after_s=wait_s)
-        if account.queue_cap is not None and account.queued + len(self._priorities) >= account.queue_cap:
-            return QueueFull(cap=account.queue_cap, retry_after_s=QUEUE_RETRY_S if candidate.nodes_online else None)
+        if allowance.queue_cap is not None and allowance.queued + len(self._accepted_priorities) >= allowance.queue_cap:
+            return QueueFull(cap=allowance.queue_cap, retry_after_s=QUEUE_RETRY_S if submission.nodes_online else None)
         return None
 
     def _build_quota(self) -> Quota:
-        return build_quota(limit=self.account.images_per_day, used=self._images.used, now=self.account.now)
+        return build_quota(limit=self.allowance.images_per_day, used=self._images.used, now=self.allowance.now)

@@ -24,7 +24,7 @@ _JSON = json.JSONDecoder()
 
 
 class OptionNeed(NamedTuple):
-    """A need for an option: the input of the class must list this value."""
+    """A needed option: the input of the class must list this value."""
 
     node_class: str
     input: str
@@ -62,7 +62,7 @@ class Catalog:
         }
 
     @cached_property
-    def names(self) -> tuple[str, ...]:
+    def class_names(self) -> tuple[str, ...]:
         return tuple(self.classes)
 
     def get_class_facts(self, class_type: str) -> ClassFacts:
@@ -85,7 +85,7 @@ class Catalog:
         """Whether the node meets all needs of a workflow: classes (``Class``) and options (``Class.input=option``)."""
         return all(need in self.classes or self._has_needed_option(need) for need in needs)
 
-    def missing_needs(self, needs: Sequence[str]) -> MissingNeeds:
+    def find_missing_needs(self, needs: Sequence[str]) -> MissingNeeds:
         """Return the needs that the node does not meet. Options of a missing class are left out.
 
         Args:
@@ -134,36 +134,40 @@ def decode_catalog(digest: str, classes_zlib: str) -> Catalog | None:
         body = inflate.decompress(base64.b64decode(classes_zlib, validate=True), MAX_CATALOG_BYTES)
         if not inflate.eof or hashlib.sha256(body).hexdigest() != digest:
             return None
-        return Catalog(_read_classes(body.decode()))
+        return Catalog(_parse_classes(body.decode()))
     except (binascii.Error, zlib.error, ValidationError, ValueError, RecursionError):
         return None
 
 
-def _read_classes(text: str) -> dict[str, ClassSpec]:
+def _parse_classes(text: str) -> dict[str, ClassSpec]:
     """Parse the classes of a JSON object one by one.
 
-    Parsing everything in one call into C would hold the interpreter's lock for the whole time.
+    One ``json.loads`` of everything would hold the interpreter's lock for the whole time.
     """
     classes: dict[str, ClassSpec] = {}
-    at = _skip_delimiter("{", text, _SPACE.match(text).end())  # type: ignore[union-attr] # it matches nothing, too
-    while not (text.startswith("}", at) and not classes):
-        if not text.startswith('"', at):
+    position = _skip_delimiter("{", text, _skip_space(text, 0))
+    while not (text.startswith("}", position) and not classes):
+        if not text.startswith('"', position):
             raise ValueError("a class has no name")
-        name, at = _JSON.raw_decode(text, at)
-        at = _skip_delimiter(":", text, _SPACE.match(text, at).end())  # type: ignore[union-attr] # it matches nothing, too
-        spec, at = _JSON.raw_decode(text, at)
+        name, position = _JSON.raw_decode(text, position)
+        position = _skip_delimiter(":", text, _skip_space(text, position))
+        spec, position = _JSON.raw_decode(text, position)
         classes[name] = ClassSpec.model_validate(spec)
-        at = _SPACE.match(text, at).end()  # type: ignore[union-attr]
-        if text.startswith("}", at):
+        position = _skip_space(text, position)
+        if text.startswith("}", position):
             break
-        at = _skip_delimiter(",", text, at)
-    if text[at + 1 :].strip(" \t\n\r"):
+        position = _skip_delimiter(",", text, position)
+    if text[position + 1 :].strip(" \t\n\r"):
         raise ValueError("there is more than one JSON value")
     return classes
 
 
-def _skip_delimiter(mark: str, text: str, at: int) -> int:
-    """Return the position after a mark and the white space that follows it."""
-    if not text.startswith(mark, at):
-        raise ValueError(f"{mark} is missing")
-    return _SPACE.match(text, at + 1).end()  # type: ignore[union-attr] # it matches nothing, too
+def _skip_delimiter(delimiter: str, text: str, position: int) -> int:
+    """Return the position after a delimiter and the white space that follows it."""
+    if not text.startswith(delimiter, position):
+        raise ValueError(f"{delimiter} is missing")
+    return _skip_space(text, position + 1)
+
+
+def _skip_space(text: str, position: int) -> int:
+    return _SPACE.match(text, position).end()  # type: ignore[union-attr] # it also matches an empty text

@@ -1,4 +1,4 @@
-"""Facts about node classes that their catalog entries do not state; they decide how strictly inputs are checked."""
+"""Facts about node classes that are not in their catalog entries. They decide how strictly inputs are checked."""
 
 from typing import NamedTuple
 
@@ -29,9 +29,9 @@ ALL_SELF_VALIDATED = frozenset({"CustomCombo", "Load3D", "Load3DAdvanced"})
 TAKES_LINKS_OF_ANY_TYPE = frozenset({"TripoConversionNode"})  # its validation function takes ``input_types``
 TAKES_ANY_INPUT = frozenset({"CustomCombo"})  # ``accept_all_inputs``
 
-# Dynamic combos that may be missing, because workflows of older versions do not have them: SaveVideo of 0.33 also
-# accepts ``codec`` beside ``format``, as 0.3.64 does, or no codec.
-DISPENSABLE_COMBOS: dict[str, frozenset[str]] = {"SaveVideo": frozenset({"format.codec"})}
+# Dynamic combos that may be missing, because workflows for older versions of ComfyUI do not have them: SaveVideo of
+# 0.33 also accepts ``codec`` beside ``format``, as 0.3.64 does, or no codec.
+OMITTABLE_COMBOS: dict[str, frozenset[str]] = {"SaveVideo": frozenset({"format.codec"})}
 
 # Types whose values exist only while a graph runs, so a literal is never valid. ComfyUI accepts a literal, and the node
 # fails on it later.
@@ -50,14 +50,14 @@ class ClassFacts(NamedTuple):
     Attributes:
         is_custom: the class is of a custom pack. It may validate its inputs itself and compare types in its own way, so
             bounds, options and link types are left to the node.
-        fixed: its inputs by name, each with whether it is required; None if the class has dynamic inputs.
+        static_inputs: its inputs by name, each with whether it is required; None if the class has dynamic inputs.
         has_unknown_inputs: the class has a dynamic input whose possible parts are not in the catalog.
     """
 
     name: str
     spec: ClassSpec
     is_custom: bool
-    fixed: dict[str, tuple[InputSpec, bool]] | None
+    static_inputs: dict[str, tuple[InputSpec, bool]] | None
     has_unknown_inputs: bool = False
 
     def validates_itself(self, input_name: str) -> bool:
@@ -69,9 +69,9 @@ class ClassFacts(NamedTuple):
         )
 
     @property
-    def dispensable_combos(self) -> frozenset[str]:
+    def omittable_combos(self) -> frozenset[str]:
         """Full names of dynamic combos that may be missing although they are declared as required."""
-        return DISPENSABLE_COMBOS.get(self.name, frozenset())
+        return OMITTABLE_COMBOS.get(self.name, frozenset())
 
     @property
     def takes_links_of_any_type(self) -> bool:
@@ -94,13 +94,17 @@ class ClassFacts(NamedTuple):
 
 def build_class_facts(name: str, spec: ClassSpec) -> ClassFacts:
     """Compute the facts of a class. Cache the result: computing it costs more than checking a node."""
-    dynamic = any(one.variants is not None or one.grown is not None for one in spec.inputs.values())
-    unknown = any(is_opaque(one) for one in spec.inputs.values())
-    fixed = None if dynamic or unknown else {key: (one, one.required) for key, one in spec.inputs.items()}
-    return ClassFacts(name, spec, _is_custom(spec.module), fixed, unknown)
+    has_dynamic_inputs = any(
+        declared.variants is not None or declared.grown is not None for declared in spec.inputs.values()
+    )
+    has_unknown_inputs = any(map(has_unknown_parts, spec.inputs.values()))
+    static_inputs = None
+    if not has_dynamic_inputs and not has_unknown_inputs:
+        static_inputs = {input_name: (declared, declared.required) for input_name, declared in spec.inputs.items()}
+    return ClassFacts(name, spec, _is_custom(spec.module), static_inputs, has_unknown_inputs)
 
 
-def is_opaque(spec: InputSpec) -> bool:
+def has_unknown_parts(spec: InputSpec) -> bool:
     """Whether this is a dynamic input whose parts are unknown: of a newer kind, or reported by an older executor."""
     return spec.type in DYNAMIC_TYPES and spec.variants is None and spec.grown is None
 

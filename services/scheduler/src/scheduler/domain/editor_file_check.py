@@ -49,28 +49,28 @@ def check_editor_file(
     """
     accepted: RunnableGraph | None = None
     closest: UnrunnableGraph | None = None
-    inexact: tuple[FieldError, ...] = ()
+    fewest_errors: tuple[FieldError, ...] = ()
     for catalog in catalogs:
-        converted = convert_editor_file(raw, catalog, choose=draw_seed, now=now)
+        converted = convert_editor_file(raw, catalog, draw_number=draw_seed, now=now)
         errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if errors:
-            inexact = min((inexact or errors, errors), key=len)
+            fewest_errors = min((fewest_errors or errors, errors), key=len)
             continue
         found = check_fleet(
             converted.graph, uploads, [catalog], policy=policy, draw_seed=draw_seed, randomize_seeds=randomize_seeds
         )
         if isinstance(found, RunnableGraph):
-            if not found.verdict.unlisted:
+            if not found.check_result.has_unlisted_choice:
                 return found
             accepted = accepted or found
         elif closest is None or len(found.findings) < len(closest.findings):
-            others = tuple(one for one in catalogs if one is not catalog)
-            closest = found._replace(others=others, is_editor_file=True)
+            other_catalogs = tuple(other for other in catalogs if other is not catalog)
+            closest = found._replace(other_catalogs=other_catalogs, is_editor_file=True)
     if accepted is not None or closest is not None:
         return accepted or closest  # type: ignore[return-value] # one of them is not None
-    if not inexact:
+    if not fewest_errors:
         raise EmptyFleet(retry_after_s=5)
-    raise InvalidWorkflow(inexact[:MAX_ERRORS])
+    raise InvalidWorkflow(fewest_errors[:MAX_ERRORS])
 
 
 def list_inexact_errors(converted: ConvertedGraph, catalog: Catalog) -> tuple[FieldError, ...]:
@@ -93,7 +93,7 @@ def _build_field_error(fault: InexactError, converted: ConvertedGraph) -> FieldE
     where = "This workflow file of ComfyUI's editor"
     if fault.node_id is not None:
         node = converted.graph.get(fault.node_id)
-        named = f"Node {printable(fault.node_id)}" + (f" ({printable(node.class_type)})" if node else "")
-        where = f"{named} of this workflow file of ComfyUI's editor"
-    message = f"{where} cannot be converted exactly. {fault.why} {ADVICE}"
+        node_label = f"Node {printable(fault.node_id)}" + (f" ({printable(node.class_type)})" if node else "")
+        where = f"{node_label} of this workflow file of ComfyUI's editor"
+    message = f"{where} cannot be converted exactly. {fault.reason} {ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

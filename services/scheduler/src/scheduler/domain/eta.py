@@ -1,6 +1,6 @@
 """Estimates when a job starts and ends. Pure: no I/O, no clock.
 
-The nodes that can run the job are taken to run the jobs before it one after another, each for the mean run time.
+It assumes that the nodes that can run the job run the jobs before it one after another, each for the mean run time.
 """
 
 import math
@@ -41,7 +41,7 @@ class NodeSchedule:
     """Nodes that take jobs as they become free.
 
     Args:
-        busy_s: for each node, seconds until it is free: 0 if it is. One node at least.
+        busy_s: for each node, seconds until it is free; 0 if it is free. At least one node.
     """
 
     def __init__(self, busy_s: Iterable[float]) -> None:
@@ -59,7 +59,7 @@ class NodeSchedule:
     def compute_start(self, position: int, job_s: float) -> float:
         """Return after how many seconds the job at this position starts, if every job takes ``job_s`` seconds.
 
-        That is when the nodes that are free by then have had time for the jobs before it.
+        That is when the nodes that are free by then have finished enough of the jobs before it.
         """
         if position <= self.idle_count:
             return 0.0
@@ -105,6 +105,6 @@ def _estimate_limit_wait(concurrency: Concurrency, job_s: float) -> float:
     """Return after how many seconds enough jobs of the tenant have ended for one more to start."""
     if concurrency.limit is None:
         return 0.0
-    to_end = concurrency.jobs_ahead + 1 - (concurrency.limit - concurrency.running)
-    begun = 0.5 if concurrency.running else 0.0  # those that run now have been running for some time
-    return (to_end - begun) * job_s / max(concurrency.limit, 1) if to_end > 0 else 0.0
+    jobs_to_end = concurrency.jobs_ahead + 1 - (concurrency.limit - concurrency.running)
+    elapsed_jobs = 0.5 if concurrency.running else 0.0  # the running jobs are half done on average
+    return (jobs_to_end - elapsed_jobs) * job_s / max(concurrency.limit, 1) if jobs_to_end > 0 else 0.0

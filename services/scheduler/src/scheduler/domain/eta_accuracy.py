@@ -1,4 +1,4 @@
-"""Compares how long a job took with the estimate at its submission. Pure: no I/O, no clock."""
+"""Compares how long a job took with the estimate that was given at its submission. Pure: no I/O, no clock."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scheduler.domain.durations import compute_percentile, find_bin
 from scheduler.domain.eta import Eta
 
-ADDED_S = 1.0  # added to both times of a ratio, so that an estimate of 0 and a difference of milliseconds say little
+ADDED_S = 1.0  # added to both times of a ratio, so that it stays near 1 for differences of milliseconds
 
 
 class EtaStage(StrEnum):
@@ -41,7 +41,7 @@ class EtaComparison(NamedTuple):
 
 
 class AccuracyTotals(NamedTuple):
-    """A number of comparisons of one stage that are in the same bin."""
+    """The number of comparisons with the same stage, result and bin."""
 
     stage: EtaStage
     result: EtaResult
@@ -73,16 +73,16 @@ def compare_estimate(estimate: Eta, *, started_s: float, ended_s: float) -> tupl
 
 
 def count_comparisons(comparisons: Iterable[EtaComparison]) -> list[AccuracyTotals]:
-    """Count comparisons by stage, result and bin, in the order of these."""
-    counted = Counter((one.stage, one.result, one.ratio_bin) for one in comparisons)
+    """Count comparisons by stage, result and bin; sorted by these."""
+    counted = Counter((comparison.stage, comparison.result, comparison.ratio_bin) for comparison in comparisons)
     return [AccuracyTotals(*key, jobs) for key, jobs in sorted(counted.items())]
 
 
 def measure_accuracy(totals: Iterable[AccuracyTotals]) -> dict[EtaStage, Accuracy]:
     """Compute the accuracy of each stage that has comparisons."""
     by_stage: dict[EtaStage, list[AccuracyTotals]] = {}
-    for one in totals:
-        by_stage.setdefault(one.stage, []).append(one)
+    for total in totals:
+        by_stage.setdefault(total.stage, []).append(total)
     return {stage: _measure_stage(found) for stage, found in by_stage.items()}
 
 
@@ -93,9 +93,9 @@ def _compare_stage(stage: EtaStage, actual_s: float, p50_s: float, p90_s: float)
 
 def _measure_stage(totals: Iterable[AccuracyTotals]) -> Accuracy:
     results, bins = Counter[EtaResult](), Counter[int]()
-    for one in totals:
-        results[one.result] += one.jobs
-        bins[one.bin] += one.jobs
+    for total in totals:
+        results[total.result] += total.jobs
+        bins[total.bin] += total.jobs
     jobs = results.total()
     return Accuracy(
         jobs=jobs,

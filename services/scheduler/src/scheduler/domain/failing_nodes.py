@@ -6,14 +6,14 @@ from uuid import UUID
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 
-MIN_TENANTS = 2  # the jobs of one tenant alone say nothing: they may be made to fail
+MIN_TENANTS = 2  # jobs of a single tenant prove nothing, because the tenant may make them fail
 
 
 class FailedJob(NamedTuple):
     """A failed job on a node that has not completed any job since that failure.
 
     Attributes:
-        has_succeeded: on another node.
+        has_succeeded: whether the job succeeded on another node.
     """
 
     job_id: UUID
@@ -29,11 +29,12 @@ def is_node_failure(ending: FinishAttempt) -> bool:
 def is_at_fault(failures: Sequence[FailedJob], *, after_jobs: int) -> bool:
     """Whether a node is at fault and not the jobs that failed on it.
 
-    It is if the jobs belong to several tenants, or if as many of them as are needed succeeded on other nodes.
+    At least ``after_jobs`` jobs must have failed on it. In addition, they belong to several tenants, or at least that
+    many of them succeeded on other nodes.
 
     Args:
         failures: different jobs that failed on the node since it last completed one.
-        after_jobs: so many are needed; 0: a node is never at fault.
+        after_jobs: required number of jobs; 0: a node is never at fault.
     """
     if after_jobs == 0 or len(failures) < after_jobs:
         return False

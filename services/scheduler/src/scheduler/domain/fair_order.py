@@ -10,8 +10,8 @@ from itertools import accumulate
 from typing import NamedTuple
 from uuid import UUID
 
-EXACT = 200  # more jobs than these are not counted tenant by tenant, but estimated, which takes less time
-MAX_TENANTS = 1000  # that count
+MAX_EXACT_COUNT = 200  # a larger number of jobs is estimated instead of counted tenant by tenant, which takes longer
+MAX_TENANTS = 1000  # further tenants are ignored
 MIN_COST_S = 0.01  # a job that costs nothing would not end a tenant's turn
 
 
@@ -20,7 +20,7 @@ class WaitingTenant(NamedTuple):
 
     Attributes:
         vtime: GPU-seconds used / weight.
-        requirements: what its queued jobs need.
+        requirements: ids of the requirements of its queued jobs.
     """
 
     id: UUID
@@ -51,70 +51,77 @@ class _TenantSchedule(NamedTuple):
 
     def count_before(self, start: float, tenant_id: UUID) -> int:
         """Count its jobs that start before a job of another tenant that starts at ``start``."""
-        turns = (start - self.vtime) * self.rate
-        if turns < 0:
+        elapsed_turns = (start - self.vtime) * self.rate
+        if elapsed_turns < 0:
             return 0
-        before = int(turns) + 1
-        if turns == before - 1 and self.id > tenant_id:  # at the same vtime, the tenant with the smaller id is first
+        before = int(elapsed_turns) + 1
+        if (
+            elapsed_turns == before - 1 and self.id > tenant_id
+        ):  # at the same vtime, the tenant with the smaller id is first
             before -= 1
         return min(before, self.queued)
 
     def estimate_before(self, start: float) -> float:
         """Estimate that count: elapsed turns plus half a job, which is unbiased."""
-        turns = (start - self.vtime) * self.rate
-        return min(turns + 0.5, self.queued) if turns > 0 else 0.0
+        elapsed_turns = (start - self.vtime) * self.rate
+        return min(elapsed_turns + 0.5, self.queued) if elapsed_turns > 0 else 0.0
 
 
 class _PrefixSums:
     """Sums over tenants in the order of a virtual time at which each begins to count."""
 
     def __init__(self, entries: Iterable[tuple[float, _TenantSchedule, float]]) -> None:
-        ordered = sorted((at, one.rate, one.rate * one.vtime, constant) for at, one, constant in entries)
-        self._at = [entry[0] for entry in ordered]
+        ordered = sorted(
+            (begin, schedule.rate, schedule.rate * schedule.vtime, constant) for begin, schedule, constant in entries
+        )
+        self._begins = [entry[0] for entry in ordered]
         self._rates, self._products, self._constants = (
             [0.0, *accumulate(entry[column] for entry in ordered)] for column in (1, 2, 3)
         )
 
     def sum_before(self, start: float) -> float:
         """Return the sum of ``(start - vtime) * rate + constant`` of all tenants that count before ``start``."""
-        number = bisect_left(self._at, start)
+        number = bisect_left(self._begins, start)
         return start * self._rates[number] - self._products[number] + self._constants[number]
 
 
 class FairOrder:
     """The weighted fair order of tenants with queued jobs. Expensive to build, cheap to query."""
 
-    def __init__(self, rivals: Sequence[CompetingTenant]) -> None:
-        turns = [
-            _TenantSchedule(one.vtime, one.weight / max(cost_s, MIN_COST_S), one.queued, one.id)
-            for one, cost_s in rivals
+    def __init__(self, competitors: Sequence[CompetingTenant]) -> None:
+        schedules = [
+            _TenantSchedule(tenant.vtime, tenant.weight / max(cost_s, MIN_COST_S), tenant.queued, tenant.id)
+            for tenant, cost_s in competitors
         ]
-        self._turns = sorted(turns, key=lambda one: one.vtime)
-        self._by_id = {one.id: one for one in turns}
-        self._begun = _PrefixSums((one.vtime, one, 0.5) for one in turns)
+        self._schedules = sorted(schedules, key=lambda schedule: schedule.vtime)
+        self._schedule_by_id = {schedule.id: schedule for schedule in schedules}
+        self._begun = _PrefixSums((schedule.vtime, schedule, 0.5) for schedule in schedules)
         self._exhausted = _PrefixSums(
-            (one.vtime + (one.queued - 0.5) / one.rate, one, 0.5 - one.queued) for one in turns
+            (schedule.vtime + (schedule.queued - 0.5) / schedule.rate, schedule, 0.5 - schedule.queued)
+            for schedule in schedules
         )
-        self.mean_cost_s = sum(rival.cost_s for rival in rivals) / len(rivals) if rivals else 0.0
+        self.mean_cost_s = (
+            sum(competitor.cost_s for competitor in competitors) / len(competitors) if competitors else 0.0
+        )
 
     def count_jobs_before(self, *, tenant_id: UUID, vtime: float, weight: float, jobs_ahead: int, cost_s: float) -> int:
-        """Count the jobs of other tenants that start before a job; more than ``EXACT`` are estimated.
+        """Count the jobs of other tenants that start before a job; more than ``MAX_EXACT_COUNT`` are estimated.
 
         Args:
-            tenant_id, vtime, weight: of the job's tenant. It may be among the tenants, and is left out.
+            tenant_id, vtime, weight: of the job's tenant. If it is one of the competitors, its jobs are not counted.
             jobs_ahead: jobs of that tenant that start before this one.
             cost_s: expected GPU-seconds of each of them.
         """
         start = vtime + jobs_ahead * max(cost_s, MIN_COST_S) / weight
-        own = self._by_id.get(tenant_id)
+        own = self._schedule_by_id.get(tenant_id)
         estimate = self._begun.sum_before(start) - self._exhausted.sum_before(start)
         estimate -= own.estimate_before(start) if own else 0.0
-        if estimate > EXACT:
+        if estimate > MAX_EXACT_COUNT:
             return round(estimate)
         count = 0
-        for one in self._turns:
-            if one.vtime > start:
+        for schedule in self._schedules:
+            if schedule.vtime > start:
                 break
-            if one is not own:
-                count += one.count_before(start, tenant_id)
+            if schedule is not own:
+                count += schedule.count_before(start, tenant_id)
         return count

@@ -22,7 +22,7 @@ _LATENT, _MODEL = frozenset({FileKind.LATENT}), frozenset({FileKind.MODEL_3D})
 _PARTS_3D = dict.fromkeys(("image.image", "image.mask", "image.normal", "image.lineart"), _IMAGE) | {
     "image.recording": _VIDEO
 }
-_STOCK: Mapping[str, Mapping[str, Kinds]] = MappingProxyType({
+_KINDS_OF_STOCK_INPUTS: Mapping[str, Mapping[str, Kinds]] = MappingProxyType({
     "LoadImage": {"image": _IMAGE},
     "LoadImageMask": {"image": _IMAGE},
     "LoadImageOutput": {"image": _IMAGE},
@@ -36,12 +36,12 @@ _STOCK: Mapping[str, Mapping[str, Kinds]] = MappingProxyType({
     "Load3DAnimation": {"model_file": _MODEL, **_PARTS_3D},
     "Load3DAdvanced": {"model_file": _MODEL},
 })  # fmt: skip
-_BY_WORD: Mapping[str, Kinds] = MappingProxyType({
+_KINDS_BY_WORD: Mapping[str, Kinds] = MappingProxyType({
     "image": _IMAGE, "mask": _IMAGE, "video": _VIDEO, "audio": _SOUND, "sound": _SOUND, "latent": _LATENT,
     "mesh": _MODEL,
 })  # fmt: skip
-"""What inputs of custom classes take, by the last word of their name (VHS_LoadVideo.video)."""
-_NAMES = MappingProxyType({
+"""Kinds that inputs of custom classes take, by the last word of the input's name (VHS_LoadVideo.video)."""
+_KIND_NAMES = MappingProxyType({
     FileKind.IMAGE: "an image", FileKind.VIDEO: "a video", FileKind.AUDIO: "a sound", FileKind.LATENT: "a latent",
     FileKind.MODEL_3D: "a 3D file",
 })  # fmt: skip
@@ -64,11 +64,17 @@ def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -
         for name, part, value in _iterate_texts(node.inputs):
             if (kind := kinds.get(value)) is None:
                 continue
-            place = f"{name}.{part}" if part else name
+            input_path = f"{name}.{part}" if part else name
             is_stock = spec is not None and find_stock_class(node.class_type, spec.module) is not None
-            taken = _STOCK.get(node.class_type, {}).get(place) if is_stock else _kinds_by_input_name(place)
-            if taken is not None and kind not in taken:
-                yield Finding(_build_kind_fault(f"{node.class_type}.{place}", taken, kind, types[value]), node_id, name)
+            accepted = (
+                _KINDS_OF_STOCK_INPUTS.get(node.class_type, {}).get(input_path)
+                if is_stock
+                else _find_kinds_by_input_name(input_path)
+            )
+            if accepted is not None and kind not in accepted:
+                yield Finding(
+                    _build_kind_fault(f"{node.class_type}.{input_path}", accepted, kind, types[value]), node_id, name
+                )
 
 
 def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
@@ -80,14 +86,15 @@ def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
             yield from ((name, part, inner) for part, inner in value.items() if isinstance(inner, str))
 
 
-def _kinds_by_input_name(place: str) -> Kinds | None:
-    word = _LAST_WORD.search(place.rpartition(".")[2])
-    return _BY_WORD.get(word[0].lower()) if word is not None else None
+def _find_kinds_by_input_name(input_path: str) -> Kinds | None:
+    word = _LAST_WORD.search(input_path.rpartition(".")[2])
+    return _KINDS_BY_WORD.get(word[0].lower()) if word is not None else None
 
 
-def _build_kind_fault(label: str, taken: Kinds, kind: FileKind, media_type: str) -> GraphFault:
-    wanted = " or ".join(_NAMES[one] for one in FileKind if one in taken)
+def _build_kind_fault(label: str, accepted: Kinds, kind: FileKind, media_type: str) -> GraphFault:
+    wanted = " or ".join(_KIND_NAMES[accepted_kind] for accepted_kind in FileKind if accepted_kind in accepted)
     message = (
-        f"{label} takes {wanted}, and this upload is {_NAMES[kind]} ({media_type}). Use an upload that is {wanted}."
+        f"{label} takes {wanted}, and this upload is {_KIND_NAMES[kind]} ({media_type}). "
+        f"Use an upload that is {wanted}."
     )
     return GraphFault("upload_of_wrong_kind", message)

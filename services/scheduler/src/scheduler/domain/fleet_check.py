@@ -16,13 +16,13 @@ from scheduler.domain.validation.field_errors import build_field_errors
 from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.graph_check import UNKNOWN_CLASS, DrawNumber, GraphCheckResult, check_graph
 
-_UNKNOWN: Mapping[str, str] = MappingProxyType({})
+_NO_TYPES: Mapping[str, str] = MappingProxyType({})
 
 
 class RunnableGraph(NamedTuple):
     """A graph that nodes with this catalog can run."""
 
-    verdict: GraphCheckResult
+    check_result: GraphCheckResult
     catalog: Catalog
 
 
@@ -32,19 +32,19 @@ class UnrunnableGraph(NamedTuple):
     Attributes:
         graph: the graph that was checked.
         findings: the findings of the node that comes closest to accepting it.
-        others: the catalogs of the other nodes.
+        other_catalogs: the catalogs of the other nodes.
         is_editor_file: the graph was converted from a file of ComfyUI's editor, so pointers into it mean nothing to the
             sender.
     """
 
     graph: Graph
     findings: tuple[Finding, ...]
-    others: tuple[Catalog, ...]
+    other_catalogs: tuple[Catalog, ...]
     is_editor_file: bool = False
 
-    def refusal(self) -> InvalidWorkflow:
+    def build_refusal(self) -> InvalidWorkflow:
         """Build the refusal, with suggestions. Takes milliseconds."""
-        errors = build_field_errors(self.findings, self.graph, self.others)
+        errors = build_field_errors(self.findings, self.graph, self.other_catalogs)
         return InvalidWorkflow(drop_node_pointers(errors) if self.is_editor_file else errors)
 
 
@@ -69,7 +69,7 @@ def check_fleet(
     policy: TenantPolicy,
     draw_seed: DrawNumber,
     randomize_seeds: bool = False,
-    types: Mapping[str, str] = _UNKNOWN,
+    types: Mapping[str, str] = _NO_TYPES,
 ) -> RunnableGraph | UnrunnableGraph:
     """Check a graph against all catalogs. The time grows with the size of the graph times the number of catalogs.
 
@@ -89,15 +89,14 @@ def check_fleet(
     accepted: RunnableGraph | None = None
     closest: _ClosestNode | None = None
     for catalog in catalogs:
-        verdict = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
-        of_kinds = check_file_kinds(verdict.graph, catalog, types)
-        findings = (*_collect_findings(graph, verdict, catalog, uploads, policy), *of_kinds)[:MAX_ERRORS]
+        check_result = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
+        kind_findings = check_file_kinds(check_result.graph, catalog, types)
+        findings = (*_collect_findings(graph, check_result, catalog, uploads, policy), *kind_findings)[:MAX_ERRORS]
         if not findings:
-            if not verdict.unlisted:
-                return RunnableGraph(verdict, catalog)
-            accepted = accepted or RunnableGraph(
-                verdict, catalog
-            )  # another may list what this one has to know by itself
+            if not check_result.has_unlisted_choice:
+                return RunnableGraph(check_result, catalog)
+            # Another catalog may list the choices that this one does not.
+            accepted = accepted or RunnableGraph(check_result, catalog)
             continue
         rank = (sum(finding.fault.code == UNKNOWN_CLASS for finding in findings), len(findings))
         if closest is None or rank < closest.rank:
@@ -106,12 +105,12 @@ def check_fleet(
         return accepted
     if closest is None:
         raise EmptyFleet
-    others = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
-    return UnrunnableGraph(graph, closest.findings, others)
+    other_catalogs = tuple(catalog for catalog in catalogs if catalog is not closest.catalog)
+    return UnrunnableGraph(graph, closest.findings, other_catalogs)
 
 
 def _collect_findings(
-    graph: Graph, verdict: GraphCheckResult, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
+    graph: Graph, check_result: GraphCheckResult, catalog: Catalog, uploads: frozenset[str], policy: TenantPolicy
 ) -> tuple[Finding, ...]:
     """Collect the findings of the policy and of the node, at most ``MAX_ERRORS``.
 
@@ -120,22 +119,31 @@ def _collect_findings(
     """
     rules = catalog.rules
     refused = tuple(map(_to_finding, rules.find_class_errors(graph, policy)))
-    names = {graph[finding.node_id].class_type for finding in refused if finding.node_id is not None}
-    of_policy = tuple(map(_to_finding, rules.find_input_errors(verdict.graph, policy, uploads)))
-    own = {(one.node_id, one.input): one for one in verdict.findings}
-    judged = {(one.node_id, one.input): one for one in of_policy}
+    refused_classes = {graph[finding.node_id].class_type for finding in refused if finding.node_id is not None}
+    policy_findings = tuple(map(_to_finding, rules.find_input_errors(check_result.graph, policy, uploads)))
+    node_findings = {(finding.node_id, finding.input): finding for finding in check_result.findings}
+    covered = {(finding.node_id, finding.input) for finding in policy_findings}
     findings = chain(
         refused,
-        (_prefer_suggesting_finding(one, own.get((one.node_id, one.input))) for one in of_policy),
-        (one for place, one in own.items() if place not in judged and not _concerns_class(one, names, graph)),
-        check_file_inputs(verdict.graph, catalog, uploads),
+        (
+            _prefer_suggesting_finding(finding, node_findings.get((finding.node_id, finding.input)))
+            for finding in policy_findings
+        ),
+        (
+            finding
+            for location, finding in node_findings.items()
+            if location not in covered and not _concerns_class(finding, refused_classes, graph)
+        ),
+        check_file_inputs(check_result.graph, catalog, uploads),
     )
     return tuple(islice(findings, MAX_ERRORS))
 
 
-def _prefer_suggesting_finding(of_policy: Finding, own: Finding | None) -> Finding:
-    """Return the node's own finding if its code is the same, because it can suggest similar names."""
-    return own if own is not None and own.fault.code == of_policy.fault.code else of_policy
+def _prefer_suggesting_finding(policy_finding: Finding, node_finding: Finding | None) -> Finding:
+    """Return the node's finding if its code is the same, because it can suggest similar names."""
+    if node_finding is not None and node_finding.fault.code == policy_finding.fault.code:
+        return node_finding
+    return policy_finding
 
 
 def _concerns_class(finding: Finding, class_types: set[str], graph: Graph) -> bool:

@@ -10,7 +10,7 @@ from contracts.graph_policy.policy import TenantPolicy
 from contracts.graph_policy.registry import InputRole
 from contracts.scheduler.fleet import ClassPage, FleetClass, ReadClasses
 
-MAX_BYTES = 256 * 1024  # size of a page; the NATS limit is one megabyte
+MAX_BYTES = 256 * 1024  # of a page; NATS allows messages of one megabyte
 MAX_OPTIONS = 1000
 
 Classes = Mapping[str, ClassSpec]
@@ -26,18 +26,18 @@ def build_class_page(catalogs: Sequence[Classes], query: ReadClasses, policy: Te
     if query.name is not None:
         names = [name for name in names if name == query.name]
     decisions: dict[str, ClassDecision] = {}
-    judge = ClassPolicy(policy) if policy is not None else None
-    if judge is not None:
+    class_policy = ClassPolicy(policy) if policy is not None else None
+    if class_policy is not None:
         specs = {name: classes[name] for classes in reversed(catalogs) for name in classes}
-        decisions = {name: judge.decide(name, specs[name]) for name in names}
+        decisions = {name: class_policy.decide(name, specs[name]) for name in names}
         names = [name for name in names if query.refused or decisions[name].allowed]
     names = names[bisect_right(names, query.after) if query.after is not None else 0 :]
     page: list[FleetClass] = []
     size = 0
     for name in names[: query.limit]:
-        specs_of = [classes[name] for classes in catalogs if name in classes]
-        folders = judge is not None and judge.allows_explicitly(name, specs_of[0])
-        spec = _merge_class(name, specs_of, shows_folders=folders)
+        specs_of_class = [classes[name] for classes in catalogs if name in classes]
+        shows_folders = class_policy is not None and class_policy.allows_explicitly(name, specs_of_class[0])
+        spec = _merge_class(name, specs_of_class, shows_folders=shows_folders)
         found = FleetClass(name=name, spec=spec, refused=_describe_refusal(decisions.get(name)))
         size += len(found.model_dump_json())
         if page and size > MAX_BYTES:
@@ -67,8 +67,8 @@ def _merge_class(class_type: str, specs: Sequence[ClassSpec], *, shows_folders: 
     return first.model_copy(update={"inputs": inputs})
 
 
-def _merge_options(accepted: InputSpec, everywhere: Sequence[InputSpec]) -> InputSpec:
+def _merge_options(accepted: InputSpec, declarations: Sequence[InputSpec]) -> InputSpec:
     if accepted.options is None:
         return accepted
-    options = dict.fromkeys(option for one in everywhere for option in one.options or ())
+    options = dict.fromkeys(option for declaration in declarations for option in declaration.options or ())
     return accepted.model_copy(update={"options": tuple(options)[:MAX_OPTIONS]})

@@ -1,6 +1,6 @@
 """Decides where a job goes after a node ran out of memory. Pure: no I/O, no clock.
 
-Sizes are whole GiB: cards of one kind report a little more or less, depending on their driver.
+Sizes are rounded to GiB, because equal cards report slightly different sizes, depending on their drivers.
 """
 
 from typing import NamedTuple
@@ -17,18 +17,18 @@ class MemoryFault(NamedTuple):
 
     Attributes:
         node_gib: memory of the GPU of the node.
-        earlier: earlier attempts of the job that ended like this.
-        has_larger_node: an available node with more memory can run the job.
+        earlier_faults: number of earlier attempts of the job that ended for the same reason.
+        has_larger_node: whether an available node with more memory can run the job.
     """
 
     node_gib: int
-    earlier: int
+    earlier_faults: int
     has_larger_node: bool
 
     @property
     def is_final(self) -> bool:
         """Whether another attempt would fail like this one: it was not the first, and no larger node is available."""
-        return self.earlier > 0 and not self.has_larger_node
+        return self.earlier_faults > 0 and not self.has_larger_node
 
 
 def to_gib(size_bytes: int | None) -> int:
@@ -44,7 +44,7 @@ def explain_exhausted_memory(error: JobError, fault: MemoryFault) -> JobError:
     """Return the error of a job that ends because of its memory: what happened, and what its owner can change."""
     size = f" with {fault.node_gib} GiB" if fault.node_gib else ""
     message = (
-        f"The job ran out of memory {fault.earlier + 1} times, the last time on a GPU{size}. Make its images, batches "
-        "or numbers of frames smaller, or use smaller models."
+        f"The job ran out of memory {fault.earlier_faults + 1} times, the last time on a GPU{size}. Make its images, "
+        "batches or numbers of frames smaller, or use smaller models."
     )
     return error.model_copy(update={"message": message})

@@ -33,7 +33,7 @@ def check_graph_limits(
     Args:
         graph: the graph as the ComfyUI server would get it.
         limits: limits of the tenant.
-        nodes: number of graph nodes submitted, including those that feed no output.
+        nodes: number of nodes in the submitted graph, including those that feed no output.
         specs: node classes of that server.
         uploads: width and height in pixels of uploaded images by id.
         frames_per_image: frames of an animation or a video that count as one image.

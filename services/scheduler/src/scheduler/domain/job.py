@@ -1,8 +1,8 @@
 """Jobs as the scheduler reads them from its database."""
 
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, NamedTuple
+from datetime import date, datetime
+from typing import NamedTuple
 from uuid import UUID
 
 from contracts.scheduler.jobs import DrawnSeed, Job, JobError, JobState, JobWarning, Timings
@@ -20,7 +20,7 @@ class LockedJob:
     attempt: int
     seq: int
     images: int
-    usage_day: Any
+    usage_day: date
     on_hold: bool
     endpoint: str | None
     fail_without_outputs: bool
@@ -30,14 +30,14 @@ class LockedJob:
 
 
 class JobSnapshot(NamedTuple):
-    """A job at one moment (``now``), with its position in the queue.
+    """A job at the time ``now``, with its position in the queue.
 
     Attributes:
         requirement_id: id of the needs that a node must meet to run it.
         queued_at: when it was last queued, held or released; None if it is not queued.
-        avoid_node, avoid_until: the job avoids this node until then, unless no other node can run it.
+        avoid_node, avoid_until: the job avoids this node until that time, unless no other node can run it.
         queue_position: number of the tenant's jobs that start before it, plus one; None if not queued, or not read.
-        fingerprint: of its workflow; None if it was accepted before fingerprints were computed.
+        fingerprint: fingerprint of its workflow; None if it was accepted before fingerprints were computed.
     """
 
     id: UUID
@@ -85,7 +85,7 @@ class JobForecast(NamedTuple):
 
 def build_public_job(job: JobSnapshot, forecast: JobForecast | None = None, waiting: Waiting | None = None) -> Job:
     """Build the job as its owner sees it."""
-    expected = forecast or JobForecast()
+    forecast = forecast or JobForecast()
     succeeded = job.state is JobState.SUCCEEDED
     return Job(
         job_id=job.id,
@@ -96,9 +96,9 @@ def build_public_job(job: JobSnapshot, forecast: JobForecast | None = None, wait
         labels=job.labels,
         attempt=job.attempt,
         progress=100.0 if succeeded else min(job.progress, 99.0),
-        queue_position=expected.position,
-        eta_seconds=_round_seconds(expected.end_s),
-        eta_p90_seconds=_round_seconds(expected.end_p90_s),
+        queue_position=forecast.position,
+        eta_seconds=_round_seconds(forecast.end_s),
+        eta_p90_seconds=_round_seconds(forecast.end_p90_s),
         images=job.images,
         seq=job.seq,
         created_at=job.created_at,

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-MAX_SKEW_MS = 3_600_000  # between the clock of the service that made an id and the database, which sets created_at
+MAX_SKEW_MS = 3_600_000  # between the clock of the service that generates ids and the database clock of created_at
 _STAMP_BITS, _LATEST_MS = 80, (1 << 48) - 1  # UUIDv7, RFC 9562 section 5.7
 
 

@@ -1,4 +1,4 @@
-"""Says what an action on a node would do."""
+"""Describes what an action on a node would do."""
 
 from dataclasses import dataclass
 
@@ -8,13 +8,13 @@ from contracts.scheduler.nodes import NodeAction, NodeState, NodeStatus, RunNode
 
 
 @dataclass(frozen=True, slots=True)
-class Dependence:
+class QueueDependence:
     """How much the queue depends on a node.
 
     Attributes:
         jobs: queued jobs that no other node can run now.
-        is_exact: False if there may be more.
-        is_last: no other node takes new jobs.
+        is_exact: whether the number is exact; otherwise there may be more.
+        is_last: whether no other node takes new jobs.
     """
 
     jobs: int
@@ -22,7 +22,7 @@ class Dependence:
     is_last: bool
 
 
-def list_effects(command: RunNodeAction, node: NodeStatus, dependence: Dependence) -> tuple[Effect, ...]:
+def list_effects(command: RunNodeAction, node: NodeStatus, dependence: QueueDependence) -> tuple[Effect, ...]:
     """List the effects of an action that applies in the node's state."""
     match command.order:
         case NodeAction.CORDON | NodeAction.DRAIN:
@@ -38,15 +38,15 @@ def list_effects(command: RunNodeAction, node: NodeStatus, dependence: Dependenc
     return tuple(effects) or (Effect(code=NO_EFFECT, message="Nothing changes."),)
 
 
-def _list_effects_of_cordon(command: RunNodeAction, node: NodeStatus, dependence: Dependence) -> list[Effect]:
+def _list_effects_of_cordon(command: RunNodeAction, node: NodeStatus, dependence: QueueDependence) -> list[Effect]:
     effects = []
     if node.cordoned_at is None:
         effects.append(Effect(code="no_new_jobs", message="The node gets no new jobs until it is uncordoned."))
     if node.running is not None:
         effects.append(_describe_running_job(command, node.running.progress))
     if node.cordoned_at is not None:
-        is_final = command.order is NodeAction.CORDON or node.running is None
-        return [] if is_final else effects
+        has_no_effect = command.order is NodeAction.CORDON or node.running is None
+        return [] if has_no_effect else effects
     if dependence.jobs:
         number = f"{dependence.jobs}" if dependence.is_exact else f"At least {dependence.jobs}"
         jobs = "waiting job" if dependence.jobs == 1 and dependence.is_exact else "waiting jobs"
@@ -73,9 +73,11 @@ def _describe_clear(node: NodeStatus) -> Effect:
         message = "The node is offline. Nothing is removed unless it comes back within a minute."
         return Effect(code="node_offline", message=message)
     if node.occupied is not None and node.occupied.by is OccupancyCause.DEAD_WORKER:
-        message = "Its ComfyUI runs nothing any more, and clearing does not help. Restart ComfyUI."
+        message = "ComfyUI on this node no longer runs anything, and clearing does not help. Restart ComfyUI."
         return Effect(code="restart_needed", message=message)
     if node.occupied is None and node.state is not NodeState.OCCUPIED:
         return Effect(code=NO_EFFECT, message="The node has reported no prompts of other clients.")
-    message = "Prompts of other clients are removed from the node, a running one included. Their clients are not told."
+    message = (
+        "Prompts of other clients are removed from the node, including a running one. These clients are not notified."
+    )
     return Effect(code="prompts_removed", message=message)

@@ -1,4 +1,4 @@
-"""Builds nodes as operators see them from what is stored about them."""
+"""Builds the status of nodes for operators from stored rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -10,8 +10,8 @@ from contracts.scheduler.nodes import NodeFault, NodeOccupancy, NodeState, NodeS
 MAX_MODELS = 20
 
 
-def build_node(row: Mapping[str, Any], *, jobs_last_hour: int, faults: Sequence[NodeFault]) -> NodeStatus:
-    """Build a node from a row of ``store.node_actions``."""
+def build_node_status(row: Mapping[str, Any], *, jobs_last_hour: int, faults: Sequence[NodeFault]) -> NodeStatus:
+    """Build the status of a node from a row of ``store.node_actions``."""
     state, since = _derive_state(row)
     online = row["online"]
     return NodeStatus(

@@ -1,4 +1,4 @@
-"""Chooses the job that a node runs next, so that nodes seldom load models. Pure: no I/O, no clock.
+"""Chooses the job that a node runs next, so that nodes rarely load models. Pure: no I/O, no clock.
 
 The fair order says which tenant is next, and priority and age say which of its jobs is. Within bounds, a job whose
 models the node has loaded goes before that one (decision record 0057).
@@ -11,11 +11,9 @@ from uuid import UUID
 
 from contracts.workflow import is_model
 
-MAX_DELAY = 0.1  # part of the time that a job has waited, for which it may be passed over if that exceeds the bound
-
-
-WORTH_WAITING = 1.5  # times to load a model, for which a job waits at most for a node that has loaded it
-DEMAND_DECAY = 0.998  # by which a job counts less than the next one
+MAX_DELAY_SHARE = 0.1  # a job may be passed over for this share of its waiting time if that exceeds the bound
+MAX_WAIT_IN_LOADS = 1.5  # a job waits at most this many load times for a node that has loaded its models
+DEMAND_DECAY = 0.998  # each job counts this much compared with the next one
 MAX_WEIGHT, NEGLIGIBLE = 1e6, 1e-3
 
 
@@ -37,7 +35,7 @@ class FirstJob(NamedTuple):
 
     Attributes:
         id: increases with the time of submission.
-        passed_over_s: seconds since another job was first preferred when it was the turn of this one. 0: never.
+        passed_over_s: seconds since another job was first run at its turn; 0: never.
         waited_s: seconds from its submission until then.
     """
 
@@ -52,7 +50,7 @@ class JobChoice(NamedTuple):
     """The job that a node gets.
 
     Attributes:
-        passed_over: the job whose turn it was; None if that is the one.
+        passed_over: the job whose turn it was; None if the node gets that job.
     """
 
     job: FirstJob
@@ -72,11 +70,12 @@ class TenantTurn(NamedTuple):
 
 
 class WarmTenant(NamedTuple):
-    """A tenant that has a job which is warm on a node.
+    """A tenant with a job that is warm on a node.
 
     Attributes:
         warm_priority: highest priority of its warm jobs.
-        first: the first job of all its queued jobs, those included that the node cannot run. Its warmth is not known.
+        first_priority, first_passed_over_s, first_waited_s: of its first queued job, which the node may be unable to
+            run.
     """
 
     turn: TenantTurn
@@ -105,45 +104,45 @@ def rate_warmth(models: frozenset[str], loaded: Set[str], loaded_elsewhere: Set[
     return Warmth.PARTLY_WARM_AND_ELSEWHERE if models <= loaded_elsewhere else Warmth.PARTLY_WARM
 
 
-def find_due_job(firsts: Sequence[FirstJob]) -> FirstJob:
-    """Return the job whose turn it is: of the highest priority, submitted first."""
-    return min(firsts, key=lambda job: (-job.priority, job.id))
+def find_due_job(first_jobs: Sequence[FirstJob]) -> FirstJob:
+    """Return the job whose turn it is: the one with the highest priority that was submitted first."""
+    return min(first_jobs, key=lambda job: (-job.priority, job.id))
 
 
 def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool:
     """Whether a job has been passed over for so long that it is next.
 
-    The limit is ``bound_s`` seconds, or a tenth of the time that it had waited before if that is longer: where jobs
-    wait for hours, a bound of seconds would make nodes change models most of the time, and all jobs wait for longer.
+    The limit is ``bound_s`` seconds, or a tenth of the time that it had waited before if that is longer. If jobs wait
+    for hours, a limit of seconds would make nodes load models most of the time, so that all jobs wait longer.
 
     Args:
         passed_over_s, waited_s: as in ``FirstJob``.
-        bound_s: 0 never passes over a job.
+        bound_s: 0: no job is passed over.
     """
-    return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY * waited_s)
+    return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY_SHARE * waited_s)
 
 
 def may_leave_to_warm_node(*, left_s: float, free_in_s: float, load_s: float) -> bool:
     """Whether a node without the models of a job leaves it to a busy node that has loaded them.
 
-    It does while the job would start there within ``WORTH_WAITING`` times the load. So the job ends half a load later
-    at worst, and this node keeps its models for other jobs. Where the other nodes cannot do the work, that time passes,
-    and this one loads the models.
+    It does as long as the job would start there within ``MAX_WAIT_IN_LOADS`` times the load time. So the job ends half
+    a load time later at worst, and this node keeps its models for other jobs. If the busy nodes cannot keep up, that
+    time passes, and this node loads the models.
 
     Args:
-        left_s: for how long jobs with the same requirement have been left already.
+        left_s: seconds for which jobs with the same requirement have been left to busy nodes already.
         free_in_s: time until one of the nodes that have loaded the models is expected to be free.
         load_s: usual time to load the models; 0 if unknown.
     """
-    return left_s + free_in_s < WORTH_WAITING * load_s
+    return left_s + free_in_s < MAX_WAIT_IN_LOADS * load_s
 
 
 class ModelDemand:
-    """How often each model was needed by the newest jobs, some hundreds of them."""
+    """How often the last few hundred jobs needed each model."""
 
     def __init__(self) -> None:
         self._jobs: dict[str, float] = {}
-        self._weight = 1.0  # of the next job; growing weights save the work of reducing all others
+        self._weight = 1.0  # of the next job; it grows, so that the weights of earlier jobs need not be reduced
 
     def record_job(self, models: Iterable[str]) -> None:
         for model in models:
@@ -153,24 +152,24 @@ class ModelDemand:
             reduced = {model: jobs / self._weight for model, jobs in self._jobs.items()}
             self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE}, 1.0
 
-    def rate(self, model: str, *, nodes: int) -> float:
+    def rate_model(self, model: str, *, nodes: int) -> float:
         """Return how many recent jobs needed the model, per node that has loaded it (``nodes``)."""
         return self._jobs.get(model, 0.0) / self._weight / max(nodes, 1)
 
 
-def choose_job(firsts: Sequence[FirstJob], *, bound_s: float) -> JobChoice:
+def choose_job(first_jobs: Sequence[FirstJob], *, bound_s: float) -> JobChoice:
     """Choose among the jobs of the tenant whose turn it is.
 
     A warmer job of the same priority is preferred to the job whose turn it is, until that one is overdue.
 
     Args:
-        firsts: the first job of each warmth that the tenant has; one at least.
+        first_jobs: the tenant's first job of each warmth; at least one.
         bound_s: as in ``is_overdue``.
     """
-    due = find_due_job(firsts)
+    due = find_due_job(first_jobs)
     if is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s):
         return JobChoice(due, None)
-    best = min((job for job in firsts if job.priority == due.priority), key=lambda job: (job.warmth, job.id))
+    best = min((job for job in first_jobs if job.priority == due.priority), key=lambda job: (job.warmth, job.id))
     return JobChoice(best, None if best is due else due)
 
 
@@ -180,7 +179,7 @@ def may_yield_turn(due: FirstJob, choice: JobChoice, *, bound_s: float) -> bool:
 
 
 def is_within_one_job(due: TenantTurn, other: TenantTurn, *, cost_s: float) -> bool:
-    """Whether a tenant is ahead of the one whose turn it is by the cost of one job at most, by the weight of either.
+    """Whether a tenant has used at most one job more than the tenant whose turn it is, by the larger of their weights.
 
     Args:
         cost_s: GPU-seconds of a job.
@@ -193,20 +192,20 @@ def list_preferred_tenants(
 ) -> list[TenantTurn]:
     """List tenants whose warm job may run before the jobs of the tenant whose turn it is, in fair order.
 
-    Such a tenant is within one job of that one. Its warm job has its highest priority, and its own next job is not
-    overdue.
+    Such a tenant has used at most one job more. No other job of it has a higher priority than its warm job, and its
+    first job is not overdue.
 
     Args:
-        due: it may yield its turn.
+        due: the tenant whose turn it is; it may yield.
         cost_s: as in ``is_within_one_job``.
         bound_s: as in ``is_overdue``.
     """
     preferred = [
-        one.turn
-        for one in warm
-        if one.turn.id != due.id
-        and is_within_one_job(due, one.turn, cost_s=cost_s)
-        and one.warm_priority >= one.first_priority
-        and not is_overdue(one.first_passed_over_s, one.first_waited_s, bound_s=bound_s)
+        tenant.turn
+        for tenant in warm
+        if tenant.turn.id != due.id
+        and is_within_one_job(due, tenant.turn, cost_s=cost_s)
+        and tenant.warm_priority >= tenant.first_priority
+        and not is_overdue(tenant.first_passed_over_s, tenant.first_waited_s, bound_s=bound_s)
     ]
     return sorted(preferred, key=lambda turn: (turn.vtime, turn.id))

@@ -1,6 +1,6 @@
 """Predicts how long a job runs on a node, from the run times of finished jobs. Pure: no I/O, no clock.
 
-Run times are kept as histograms (``scheduler.domain.durations``) in three scopes. A prediction uses the first scope
+Run times are stored as histograms (``scheduler.domain.durations``) in three scopes. A prediction uses the first scope
 that has run times: jobs with the same workflow fingerprint on the same class of node; jobs with the same needs on that
 class; all jobs of the fleet. Runs of nodes that had to load models of the job are kept apart from those of warm nodes.
 """
@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from scheduler.domain.durations import compute_mean, compute_midpoint, compute_percentile, find_bin
 
-WINDOW = 100  # a new run time takes 1 / WINDOW of the weight of the earlier ones, so about this many count
+WINDOW = 100  # each new run time reduces the weight of the earlier ones by 1 / WINDOW, so about this many count
 NEGLIGIBLE = 0.01  # a smaller weight is dropped
 
 Bins = Mapping[int, float]
@@ -25,7 +25,7 @@ class HistogramScope(StrEnum):
 
 
 class HistogramKey(NamedTuple):
-    """What a histogram is about.
+    """Identifies a histogram.
 
     Attributes:
         id: the fingerprint of the workflow, or the id of the requirement; 0 for the fleet.
@@ -96,7 +96,7 @@ class RunTimes:
     """The histograms of all keys."""
 
     def __init__(self) -> None:
-        self._bins: dict[tuple[HistogramScope, int], dict[tuple[str, bool], Bins]] = {}
+        self._histograms: dict[tuple[HistogramScope, int], dict[tuple[str, bool], Bins]] = {}
         self._size = 0
 
     def __len__(self) -> int:
@@ -104,9 +104,9 @@ class RunTimes:
 
     def replace_histogram(self, key: HistogramKey, bins: Bins) -> None:
         """Replace the histogram of a key, or add it."""
-        of_id = self._bins.setdefault((key.scope, key.id), {})
-        self._size += (key.node_class, key.loads_models) not in of_id
-        of_id[key.node_class, key.loads_models] = bins
+        histograms = self._histograms.setdefault((key.scope, key.id), {})
+        self._size += (key.node_class, key.loads_models) not in histograms
+        histograms[key.node_class, key.loads_models] = bins
 
     def predict_run_time(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
         """Predict the run time of a job on one of the nodes that could run it; None without any history.
@@ -115,16 +115,16 @@ class RunTimes:
             loads_models: the node has to load models of the job.
         """
         for scope, key_id in _list_scopes(kind):
-            own = self._merge_histograms(scope, key_id, kind, loads_models=loads_models)
-            other = self._merge_histograms(scope, key_id, kind, loads_models=not loads_models)
-            if own:
-                return _compute_percentiles(own, 0.0)
-            if other:
-                load_s = self._predict_any_load(kind)
-                return _compute_percentiles(other, load_s if loads_models else -load_s)
+            bins = self._merge_histograms(scope, key_id, kind, loads_models=loads_models)
+            if bins:
+                return _compute_percentiles(bins, 0.0)
+            bins = self._merge_histograms(scope, key_id, kind, loads_models=not loads_models)
+            if bins:
+                load_s = self._predict_any_load_time(kind)
+                return _compute_percentiles(bins, load_s if loads_models else -load_s)
         return None
 
-    def predict_mean(self, kind: JobKind) -> float | None:
+    def predict_mean_run_time(self, kind: JobKind) -> float | None:
         """Predict the mean run time of other jobs with the same needs, on any node; None without any history."""
         for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
             merged = _sum_histograms(
@@ -135,10 +135,10 @@ class RunTimes:
                 return compute_mean(merged)
         return None
 
-    def predict_remaining(self, kind: JobKind, *, elapsed_s: float) -> RunTime | None:
+    def predict_remaining_time(self, kind: JobKind, *, elapsed_s: float) -> RunTime | None:
         """Predict the remaining run time of a job that has run for ``elapsed_s`` seconds; None if it ran too long.
 
-        Only those earlier runs count that took longer.
+        It considers only earlier runs that took longer.
         """
         for scope, key_id in _list_scopes(kind):
             merged = _sum_histograms(
@@ -151,16 +151,16 @@ class RunTimes:
             return _compute_percentiles(longer, -elapsed_s) if longer else None
         return None
 
-    def predict_load(self, kind: JobKind) -> float | None:
+    def predict_load_time(self, kind: JobKind) -> float | None:
         """Predict how long a node loads the models of a job; None if no job with the same needs has loaded them yet."""
-        return self._measure_load(HistogramScope.MODELS, kind.requirement_id, kind)
+        return self._measure_load_time(HistogramScope.MODELS, kind.requirement_id, kind)
 
-    def _predict_any_load(self, kind: JobKind) -> float:
-        """Predict how long a node loads the models of a job, from other jobs if need be; 0 without any history."""
-        own_s = self.predict_load(kind)
-        return own_s if own_s is not None else self._measure_load(HistogramScope.FLEET, 0, kind) or 0.0
+    def _predict_any_load_time(self, kind: JobKind) -> float:
+        """Predict how long a node loads the models of a job, if necessary from other jobs; 0 without any history."""
+        own_s = self.predict_load_time(kind)
+        return own_s if own_s is not None else self._measure_load_time(HistogramScope.FLEET, 0, kind) or 0.0
 
-    def _measure_load(self, scope: HistogramScope, key_id: int, kind: JobKind) -> float | None:
+    def _measure_load_time(self, scope: HistogramScope, key_id: int, kind: JobKind) -> float | None:
         """Return how long loading the models takes, in seconds; None if unknown.
 
         It is the median run time of jobs that loaded them minus that of jobs that did not, 0 at least.
@@ -171,7 +171,7 @@ class RunTimes:
 
     def _merge_histograms(self, scope: HistogramScope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
         """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""
-        found = self._bins.get((scope, key_id))
+        found = self._histograms.get((scope, key_id))
         if not found:
             return {}
         classes: Mapping[str, int] = {"": 1} if scope is HistogramScope.FLEET else kind.node_classes
@@ -198,12 +198,12 @@ def _sum_histograms(parts: Iterable[tuple[Bins, float]]) -> dict[int, float]:
     return total
 
 
-def _compute_percentiles(bins: Bins, more_s: float) -> RunTime:
-    """Return the percentiles of a histogram that is not empty, both longer by ``more_s`` and not below 0.
+def _compute_percentiles(bins: Bins, added_s: float) -> RunTime:
+    """Return the percentiles of a histogram that is not empty, both longer by ``added_s`` and not below 0.
 
-    From few runs, the share of 90 % is not known. Then the larger value is at least the median times 1 + 1 / runs.
+    Few runs say little about the 90th percentile, so it is at least the median times 1 + 1 / runs.
     """
     p50, p90 = compute_percentile(bins, 0.5) or 0.0, compute_percentile(bins, 0.9) or 0.0
     runs = max(sum(bins.values()), 1.0)
-    p50_s, p90_s = max(p50 + more_s, 0.0), max(p90 + more_s, 0.0)
+    p50_s, p90_s = max(p50 + added_s, 0.0), max(p90 + added_s, 0.0)
     return RunTime(p50_s, max(p90_s, p50_s * (1 + 1 / runs)))

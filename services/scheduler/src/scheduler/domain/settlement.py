@@ -9,15 +9,15 @@ from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
 MAX_NODE_DEATHS = 2  # a job is not tried again once this many nodes died while running it
-MAX_FAILED_NODES = 2  # nor once this many different nodes failed while running it
-AVOID_NODE_S = 120.0  # after its node failed, a job avoids that node for this time if another node can run it
-# Beyond a job's time limit, from when the node took the prompt: it may wait there for 30 s behind prompts of other
-# clients, and its executor needs up to 30 s to stop it and report.
+MAX_FAILED_NODES = 2  # a job is not tried again once this many different nodes failed while running it
+AVOID_NODE_S = 120.0  # how long a job avoids a node that failed while running it, if another node can run it
+# How long a job may exceed its time limit, from when the node accepted the prompt: the prompt may wait for 30 s behind
+# those of other clients, and its executor needs up to 30 s to stop it and report.
 OVERTIME_GRACE_S = 75.0
-MIN_COST_S = 1.0  # least GPU-seconds charged at the claim
+MIN_COST_S = 1.0  # minimum of GPU-seconds charged at the claim
 
 WITHDRAWN = "withdrawn"  # outcome of an attempt that an operator withdrew
-FREE_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outcomes do not count as tries
+UNCOUNTED_OUTCOMES = (WITHDRAWN, Outcome.RELEASED.value)  # attempts with these outcomes do not count as tries
 NODE_LOST = JobError(code="node.lost", message="The node that ran this job was lost.")
 JOB_POISON = JobError(
     code="job.poison",
@@ -66,11 +66,11 @@ HOLD_EFFECTS, RELEASE_EFFECTS = (
 def estimate_cost(mean_s: float | None) -> float:
     """Estimate the GPU-seconds of a job, to charge them at the claim. The end of the attempt corrects the charge.
 
-    With a realistic charge, the fair order counts what runs already: nodes that become free one after the other serve
-    different tenants.
+    With a realistic charge, the fair order takes running jobs into account: nodes that become free one after another
+    serve different tenants.
 
     Args:
-        mean_s: mean GPU-seconds of the newest jobs; None if there are none.
+        mean_s: mean GPU-seconds of recent jobs; None if there are none.
     """
     return max(mean_s or 0.0, MIN_COST_S)
 
@@ -84,7 +84,7 @@ def compute_claim_effects(cost_s: float) -> TransitionEffects:
     return TransitionEffects(queued=-1, running=1, cost=cost_s)
 
 
-def compute_effects_without_run(job: LockedJob) -> TransitionEffects:
+def compute_unstarted_end_effects(job: LockedJob) -> TransitionEffects:
     """Return the effects of a job that ends while queued or on hold: it costs nothing."""
     return TransitionEffects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
@@ -111,10 +111,10 @@ def decide_transition_cause(
 
     Args:
         outcome: outcome of the attempt.
-        tries: attempts that count, this one included.
+        tries: attempts that count as tries, including this one.
         max_attempts: attempts that a job may have.
-        node_deaths: attempts in which the node died, this one included.
-        failed_nodes: different nodes that failed while running the job, this one included.
+        node_deaths: attempts in which the node died, including this one.
+        failed_nodes: different nodes that failed while running the job, including this one.
         memory: set if the node ran out of memory.
     """
     match outcome:
@@ -141,22 +141,22 @@ def apply_rule_for_no_outputs(job: LockedJob, ending: FinishAttempt) -> FinishAt
     return ending.model_copy(update={"warnings": (NO_OUTPUTS_WARNING, *ending.warnings)[:MAX_WARNINGS]})
 
 
-def is_retry(cause: Cause) -> bool:
+def causes_retry(cause: Cause) -> bool:
     """Whether the cause queues the job for another attempt."""
     return cause in {Cause.NODE_FAULT, Cause.LEASE_LAPSED, Cause.REQUEUED}
 
 
-def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged: float) -> TransitionEffects:
+def compute_end_effects(job: LockedJob, ending: FinishAttempt, cause: Cause, *, charged_s: float) -> TransitionEffects:
     """Return the effects of an attempt's end: frees its slot, corrects its cost and, unless retried, settles images.
 
     Args:
         job: the job of the attempt.
         ending: the report of the end.
         cause: cause of the job's transition that follows.
-        charged: GPU-seconds charged at the claim.
+        charged_s: GPU-seconds charged at the claim.
     """
-    cost, spent = ending.gpu_seconds - charged, ending.gpu_seconds
-    if is_retry(cause):
+    cost, spent = ending.gpu_seconds - charged_s, ending.gpu_seconds
+    if causes_retry(cause):
         return TransitionEffects(queued=1, running=-1, cost=cost, gpu_seconds=spent)
-    made = min(ending.images, job.images) if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
-    return TransitionEffects(running=-1, cost=cost, images=made - job.images, gpu_seconds=spent, settled=made)
+    images = min(ending.images, job.images) if ending.outcome in {Outcome.SUCCEEDED, Outcome.CANCELLED} else 0
+    return TransitionEffects(running=-1, cost=cost, images=images - job.images, gpu_seconds=spent, settled=images)

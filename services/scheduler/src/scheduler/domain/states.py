@@ -38,8 +38,8 @@ TRANSITIONS: dict[tuple[JobState | None, Cause], JobState] = {
     (JobState.QUEUED, Cause.RELEASED): JobState.QUEUED,
     (JobState.LEASED, Cause.STARTED): JobState.RUNNING,
     **{
-        (held, cause): state
-        for held in (JobState.LEASED, JobState.RUNNING)
+        (current, cause): state
+        for current in (JobState.LEASED, JobState.RUNNING)
         for cause, state in (
             (Cause.SUCCEEDED, JobState.SUCCEEDED),
             (Cause.FAILED, JobState.FAILED),

@@ -20,7 +20,7 @@ from contracts.scheduler.trends import (
 )
 from scheduler.domain.durations import compute_percentile
 
-CHOSEN_BUCKETS = 120  # at most, if the request does not name a step
+DEFAULT_BUCKETS = 120  # maximum if the request names no step
 HOUR_S = 3600
 MINUTES_KEPT = timedelta(hours=47)  # totals by minute are kept for two days
 MAX_FAILURES = 50
@@ -35,13 +35,13 @@ class TrendWindow:
     """A window of time in buckets of ``step_s`` seconds. ``start`` is a multiple of the step.
 
     Attributes:
-        by_hour: only totals by hour are kept for this window.
+        has_only_hours: whether the window begins before the oldest totals by minute.
     """
 
     start: datetime
     end: datetime
     step_s: int
-    by_hour: bool
+    has_only_hours: bool
 
     def find_bucket(self, at: datetime) -> datetime:
         """Return the beginning of the bucket of a time."""
@@ -53,11 +53,11 @@ def choose_window(query: ReadTrends, now: datetime) -> TrendWindow:
     end = min(query.end or now, now)
     start = query.start if query.start is not None else end - timedelta(hours=query.hours)
     start = min(max(start, end - timedelta(hours=MAX_HOURS)), end)
-    by_hour = start < now - MINUTES_KEPT
+    has_only_hours = start < now - MINUTES_KEPT
     seconds = (end - start).total_seconds()
-    least_s = max(query.step_s or seconds / CHOSEN_BUCKETS, seconds / MAX_BUCKETS, HOUR_S if by_hour else 0)
-    step_s = next((step for step in STEPS_S if step >= least_s), STEPS_S[-1])
-    return TrendWindow(_round_down(start, step_s), end, step_s, by_hour)
+    min_step_s = max(query.step_s or seconds / DEFAULT_BUCKETS, seconds / MAX_BUCKETS, HOUR_S if has_only_hours else 0)
+    step_s = next((step for step in STEPS_S if step >= min_step_s), STEPS_S[-1])
+    return TrendWindow(_round_down(start, step_s), end, step_s, has_only_hours)
 
 
 @dataclass(slots=True)
@@ -93,7 +93,7 @@ class TrendBuilder:
         while at < window.end:
             self._buckets[at] = _BucketTotals()
             at += timedelta(seconds=window.step_s)
-        self._all = _BucketTotals()
+        self._overall = _BucketTotals()
         self._failures: Counter[str] = Counter()
         self._examples: dict[str, UUID] = {}
         self._nodes: dict[str, _BucketTotals] = {}
@@ -134,7 +134,7 @@ class TrendBuilder:
             start=window.start,
             end=window.end,
             step_s=window.step_s,
-            totals=TrendCounts(**self._all.to_counts()),
+            totals=TrendCounts(**self._overall.to_counts()),
             buckets=tuple(TrendBucket(at=at, **totals.to_counts()) for at, totals in self._buckets.items()),
             failures=tuple(
                 FailureCount(code=code, count=count, job_id=self._examples.get(code))
@@ -152,7 +152,7 @@ class TrendBuilder:
 
     def _find_totals(self, at: datetime) -> tuple[_BucketTotals, ...]:
         bucket = self._buckets.get(self._window.find_bucket(at))
-        return () if bucket is None else (bucket, self._all)
+        return () if bucket is None else (bucket, self._overall)
 
 
 def _round_down(at: datetime, step_s: int) -> datetime:

@@ -18,7 +18,7 @@ MAX_CLASSES = 10
 MAX_OPTIONS = 5
 MAX_VALUE = 200  # characters
 
-# No estimate is possible: these end only when someone acts, or when foreign prompts of unknown length end.
+# These end only when someone acts, or when foreign prompts of unknown length end, so no estimate is possible.
 REASONS_WITHOUT_ETA = frozenset(WaitReason) - {WaitReason.QUEUE, WaitReason.CONCURRENCY_LIMIT}
 
 
@@ -29,10 +29,10 @@ class NodeFacts:
     Attributes:
         digest: digest of its catalog; None before it reported one.
         seen_at: time of its last heartbeat.
-        since: when it went online or offline or changed its catalog; None if unknown.
+        state_since: when it went online or offline or changed its catalog; None if unknown.
         cordoned_at: when it was cordoned; None if it takes new work.
-        shared_at: since when foreign prompts are in its queue, which run first; None if there are none.
-        blocked_at: since when it is blocked; None if it is not.
+        shared_since: when foreign prompts, which run first, came into its queue; None if there are none.
+        blocked_since: when it was blocked; None if it is not.
         memory_gib: memory of its GPU; 0 if unknown.
         node_class: name of its first GPU; empty if unknown.
         busy_since: when its current attempt began; None without one.
@@ -44,10 +44,10 @@ class NodeFacts:
     digest: str | None
     online: bool
     seen_at: datetime
-    since: datetime | None = None
+    state_since: datetime | None = None
     cordoned_at: datetime | None = None
-    shared_at: datetime | None = None
-    blocked_at: datetime | None = None
+    shared_since: datetime | None = None
+    blocked_since: datetime | None = None
     memory_gib: int = 0
     node_class: str = ""
     busy_since: datetime | None = None
@@ -55,9 +55,9 @@ class NodeFacts:
     loaded: frozenset[str] = frozenset()
 
     @property
-    def occupied_at(self) -> datetime | None:
-        """Since when the node is blocked or busy with foreign prompts; None if it can take jobs."""
-        return self.blocked_at or self.shared_at
+    def occupied_since(self) -> datetime | None:
+        """When the node was blocked or became busy with foreign prompts; None if it can take jobs."""
+        return self.blocked_since or self.shared_since
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,12 +85,12 @@ class QueuedJobFacts:
     """A queued job.
 
     Attributes:
-        since: when it was last queued, held or released.
+        queued_since: when it was last queued, held or released.
         jobs_ahead: queued jobs of its tenant before it; None if not counted.
         avoid_node: the job avoids this node until ``avoid_until``, unless no other node can run it.
     """
 
-    since: datetime
+    queued_since: datetime
     now: datetime
     jobs_ahead: int | None
     on_hold: bool = False
@@ -99,7 +99,7 @@ class QueuedJobFacts:
 
 
 class Obstacle(NamedTuple):
-    """What keeps a job from running. ``since`` None: unknown, at least as long as the job is queued."""
+    """What keeps a job from running. ``since`` is None if it exists for as long as the job is queued, or longer."""
 
     reason: WaitReason
     message: str
@@ -114,71 +114,72 @@ class NodeSurvey:
     It is used for many jobs, so what follows from the nodes is computed once.
 
     Attributes:
-        open: nodes that can run the jobs and are not cordoned, whether busy or not.
+        open_nodes: nodes that can run the jobs and are not cordoned, whether busy or not.
         obstacle: what keeps all nodes from running the jobs; None if there is nothing.
     """
 
-    open: tuple[NodeFacts, ...] = ()
+    open_nodes: tuple[NodeFacts, ...] = ()
     obstacle: Obstacle | None = None
 
     @cached_property
     def digests(self) -> frozenset[str]:
-        """Digests of the catalogs of the nodes in ``open``."""
-        return frozenset(node.digest for node in self.open if node.digest)
+        """Digests of the catalogs of the open nodes."""
+        return frozenset(node.digest for node in self.open_nodes if node.digest)
 
     @cached_property
-    def classes(self) -> Mapping[str, int]:
+    def open_node_classes(self) -> Mapping[str, int]:
         """The number of open nodes by class."""
-        return Counter(node.node_class for node in self.open)
+        return Counter(node.node_class for node in self.open_nodes)
 
     @cached_property
-    def free(self) -> tuple[NodeFacts, ...]:
+    def free_nodes(self) -> tuple[NodeFacts, ...]:
         """The open nodes that are neither blocked nor busy with foreign prompts."""
-        return tuple(_list_free_nodes(self.open))
+        return tuple(_list_free_nodes(self.open_nodes))
 
     @cached_property
-    def free_classes(self) -> Mapping[str, int]:
+    def free_node_classes(self) -> Mapping[str, int]:
         """The number of free nodes by class."""
-        return Counter(node.node_class for node in self.free)
+        return Counter(node.node_class for node in self.free_nodes)
 
     @cached_property
     def free_since(self) -> datetime | None:
-        """Since when the first of the free nodes is in its state."""
-        return min((node.since for node in self.free if node.since is not None), default=None)
+        """When the first of the free nodes entered its state."""
+        return min((node.state_since for node in self.free_nodes if node.state_since is not None), default=None)
 
     @cached_property
-    def working(self) -> tuple[NodeFacts, ...]:
+    def working_nodes(self) -> tuple[NodeFacts, ...]:
         """The free nodes that run a job."""
-        return tuple(node for node in self.free if node.busy_since is not None)
+        return tuple(node for node in self.free_nodes if node.busy_since is not None)
 
     @cached_property
-    def loaded(self) -> frozenset[frozenset[str]]:
+    def loaded_model_sets(self) -> frozenset[frozenset[str]]:
         """Each set of models that a free node has loaded."""
-        return frozenset(node.loaded for node in self.free)
+        return frozenset(node.loaded for node in self.free_nodes)
 
 
 def survey_nodes(
-    nodes: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds], *, memory_over_gib: int | None = None
+    nodes: Sequence[NodeFacts], missing_needs: Mapping[str, MissingNeeds], *, memory_over_gib: int | None = None
 ) -> NodeSurvey:
     """Survey the nodes once for all jobs with the same needs.
 
     Args:
         nodes: all known nodes, online or not.
-        lacking: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
-        memory_over_gib: a GPU of this size was too small for the jobs: larger ones run them while any is available.
+        missing_needs: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
+        memory_over_gib: a GPU of this size was too small for the jobs. While larger ones are available, only they run
+            them.
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:
         return NodeSurvey(obstacle=_explain_no_node_online(nodes))
-    able = [node for node in online if node.digest not in lacking]
-    if not able:
-        return NodeSurvey(obstacle=_explain_no_able_node(nodes, online, lacking))
-    open_ = tuple(node for node in able if node.cordoned_at is None)
-    if not open_:
-        return NodeSurvey(obstacle=_explain_all_cordoned(able))
-    if memory_over_gib is not None and has_larger_node(open_, memory_over_gib):
-        open_ = tuple(node for node in open_ if node.memory_gib > memory_over_gib)
-    return NodeSurvey(open_, _explain_all_occupied(open_))
+    capable = [node for node in online if node.digest not in missing_needs]
+    if not capable:
+        return NodeSurvey(obstacle=_explain_no_capable_node(nodes, online, missing_needs))
+    open_nodes = tuple(node for node in capable if node.cordoned_at is None)
+    if not open_nodes:
+        return NodeSurvey(obstacle=_explain_all_cordoned(capable))
+    if memory_over_gib is not None and has_larger_node(open_nodes, memory_over_gib):
+        open_nodes = tuple(node for node in open_nodes if node.memory_gib > memory_over_gib)
+    return NodeSurvey(open_nodes, _explain_all_occupied(open_nodes))
 
 
 def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
@@ -186,78 +187,81 @@ def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
     return any(node.memory_gib > memory_gib for node in _list_free_nodes(nodes))
 
 
-def explain_waiting(job: QueuedJobFacts, tenant: TenantFacts, surveyed: NodeSurvey) -> Waiting:
+def explain_waiting(job: QueuedJobFacts, tenant: TenantFacts, survey: NodeSurvey) -> Waiting:
     """Explain why the job waits. Of several reasons, return the one that must be resolved first."""
     if job.on_hold:
         detail = WaitingDetail(cause=HoldCause.OPERATOR)
         return _build_waiting(job, Obstacle(WaitReason.HELD, "An operator holds the job.", detail=detail))
     if not tenant.is_active:
         return _build_waiting(job, Obstacle(WaitReason.ACCOUNT_DISABLED, "The account of the job's owner is disabled."))
-    obstacle = surveyed.obstacle or _explain_avoided_node(job, surveyed.open) or _explain_concurrency_limit(tenant)
-    return _build_waiting(job, obstacle or _explain_queue(job, surveyed))
+    obstacle = survey.obstacle or _explain_avoided_node(job, survey.open_nodes) or _explain_concurrency_limit(tenant)
+    return _build_waiting(job, obstacle or _explain_queue(job, survey))
 
 
 def _build_waiting(job: QueuedJobFacts, obstacle: Obstacle) -> Waiting:
-    since = max(job.since, obstacle.since) if obstacle.since is not None else job.since
+    since = max(job.queued_since, obstacle.since) if obstacle.since is not None else job.queued_since
     return Waiting(reason=obstacle.reason, since=since, message=obstacle.message, detail=obstacle.detail)
 
 
 def _explain_no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
-    since = _find_latest_time(nodes, lambda node: node.since or node.seen_at)
+    since = _find_latest_time(nodes, lambda node: node.state_since or node.seen_at)
     message = "No node is online. The job starts when one comes back."
     return Obstacle(WaitReason.NO_NODE_ONLINE, message, since, WaitingDetail(last_online_at=since))
 
 
-def _explain_no_able_node(
-    nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], lacking: Mapping[str, MissingNeeds]
+def _explain_no_capable_node(
+    nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], missing_needs: Mapping[str, MissingNeeds]
 ) -> Obstacle:
     """No online node meets the needs, since the last node that did went offline or changed its catalog."""
-    since = _find_latest_time(nodes, lambda node: node.since)
-    lacks = {node.name: lacking[node.digest] for node in online if node.digest is not None}
-    with_classes = {name: lack for name, lack in lacks.items() if not lack.classes}
+    since = _find_latest_time(nodes, lambda node: node.state_since)
+    missing_by_node = {node.name: missing_needs[node.digest] for node in online if node.digest is not None}
+    with_classes = {name: needs for name, needs in missing_by_node.items() if not needs.classes}
     if with_classes:
         missing = _list_missing_options(with_classes)
-        named = _join_names([f"{one.value} ({one.node_class}.{one.input})" for one in missing])
-        message = f"No online node has all models and options that the job needs. Missing: {named}."
+        names = _join_names([f"{option.value} ({option.node_class}.{option.input})" for option in missing])
+        message = f"No online node has all models and options that the job needs. Missing: {names}."
         detail = WaitingDetail(missing=missing[:MAX_OPTIONS], nodes=_list_first_names(with_classes))
         return Obstacle(WaitReason.MODEL_MISSING, message, since, detail)
-    everywhere = set.intersection(*(set(lack.classes) for lack in lacks.values()))
-    fewest = min(lacks.values(), key=lambda lack: len(lack.classes)).classes
+    everywhere = set.intersection(*(set(needs.classes) for needs in missing_by_node.values()))
+    fewest = min(missing_by_node.values(), key=lambda needs: len(needs.classes)).classes
     classes = tuple(sorted(everywhere or fewest))
     message = f"No online node has the node class{'es' if len(classes) > 1 else ''} {_join_names(classes)}."
     if not everywhere:
         message = f"No online node has all node classes of the job. The closest one lacks {_join_names(classes)}."
-    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_list_first_names(lacks))
+    detail = WaitingDetail(classes=classes[:MAX_CLASSES], nodes=_list_first_names(missing_by_node))
     return Obstacle(WaitReason.NO_NODE_HAS_CLASS, message, since, detail)
 
 
-def _list_missing_options(lacks: Mapping[str, MissingNeeds]) -> tuple[MissingOption, ...]:
+def _list_missing_options(missing_by_node: Mapping[str, MissingNeeds]) -> tuple[MissingOption, ...]:
     """List the missing options, those that most nodes lack first."""
-    where: dict[OptionNeed, list[str]] = {}
-    for name, lack in lacks.items():
-        for option in lack.options:
-            where.setdefault(option, []).append(name)
-    ordered = sorted(where.items(), key=lambda found: (-len(found[1]), found[0]))
+    nodes_by_option: dict[OptionNeed, list[str]] = {}
+    for node, needs in missing_by_node.items():
+        for option in needs.options:
+            nodes_by_option.setdefault(option, []).append(node)
+    ordered = sorted(nodes_by_option.items(), key=lambda item: (-len(item[1]), item[0]))
     return tuple(
         MissingOption(
-            node_class=one.node_class, input=one.input, value=one.value[:MAX_VALUE], nodes=_list_first_names(names)
+            node_class=option.node_class,
+            input=option.input,
+            value=option.value[:MAX_VALUE],
+            nodes=_list_first_names(nodes),
         )
-        for one, names in ordered
+        for option, nodes in ordered
     )
 
 
-def _explain_all_cordoned(able: Sequence[NodeFacts]) -> Obstacle:
-    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_list_first_names(node.name for node in able))
+def _explain_all_cordoned(nodes: Sequence[NodeFacts]) -> Obstacle:
+    detail = WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=_list_first_names(node.name for node in nodes))
     message = "Every node that can run the job is cordoned by an operator and takes no new work."
-    return Obstacle(WaitReason.HELD, message, _find_latest_time(able, lambda node: node.cordoned_at), detail)
+    return Obstacle(WaitReason.HELD, message, _find_latest_time(nodes, lambda node: node.cordoned_at), detail)
 
 
 def _explain_all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
     """Return an obstacle if every node is blocked or busy with foreign prompts."""
     if _list_free_nodes(nodes):
         return None
-    since = _find_latest_time(nodes, lambda node: node.occupied_at)
-    shared = [node.name for node in nodes if node.blocked_at is None]
+    since = _find_latest_time(nodes, lambda node: node.occupied_since)
+    shared = [node.name for node in nodes if node.blocked_since is None]
     if shared:
         message = "Every node that can run the job is busy with prompts that were sent to it directly."
         return Obstacle(WaitReason.NODE_BUSY_ELSEWHERE, message, since, WaitingDetail(nodes=_list_first_names(shared)))
@@ -271,15 +275,15 @@ def _explain_avoided_node(job: QueuedJobFacts, nodes: Sequence[NodeFacts]) -> Ob
     if job.avoid_node is None or job.avoid_until is None or job.avoid_until <= job.now:
         return None
     others = [node for node in nodes if node.name != job.avoid_node]
-    if (
-        not others or len(others) == len(nodes) or _list_free_nodes(others)
-    ):  # the only node that can run it may take it now
+    if not others:  # the only node that can run the job may take it now
+        return None
+    if len(others) == len(nodes) or _list_free_nodes(others):
         return None
     message = f"Node {job.avoid_node} failed while running this job, so only other nodes may take it for now."
     detail = WaitingDetail(
         cause=HoldCause.RETRY, until=job.avoid_until, nodes=_list_first_names(node.name for node in others)
     )
-    return Obstacle(WaitReason.HELD, message, _find_latest_time(others, lambda node: node.occupied_at), detail)
+    return Obstacle(WaitReason.HELD, message, _find_latest_time(others, lambda node: node.occupied_since), detail)
 
 
 def _explain_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
@@ -291,16 +295,16 @@ def _explain_concurrency_limit(tenant: TenantFacts) -> Obstacle | None:
     return Obstacle(WaitReason.CONCURRENCY_LIMIT, message, tenant.limit_reached_at, detail)
 
 
-def _explain_queue(job: QueuedJobFacts, surveyed: NodeSurvey) -> Obstacle:
+def _explain_queue(job: QueuedJobFacts, survey: NodeSurvey) -> Obstacle:
     message = "The job waits for a free node."
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
         message = f"The job waits for a free node, behind {job.jobs_ahead} other {jobs} of the account."
-    return Obstacle(WaitReason.QUEUE, message, surveyed.free_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
+    return Obstacle(WaitReason.QUEUE, message, survey.free_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
 def _list_free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
-    return [node for node in nodes if node.occupied_at is None]
+    return [node for node in nodes if node.occupied_since is None]
 
 
 def _find_latest_time(nodes: Sequence[NodeFacts], moment: Callable[[NodeFacts], datetime | None]) -> datetime | None:

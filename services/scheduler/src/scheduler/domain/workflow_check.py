@@ -1,4 +1,4 @@
-"""Checks a submitted workflow completely: format, nodes of the fleet, graph policy and limits of the tenant."""
+"""Checks everything about a submitted workflow: format, fleet, graph policy and limits of the tenant."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -21,7 +21,7 @@ from scheduler.domain.workflow_fingerprint import compute_fingerprint
 
 
 class CheckContext(NamedTuple):
-    """What a check depends on besides the graph and the catalogs.
+    """What a check depends on, apart from the graph and the catalogs.
 
     Attributes:
         policy: graph policy of the tenant.
@@ -50,8 +50,8 @@ class CheckedWorkflow(NamedTuple):
         needs: what a node must have to run it; see ``RunnableGraph``.
         images: upper bound of the images that it makes.
         seeds: the seeds that were drawn.
-        sent: the graph as it was submitted.
-        found: the verdict of the node that accepts it, and the node's catalog.
+        submitted_graph: the graph as it was submitted.
+        runnable: the check result of the node that accepts it, and the node's catalog.
         fingerprint: see ``compute_fingerprint``.
     """
 
@@ -59,8 +59,8 @@ class CheckedWorkflow(NamedTuple):
     needs: tuple[str, ...]
     images: int
     seeds: tuple[DrawnSeed, ...]
-    sent: Graph
-    found: RunnableGraph
+    submitted_graph: Graph
+    runnable: RunnableGraph
     fingerprint: int
 
 
@@ -77,7 +77,7 @@ def check_workflow(
         raw: a graph in API format, or a file of ComfyUI's editor.
         uploads: ids of uploads that the graph may name where a node takes a file.
         catalogs: one per kind of node.
-        context: what the check depends on besides.
+        context: what the check depends on apart from these.
         draw_seed: see ``check_graph``.
 
     Raises:
@@ -120,27 +120,27 @@ def _check_editor_file_within_limits(
     if isinstance(found, UnrunnableGraph):
         return found
     try:
-        return _check_limits(found, found.verdict.graph, context)
+        return _check_limits(found, found.check_result.graph, context)
     except InvalidWorkflow as refusal:
         raise InvalidWorkflow(drop_node_pointers(refusal.refused.errors)) from None
 
 
-def _check_limits(found: RunnableGraph, sent: Graph, context: CheckContext) -> CheckedWorkflow:
+def _check_limits(runnable: RunnableGraph, submitted_graph: Graph, context: CheckContext) -> CheckedWorkflow:
     """Check a runnable graph against the tenant's limits.
 
     Sizes and text are measured on the graph that the node gets: with converted values, and without unused nodes.
     """
-    verdict = found.verdict
+    checked = runnable.check_result
     images, errors = check_graph_limits(
-        verdict.graph,
+        checked.graph,
         context.limits,
-        nodes=len(sent),
-        specs=found.catalog.classes,
+        nodes=len(submitted_graph),
+        specs=runnable.catalog.classes,
         uploads=context.sizes,
         frames_per_image=context.frames_per_image,
     )
     if errors:
         raise InvalidWorkflow(errors)
-    text = orjson.dumps(graph_to_json(verdict.graph)).decode()
-    fingerprint = compute_fingerprint(verdict.graph)
-    return CheckedWorkflow(text, verdict.needs, images, verdict.seeds, sent, found, fingerprint)
+    text = orjson.dumps(graph_to_json(checked.graph)).decode()
+    fingerprint = compute_fingerprint(checked.graph)
+    return CheckedWorkflow(text, checked.needs, images, checked.seeds, submitted_graph, runnable, fingerprint)

@@ -1,8 +1,8 @@
 """Computes the fingerprint of a workflow: equal for workflows whose run times are comparable. Pure: no I/O.
 
 It covers the classes of the nodes and how they are linked, models, samplers, and the values that decide how long a node
-runs, such as sizes and steps. It covers no texts, seeds, file names of uploads, or ids of nodes. Every submission
-computes one, so it costs about as little as reading the graph once.
+runs, such as sizes and steps. It covers no texts, seeds, file names of uploads, or ids of nodes. It is computed for
+every submission, so it takes only about as long as reading the graph once.
 """
 
 import math
@@ -11,7 +11,7 @@ from typing import Any
 
 from contracts.workflow import MODEL_SUFFIXES, Graph
 
-# Inputs whose number decides the run time. Others, such as seeds and strengths, do not, or hardly.
+# Number inputs that decide the run time. Others, such as seeds and strengths, have little or no influence.
 COSTLY_NUMBERS = frozenset({
     "batch_size", "amount", "repeat_amount", "num_images",
     "width", "height", "resolution", "megapixels", "scale_by", "upscale_by", "tile_size", "tile_width", "tile_height",

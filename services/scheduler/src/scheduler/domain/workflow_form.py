@@ -21,24 +21,24 @@ from scheduler.domain.validation.graph_check import is_seed
 
 MAX_INPUTS = 1_000
 MAX_OPTIONS = 500  # of one input
-MAX_OPTIONS_IN_ALL = 20_000  # further inputs have none; the total of each is still stated
-LONG_TEXT = 60  # characters of a value that needs more than a line
+MAX_TOTAL_OPTIONS = 20_000  # of all inputs; further inputs have none, but state how many there are
+LONG_TEXT = 60  # characters; longer values need more than one line
 
-# Prompts and files first, then what people change often, then all else, which is advanced.
-_SUBJECT = ("text", "prompt", "positive", "negative", "positive_prompt", "negative_prompt")
-_USUAL = (
+# Forms show prompts and files first, then the inputs that people change often, then all others, marked as advanced.
+_PROMPT_INPUTS = ("text", "prompt", "positive", "negative", "positive_prompt", "negative_prompt")
+_COMMON_INPUTS = (
     "seed", "noise_seed", "steps", "cfg", "guidance", "width", "height", "batch_size", "length", "denoise", "ckpt_name",
     "unet_name", "lora_name", "strength_model", "sampler_name", "scheduler", "value",
 )  # fmt: skip
-_FORMATS = {
+_UPLOAD_FORMATS_BY_WORD = {
     "image": InputFormat.IMAGE_UPLOAD, "mask": InputFormat.MASK_UPLOAD, "audio": InputFormat.AUDIO_UPLOAD,
     "video": InputFormat.VIDEO_UPLOAD,
 }  # fmt: skip
-_FORMATS_OF_CLASSES = {
+_UPLOAD_FORMATS_BY_CLASS = {
     "LoadImageMask": InputFormat.MASK_UPLOAD, "LoadVideo": InputFormat.VIDEO_UPLOAD,
     "LoadAudio": InputFormat.AUDIO_UPLOAD,
 }  # fmt: skip
-_TYPES = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean", "STRING": "string"}
+_JSON_TYPES = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean", "STRING": "string"}
 
 
 class _InputPlace(NamedTuple):
@@ -56,7 +56,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
 
     Args:
         raw: a graph in API format, or a file of ComfyUI's editor.
-        catalogs: one per kind of node. The one that knows most of the classes decides; options are those of all.
+        catalogs: one per kind of node. The catalog with most of the classes declares the inputs; options are merged.
         now: time for dates in file names of editor files.
 
     Raises:
@@ -73,7 +73,9 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         graph, errors = read_graph(raw, "/workflow")
         if errors:
             raise InvalidWorkflow(errors)
-        catalog = max(catalogs, key=lambda one: sum(node.class_type in one.classes for node in graph.values()))
+        catalog = max(
+            catalogs, key=lambda candidate: sum(node.class_type in candidate.classes for node in graph.values())
+        )
     warnings = [
         FieldError(
             pointer=f"/workflow/{_escape_pointer_key(node_id)}"[:256],
@@ -96,7 +98,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
 def _convert_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: datetime) -> tuple[Graph, Catalog]:
     fewest: tuple[FieldError, ...] = ()
     for catalog in catalogs:
-        converted = convert_editor_file(raw, catalog, choose=lambda _: 0, now=now)
+        converted = convert_editor_file(raw, catalog, draw_number=lambda _: 0, now=now)
         errors = list_inexact_errors(converted, catalog) or read_graph(graph_to_json(converted.graph), "/workflow")[1]
         if not errors:
             return converted.graph, catalog
@@ -107,18 +109,18 @@ def _convert_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: 
 def _describe_inputs(
     graph: Graph, catalog: Catalog, catalogs: Sequence[Catalog], warnings: list[FieldError]
 ) -> Iterator[FormInput]:
-    places = sorted(_list_places(graph, catalog), key=_build_sort_key)
+    places = sorted(_list_input_places(graph, catalog), key=_build_sort_key)
     if len(places) > MAX_INPUTS:
         message = f"The workflow has {len(places)} inputs with a value; the first {MAX_INPUTS} are described."
         warnings.append(FieldError(pointer="/workflow", code="too_many_inputs", message=message))
     prompts = _find_prompt_roles(graph)
-    choices, left = _OptionsOfAllNodes(catalogs), MAX_OPTIONS_IN_ALL
+    all_options, options_left = _OptionsOfAllNodes(catalogs), MAX_TOTAL_OPTIONS
     for place in places[:MAX_INPUTS]:
-        options = choices.list_options(place)
+        options = all_options.list_options(place)
         if options is not None and place.value not in options:
             warnings.append(_describe_missing_option(place))
-        shown = None if options is None else tuple(islice(options, min(MAX_OPTIONS, left)))
-        left -= len(shown or ())
+        shown = None if options is None else tuple(islice(options, min(MAX_OPTIONS, options_left)))
+        options_left -= len(shown or ())
         yield _describe_input(place, prompts.get(place.node_id), shown, len(options or ()))
 
 
@@ -144,10 +146,9 @@ def _describe_input(place: _InputPlace, role: str | None, options: tuple[Scalar,
     )
 
 
-def _list_places(graph: Graph, catalog: Catalog) -> Iterator[_InputPlace]:
+def _list_input_places(graph: Graph, catalog: Catalog) -> Iterator[_InputPlace]:
     for node_id, node in graph.items():
-        known = node.class_type in catalog.classes
-        facts = catalog.get_class_facts(node.class_type) if known else None
+        facts = catalog.get_class_facts(node.class_type) if node.class_type in catalog.classes else None
         declared = resolve_inputs(facts, node.inputs) if facts is not None else {}
         for name, given in node.inputs.items():
             value = unwrap_value(given)
@@ -164,9 +165,9 @@ def _build_sort_key(place: _InputPlace) -> tuple[int, int]:
     name = place.name.rpartition(".")[2]
     if place.spec is not None and place.spec.upload:
         return 0, 0
-    if isinstance(place.value, str) and name in _SUBJECT:
+    if isinstance(place.value, str) and name in _PROMPT_INPUTS:
         return 0, 1
-    return (1, _USUAL.index(name)) if name in _USUAL else (2, 0)
+    return (1, _COMMON_INPUTS.index(name)) if name in _COMMON_INPUTS else (2, 0)
 
 
 class _OptionsOfAllNodes:
@@ -190,11 +191,11 @@ class _OptionsOfAllNodes:
     def _merge_options(self, spec: InputSpec, class_type: str, name: str) -> dict[Scalar, None] | None:
         if spec.options is None:
             return None
-        specs = [one.classes[class_type] for one in self._catalogs if class_type in one.classes]
+        specs = [catalog.classes[class_type] for catalog in self._catalogs if class_type in catalog.classes]
         if ClassRoles(class_type, specs[0]).role_of(name) in {InputRole.FILE, InputRole.FOLDER}:
             return None
-        declared = [one.inputs[name] for one in specs if name in one.inputs] or [spec]
-        return dict.fromkeys(option for one in declared for option in one.options or ())
+        declared = [class_spec.inputs[name] for class_spec in specs if name in class_spec.inputs] or [spec]
+        return dict.fromkeys(option for input_spec in declared for option in input_spec.options or ())
 
 
 def _find_format(place: _InputPlace) -> InputFormat | None:
@@ -202,21 +203,21 @@ def _find_format(place: _InputPlace) -> InputFormat | None:
     if spec is None:
         return None
     if spec.upload:
-        of_class = _FORMATS_OF_CLASSES.get(place.node.class_type)
-        return of_class or next(
-            (format_ for word, format_ in _FORMATS.items() if word in name), InputFormat.FILE_UPLOAD
+        class_format = _UPLOAD_FORMATS_BY_CLASS.get(place.node.class_type)
+        return class_format or next(
+            (format_ for word, format_ in _UPLOAD_FORMATS_BY_WORD.items() if word in name), InputFormat.FILE_UPLOAD
         )
     if is_seed(place.name, spec):
         return InputFormat.SEED
     if spec.type == "STRING" and isinstance(place.value, str):
-        long = len(place.value) > LONG_TEXT or "\n" in place.value
-        return InputFormat.MULTILINE if long or spec.dynamic_prompts or name in _SUBJECT else None
+        is_long = len(place.value) > LONG_TEXT or "\n" in place.value
+        return InputFormat.MULTILINE if is_long or spec.dynamic_prompts or name in _PROMPT_INPUTS else None
     return None
 
 
 def _find_type(place: _InputPlace) -> str:
     """Return the type of JSON Schema: of the declaration, or else of the value."""
-    declared = _TYPES.get(place.spec.type) if place.spec is not None else None
+    declared = _JSON_TYPES.get(place.spec.type) if place.spec is not None else None
     if declared is not None:
         return declared
     for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number")):

@@ -1,4 +1,4 @@
-"""Periodically ends attempts whose lease lapsed, and jobs and attempts that are overdue."""
+"""Periodically ends attempts whose lease lapsed or that run too long, and expires jobs that start too late."""
 
 from time import monotonic
 

@@ -1,4 +1,4 @@
-"""Keeps the JetStream streams as declared; publishes the messages of a lost stream again from the outbox."""
+"""Keeps the JetStream streams as declared. Publishes the messages of a lost stream again from the outbox."""
 
 from dataclasses import replace
 from time import monotonic
@@ -12,9 +12,9 @@ from contracts.registry import JOB_EVENTS, JOB_PROGRESS, JOB_PURGES
 from contracts.wire.topic import Stream
 
 EVERY_S = 2.0
-AGAIN_S = 10.0  # between two log lines about the same fault of a stream
-FILL_EVERY_S = 3600.0
-FULL = 0.95  # a stream that discards its oldest messages is a little below its largest size
+LOG_AGAIN_AFTER_S = 10.0  # minimum time between two log lines about the same fault of a stream
+CHECK_FILL_EVERY_S = 3600.0
+FULL_SHARE = 0.95  # a stream that discards its oldest messages is a little below its largest size
 
 
 class StreamRestorer:
@@ -38,7 +38,7 @@ class StreamRestorer:
         self._reconciled: set[str] = set()
         self._refusals: dict[str, str] = {}
         self._logged: dict[str, tuple[str, float]] = {}  # by stream: reason, and when
-        self._filled_at: float | None = None
+        self._fill_checked_at: float | None = None
 
     async def tick(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``."""
@@ -80,20 +80,20 @@ class StreamRestorer:
 
     def _log_rarely(self, event: str, stream: Stream, reason: str) -> None:
         now, (logged, at) = monotonic(), self._logged.get(stream.name, ("", 0.0))
-        if reason != logged or now - at >= AGAIN_S:
+        if reason != logged or now - at >= LOG_AGAIN_AFTER_S:
             self._logged[stream.name] = (reason, now)
             log.error(event, stream=stream.name, reason=reason)
 
     async def _check_stream_fill(self) -> None:
-        """Warn if the size of the stream of job events, not its age, decides how long events are kept."""
-        if self._filled_at is not None and monotonic() - self._filled_at < FILL_EVERY_S:
+        """Warn if the stream of job events discards events because of its size, before they reach their maximum age."""
+        if self._fill_checked_at is not None and monotonic() - self._fill_checked_at < CHECK_FILL_EVERY_S:
             return
         try:
             fill = await streams.read_stream_fill(self._bus, self._job_events)
         except streams.JetStreamUnavailable:
             return
-        self._filled_at = monotonic()
-        if fill is not None and fill.full >= FULL and fill.kept_s < FULL * self._job_events.max_age_s:
+        self._fill_checked_at = monotonic()
+        if fill is not None and fill.full >= FULL_SHARE and fill.kept_s < FULL_SHARE * self._job_events.max_age_s:
             log.warning(
                 "scheduler.stream_too_small",
                 stream=self._job_events.name,

@@ -13,10 +13,10 @@ from scheduler.store.claims import GPU_BYTES, ClaimableJob
 
 
 class AttemptSlot(NamedTuple):
-    """A place for a live attempt of a node.
+    """A free slot for a live attempt of a node.
 
     Attributes:
-        is_prefetch: the node has another live attempt, which ends first.
+        is_prefetch: whether the node has another live attempt, which ends first.
     """
 
     number: int
@@ -27,8 +27,8 @@ class PrefetchedAttempt(NamedTuple):
     """A live attempt that was prefetched and has not started.
 
     Attributes:
-        loads_models: its node has to load models for it; None: unknown.
-        held_s: seconds since it was prefetched.
+        loads_models: whether its node has to load models for it; None: unknown.
+        age_s: seconds since it was prefetched.
     """
 
     job_id: UUID
@@ -36,7 +36,7 @@ class PrefetchedAttempt(NamedTuple):
     node: str
     requirement_id: int
     loads_models: bool | None
-    held_s: float
+    age_s: float
 
 
 class LeasedJob(NamedTuple):
@@ -47,16 +47,16 @@ class LeasedJob(NamedTuple):
 
 
 class AttemptGpuMemory(NamedTuple):
-    """The memory of the GPU that an attempt has.
+    """The GPU memory of an attempt's node, and how often the job ran out of memory before.
 
     Attributes:
-        node_gib: 0 if unknown.
-        earlier: earlier attempts of the job for which the memory of their node was not enough.
+        node_gib: memory of the GPU; 0 if unknown.
+        earlier_faults: number of earlier attempts of the job whose node had too little memory.
     """
 
     requirement_id: int
     node_gib: int
-    earlier: int
+    earlier_faults: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,8 @@ class ExecutorSilence:
     Attributes:
         heard_s: seconds from the start of the attempt to its last heartbeat; charged as GPU-seconds.
         boot_id: boot id of the executor's last heartbeat; None if the node is unknown.
-        node_died: no other executor fell silent at about the same time. If several did, the network or a whole site
-            was probably cut off, and the node did not die.
+        node_died: whether no other executor stopped reporting at about the same time. If several did, the network
+            probably failed, and the node did not die.
     """
 
     heard_s: float
@@ -75,7 +75,7 @@ class ExecutorSilence:
     node_died: bool
 
 
-# Joins the attempt that a node runs, or else stores or will run, as ``a`` to the node ``n``.
+# Joins to the node ``n``, as ``a``, the attempt that it runs; if it runs none, one that it stores or will run.
 JOIN_CURRENT_ATTEMPT = """LEFT JOIN LATERAL (
     SELECT o.* FROM attempts o WHERE o.node = n.name AND o.ended_at IS NULL
     ORDER BY o.prefetched, o.leased_at DESC LIMIT 1
@@ -107,7 +107,7 @@ UPDATE jobs SET started_at = now() WHERE id = :job_id
 # Jobs that avoid a node are left out: the node that waits may be the one that they avoid.
 _LIST_PREFETCHED = Statement("""
 SELECT a.job_id, a.attempt, a.node, j.requirement_id, a.loads_models,
-    extract(epoch FROM now() - a.leased_at)::float AS held_s
+    extract(epoch FROM now() - a.leased_at)::float AS age_s
 FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.prefetched AND a.ended_at IS NULL AND j.state = 'leased'
     AND (j.avoid_node IS NULL OR j.avoid_until < now())
@@ -175,7 +175,7 @@ _READ_MEMORY = Statement(f"""
 SELECT j.requirement_id, (SELECT {GPU_BYTES} FROM nodes n WHERE n.name = a.node) AS gpu_bytes, (
     SELECT count(*) FROM attempts o WHERE o.job_id = a.job_id AND o.attempt < a.attempt
         AND o.outcome = 'node_fault' AND o.error->>'code' = '{OUT_OF_MEMORY}'
-) AS earlier
+) AS earlier_faults
 FROM attempts a JOIN jobs j ON j.id = a.job_id
 WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token AND a.ended_at IS NULL
 """)  # noqa: S608 - constants only
@@ -202,11 +202,11 @@ SELECT avg(gpu_seconds) FROM (
 """)
 
 
-async def lock_node(connection: Connection, node: str) -> str | None:
-    """Lock the node against concurrent claims until the transaction ends.
+async def lock_node_and_read_digest(connection: Connection, node: str) -> str | None:
+    """Lock the node against concurrent claims until the transaction ends, and read the digest of its catalog.
 
     Returns:
-        The digest of its catalog; None if the node is unknown, cordoned or has no catalog.
+        The digest; None if the node is unknown, cordoned or has no catalog.
     """
     digest: str | None = await _LOCK_NODE.value(connection, node=node)
     return digest
@@ -218,7 +218,7 @@ async def renew_live_assignment(
     """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
 
     Args:
-        held: attempts that the executor has; none of them is returned. Of several others, the running one is returned.
+        held: attempts that the executor has already. They are not returned; of several others, the running one is.
     """
     row = await _RENEW_LIVE_OF_NODE.first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
@@ -256,7 +256,7 @@ async def find_free_slot(connection: Connection, node: str, *, max_attempts: int
 
 async def insert_attempt(
     connection: Connection,
-    found: ClaimableJob,
+    claimable: ClaimableJob,
     node: str,
     *,
     slot: AttemptSlot,
@@ -268,9 +268,9 @@ async def insert_attempt(
 
     Args:
         cost_s: GPU-seconds charged at the claim.
-        loads_models: the node has to load models of the job, as far as is known.
+        loads_models: whether the node has to load models of the job, as far as is known.
     """
-    job = found.job
+    job = claimable.job
     ref = AttemptRef(job_id=job.id, tenant_id=job.tenant_id, attempt=job.attempt + 1, lease_token=uuid4())
     prompt_id = uuid4()  # ComfyUI 0.24 and newer accepts canonical UUIDs only
     parameters = {
@@ -286,19 +286,19 @@ async def insert_attempt(
     assignment = Assignment(
         ref=ref,
         prompt_id=prompt_id,
-        graph=found.graph,
-        inputs=found.inputs,
-        extra_data=found.extra_data,
+        graph=claimable.graph,
+        inputs=claimable.inputs,
+        extra_data=claimable.extra_data,
         lease_s=lease_s,
-        run_within_s=found.run_within_s,
+        run_within_s=claimable.run_within_s,
         images=job.images,
         request_id=job.request_id,
     )
-    return LeasedJob(assignment, found.requirement_id)
+    return LeasedJob(assignment, claimable.requirement_id)
 
 
 async def start_prefetched(connection: Connection, ref: AttemptRef) -> None:
-    """Record that a prefetched attempt has started: it counts from now on. The locks of it and its job must be held."""
+    """Record that a prefetched attempt has started. Its lock and that of its job must be held."""
     await _START_PREFETCHED.run(connection, **_build_fence_parameters(ref))
 
 
@@ -379,7 +379,7 @@ async def list_overtime_attempts(connection: Connection, *, grace_s: float) -> l
 async def read_gpu_memory(connection: Connection, ref: AttemptRef) -> AttemptGpuMemory | None:
     """Read the memory of the node of a live attempt; None if the attempt is not live. Takes no lock."""
     row = await _READ_MEMORY.first(connection, **_build_fence_parameters(ref))
-    return AttemptGpuMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier"]) if row else None
+    return AttemptGpuMemory(row["requirement_id"], to_gib(row["gpu_bytes"]), row["earlier_faults"]) if row else None
 
 
 async def set_requirement(connection: Connection, job_id: UUID, requirement_id: int) -> None:
@@ -387,7 +387,7 @@ async def set_requirement(connection: Connection, job_id: UUID, requirement_id: 
     await _SET_REQUIREMENT.run(connection, id=job_id, requirement_id=requirement_id)
 
 
-async def find_node(connection: Connection, job_id: UUID) -> str | None:
+async def find_node_of_job(connection: Connection, job_id: UUID) -> str | None:
     """Find the node that holds the live attempt of the job."""
     node: str | None = await _FIND_NODE.value(connection, job_id=job_id)
     return node
@@ -414,8 +414,8 @@ async def list_attempts_to_drain(connection: Connection) -> list[AttemptRef]:
 
 async def compute_mean_gpu_seconds(connection: Connection) -> float | None:
     """Compute the mean GPU-seconds of the newest 20 attempts that succeeded; None if there are none."""
-    usual: float | None = await _MEAN_GPU_SECONDS.value(connection)
-    return usual
+    mean_s: float | None = await _MEAN_GPU_SECONDS.value(connection)
+    return mean_s
 
 
 def _build_held_parameters(held: Sequence[AttemptRef]) -> dict[str, Any]:

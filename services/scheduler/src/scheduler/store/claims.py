@@ -1,4 +1,4 @@
-"""Finds the job that a node runs next. What a claim reads does not grow with the number of queued jobs.
+"""Finds the job that a node runs next. The work of a claim does not grow with the number of queued jobs.
 
 A claim starts from ``waiting_requirements``: which tenants have queued jobs with which requirement (decision record
 0056). Of the tenant whose turn it is, it reads the first jobs in the order of its queue. Only if the node can run none
@@ -17,14 +17,14 @@ from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.job import LockedJob
 from scheduler.domain.placement import FirstJob, TenantTurn, WarmTenant, Warmth
 
-CANDIDATES = 4  # tenants; if others lock all of them, the claim is repeated
-FIRST_TENANTS = 32  # in fair order, looked at first: usually one of them has a job for the node
-FIRST_JOBS = 1000  # of a tenant in queue order, looked at until one is runnable; ten times as fast as to look one up
-FIRST_RUNNABLE = 32  # of these, among which a warm job is looked for
-MAX_PREFERRED = 32  # requirements that are looked up for a warmer job than those
-MAX_WARM = 16  # requirements that other tenants' warm jobs are looked for by
-FEW_PAIRS = 1000  # of tenant and requirement, looked up one by one; more are compared with all ready tenants
-MANY_PAIRS = 20_000  # about 1 MB of hash table; of more the tenants are made distinct first
+MAX_CANDIDATES = 4  # tenants per claim; if other transactions lock all of them, the claim is repeated
+FIRST_TENANTS = 32  # in fair order, searched first: usually one of them has a job for the node
+FIRST_JOBS = 1000  # of a tenant's queue, searched first: ten times as fast as looking up requirements
+FIRST_RUNNABLE = 32  # jobs of the first ones that are searched for a warm job
+MAX_PREFERRED = 32  # requirements that are looked up to find a warmer job than those
+MAX_WARM = 16  # requirements by which warm jobs of other tenants are searched
+MAX_PAIRS_TO_LOOK_UP = 1000  # of tenant and requirement; more are compared with all ready tenants
+MAX_PAIRS_TO_HASH = 20_000  # about 1 MB of hash table; of more pairs, duplicate tenants are removed first
 
 # Memory of the GPU of the node ``n``, bytes. ComfyUI uses the first one that it lists.
 GPU_BYTES = "CAST(n.system->'gpus'->0->>'memory_total_bytes' AS bigint)"
@@ -50,8 +50,8 @@ class ClaimingNode(NamedTuple):
     """What decides whether a node may claim a job.
 
     Attributes:
-        digest: of its catalog; None if the node is unknown, cordoned or has no catalog.
-        has_attempt: it has a live attempt.
+        digest: digest of its catalog; None if the node is unknown, cordoned or has no catalog.
+        has_attempt: whether it has a live attempt.
         memory_gib: memory of its GPU; 0 if unknown.
     """
 
@@ -97,8 +97,8 @@ WITH RECURSIVE found AS (
 )
 SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
 """)
-# Subqueries for a single value, with LIMIT or with OFFSET 0 are never merged with the query around them. So tenants are
-# looked at in fair order, and none after the last candidate, whatever PostgreSQL expects of the number of rows.
+# PostgreSQL never merges subqueries for a single value, with LIMIT or with OFFSET 0 into the surrounding query. So it
+# visits tenants in fair order and stops after the last candidate, regardless of the number of rows that it expects.
 _MAY_RUN_HERE = "(j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())"
 _FIRST_JOB = f"""
     SELECT j.id, j.priority, j.passed_over_at, j.created_at FROM jobs j
@@ -124,11 +124,13 @@ _HAS_JOB = f"""(
 )"""  # noqa: S608 - constants only
 _FIND_AMONG_FIRST = Statement(f"""
 SELECT t.id FROM (SELECT id, vtime FROM tenants WHERE ready ORDER BY vtime, id LIMIT {FIRST_TENANTS}) t
-WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {MAX_CANDIDATES}
 """)  # noqa: S608 - constants only
 _MEASURE_SEARCH = Statement(f"""
 SELECT (SELECT count(*) FROM (SELECT 1 FROM tenants WHERE ready LIMIT {FIRST_TENANTS + 1}) t) AS tenants,
-    (SELECT count(*) FROM (SELECT 1 FROM waiting_requirements w WHERE {_IS_RUNNABLE} LIMIT {MANY_PAIRS + 1}) w) AS pairs
+    (SELECT count(*) FROM (
+        SELECT 1 FROM waiting_requirements w WHERE {_IS_RUNNABLE} LIMIT {MAX_PAIRS_TO_HASH + 1}
+    ) w) AS pairs
 """)  # noqa: S608 - constants only
 _FIND_BY_REQUIREMENT = Statement(f"""
 SELECT t.id FROM (
@@ -137,11 +139,11 @@ SELECT t.id FROM (
     CROSS JOIN LATERAL (SELECT t.id, t.vtime FROM tenants t WHERE t.id = w.tenant_id AND t.ready OFFSET 0) t
     ORDER BY t.vtime, t.id OFFSET 0
 ) t
-WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+WHERE {_HAS_JOB} ORDER BY t.vtime, t.id LIMIT {MAX_CANDIDATES}
 """)  # noqa: S608 - constants only
 _AMONG_ALL = f"""
 SELECT t.id FROM tenants t WHERE t.ready AND CASE WHEN t.id IN ({{served}}) THEN {_HAS_JOB} END
-ORDER BY t.vtime, t.id LIMIT {CANDIDATES}
+ORDER BY t.vtime, t.id LIMIT {MAX_CANDIDATES}
 """  # noqa: S608 - constants only
 _SERVED = f"FROM waiting_requirements w WHERE {_IS_RUNNABLE}"
 # Removing duplicates takes longer than hashing them, but the hash table must fit into work_mem.
@@ -237,13 +239,13 @@ WHERE avoid_node = :node AND state = 'queued' AND NOT on_hold
 """)
 
 
-async def read_nodes(connection: Connection, nodes: Sequence[str]) -> dict[str, ClaimingNode]:
+async def read_claiming_nodes(connection: Connection, nodes: Sequence[str]) -> dict[str, ClaimingNode]:
     """Read what decides whether each of these nodes may claim a job. Takes no lock."""
     rows = await _READ_NODES.all(connection, nodes=list(nodes))
     return {row["node"]: ClaimingNode(row["digest"], row["has_attempt"], to_gib(row["gpu_bytes"])) for row in rows}
 
 
-async def list_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:
+async def list_catalog_digests(connection: Connection, nodes: Sequence[str]) -> dict[str, str | None]:
     """List the digests of the catalogs of nodes by name, without unknown and cordoned nodes."""
     return {row["name"]: row["catalog_digest"] for row in await _LIST_DIGESTS.all(connection, nodes=list(nodes))}
 
@@ -253,8 +255,10 @@ async def list_waiting_requirements(connection: Connection) -> list[int]:
     return [row["requirement_id"] for row in await _LIST_REQUIREMENTS.all(connection)]
 
 
-async def find_tenants(connection: Connection, requirements: Sequence[int], *, node: str | None) -> list[UUID]:
-    """Find the first ``CANDIDATES`` ready tenants in fair order that have a job for a node. Takes no lock.
+async def find_tenants_with_jobs(
+    connection: Connection, requirements: Sequence[int], *, node: str | None
+) -> list[UUID]:
+    """Find the first ``MAX_CANDIDATES`` ready tenants in fair order that have a job for a node. Takes no lock.
 
     Args:
         requirements: ids of the requirements that the node meets, without those that no queued job has.
@@ -274,15 +278,15 @@ def _choose_tenant_query(pairs: int) -> Statement:
     """Choose how all ready tenants are searched.
 
     Args:
-        pairs: of tenant and runnable requirement; ``MANY_PAIRS`` + 1 stands for more.
+        pairs: number of pairs of tenant and runnable requirement, at most ``MAX_PAIRS_TO_HASH`` + 1.
     """
-    if pairs <= FEW_PAIRS:
+    if pairs <= MAX_PAIRS_TO_LOOK_UP:
         return _FIND_BY_REQUIREMENT
-    return _FIND_AMONG_ALL if pairs <= MANY_PAIRS else _FIND_AMONG_ALL_DISTINCT
+    return _FIND_AMONG_ALL if pairs <= MAX_PAIRS_TO_HASH else _FIND_AMONG_ALL_DISTINCT
 
 
-async def lock_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
-    """Lock that of these tenants with the least ``vtime``. None if each is locked by another or no longer ready."""
+async def lock_next_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
+    """Lock the tenant with the least ``vtime`` of these; None if all are locked by others or no longer ready."""
     row = await _LOCK_TENANT.first(connection, ids=list(tenant_ids))
     return LockedTenant(**row) if row else None
 
@@ -294,27 +298,28 @@ async def lock_first_job(
 
     Args:
         tenant: its lock must be held.
-        requirements, node: as in ``find_tenants``.
+        requirements, node: as in ``find_tenants_with_jobs``.
     """
     parameters = {"tenant_id": tenant.id, "requirements": list(requirements), "node": node or ""}
     return _build_claimable_job(await _LOCK_FIRST_JOB.first(connection, **parameters), tenant)
 
 
-async def lock_tenant_and_list_jobs(
+async def lock_next_tenant_and_list_jobs(
     connection: Connection, tenant_ids: Sequence[UUID], warmth: Mapping[int, Warmth], *, node: str | None
 ) -> tuple[LockedTenant | None, list[FirstJob]]:
-    """Lock that of these tenants with the least ``vtime``, as ``lock_tenant``; and list its first job of each warmth.
+    """Lock a tenant as ``lock_next_tenant`` does, and list its first job of each warmth.
 
-    The first of all of them is exact. The first of a warmth may be missing if it is not among the ``FIRST_RUNNABLE``
-    jobs of the queue, and its requirement not among the ``MAX_PREFERRED`` warmest.
-    Of equally warm requirements, the last ones count.
+    The first of all is exact. The first of a warmth may be missing if it is not among the first ``FIRST_RUNNABLE``
+    runnable jobs and its requirement is not among the ``MAX_PREFERRED`` warmest. Of equally warm requirements, the last
+    ones in ``warmth`` are used.
 
     Args:
-        warmth: of the requirements that the node meets and that queued jobs have.
-        node: as in ``find_tenants``.
+        warmth: warmth of each requirement that the node meets and that queued jobs have.
+        node: as in ``find_tenants_with_jobs``.
     """
     coldest = max(warmth.values())
-    warmer = sorted((one for one in reversed([*warmth]) if warmth[one] < coldest), key=warmth.__getitem__)
+    warmer = [requirement for requirement in reversed([*warmth]) if warmth[requirement] < coldest]
+    warmer.sort(key=warmth.__getitem__)
     rows = await _LOCK_TENANT_AND_LIST.all(
         connection,
         ids=list(tenant_ids),
@@ -325,18 +330,23 @@ async def lock_tenant_and_list_jobs(
     tenant = LockedTenant(**{name: rows[0][name] for name in LockedTenant._fields}) if rows else None
     first: dict[Warmth, FirstJob] = {}
     for row in rows:
-        if row["job_id"] is not None and (rated := warmth[row["requirement_id"]]) not in first:
-            first[rated] = FirstJob(row["job_id"], row["priority"], rated, row["passed_over_s"], row["waited_s"])
+        if row["job_id"] is None:
+            continue
+        job_warmth = warmth[row["requirement_id"]]
+        if job_warmth not in first:
+            first[job_warmth] = FirstJob(
+                row["job_id"], row["priority"], job_warmth, row["passed_over_s"], row["waited_s"]
+            )
     return tenant, [*first.values()]
 
 
-async def lock_job(
+async def lock_chosen_job(
     connection: Connection, tenant: LockedTenant, job_id: UUID, *, passed_over: UUID | None
 ) -> ClaimableJob | None:
     """Lock a queued job of a tenant whose lock is held. None if it is no longer queued, or locked by another.
 
     Args:
-        passed_over: job whose turn it was. The time of the first such call is recorded.
+        passed_over: the job whose turn it was. The first time that it is passed over is recorded.
     """
     row = await _LOCK_JOB.first(connection, job_id=job_id, passed_over=passed_over)
     return _build_claimable_job(row, tenant)
@@ -348,7 +358,7 @@ async def list_warm_tenants(
     """List tenants that have a job with one of these requirements, among the first ready ones. Takes no lock.
 
     Args:
-        requirements: those that are warm on the node. The last ``MAX_WARM`` count.
+        requirements: those that are warm on the node. Only the last ``MAX_WARM`` are used.
         until: largest ``vtime``.
     """
     rows = await _LIST_WARM_TENANTS.all(

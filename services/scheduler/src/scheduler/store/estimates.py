@@ -10,7 +10,7 @@ from chassis.database.statement import Connection, Statement
 from scheduler.domain.eta import Eta
 from scheduler.domain.eta_accuracy import AccuracyTotals, EtaResult, EtaStage
 
-# Locks the jobs, so that none of them is purged meanwhile, and leaves out those that others have locked.
+# Locks the jobs, so that none of them is purged in the meantime, and leaves out those that others have locked.
 _SAVE = Statement("""
 WITH present AS MATERIALIZED (
     SELECT j.id FROM jobs j WHERE j.id = ANY(CAST(:job_ids AS uuid[])) FOR KEY SHARE SKIP LOCKED
@@ -21,7 +21,7 @@ SELECT given.* FROM unnest(CAST(:job_ids AS uuid[]), CAST(:starts AS float[]), C
 WHERE given.job_id IN (SELECT present.id FROM present)
 ON CONFLICT (job_id) DO NOTHING
 """)
-_TAKE = Statement("""
+_POP = Statement("""
 DELETE FROM job_estimates e USING jobs j
 WHERE e.job_id = ANY(CAST(:job_ids AS uuid[])) AND j.id = e.job_id AND j.state = 'succeeded'
 RETURNING e.start_s, e.start_p90_s, e.end_s, e.end_p90_s,
@@ -57,24 +57,24 @@ async def save_estimates(connection: Connection, estimates: Mapping[UUID, Eta]) 
     Leaves out jobs that were purged or that another transaction has locked. Must be a transaction of its own, because
     no node can claim these jobs until it ends.
     """
-    given = [*estimates.values()]
+    etas = [*estimates.values()]
     await _SAVE.run(
         connection,
         job_ids=[*estimates],
-        starts=[one.start_s for one in given],
-        starts_p90=[one.start_p90_s for one in given],
-        ends=[one.end_s for one in given],
-        ends_p90=[one.end_p90_s for one in given],
+        starts=[eta.start_s for eta in etas],
+        starts_p90=[eta.start_p90_s for eta in etas],
+        ends=[eta.end_s for eta in etas],
+        ends_p90=[eta.end_p90_s for eta in etas],
     )
 
 
-async def take_estimates(connection: Connection, job_ids: Collection[UUID]) -> list[EndedEstimate]:
-    """Delete the estimates of those of these jobs that have succeeded, and return them with the actual times."""
+async def pop_estimates(connection: Connection, job_ids: Collection[UUID]) -> list[EndedEstimate]:
+    """Delete and return the estimates of these jobs with the actual times. Leaves out jobs that have not succeeded."""
     return [
         EndedEstimate(
             Eta(row["start_s"], row["start_p90_s"], row["end_s"], row["end_p90_s"]), row["started_s"], row["ended_s"]
         )
-        for row in await _TAKE.all(connection, job_ids=[*job_ids])
+        for row in await _POP.all(connection, job_ids=[*job_ids])
     ]
 
 
@@ -82,10 +82,10 @@ async def add_accuracy(connection: Connection, totals: Sequence[AccuracyTotals])
     """Add to the totals of this hour. They must be sorted, so that two processes lock rows in the same order."""
     await _ADD_ACCURACY.run(
         connection,
-        stages=[one.stage.value for one in totals],
-        results=[one.result.value for one in totals],
-        bins=[one.bin for one in totals],
-        jobs=[one.jobs for one in totals],
+        stages=[total.stage.value for total in totals],
+        results=[total.result.value for total in totals],
+        bins=[total.bin for total in totals],
+        jobs=[total.jobs for total in totals],
     )
 
 

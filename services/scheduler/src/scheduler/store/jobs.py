@@ -72,7 +72,7 @@ _NEAR_POSITION = _build_position_query(_NEAR[0], _build_position_query(_NEAR[1],
 _POSITION = f"""CASE WHEN j.state = 'queued' AND NOT j.on_hold THEN (
     SELECT {_NEAR_POSITION} FROM tenants t WHERE t.id = j.tenant_id
 ) END"""  # noqa: S608 - constants only
-COLUMNS = """
+SELECT_JOBS = """
 SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, j.progress, j.images, j.seq,
     j.created_at, j.started_at, j.completed_at, j.outputs, j.error, j.warnings, j.model, j.seed, j.seeds, j.on_hold,
     j.retry_of, now() AS now, j.requirement_id, j.avoid_node, j.avoid_until, j.fingerprint,
@@ -82,11 +82,11 @@ SELECT j.id, j.tenant_id, j.state, j.workflow, j.priority, j.labels, j.attempt, 
     {position} AS queue_position
 FROM jobs j
 """
-_COLUMNS = COLUMNS.format(position=_POSITION)
-_FIND = Statement(_COLUMNS + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
-_FIND_ALL = Statement(_COLUMNS + "WHERE j.id = ANY(CAST(:ids AS uuid[]))")
+_SELECT_JOBS_WITH_POSITION = SELECT_JOBS.format(position=_POSITION)
+_FIND = Statement(_SELECT_JOBS_WITH_POSITION + "WHERE j.tenant_id = :tenant_id AND j.id = :id")
+_FIND_ALL = Statement(_SELECT_JOBS_WITH_POSITION + "WHERE j.id = ANY(CAST(:ids AS uuid[]))")
 _LIST = Statement(
-    _COLUMNS
+    _SELECT_JOBS_WITH_POSITION
     + """
 WHERE j.tenant_id = :tenant_id
     AND (CAST(:before AS uuid) IS NULL OR j.id < CAST(:before AS uuid))
@@ -147,7 +147,7 @@ async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
 
 
 def build_snapshot(row: Row) -> JobSnapshot:
-    """Build a snapshot from a row of ``COLUMNS``."""
+    """Build a snapshot from a row that ``SELECT_JOBS`` selects."""
     return JobSnapshot(
         **{
             **row,

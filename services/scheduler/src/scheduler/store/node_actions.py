@@ -7,15 +7,15 @@ from scheduler.store.attempts import JOIN_CURRENT_ATTEMPT
 from scheduler.store.node_failures import delete_failures
 
 _SELECT_NODE = f"""
-SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
+SELECT n.name AS node, n.online AND n.seen_at > now() - make_interval(secs => :offline_after_s) AS online, n.seen_at,
     n.cordoned_at, n.cordon_reason, n.drain_at, a.job_id, a.tenant_id, a.attempt, a.leased_at,
     n.blocked, n.occupied_by, n.occupied_prompt_id, n.occupied_since,
     CASE WHEN n.occupied_by <> 'foreign_prompt' THEN (
         SELECT o.job_id FROM attempts o WHERE o.node = n.name AND o.prompt_id::text = n.occupied_prompt_id LIMIT 1
     ) END AS occupied_job_id,
-    n.seen_at > now() - make_interval(secs => :online_s) AS is_reporting, n.catalog_digest, n.shared_since, n.loaded,
-    n.system, n.graph_node, n.graph_node_class, j.workflow, j.progress,
-    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
+    n.seen_at > now() - make_interval(secs => :offline_after_s) AS is_reporting, n.catalog_digest, n.shared_since,
+    n.loaded, n.system, n.graph_node, n.graph_node_class, j.workflow, j.progress,
+    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :offline_after_s) THEN n.seen_at
         ELSE n.state_since END AS online_since,
     (SELECT b.ended_at FROM attempts b WHERE b.node = n.name ORDER BY b.job_id DESC LIMIT 1) AS last_end
 FROM nodes n {JOIN_CURRENT_ATTEMPT} LEFT JOIN jobs j ON j.id = a.job_id
@@ -37,7 +37,7 @@ _LIST_NODES = Statement(_SELECT_NODE + "ORDER BY n.name")
 _FIND_NODE = Statement(_SELECT_NODE + "WHERE n.name = :node")
 _COUNT_QUEUED = Statement("""
 SELECT count(*) FILTER (WHERE requirement_id = ANY(CAST(:requirements AS bigint[]))) AS jobs, count(*) AS read
-FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :most_read) queued
+FROM (SELECT requirement_id FROM jobs WHERE state = 'queued' AND NOT on_hold LIMIT :max_read) queued
 """)
 _CORDON = Statement("UPDATE nodes SET cordoned_at = coalesce(cordoned_at, now()) WHERE name = :node")
 _UNCORDON = Statement("UPDATE nodes SET cordoned_at = NULL, cordon_reason = NULL, drain_at = NULL WHERE name = :node")
@@ -51,20 +51,20 @@ _REQUEST_CLEAR = Statement("UPDATE nodes SET clear_at = now() WHERE name = :node
 _REQUEST_REFRESH = Statement("UPDATE nodes SET refresh_at = now() WHERE name = :node OR CAST(:node AS text) IS NULL")
 _LOCK_NODE = Statement("SELECT 1 FROM nodes WHERE name = :node FOR UPDATE")
 _DELETE_NODE = Statement("""
-DELETE FROM nodes WHERE name = :node AND seen_at < now() - make_interval(secs => :online_s)
+DELETE FROM nodes WHERE name = :node AND seen_at < now() - make_interval(secs => :offline_after_s)
     AND NOT EXISTS (SELECT 1 FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL)
 RETURNING true
 """)
 
 
-async def list_nodes(connection: Connection, *, online_s: float) -> Sequence[Row]:
+async def list_nodes(connection: Connection, *, offline_after_s: float) -> Sequence[Row]:
     """List all nodes by name, each with its live attempt.
 
     Rows have the stored fields of ``NodeStatus``, with ``occupied`` flattened to ``occupied_by``,
     ``occupied_prompt_id``, ``occupied_job_id`` and ``occupied_since``, and what its state is derived from:
     ``online_since`` (it is online or offline since then), ``shared_since`` and ``last_end`` (end of its newest job).
     """
-    return await _LIST_NODES.all(connection, online_s=online_s)
+    return await _LIST_NODES.all(connection, offline_after_s=offline_after_s)
 
 
 async def count_succeeded_last_hour(connection: Connection) -> dict[str, int]:
@@ -82,20 +82,20 @@ async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequ
     return await _LIST_FAULTS.all(connection, limit=limit, total=total)
 
 
-async def find_node(connection: Connection, node: str, *, online_s: float) -> Row | None:
+async def find_node(connection: Connection, node: str, *, offline_after_s: float) -> Row | None:
     """Find one node, as a row of ``list_nodes``."""
-    return await _FIND_NODE.first(connection, node=node, online_s=online_s)
+    return await _FIND_NODE.first(connection, node=node, offline_after_s=offline_after_s)
 
 
-async def count_queued(connection: Connection, requirements: Sequence[int], *, most_read: int) -> tuple[int, int]:
-    """Count queued jobs with these requirements among the first ``most_read`` queued jobs.
+async def count_queued_jobs(connection: Connection, requirements: Sequence[int], *, max_read: int) -> tuple[int, int]:
+    """Count queued jobs with these requirements among the first ``max_read`` queued jobs.
 
     Returns:
         Their number, and how many queued jobs were read.
     """
     if not requirements:
         return 0, 0
-    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), most_read=most_read)
+    row = await _COUNT_QUEUED.first(connection, requirements=list(requirements), max_read=max_read)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row["jobs"], row["read"]
 
@@ -106,7 +106,7 @@ async def cordon_node(connection: Connection, node: str) -> None:
 
 
 async def uncordon_node(connection: Connection, node: str) -> None:
-    """Allow new work again and cancel a drain. Failures from before do not count any more."""
+    """Allow new work again and cancel a drain. Earlier failures no longer count."""
     await _UNCORDON.run(connection, node=node)
     await delete_failures(connection, node)
 
@@ -126,11 +126,11 @@ async def request_refresh(connection: Connection, node: str | None) -> None:
     await _REQUEST_REFRESH.run(connection, node=node)
 
 
-async def delete_node(connection: Connection, node: str, *, online_s: float) -> bool:
-    """Delete a node that was silent for ``online_s`` seconds and has no live attempt.
+async def delete_node(connection: Connection, node: str, *, offline_after_s: float) -> bool:
+    """Delete a node that was silent for ``offline_after_s`` seconds and has no live attempt.
 
     Returns:
         Whether the node was deleted.
     """
     await _LOCK_NODE.run(connection, node=node)
-    return bool(await _DELETE_NODE.value(connection, node=node, online_s=online_s))
+    return bool(await _DELETE_NODE.value(connection, node=node, offline_after_s=offline_after_s))

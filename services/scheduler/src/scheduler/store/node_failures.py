@@ -33,12 +33,12 @@ async def list_failures(connection: Connection, node: str) -> list[FailedJob]:
 
 
 async def list_nodes_that_failed(connection: Connection, job_id: UUID) -> list[str]:
-    """List the nodes that a job failed on and that have completed no job since then."""
+    """List the nodes on which a job failed and that have completed no job since then."""
     return [row["node"] for row in await _LIST_NODES.all(connection, job_id=job_id)]
 
 
 async def delete_failures(connection: Connection, node: str) -> None:
-    """Forget the failures of a node."""
+    """Delete the failures of a node."""
     await _DELETE.run(connection, node=node)
 
 

@@ -25,13 +25,13 @@ VALUES (:name, :boot_id, :online, now(), :loaded, (SELECT digest FROM catalogs W
 ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.online, seen_at = excluded.seen_at,
     loaded = excluded.loaded,
     state_since = CASE
-        WHEN nodes.online = excluded.online AND nodes.seen_at > now() - make_interval(secs => :online_s)
+        WHEN nodes.online = excluded.online AND nodes.seen_at > now() - make_interval(secs => :offline_after_s)
             AND coalesce(excluded.catalog_digest, nodes.catalog_digest) IS NOT DISTINCT FROM nodes.catalog_digest
         THEN nodes.state_since
         ELSE now()
     END,
     shared_since = CASE WHEN :is_shared THEN coalesce(nodes.shared_since, now()) END,
-    models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forgotten_s),
+    models_noted = nodes.models_noted AND nodes.seen_at > now() - make_interval(secs => :forget_after_s),
     catalog_digest = coalesce(excluded.catalog_digest, nodes.catalog_digest),
     occupied_by = excluded.occupied_by, occupied_prompt_id = excluded.occupied_prompt_id,
     occupied_since = CASE WHEN nodes.occupied_prompt_id = excluded.occupied_prompt_id THEN nodes.occupied_since
@@ -41,9 +41,9 @@ ON CONFLICT (name) DO UPDATE SET boot_id = excluded.boot_id, online = excluded.o
     clear_at = CASE WHEN nodes.clear_at > coalesce(CAST(:cleared AS timestamptz), '-infinity') THEN nodes.clear_at END,
     refresh_at = CASE WHEN nodes.refresh_at > coalesce(CAST(:refreshed AS timestamptz), '-infinity')
         THEN nodes.refresh_at END
-RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS known,
-    CASE WHEN clear_at > now() - make_interval(secs => :action_ttl_s) THEN clear_at END AS clear,
-    CASE WHEN refresh_at > now() - make_interval(secs => :action_ttl_s) THEN refresh_at END AS refresh
+RETURNING catalog_digest IS NOT DISTINCT FROM CAST(:digest AS text) AND models_noted AS is_catalog_known,
+    CASE WHEN clear_at > now() - make_interval(secs => :action_ttl_s) THEN clear_at END AS clear_requested_at,
+    CASE WHEN refresh_at > now() - make_interval(secs => :action_ttl_s) THEN refresh_at END AS refresh_requested_at
 """)
 _MARK_MODELS_SAVED = Statement(
     "UPDATE nodes SET models_noted = true WHERE name = :name AND NOT models_noted RETURNING true"
@@ -53,7 +53,7 @@ _INSERT_MODELS = Statement("""
 INSERT INTO models_at_join (node, model) SELECT :name, unnest(CAST(:models AS text[])) ON CONFLICT DO NOTHING
 """)
 # The age of a node is relative to the newest one, so a night without any node does not forget the whole fleet.
-_IS_REMEMBERED = "n.seen_at > (SELECT max(seen_at) FROM nodes) - make_interval(secs => :forgotten_s)"
+_IS_REMEMBERED = "n.seen_at > (SELECT max(seen_at) FROM nodes) - make_interval(secs => :forget_after_s)"
 _LIST_MODELS_AT_JOIN = Statement(f"""
 SELECT DISTINCT substr(m.model, length(CAST(:start AS text)) + 1) AS model
 FROM models_at_join m JOIN nodes n ON n.name = m.node
@@ -67,7 +67,7 @@ UPDATE nodes SET catalog_digest = :digest, state_since = now()
 WHERE name = :name AND catalog_digest IS DISTINCT FROM :digest
 """)
 _LOAD_CATALOG = Statement("SELECT classes_zlib FROM catalogs WHERE digest = :digest")
-# Each contains all classes of a node, some 100 KB. The foreign key of nodes protects one that is reported just now.
+# A catalog has all classes of a node, about 100 KB. The foreign key of nodes protects one that is just being reported.
 _EXPIRED_CATALOGS = ExpiredRows(
     "catalogs",
     "reported_at < now() - interval '1 day'"
@@ -77,26 +77,26 @@ _EXPIRED_CATALOGS = ExpiredRows(
 )
 _EXPIRED_REPLACEMENTS = ExpiredRows("replaced_catalogs", "replaced_at < now() - interval '1 day'")
 _LIST_NODES = Statement(f"""
-SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :online_s) AS online, n.seen_at,
+SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :offline_after_s) AS online, n.seen_at,
     n.catalog_digest, n.loaded, a.job_id, a.leased_at AS busy_since, n.cordoned_at,
     coalesce(n.system->'gpus'->0->>'name', '') AS node_class,
     (SELECT count(*) FROM attempts p WHERE p.node = n.name AND p.ended_at IS NULL AND p.prefetched) AS prefetched,
     n.shared_since, {GPU_BYTES} AS gpu_bytes,
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
-    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :online_s) THEN n.seen_at
+    CASE WHEN n.online AND n.seen_at <= now() - make_interval(secs => :offline_after_s) THEN n.seen_at
         ELSE n.state_since END AS since
 FROM nodes n {JOIN_CURRENT_ATTEMPT}
 WHERE {_IS_REMEMBERED} ORDER BY n.name
 """)  # noqa: S608 - constants only
 _LIST_OTHER_CATALOGS = Statement("""
 SELECT DISTINCT catalog_digest FROM nodes
-WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :online_s) AND cordoned_at IS NULL
+WHERE name <> :node AND online AND seen_at > now() - make_interval(secs => :offline_after_s) AND cordoned_at IS NULL
     AND catalog_digest IS NOT NULL AND NOT blocked
 """)
 _LIST_REPLACED_CATALOGS = Statement("""
 SELECT DISTINCT r.digest FROM replaced_catalogs r JOIN nodes n ON n.name = r.node
 WHERE r.replaced_at > now() - make_interval(secs => :grace_s)
-    AND n.seen_at > now() - make_interval(secs => :forgotten_s)
+    AND n.seen_at > now() - make_interval(secs => :forget_after_s)
 """)
 _INSERT_REQUIREMENT = Statement("""
 INSERT INTO requirements (digest, needs, memory_over_gib) VALUES (:digest, :needs, CAST(:memory_over_gib AS integer))
@@ -112,46 +112,48 @@ class RecordedHeartbeat(NamedTuple):
     """The stored state of a node after its heartbeat.
 
     Attributes:
-        known: whether its catalog, and the models that it had when it joined, are stored.
-        clear, refresh: when an operator requested this action; None if it is done, expired or was not requested.
+        is_catalog_known: whether its catalog, and the models that it had when it joined, are stored.
+        clear_requested_at, refresh_requested_at: when an operator requested this action; None if that was never, or the
+            action is done or has expired.
     """
 
-    known: bool
-    clear: datetime | None
-    refresh: datetime | None
+    is_catalog_known: bool
+    clear_requested_at: datetime | None
+    refresh_requested_at: datetime | None
 
 
 async def save_heartbeat(
-    connection: Connection, name: str, beat: Heartbeat, *, online_s: float, forgotten_s: float
+    connection: Connection, name: str, heartbeat: Heartbeat, *, offline_after_s: float, forget_after_s: float
 ) -> RecordedHeartbeat:
     """Record a heartbeat.
 
-    A node that was silent for ``online_s`` seconds was offline. After ``forgotten_s`` seconds it joins as a new node.
+    A node that was silent for ``offline_after_s`` seconds was offline. If it was silent for ``forget_after_s`` seconds,
+    it joins as a new node.
     """
-    occupied = beat.occupied
+    occupied = heartbeat.occupied
     row = await _SAVE_HEARTBEAT.first(
         connection,
         name=name,
-        boot_id=beat.boot_id,
-        online=beat.online,
-        loaded=list(beat.loaded),
-        is_shared=beat.foreign_prompts > 0,
-        online_s=online_s,
-        digest=beat.catalog_digest,
-        forgotten_s=forgotten_s,
+        boot_id=heartbeat.boot_id,
+        online=heartbeat.online,
+        loaded=list(heartbeat.loaded),
+        is_shared=heartbeat.foreign_prompts > 0,
+        offline_after_s=offline_after_s,
+        digest=heartbeat.catalog_digest,
+        forget_after_s=forget_after_s,
         occupied_by=occupied.by.value if occupied else None,
         occupied_prompt_id=occupied.prompt_id if occupied else None,
         occupied_s=occupied.seconds if occupied else None,
         blocked=occupied is not None and occupied.blocked,
-        cleared=beat.cleared,
-        refreshed=beat.refreshed,
+        cleared=heartbeat.cleared,
+        refreshed=heartbeat.refreshed,
         action_ttl_s=ACTION_TTL_S,
-        system=beat.system.model_dump_json() if beat.system else None,
-        graph_node=beat.graph_node,
-        graph_node_class=beat.graph_node_class,
+        system=heartbeat.system.model_dump_json() if heartbeat.system else None,
+        graph_node=heartbeat.graph_node,
+        graph_node_class=heartbeat.graph_node_class,
     )
     assert row is not None  # noqa: S101 - an upsert returns its row
-    return RecordedHeartbeat(known=row["known"], clear=row["clear"], refresh=row["refresh"])
+    return RecordedHeartbeat(**row)
 
 
 async def save_catalog(connection: Connection, name: str, digest: str, classes_zlib: str) -> None:
@@ -167,9 +169,9 @@ async def save_models_at_join(connection: Connection, name: str, models: Sequenc
         await _INSERT_MODELS.run(connection, name=name, models=list(models))
 
 
-async def list_models_at_join(connection: Connection, field: str, *, forgotten_s: float) -> Sequence[str]:
+async def list_models_at_join(connection: Connection, field: str, *, forget_after_s: float) -> Sequence[str]:
     """List the models of one input (``Class.input``) that nodes had when they joined."""
-    rows = await _LIST_MODELS_AT_JOIN.all(connection, start=f"{field}=", forgotten_s=forgotten_s)
+    rows = await _LIST_MODELS_AT_JOIN.all(connection, start=f"{field}=", forget_after_s=forget_after_s)
     return [row["model"] for row in rows]
 
 
@@ -185,24 +187,27 @@ async def prune_catalogs(database: Database) -> None:
     await _EXPIRED_CATALOGS.delete(database)
 
 
-async def list_nodes(connection: Connection, *, online_s: float, forgotten_s: float) -> Sequence[Row]:
-    """List nodes that were last seen at most ``forgotten_s`` seconds before the most recently seen node.
+async def list_nodes(connection: Connection, *, offline_after_s: float, forget_after_s: float) -> Sequence[Row]:
+    """List nodes that were last seen at most ``forget_after_s`` seconds before the most recently seen node.
 
     Rows have name, online, seen_at, catalog_digest, loaded, job_id, busy_since, prefetched (number of attempts),
     cordoned_at, node_class, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
     changed its catalog.
     """
-    return await _LIST_NODES.all(connection, online_s=online_s, forgotten_s=forgotten_s)
+    return await _LIST_NODES.all(connection, offline_after_s=offline_after_s, forget_after_s=forget_after_s)
 
 
-async def list_other_catalogs(connection: Connection, node: str, *, online_s: float) -> list[str]:
+async def list_other_catalogs(connection: Connection, node: str, *, offline_after_s: float) -> list[str]:
     """List the catalog digests of all other nodes that are online and neither blocked nor cordoned."""
-    return [row["catalog_digest"] for row in await _LIST_OTHER_CATALOGS.all(connection, node=node, online_s=online_s)]
+    return [
+        row["catalog_digest"]
+        for row in await _LIST_OTHER_CATALOGS.all(connection, node=node, offline_after_s=offline_after_s)
+    ]
 
 
-async def list_replaced_catalogs(connection: Connection, *, grace_s: float, forgotten_s: float) -> list[str]:
+async def list_replaced_catalogs(connection: Connection, *, grace_s: float, forget_after_s: float) -> list[str]:
     """List the digests of catalogs that nodes replaced in the last ``grace_s`` seconds."""
-    rows = await _LIST_REPLACED_CATALOGS.all(connection, grace_s=grace_s, forgotten_s=forgotten_s)
+    rows = await _LIST_REPLACED_CATALOGS.all(connection, grace_s=grace_s, forget_after_s=forget_after_s)
     return [row["digest"] for row in rows]
 
 

@@ -14,10 +14,10 @@ from contracts.scheduler.purges import JOB_PURGED, JobPurged
 
 _HAS_LIVE_ATTEMPT = "EXISTS (SELECT 1 FROM attempts a WHERE a.job_id = j.id AND a.ended_at IS NULL)"
 _LOCK_JOB = Statement(f"""
-SELECT j.id, j.tenant_id, j.state, {_HAS_LIVE_ATTEMPT} AS stopping, now() AS now
+SELECT j.id, j.tenant_id, j.state, {_HAS_LIVE_ATTEMPT} AS is_stopping, now() AS now
 FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE
 """)  # noqa: S608 - constants only
-# One look into ix_jobs_ended per tenant, whatever the planner thinks of the number of jobs.
+# Forces one lookup in ix_jobs_ended per tenant, regardless of the number of jobs that the planner expects.
 _LIST_TENANTS_TO_PURGE = Statement("""
 SELECT page.id, expired.id IS NOT NULL AS has_expired_jobs
 FROM (SELECT id, result_days FROM tenants WHERE id > :after ORDER BY id LIMIT :page) page LEFT JOIN LATERAL (
@@ -46,17 +46,17 @@ _DELETE_TENANT = (
     Statement("DELETE FROM spent_keys WHERE tenant_id = :tenant_id"),
     Statement("DELETE FROM dead_letters WHERE tenant_id = :tenant_id"),
     Statement("""
-        WITH gone AS (DELETE FROM usage_days WHERE tenant_id = :tenant_id RETURNING day, jobs, images, gpu_seconds)
-        INSERT INTO erased_usage AS kept (day, jobs, images, gpu_seconds) SELECT * FROM gone ORDER BY day
+        WITH deleted AS (DELETE FROM usage_days WHERE tenant_id = :tenant_id RETURNING day, jobs, images, gpu_seconds)
+        INSERT INTO erased_usage AS kept (day, jobs, images, gpu_seconds) SELECT * FROM deleted ORDER BY day
         ON CONFLICT (day) DO UPDATE SET jobs = kept.jobs + excluded.jobs, images = kept.images + excluded.images,
             gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
     """),
     Statement("""
-        WITH gone AS (
+        WITH deleted AS (
             DELETE FROM usage_endpoints WHERE tenant_id = :tenant_id RETURNING day, endpoint, images, gpu_seconds
         )
         INSERT INTO usage_endpoints AS kept (tenant_id, day, endpoint, images, gpu_seconds)
-        SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid), gone.* FROM gone ORDER BY day, endpoint
+        SELECT CAST('00000000-0000-0000-0000-000000000000' AS uuid), deleted.* FROM deleted ORDER BY day, endpoint
         ON CONFLICT (tenant_id, day, endpoint) DO UPDATE SET images = kept.images + excluded.images,
             gpu_seconds = kept.gpu_seconds + excluded.gpu_seconds
     """),
@@ -68,7 +68,7 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
 """)
 # The idempotency key of a job stays reserved until it is a day old: a repeated request must not create a second job.
 _DELETE_JOBS = Statement("""
-WITH gone AS (
+WITH deleted AS (
     DELETE FROM jobs WHERE id = ANY(CAST(:ids AS uuid[]))
     RETURNING id, tenant_id, idempotency_key, request_hash, created_at, started_at, completed_at, state, images, error,
         created_at + interval '24 hours' AS key_expires_at
@@ -84,10 +84,10 @@ WITH gone AS (
     INSERT INTO purged_ends (completed_at, images, waited_s, failure)
     SELECT completed_at, images, extract(epoch FROM started_at - created_at),
         CASE WHEN state IN ('failed', 'expired') THEN coalesce(error->>'code', 'unknown') END
-    FROM gone WHERE completed_at > now() - interval '24 hours'
+    FROM deleted WHERE completed_at > now() - interval '24 hours'
 ), spent AS (
     INSERT INTO spent_keys (tenant_id, idempotency_key, request_hash, job_id, expires_at)
-    SELECT tenant_id, idempotency_key, request_hash, id, key_expires_at FROM gone
+    SELECT tenant_id, idempotency_key, request_hash, id, key_expires_at FROM deleted
     WHERE idempotency_key IS NOT NULL AND key_expires_at > now()
     ON CONFLICT (tenant_id, idempotency_key) DO UPDATE SET
         request_hash = excluded.request_hash, job_id = excluded.job_id, expires_at = excluded.expires_at
@@ -113,13 +113,13 @@ class EndedJob:
 
 @dataclass(frozen=True, slots=True)
 class PurgeCandidate(EndedJob):
-    """A job whose lock is held. ``stopping``: it has a live attempt, whose end must still be accounted for."""
+    """A job whose lock is held. ``is_stopping``: it has a live attempt, whose end must still be settled."""
 
     state: JobState
-    stopping: bool
+    is_stopping: bool
 
 
-async def lock_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> PurgeCandidate | None:
+async def lock_job_to_purge(connection: Connection, tenant_id: UUID, job_id: UUID) -> PurgeCandidate | None:
     """Lock the job. The tenant's lock is not needed: a purge changes no counter."""
     row = await _LOCK_JOB.first(connection, id=job_id, tenant_id=tenant_id)
     return PurgeCandidate(**{**row, "state": JobState(row["state"])}) if row else None
@@ -155,8 +155,8 @@ async def delete_tenant(connection: Connection, tenant_id: UUID) -> bool:
     await _LOCK_TENANT.run(connection, tenant_id=tenant_id)
     if await _HAS_JOBS.value(connection, tenant_id=tenant_id):
         return False
-    for drop in _DELETE_TENANT:
-        await drop.run(connection, tenant_id=tenant_id)
+    for statement in _DELETE_TENANT:
+        await statement.run(connection, tenant_id=tenant_id)
     return True
 
 
@@ -173,7 +173,7 @@ async def delete_jobs(connection: Connection, jobs: Sequence[EndedJob], *, with_
         ids=[job.id for job in jobs],
         message_ids=[new_id() for _ in jobs],
         subjects=[JOB_PURGED.subject(str(job.tenant_id), str(job.id)) for job in jobs],
-        bodies=[one.model_dump_json().encode() for one in messages],
+        bodies=[message.model_dump_json().encode() for message in messages],
     )
 
 

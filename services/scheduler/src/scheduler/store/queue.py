@@ -1,7 +1,7 @@
 """The queue by tenant. No statement reads all queued jobs: counts come from the tenants' rows.
 
-Besides the rows of all tenants, it reads the index of held jobs, and a few steps along ``ix_jobs_queue`` per tenant
-returned.
+Apart from the rows of all tenants, a statement reads the index of held jobs, and a few entries of ``ix_jobs_queue`` per
+returned tenant.
 """
 
 from collections.abc import Sequence

@@ -8,10 +8,10 @@ import orjson
 from chassis.database.statement import Connection, Row, Statement
 from scheduler.domain.run_times import Bins, HistogramKey, HistogramScope
 
-MAX_ROWS = 4_000  # per scope; one has some 100 bytes
-KEEP = "60 days"  # without a run
+MAX_ROWS = 4_000  # per scope; a row has about 100 bytes
+KEEP_WITHOUT_RUN = "60 days"
 
-# One process at a time adds run times: it reads histograms, adds to them and writes them.
+# Only one process at a time may add run times, because it reads histograms, adds to them and writes them.
 _LOCK_KEY = 0x72756E74696D65  # "runtime"
 _LOCK = Statement("SELECT pg_advisory_xact_lock(:key)")
 _LIST_SINCE = Statement("""
@@ -32,7 +32,7 @@ FROM ROWS FROM ({_KEYS}, unnest(CAST(:bins AS text[]))) AS given (scope, id, nod
 ON CONFLICT (scope, id, node_class, loads_models) DO UPDATE SET bins = excluded.bins, updated_at = now()
 """)  # noqa: S608 - constants only
 _PRUNE = Statement(f"""
-DELETE FROM run_times WHERE updated_at < now() - interval '{KEEP}' OR ctid = ANY(ARRAY(
+DELETE FROM run_times WHERE updated_at < now() - interval '{KEEP_WITHOUT_RUN}' OR ctid = ANY(ARRAY(
     SELECT ctid FROM (
         SELECT ctid, row_number() OVER (PARTITION BY scope ORDER BY updated_at DESC) AS place FROM run_times
     ) ranked WHERE place > {MAX_ROWS}
@@ -44,7 +44,7 @@ SELECT name, coalesce(system->'gpus'->0->>'name', '') AS node_class FROM nodes W
 
 
 async def lock_histograms(connection: Connection) -> None:
-    """Let no other process add run times until the transaction ends."""
+    """Prevent other processes from adding run times until the transaction ends."""
     await _LOCK.run(connection, key=_LOCK_KEY)
 
 
@@ -58,20 +58,20 @@ async def load_histograms(
 ) -> dict[HistogramKey, dict[int, float]]:
     """Load the histograms of these keys, as far as there are any."""
     rows = await _LOAD.all(connection, **_build_key_parameters(keys))
-    return {build_key(row): read_bins(row) for row in rows}
+    return {build_histogram_key(row): parse_bins(row) for row in rows}
 
 
 async def save_histograms(connection: Connection, histograms: Mapping[HistogramKey, Bins]) -> None:
     """Insert or replace histograms."""
     bins = [
-        orjson.dumps({str(number): round(weight, 4) for number, weight in one.items()}).decode()
-        for one in histograms.values()
+        orjson.dumps({str(number): round(weight, 4) for number, weight in histogram.items()}).decode()
+        for histogram in histograms.values()
     ]
     await _SAVE.run(connection, **_build_key_parameters(histograms), bins=bins)
 
 
 async def prune_histograms(connection: Connection) -> None:
-    """Delete histograms without a run for ``KEEP``, and all but the ``MAX_ROWS`` newest of each scope."""
+    """Delete histograms without a run for ``KEEP_WITHOUT_RUN``, and all but the ``MAX_ROWS`` newest of each scope."""
     await _PRUNE.run(connection)
 
 
@@ -80,11 +80,11 @@ async def list_node_classes(connection: Connection, names: Collection[str]) -> d
     return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.all(connection, names=[*names])}
 
 
-def build_key(row: Row) -> HistogramKey:
+def build_histogram_key(row: Row) -> HistogramKey:
     return HistogramKey(HistogramScope(row["scope"]), row["id"], row["node_class"], row["loads_models"])
 
 
-def read_bins(row: Row) -> dict[int, float]:
+def parse_bins(row: Row) -> dict[int, float]:
     return {int(number): weight for number, weight in row["bins"].items()}
 
 

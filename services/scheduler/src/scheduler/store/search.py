@@ -9,7 +9,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.search import SearchJobs
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
-from scheduler.store.jobs import COLUMNS, build_snapshot
+from scheduler.store.jobs import SELECT_JOBS, build_snapshot
 
 # The statement has only the conditions of the query, and states as literals, so that PostgreSQL can use the matching
 # index, also a partial one for states that are rare among a million jobs. Queue positions are not computed here.
@@ -77,7 +77,7 @@ def _build_search_query(given: dict[str, Any], states: Sequence[JobState]) -> St
     if states:
         conditions.append(f"j.state IN ({', '.join(repr(state.value) for state in states)})")
     where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
-    jobs = f"{COLUMNS.format(position='CAST(NULL AS bigint)')} {where} ORDER BY j.id DESC LIMIT :limit"
+    jobs = f"{SELECT_JOBS.format(position='CAST(NULL AS bigint)')} {where} ORDER BY j.id DESC LIMIT :limit"
     return Statement(f"SELECT found.*, {_NEWEST_NODE} AS node FROM ({jobs}) found ORDER BY found.id DESC")  # noqa: S608
 
 

@@ -1,4 +1,4 @@
-"""Statistics of the fleet. Each statement reads live or recent rows through an index; none reads all jobs.
+"""Statistics of the fleet. Each statement reads only live or recent rows, through an index.
 
 Jobs that were purged after their end are counted from ``purged_ends``.
 """
@@ -38,11 +38,13 @@ GROUP BY t.tier
 _READ_TIME = Statement("SELECT now()")
 _COUNT_NODES = Statement(f"""
 SELECT now() AS now, count(*) AS total,
-    count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS online,
+    count(*) FILTER (WHERE n.online AND n.seen_at > now() - make_interval(secs => :offline_after_s)) AS online,
     count(a.node) AS working,
     count(*) FILTER (WHERE n.cordoned_at IS NOT NULL) AS cordoned,
     count(*) FILTER (WHERE n.drain_at IS NOT NULL AND a.node IS NOT NULL) AS draining,
-    count(*) FILTER (WHERE n.blocked AND n.online AND n.seen_at > now() - make_interval(secs => :online_s)) AS blocked
+    count(*) FILTER (
+        WHERE n.blocked AND n.online AND n.seen_at > now() - make_interval(secs => :offline_after_s)
+    ) AS blocked
 FROM nodes n {JOIN_CURRENT_ATTEMPT}
 """)  # noqa: S608 - constants only
 _MEASURE_LAST_HOUR = Statement("""
@@ -82,9 +84,9 @@ async def count_queue(connection: Connection) -> Sequence[Row]:
     return await _COUNT_QUEUE.all(connection)
 
 
-async def count_nodes(connection: Connection, *, online_s: float) -> Row:
+async def count_nodes(connection: Connection, *, offline_after_s: float) -> Row:
     """Count nodes: the fields of ``NodeCounts``, and ``now``."""
-    row = await _COUNT_NODES.first(connection, online_s=online_s)
+    row = await _COUNT_NODES.first(connection, offline_after_s=offline_after_s)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 

@@ -1,4 +1,4 @@
-"""Submits, many at a time: what decides them, and what they write. Each is one statement, however many there are."""
+"""Loads what decides submissions, and inserts accepted jobs: one statement each for a whole group."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -11,16 +11,16 @@ import orjson
 from chassis.database.statement import Connection, Statement
 from chassis.ids import new_id
 from contracts.scheduler.jobs import JOB_CHANGED, JobEvent, JobState
-from scheduler.domain.admission import AcceptedJob, Candidate, Earlier, InsertedJob, TenantAllowance
+from scheduler.domain.admission import AcceptedJob, ExistingJob, InsertedJob, PendingSubmission, TenantAllowance
 from scheduler.domain.states import Cause
 from scheduler.domain.waiting import TenantFacts
 from scheduler.store.tenants import GROUP_IMAGES, TENANT_FACTS, VTIME_WITH_QUEUED
 
-INVALID_VALUES = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
-"""What the values of one submit can do to all that share its transaction."""
+INVALID_VALUE_ERRORS = (asyncpg.IntegrityConstraintViolationError, asyncpg.DataError)
+"""Errors that the values of one submission cause for all that share its transaction."""
 
 _FACTS = TenantFacts.__slots__
-_FIND_EARLIER = """
+_FIND_EXISTING = """
     SELECT j.id, j.request_hash FROM jobs j WHERE j.id = a.id AND j.tenant_id = a.tenant_id
     UNION ALL
     SELECT j.id, j.request_hash FROM jobs j WHERE j.tenant_id = a.tenant_id AND j.idempotency_key = a.key
@@ -34,18 +34,18 @@ SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.qu
     CASE WHEN t.quota_group IS NULL THEN coalesce(u.images, 0) ELSE ({GROUP_IMAGES.format(day=_TODAY)}) END
         AS images_today,
     t.gpu_seconds_per_day, coalesce(u.gpu_seconds, 0) AS gpu_seconds_today, t.quota_group, now() AS now,
-    earlier.id AS earlier_id, earlier.request_hash AS earlier_hash,
+    existing.id AS existing_id, existing.request_hash AS existing_hash,
     (SELECT j.priority FROM jobs j WHERE j.tenant_id = t.id AND j.state = 'queued' AND NOT j.on_hold
      ORDER BY j.priority, j.id DESC LIMIT 1) AS lowest_priority
 FROM unnest(CAST(:tenants AS uuid[]), CAST(:ids AS uuid[]), CAST(:keys AS text[]))
     WITH ORDINALITY AS a (tenant_id, id, key, number)
 JOIN tenants t ON t.id = a.tenant_id
 LEFT JOIN usage_days u ON u.tenant_id = t.id AND u.day = {_TODAY}
-LEFT JOIN LATERAL ({_FIND_EARLIER}) earlier ON true
+LEFT JOIN LATERAL ({_FIND_EXISTING}) existing ON true
 ORDER BY a.number
 """)  # noqa: S608 - constants only
 # Writes nothing unless every tenant's row is unlocked and still has the version (xmin) that was decided on, the day is
-# the same, and no job has the id or idempotency key of one of the submits.
+# the same, and no job has the id or idempotency key of one of the submissions.
 _INSERT_JOBS = Statement(f"""
 WITH given AS (
     SELECT * FROM ROWS FROM (json_to_recordset(CAST(:jobs AS json)) AS (
@@ -56,22 +56,23 @@ WITH given AS (
         overtakes boolean, fail_without_outputs boolean, extra_data json, fingerprint bigint
     )) WITH ORDINALITY
 ), unchanged AS (
-    SELECT t.id FROM unnest(CAST(:accounts AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
+    SELECT t.id FROM unnest(CAST(:tenants AS uuid[]), CAST(:versions AS xid[])) AS a (id, version)
     JOIN tenants t ON t.id = a.id AND t.xmin = a.version
     ORDER BY t.id FOR UPDATE OF t SKIP LOCKED
-), sound AS (
-    SELECT 1 WHERE (SELECT count(*) FROM unchanged) = cardinality(CAST(:accounts AS uuid[]))
+), valid AS (
+    SELECT 1 WHERE (SELECT count(*) FROM unchanged) = cardinality(CAST(:tenants AS uuid[]))
         AND {_TODAY} = CAST(:today AS date)
-        AND NOT EXISTS (SELECT 1 FROM given a CROSS JOIN LATERAL ({_FIND_EARLIER}) e)
+        AND NOT EXISTS (SELECT 1 FROM given a CROSS JOIN LATERAL ({_FIND_EXISTING}) e)
 ), accepted AS (
     SELECT a.*,
-        event || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')) AS said,
+        event || jsonb_build_object('at', to_char(now() AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'))
+            AS event_now,
         CASE WHEN a.overtakes THEN
             (SELECT count(*) FROM jobs j
              WHERE j.tenant_id = a.tenant_id AND j.state = 'queued' AND NOT j.on_hold AND j.priority < a.priority)
         ELSE 0 END AS behind
-    FROM given a CROSS JOIN sound
-), made AS (
+    FROM given a CROSS JOIN valid
+), inserted AS (
     INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
                       idempotency_key, request_hash, start_by, run_within_s, model, seed, seeds, retry_of, endpoint,
                       request_id, fail_without_outputs, fingerprint)
@@ -79,10 +80,10 @@ WITH given AS (
            key, request_hash, now() + make_interval(secs => start_within), run_within, model, seed, seeds, retry_of,
            endpoint, request_id, fail_without_outputs, fingerprint
     FROM accepted
-), drawn AS (
+), stored_graphs AS (
     INSERT INTO graphs (job_id, graph, inputs, extra_data) SELECT id, graph, inputs, extra_data FROM accepted
 ), logged AS (
-    INSERT INTO job_events (job_id, seq, event) SELECT id, 1, said FROM accepted
+    INSERT INTO job_events (job_id, seq, event) SELECT id, 1, event_now FROM accepted
 ), charged AS (
     INSERT INTO usage_days (tenant_id, day, images, jobs)
     SELECT tenant_id, :today, sum(images), count(*) FROM accepted GROUP BY tenant_id
@@ -91,11 +92,11 @@ WITH given AS (
 ), counted AS (
     UPDATE tenants SET queued = queued + added.jobs, vtime = ({VTIME_WITH_QUEUED.format(added="added.jobs")})
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
-    WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:accounts AS uuid[]))
+    WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:tenants AS uuid[]))
     RETURNING tenants.*
 ), announced AS (
-    INSERT INTO outbox (message_id, subject, body) SELECT message_id, subject, convert_to(CAST(said AS text), 'UTF8')
-    FROM accepted
+    INSERT INTO outbox (message_id, subject, body)
+    SELECT message_id, subject, convert_to(CAST(event_now AS text), 'UTF8') FROM accepted
 )
 SELECT a.behind, now() AS now, {TENANT_FACTS}
 FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
@@ -103,65 +104,69 @@ FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
 
 
 async def load_admission_facts(
-    connection: Connection, candidates: Sequence[Candidate]
-) -> list[tuple[TenantAllowance, Earlier | None]]:
-    """What decides each of them, in order; their tenants' locks must be held."""
+    connection: Connection, submissions: Sequence[PendingSubmission]
+) -> list[tuple[TenantAllowance, ExistingJob | None]]:
+    """Load the allowance of each submission's tenant and the job that exists already, in order.
+
+    Without the locks of the tenants, the facts may change at any time; ``insert_jobs`` notices that. Submissions of
+    unknown tenants are left out.
+    """
     rows = await _LOAD_FACTS.all(
         connection,
-        tenants=[candidate.tenant_id for candidate in candidates],
-        ids=[candidate.command.job_id for candidate in candidates],
-        keys=[candidate.command.idempotency_key for candidate in candidates],
+        tenants=[submission.tenant_id for submission in submissions],
+        ids=[submission.command.job_id for submission in submissions],
+        keys=[submission.command.idempotency_key for submission in submissions],
     )
     return [
         (
             TenantAllowance(**{name: row[name] for name in TenantAllowance.__slots__}),
-            (row["earlier_id"], row["earlier_hash"]) if row["earlier_id"] else None,
+            ExistingJob(row["existing_id"], row["existing_hash"]) if row["existing_id"] else None,
         )
         for row in rows
     ]
 
 
 async def insert_jobs(
-    connection: Connection, accepted: Sequence[AcceptedJob], accounts: Mapping[UUID, TenantAllowance]
+    connection: Connection, accepted: Sequence[AcceptedJob], allowances: Mapping[UUID, TenantAllowance]
 ) -> list[InsertedJob]:
-    """Write new jobs with graph, first event, outbox row and their tenants' counters.
+    """Insert new jobs with graph, first event and outbox row, and update their tenants' counters.
 
-    Needs no lock: nothing is written if an account has changed, a submit was accepted before, or another transaction
-    holds a tenant's lock.
+    Needs no lock: nothing is inserted if a tenant's row has changed, a submission was accepted before, or another
+    transaction holds a tenant's lock.
 
     Args:
-        connection: within a transaction or none.
-        accepted: one at least.
-        accounts: of all their tenants and no others, all read on one day.
+        connection: in a transaction or not.
+        accepted: at least one.
+        allowances: those of all their tenants and of no others, all read on the same day.
 
     Returns:
-        One for each, in order; none if nothing was written.
+        One for each job, in order; empty if nothing was inserted.
     """
-    rows = [_build_row(one, accounts[one.candidate.tenant_id].now) for one in accepted]
-    written = await _INSERT_JOBS.all(
+    rows = [_build_row(job, allowances[job.submission.tenant_id].now) for job in accepted]
+    inserted = await _INSERT_JOBS.all(
         connection,
-        accounts=[*accounts],
-        versions=[account.version for account in accounts.values()],
-        today=next(iter(accounts.values())).today,
+        tenants=[*allowances],
+        versions=[allowance.version for allowance in allowances.values()],
+        today=next(iter(allowances.values())).today,
         jobs=orjson.dumps(rows, default=_encode_uuid).decode(),
     )
     return [
-        InsertedJob(row["behind"], row["now"], TenantFacts(**{name: row[name] for name in _FACTS})) for row in written
+        InsertedJob(row["behind"], row["now"], TenantFacts(**{name: row[name] for name in _FACTS})) for row in inserted
     ]
 
 
 def _build_row(accepted: AcceptedJob, at: datetime) -> dict[str, Any]:
-    """What is written of a job, for JSON: an array for each column would take asyncpg twice the time."""
-    candidate = accepted.candidate
-    command, tenant_id = candidate.command, candidate.tenant_id
+    """Build the values of a job for JSON. An array for each column would take asyncpg twice the time."""
+    submission = accepted.submission
+    command, tenant_id = submission.command, submission.tenant_id
     return {
         "id": command.job_id,
         "tenant_id": tenant_id,
         "priority": command.priority,
         "workflow": command.workflow,
         "labels": command.labels,
-        "requirement_id": candidate.requirement_id,
-        "images": candidate.images,
+        "requirement_id": submission.requirement_id,
+        "images": submission.images,
         "key": command.idempotency_key,
         "request_hash": command.request_hash,
         "start_within": command.start_within_seconds,
@@ -169,37 +174,37 @@ def _build_row(accepted: AcceptedJob, at: datetime) -> dict[str, Any]:
         "model": command.model,
         "seed": command.seed,
         "seeds": [seed.model_dump() for seed in command.seeds] or None,
-        "graph": orjson.Fragment(candidate.graph),
+        "graph": orjson.Fragment(submission.graph),
         "inputs": command.inputs,
         "extra_data": command.extra_data,
-        "event": orjson.Fragment(_build_first_event(candidate, at).model_dump_json()),
+        "event": orjson.Fragment(_build_first_event(submission, at).model_dump_json()),
         "message_id": new_id(),
         "subject": JOB_CHANGED.subject(str(tenant_id), str(command.job_id)),
         "retry_of": command.retry_of,
         "endpoint": command.endpoint,
-        "request_id": candidate.request_id or None,
-        "overtakes": accepted.overtakes,
+        "request_id": submission.request_id or None,
+        "overtakes": accepted.overtakes_jobs,
         "fail_without_outputs": command.fail_without_outputs,
-        "fingerprint": candidate.fingerprint,
+        "fingerprint": submission.fingerprint,
     }
 
 
 def _encode_uuid(value: object) -> str:
-    """What orjson does not know: UUIDs that were read are of a class of asyncpg's."""
+    """Encode a UUID of asyncpg's class, which orjson does not know."""
     if not isinstance(value, UUID):
         raise TypeError
     return str(value)
 
 
-def _build_first_event(candidate: Candidate, at: datetime) -> JobEvent:
-    """Return the first event of a job. Its time is when the account was read, until the statement puts in its own."""
+def _build_first_event(submission: PendingSubmission, at: datetime) -> JobEvent:
+    """Return the first event of a job. Its time is when the allowance was read; the statement replaces it."""
     return JobEvent(
-        job_id=candidate.command.job_id,
-        tenant_id=candidate.tenant_id,
+        job_id=submission.command.job_id,
+        tenant_id=submission.tenant_id,
         seq=1,
         state=JobState.QUEUED,
         cause=Cause.SUBMITTED,
         attempt=0,
         at=at,
-        request_id=candidate.request_id or None,
+        request_id=submission.request_id or None,
     )

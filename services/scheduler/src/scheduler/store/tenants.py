@@ -11,25 +11,25 @@ from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Limits
 from scheduler.domain.waiting import TenantFacts
 
-_SAVED = (
+_LIMIT_COLUMNS = (
     "tier", "is_active", "images_per_day", "max_running", "queue_cap", "weight", "result_days", "gpu_seconds_per_day",
     "quota_group", "limits",
 )  # fmt: skip
-_VALUES = ", ".join("CAST(:limits AS jsonb)" if name == "limits" else f":{name}" for name in _SAVED)
+_VALUES = ", ".join("CAST(:limits AS jsonb)" if name == "limits" else f":{name}" for name in _LIMIT_COLUMNS)
 _SAVE_LIMITS = Statement(f"""
-INSERT INTO tenants (id, {", ".join(_SAVED)}) VALUES (:id, {_VALUES})
-ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _SAVED)}
+INSERT INTO tenants (id, {", ".join(_LIMIT_COLUMNS)}) VALUES (:id, {_VALUES})
+ON CONFLICT (id) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _LIMIT_COLUMNS)}
 WHERE tenants.version = :version
-    AND ({", ".join(f"tenants.{name}" for name in _SAVED)})
-    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _SAVED)})
+    AND ({", ".join(f"tenants.{name}" for name in _LIMIT_COLUMNS)})
+    IS DISTINCT FROM ({", ".join(f"excluded.{name}" for name in _LIMIT_COLUMNS)})
 """)  # noqa: S608 - constants only
 _UPDATE_LIMITS = Statement(f"""
-UPDATE tenants SET ({", ".join(_SAVED)}) = ({_VALUES}) WHERE id = :id AND version = :version
-    AND ({", ".join(_SAVED)}) IS DISTINCT FROM ({_VALUES})
+UPDATE tenants SET ({", ".join(_LIMIT_COLUMNS)}) = ({_VALUES}) WHERE id = :id AND version = :version
+    AND ({", ".join(_LIMIT_COLUMNS)}) IS DISTINCT FROM ({_VALUES})
 """)  # noqa: S608 - constants only
 _LIST_IDS = Statement("SELECT id, version FROM tenants WHERE id > :after ORDER BY id LIMIT :page")
 _SAVE_CHANGE = Statement(f"""
-UPDATE tenants SET ({", ".join(_SAVED)}, version) = ({_VALUES}, :version) WHERE id = :id AND version < :version
+UPDATE tenants SET ({", ".join(_LIMIT_COLUMNS)}, version) = ({_VALUES}, :version) WHERE id = :id AND version < :version
 """)  # noqa: S608 - constants only
 _LOAD_LIMITS = Statement("SELECT limits, images_per_day, max_running, queue_cap, weight FROM tenants WHERE id = :id")
 # Tenants of one group share the images of a day; ``t`` is one of them.
@@ -86,7 +86,7 @@ async def save_limits(connection: Connection, tenant: Tenant, *, version: int) -
 
 
 async def update_limits(connection: Connection, tenant: Tenant, *, version: int) -> None:
-    """Like ``save_limits``, but only for a known tenant: one that was erased meanwhile does not come back."""
+    """Like ``save_limits``, but never inserts a tenant, because it may have been erased in the meantime."""
     await _UPDATE_LIMITS.run(connection, id=tenant.tenant_id, version=version, **_build_limit_columns(tenant))
 
 
@@ -103,13 +103,13 @@ async def apply_limit_change(connection: Connection, changed: UserChanged) -> No
 async def load_limits(connection: Connection, tenant_id: UUID) -> Limits | None:
     """Load the saved limits of a tenant; None if the tenant is unknown.
 
-    A limit that is newer than the saved row has its strictest value.
+    A limit that did not exist when the row was saved has its strictest value.
     """
     row = await _LOAD_LIMITS.first(connection, id=tenant_id)
     if row is None:
         return None
-    known = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
-    return Limits.model_validate({**known, "requests_per_minute": None, **row["limits"]})
+    own_columns = {name: row[name] for name in ("images_per_day", "max_running", "queue_cap", "weight")}
+    return Limits.model_validate({**own_columns, "requests_per_minute": None, **row["limits"]})
 
 
 async def load_version(connection: Connection, tenant_id: UUID) -> int | None:
@@ -173,9 +173,9 @@ async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wa
     return {row["id"] for row in await statement.all(connection, ids=[*tenant_ids])}
 
 
-def _build_limit_columns(known: Tenant | UserChanged) -> dict[str, Any]:
-    """Values for the columns of ``_SAVED``."""
-    limits = known.limits
-    columns = {name: getattr(limits, name) for name in _SAVED if name in Limits.model_fields}
-    own = {"tier": known.tier, "is_active": known.is_active, "quota_group": known.quota_group}
-    return {**columns, **own, "limits": limits.model_dump_json()}
+def _build_limit_columns(source: Tenant | UserChanged) -> dict[str, Any]:
+    """Build the values of ``_LIMIT_COLUMNS``."""
+    limits = source.limits
+    columns = {name: getattr(limits, name) for name in _LIMIT_COLUMNS if name in Limits.model_fields}
+    others = {"tier": source.tier, "is_active": source.is_active, "quota_group": source.quota_group}
+    return {**columns, **others, "limits": limits.model_dump_json()}

@@ -1,4 +1,4 @@
-"""Changes a job's state: job row, event, outbox and the tenant's counters in one statement. No other module does."""
+"""Changes a job's state, with event, outbox row and the tenant's counters in one statement. No other module does."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -13,7 +13,7 @@ from contracts.scheduler.attempts import AttemptRef
 from contracts.scheduler.jobs import JOB_CHANGED, JobError, JobEvent, JobState, JobWarning
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import LockedJob
-from scheduler.domain.settlement import FREE_OUTCOMES, TransitionEffects
+from scheduler.domain.settlement import UNCOUNTED_OUTCOMES, TransitionEffects
 from scheduler.domain.states import Cause, find_next_state, is_final
 from scheduler.store.claims import IS_CLAIMABLE
 from scheduler.store.tenants import VTIME_WITH_QUEUED
@@ -27,7 +27,7 @@ _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j
 _LOCK_ATTEMPT = Statement(f"""
 SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.loads_models, j.requirement_id, j.fingerprint,
     a.lease_until < now() AS lapsed, now() AS now,
-    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {FREE_OUTCOMES}) AS tries,
+    a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {UNCOUNTED_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
     )) AS node_deaths,
@@ -39,8 +39,8 @@ WHERE j.id = :job_id AND j.tenant_id = :tenant_id
     AND a.node = coalesce(CAST(:node AS text), a.node)
 FOR UPDATE
 """)  # noqa: S608 - constants only
-# Every change of what a tenant may use updates the tenant's row, even if only images change: an account that a submit
-# has read is valid for one version of that row.
+# Updates the tenant's row even if only its images change: what a submission has read of the tenant is valid for one
+# version of that row.
 _UPDATE_COUNTERS = f"""
     UPDATE tenants SET
         queued = queued + :queued,
@@ -84,13 +84,13 @@ WITH moved AS (
     WHERE id = :id
 ), logged AS (
     INSERT INTO job_events (job_id, seq, event) VALUES (:id, :seq, CAST(:event AS jsonb))
-), counted AS ({_UPDATE_COUNTERS}), charged AS ({_CHARGE_DAY}), shared AS ({_CHARGE_ENDPOINT}),
+), counted AS ({_UPDATE_COUNTERS}), charged AS ({_CHARGE_DAY}), charged_endpoint AS ({_CHARGE_ENDPOINT}),
     unlisted AS ({_LEAVE_QUEUE})
 INSERT INTO outbox (message_id, subject, body) VALUES (:message_id, :subject, :body)
 """)  # noqa: S608 - constants only
 _APPLY_EFFECTS = Statement(f"""
 WITH settled AS (UPDATE jobs SET images = coalesce(CAST(:settled AS integer), images) WHERE id = :id),
-    counted AS ({_UPDATE_COUNTERS}), shared AS ({_CHARGE_ENDPOINT})
+    counted AS ({_UPDATE_COUNTERS}), charged_endpoint AS ({_CHARGE_ENDPOINT})
 {_CHARGE_DAY}
 """)  # noqa: S608 - constants only
 
@@ -115,20 +115,20 @@ class LockedAttempt:
     """A live attempt and its job. The locks of both are held.
 
     Attributes:
-        charged: GPU-seconds charged at the claim.
-        tries: attempts so far, this one included, without those that were withdrawn or released.
-        node_deaths: earlier attempts whose node died. If an executor was silent and sends heartbeats
-            again, its node did not die.
-        other_failed_nodes: other nodes that failed while they ran the job.
+        charged_s: GPU-seconds charged at the claim.
+        tries: number of attempts so far, including this one, without those that were withdrawn or released.
+        node_deaths: number of earlier attempts whose node died. A node whose executor was silent and sends heartbeats
+            again did not die.
+        other_failed_nodes: number of other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
-        prefetched: claimed while its node had another attempt, and not started as far as is known.
-        loads_models: its node had not loaded all models of the job; None if unknown.
+        prefetched: whether it was claimed while its node had another attempt, and is not known to have started.
+        loads_models: whether its node had not loaded all models of the job; None if unknown.
         now: the time of the transaction.
     """
 
     job: LockedJob
     node: str
-    charged: float
+    charged_s: float
     tries: int
     node_deaths: int
     other_failed_nodes: int
@@ -150,7 +150,7 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
     return LockedAttempt(
         job=job,
         node=row["node"],
-        charged=row["cost"],
+        charged_s=row["cost"],
         tries=row["tries"],
         node_deaths=row["node_deaths"],
         other_failed_nodes=row["other_failed_nodes"],
@@ -239,9 +239,9 @@ async def apply_transition(
     return Transition(event, job.tier, (now - job.created_at).total_seconds())
 
 
-async def reserve_images(connection: Connection, job: LockedJob, more: int) -> None:
-    """Reserve ``more`` images for a job. The tenant's lock must be held."""
-    await _RESERVE_IMAGES.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=more)
+async def reserve_images(connection: Connection, job: LockedJob, number: int) -> None:
+    """Reserve ``number`` more images for a job. The tenant's lock must be held."""
+    await _RESERVE_IMAGES.run(connection, id=job.id, tenant_id=job.tenant_id, usage_day=job.usage_day, images=number)
 
 
 async def apply_effects(connection: Connection, job: LockedJob, effects: TransitionEffects) -> None:

@@ -1,7 +1,7 @@
 """Totals of jobs, durations, failures and nodes by minute and hour.
 
 Each source reads the rows of a range of whole minutes through an index: jobs by ``completed_at`` and by id, attempts by
-``ended_at``. A source of a range that is not over yet is read with every request, so that range must be short.
+``ended_at``. A range that is not over yet is counted with every request, so it must be short.
 """
 
 from collections.abc import Sequence
@@ -11,12 +11,12 @@ from typing import Any
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.postgres import Database
 from chassis.database.statement import Connection, Row, Statement
-from scheduler.domain.durations import BINS, RATIO, SMALLEST_S
+from scheduler.domain.durations import BIN_COUNT, BIN_RATIO, SMALLEST_BIN_S
 from scheduler.domain.job_ids import build_time_window
 
 MINUTE_S, TEN_MINUTES_S, HOUR_S = 60, 600, 3600
 KEEP_MINUTES = "2 days"
-MAX_SKEW_MS = 300_000  # a job whose id was made by a clock that is further off does not count as submitted
+MAX_SKEW_MS = 300_000  # a job whose id has a timestamp that is further off does not count as submitted
 _LOCK_KEY = 0x7472656E6473  # "trends"
 
 _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00Z'"
@@ -65,9 +65,8 @@ _JOBS = f"""
         SELECT at, sum(started)::integer AS started, sum(busy_s) AS busy_s FROM ({_NODES}) by_node GROUP BY 1
     ) n ON n.at = m.at
 """  # noqa: S608 - constants only
-_BIN = (
-    f"least(greatest(floor(ln(greatest(seconds, {SMALLEST_S}) / {SMALLEST_S}) / ln({RATIO})), 0), {BINS - 1})::integer"
-)
+_BIN_NUMBER = f"floor(ln(greatest(seconds, {SMALLEST_BIN_S}) / {SMALLEST_BIN_S}) / ln({BIN_RATIO}))"
+_BIN = f"least(greatest({_BIN_NUMBER}, 0), {BIN_COUNT - 1})::integer"
 _DURATIONS = f"""
     SELECT {_MINUTE.format("completed_at")} AS at, kind, {_BIN} AS bin, count(*)::integer AS jobs
     FROM jobs, LATERAL (VALUES
@@ -81,10 +80,10 @@ _FAILURES = f"""
         count(*)::integer AS jobs, (array_agg(id ORDER BY completed_at DESC))[1] AS job_id
     FROM jobs WHERE state IN ('failed', 'expired') AND {_ENDED} GROUP BY 1, 2
 """  # noqa: S608 - constants only
-_ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :online_s)"
+_ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :offline_after_s)"
 
 
-def _build_addition(
+def _build_add_statement(
     table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]
 ) -> Statement:
     """Return a statement that adds the rows of a source to the totals of both lengths of a period."""
@@ -107,7 +106,7 @@ _ONLINE_LAST_MINUTE = f"""
     SELECT {_END} - interval '1 minute' AS at, name AS node, {MINUTE_S}::float AS online_s
     FROM nodes WHERE {_ONLINE_NOW}
 """  # noqa: S608 - constants only
-_ADD_JOBS = _build_addition(
+_ADD_JOBS = _build_add_statement(
     "trend_jobs",
     (),
     _JOB_NUMBERS,
@@ -118,8 +117,10 @@ _ADD_JOBS = _build_addition(
     """,  # noqa: S608 - constants only
     steps=(MINUTE_S, HOUR_S),
 )
-_ADD_DURATIONS = _build_addition("trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S))
-_ADD_NODES = _build_addition(
+_ADD_DURATIONS = _build_add_statement(
+    "trend_durations", ("kind", "bin"), ("jobs",), _DURATIONS, steps=(MINUTE_S, HOUR_S)
+)
+_ADD_NODES = _build_add_statement(
     "trend_nodes",
     ("node",),
     _NODE_NUMBERS,
@@ -195,18 +196,18 @@ async def read_progress(connection: Connection) -> Row:
     return row
 
 
-async def add_totals(connection: Connection, start: datetime, end: datetime, *, online_s: float) -> None:
+async def add_totals(connection: Connection, start: datetime, end: datetime, *, offline_after_s: float) -> None:
     """Add the totals of these whole minutes. The lock must be held, and none of them may have been added before.
 
     Nodes that are online now count as online in the last of these minutes.
     """
-    parameters = _build_range_parameters(start, end) | {"online_s": online_s}
+    parameters = _build_range_parameters(start, end) | {"offline_after_s": offline_after_s}
     for statement in (_ADD_JOBS, _ADD_DURATIONS, _ADD_FAILURES, _ADD_NODES):
         await statement.run(connection, **parameters)
 
 
 async def use_one_snapshot(connection: Connection) -> None:
-    """Let all statements of this transaction, which has run none yet, read the same state."""
+    """Make all statements of this transaction read the same state. Must be its first statement."""
     await _USE_ONE_SNAPSHOT.run(connection)
 
 
@@ -231,7 +232,7 @@ async def list_totals(
 
 
 async def count_recent_totals(
-    connection: Connection, start: datetime, end: datetime, *, online_s: float
+    connection: Connection, start: datetime, end: datetime, *, offline_after_s: float
 ) -> tuple[Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row], Sequence[Row]]:
     """Count jobs, durations, failures and nodes of a short range by minute, and list the nodes that are online now."""
     parameters = _build_range_parameters(start, end)
@@ -240,7 +241,7 @@ async def count_recent_totals(
         await _COUNT_DURATIONS.all(connection, **parameters),
         await _COUNT_FAILURES.all(connection, **parameters),
         await _COUNT_NODES.all(connection, **parameters),
-        await _COUNT_ONLINE.all(connection, **parameters, online_s=online_s),
+        await _COUNT_ONLINE.all(connection, **parameters, offline_after_s=offline_after_s),
     )
 
 

@@ -29,8 +29,8 @@ _EXPIRED = tuple(
 )
 
 
-async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, number: int) -> Sequence[Row]:
-    """List usage of the last ``number`` UTC days, newest first: the fields of ``UsageDay``.
+async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, days: int) -> Sequence[Row]:
+    """List usage of the last ``days`` UTC days, newest first: the fields of ``UsageDay``.
 
     Days without usage are left out.
 
@@ -38,18 +38,18 @@ async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, num
         tenant_id: None sums up all tenants, including erased ones.
     """
     if tenant_id is None:
-        return await _LIST_DAYS_OF_ALL.all(connection, days=number)
-    return await _LIST_DAYS_OF_TENANT.all(connection, days=number, tenant_id=tenant_id)
+        return await _LIST_DAYS_OF_ALL.all(connection, days=days)
+    return await _LIST_DAYS_OF_TENANT.all(connection, days=days, tenant_id=tenant_id)
 
 
-async def list_endpoint_usage(connection: Connection, tenant_id: UUID | None, *, number: int) -> Sequence[Row]:
+async def list_endpoint_usage(connection: Connection, tenant_id: UUID | None, *, days: int) -> Sequence[Row]:
     """List ``day, endpoint, images, gpu_seconds`` of the same days."""
     if tenant_id is None:
-        return await _LIST_ENDPOINTS_OF_ALL.all(connection, days=number)
-    return await _LIST_ENDPOINTS_OF_TENANT.all(connection, days=number, tenant_id=tenant_id)
+        return await _LIST_ENDPOINTS_OF_ALL.all(connection, days=days)
+    return await _LIST_ENDPOINTS_OF_TENANT.all(connection, days=days, tenant_id=tenant_id)
 
 
-async def prune_usage(database: Database, *, keep: int) -> None:
-    """Delete all but the last ``keep`` UTC days."""
+async def prune_usage(database: Database, *, keep_days: int) -> None:
+    """Delete all but the last ``keep_days`` UTC days."""
     for expired in _EXPIRED:
-        await expired.delete(database, days=keep)
+        await expired.delete(database, days=keep_days)

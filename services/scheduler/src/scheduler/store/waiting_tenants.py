@@ -5,7 +5,7 @@ from scheduler.domain.fair_order import MAX_TENANTS, WaitingTenant
 
 MAX_REQUIREMENTS = 20  # read per tenant
 
-# Each tenant has a queued job at least, so the first 1,000 of them decide the first 1,000 positions.
+# Each tenant has at least one queued job, so the first 1,000 tenants decide the first 1,000 positions.
 _LIST = Statement(f"""
 SELECT t.id, t.vtime, t.weight, t.queued, ARRAY(
     SELECT w.requirement_id FROM waiting_requirements w WHERE w.tenant_id = t.id

@@ -117,14 +117,14 @@ class AdminJobActions:
             raise UnknownJob
         if command.retry_id is None:
             raise InvalidMessage
-        again = SubmitJob(
+        resubmission = SubmitJob(
             **found,
             job_id=command.retry_id,
             retry_of=command.job_id,
             idempotency_key=f"retry {command.job_id}",  # contains a space, which clients cannot send
             request_hash=hashlib.sha256(command.job_id.bytes).hexdigest(),
         )
-        return (await self._submitter.submit_job(tenant_id, again)).job
+        return (await self._submitter.submit_job(tenant_id, resubmission)).job
 
     async def _read_job(self, tenant_id: UUID, job_id: UUID) -> Job:
         return (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job

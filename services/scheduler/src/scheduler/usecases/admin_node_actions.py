@@ -23,7 +23,7 @@ from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 
 class AdminNodeActions:
-    """Runs operators' actions on nodes. ``uncordoned`` is called when a node may take work again."""
+    """Runs operators' actions on nodes. ``on_uncordon`` is called after a node was uncordoned."""
 
     def __init__(
         self,
@@ -31,18 +31,18 @@ class AdminNodeActions:
         withdrawer: AttemptWithdrawer,
         reclaimer: PrefetchReclaimer,
         *,
-        online_s: float,
-        uncordoned: Callable[[], None],
+        offline_after_s: float,
+        on_uncordon: Callable[[], None],
     ) -> None:
         self._database, self._withdrawer, self._history = database, withdrawer, NodeHistoryReader(database)
         self._reclaimer = reclaimer
-        self._online_s, self._uncordoned = online_s, uncordoned
+        self._offline_after_s, self._on_uncordon = offline_after_s, on_uncordon
 
     async def list_nodes(self) -> Nodes:
         async with self._database.single() as connection:
-            rows = await node_actions.list_nodes(connection, online_s=self._online_s)
+            rows = await node_actions.list_nodes(connection, offline_after_s=self._offline_after_s)
         history = await self._history.read_history()
-        return Nodes(nodes=tuple(history.build_node(row) for row in rows))
+        return Nodes(nodes=tuple(history.build_node_status(row) for row in rows))
 
     async def run_action(self, command: RunNodeAction) -> NodeActionReply:
         """Run the action and return the node; a drain without grace has withdrawn its attempt by then.
@@ -57,7 +57,7 @@ class AdminNodeActions:
         if command.node is None:
             return await self._run_on_all_nodes(command.order)
         async with self._database.direct() as connection:
-            if await node_actions.find_node(connection, command.node, online_s=self._online_s) is None:
+            if await node_actions.find_node(connection, command.node, offline_after_s=self._offline_after_s) is None:
                 raise UnknownNode
             await self._run_on_node(connection, command.node, command)
         log.info("scheduler.node.admin_action", node=command.node, action=command.order)
@@ -68,7 +68,7 @@ class AdminNodeActions:
         if command.order is NodeAction.DRAIN:
             await self._withdrawer.withdraw_from_drained_nodes()
         if command.order is NodeAction.UNCORDON:
-            self._uncordoned()
+            self._on_uncordon()
         return NodeActionReply(node=await self._read_node(command.node))
 
     async def _run_on_all_nodes(self, action: NodeAction) -> NodeActionReply:
@@ -81,10 +81,10 @@ class AdminNodeActions:
 
     async def _read_node(self, node: str) -> NodeStatus:
         async with self._database.single() as connection:
-            row = await node_actions.find_node(connection, node, online_s=self._online_s)
+            row = await node_actions.find_node(connection, node, offline_after_s=self._offline_after_s)
         if row is None:
             raise UnknownNode
-        return (await self._history.read_history()).build_node(row)
+        return (await self._history.read_history()).build_node_status(row)
 
     async def _run_on_node(self, connection: Connection, node: str, command: RunNodeAction) -> None:
         match command.order:
@@ -99,7 +99,7 @@ class AdminNodeActions:
             case NodeAction.REFRESH:
                 await node_actions.request_refresh(connection, node)
             case NodeAction.FORGET:
-                if not await node_actions.delete_node(connection, node, online_s=self._online_s):
+                if not await node_actions.delete_node(connection, node, offline_after_s=self._offline_after_s):
                     raise NodeAlive
             case _:
                 assert_never(command.order)

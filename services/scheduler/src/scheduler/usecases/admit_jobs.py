@@ -1,4 +1,4 @@
-"""Groups of submits are decided, and accepted jobs are written (decision record 0063)."""
+"""Decides groups of submissions and inserts the accepted jobs (decision record 0063)."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitRep
 from contracts.wire.errors import Refusal
 from scheduler.domain.admission import (
     AcceptedJob,
-    Candidate,
     DailyImageUse,
     Decision,
-    Earlier,
-    Ledger,
+    ExistingJob,
+    PendingSubmission,
     ReplayedJob,
+    TenantAdmission,
     TenantAllowance,
 )
 from scheduler.domain.job import JobSnapshot
@@ -42,85 +42,96 @@ class _DecidedJob(NamedTuple):
 
 
 class JobAdmission:
-    """Decides a group of submits without locks if it can, else under its tenants' locks.
+    """Decides a group of submissions, without locks if possible.
 
-    The accepted jobs are written in one statement, which writes nothing if an account has changed since it was read.
-    Then the group is decided again under the locks.
+    One statement inserts the accepted jobs, unless the row of one of their tenants has changed since it was read. In
+    that case the group is decided again under the locks of its tenants.
     """
 
     def __init__(self, database: Database, reader: JobReader, learner: RunTimeLearner) -> None:
         self._database, self._reader, self._learner = database, reader, learner
 
-    async def decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> list[Answer | None]:
-        """Return the committed decision on each submit, in order.
+    async def decide_group(self, submissions: Sequence[PendingSubmission], wait_for_locks: bool) -> list[Answer | None]:
+        """Return the committed decision on each submission, in order.
 
-        None for submits whose tenant or quota group another transaction has locked, unless ``wait_for_locks``.
-        ``RequestExpired`` for those whose deadline passed while they waited for the lock.
+        It is None if another transaction has locked the tenant or its quota group, unless ``wait_for_locks``. It is
+        ``RequestExpired`` if the deadline passed while the submission waited for the lock.
         """
         refreshing = asyncio.create_task(self._reader.refresh_estimates(), name="scheduler.refresh_estimates")
         try:
             decided: Sequence[_DecidedJob | Refusal | None] | None = None
             if not wait_for_locks:
-                decided = await self._decide_without_locks(candidates)
+                decided = await self._decide_without_locks(submissions)
             if decided is None:
-                decided = await self._decide_under_locks(candidates, wait_for_locks)
+                decided = await self._decide_under_locks(submissions, wait_for_locks)
         finally:
             await asyncio.wait({refreshing})
         refreshing.result()
         return await self._build_answers(decided)
 
-    async def _decide_without_locks(self, candidates: Sequence[Candidate]) -> list[_DecidedJob | Refusal] | None:
-        """Return the decisions; None if nothing was written because an account has changed or is locked."""
+    async def _decide_without_locks(
+        self, submissions: Sequence[PendingSubmission]
+    ) -> list[_DecidedJob | Refusal] | None:
+        """Return the decisions; None if nothing was inserted because a tenant has changed or is locked."""
         async with self._database.single() as connection:
-            found = await submits.load_admission_facts(connection, candidates)
+            found = await submits.load_admission_facts(connection, submissions)
             # The version of a tenant's row does not change with the images of other tenants in its quota group.
-            if len(found) < len(candidates) or any(account.quota_group is not None for account, _ in found):
+            if len(found) < len(submissions) or any(allowance.quota_group is not None for allowance, _ in found):
                 return None
-            return await self._decide_and_write(connection, candidates, found)
+            return await self._decide_and_insert(connection, submissions, found)
 
     async def _decide_under_locks(
-        self, candidates: Sequence[Candidate], wait_for_locks: bool
+        self, submissions: Sequence[PendingSubmission], wait_for_locks: bool
     ) -> list[_DecidedJob | Refusal | None]:
         async with self._database.direct() as connection:
-            whose = {one.tenant_id for one in candidates}
-            whose = await tenants.lock_quota_groups(connection, whose, wait_for_locks=wait_for_locks)
-            locked = await tenants.lock_tenants(connection, whose, wait_for_locks=wait_for_locks)
+            tenant_ids = {submission.tenant_id for submission in submissions}
+            tenant_ids = await tenants.lock_quota_groups(connection, tenant_ids, wait_for_locks=wait_for_locks)
+            locked = await tenants.lock_tenants(connection, tenant_ids, wait_for_locks=wait_for_locks)
             # The locks may have taken seconds, so some deadlines may have passed.
-            deciding = [one for one in candidates if one.tenant_id in locked and not has_passed(one.deadline)]
+            deciding = [
+                submission
+                for submission in submissions
+                if submission.tenant_id in locked and not has_passed(submission.deadline)
+            ]
             decided: Sequence[_DecidedJob | Refusal] = []
             if deciding:
                 found = await submits.load_admission_facts(connection, deciding)
-                decided = await self._decide_and_write(connection, deciding, found) or []
-        absent = UnknownTenant() if wait_for_locks else None
+                decided = await self._decide_and_insert(connection, deciding, found) or []
+        if_not_locked = UnknownTenant() if wait_for_locks else None
         expired = RequestExpired(service="scheduler", retry_after_s=1)
         answers = dict(zip(deciding, decided, strict=True))
-        return [answers.get(one, expired if one.tenant_id in locked else absent) for one in candidates]
+        return [
+            answers.get(submission, expired if submission.tenant_id in locked else if_not_locked)
+            for submission in submissions
+        ]
 
-    async def _decide_and_write(
+    async def _decide_and_insert(
         self,
         connection: Connection,
-        candidates: Sequence[Candidate],
-        found: Sequence[tuple[TenantAllowance, Earlier | None]],
+        submissions: Sequence[PendingSubmission],
+        found: Sequence[tuple[TenantAllowance, ExistingJob | None]],
     ) -> list[_DecidedJob | Refusal] | None:
-        """Decide and insert the accepted jobs. None, and nothing inserted, if an account has changed or is locked."""
-        ledgers: dict[UUID, Ledger] = {}
-        pools: dict[UUID, DailyImageUse] = {}  # by quota group
+        """Decide and insert the accepted jobs; returns None and inserts none if a tenant has changed or is locked."""
+        admissions: dict[UUID, TenantAdmission] = {}  # by tenant
+        group_usage: dict[UUID, DailyImageUse] = {}  # by quota group
         decisions: list[Decision] = []
-        for candidate, (account, earlier) in zip(candidates, found, strict=True):
-            if account.id not in ledgers:
-                group = account.quota_group
-                shared = pools.setdefault(group, DailyImageUse(account.images_today)) if group is not None else None
-                ledgers[account.id] = Ledger(account, shared)
-            decisions.append(ledgers[account.id].decide(candidate, earlier))
+        for submission, (allowance, existing) in zip(submissions, found, strict=True):
+            if allowance.id not in admissions:
+                images = DailyImageUse(allowance.images_today)
+                if allowance.quota_group is not None:
+                    images = group_usage.setdefault(allowance.quota_group, images)
+                admissions[allowance.id] = TenantAdmission(allowance, images)
+            decisions.append(admissions[allowance.id].decide(submission, existing))
         accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
         decided: dict[UUID, _DecidedJob] = {}
         if accepted:
-            whose = {decision.candidate.tenant_id for decision in accepted}
-            written = await submits.insert_jobs(connection, accepted, {one: ledgers[one].account for one in whose})
-            if not written:
+            tenant_ids = {decision.submission.tenant_id for decision in accepted}
+            allowances = {tenant_id: admissions[tenant_id].allowance for tenant_id in tenant_ids}
+            inserted = await submits.insert_jobs(connection, accepted, allowances)
+            if not inserted:
                 return None
-            for decision, row in zip(accepted, written, strict=True):
-                decided[decision.job_id] = _DecidedJob(decision, decision.to_snapshot(row), row.tenant)
+            for decision, job in zip(accepted, inserted, strict=True):
+                decided[decision.job_id] = _DecidedJob(decision, decision.to_snapshot(job), job.tenant)
         replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - decided.keys()
         found_jobs = await jobs.find_jobs(connection, replayed) if replayed else {}
         return [
@@ -129,26 +140,30 @@ class JobAdmission:
         ]
 
     async def _build_answers(self, decided: Sequence[_DecidedJob | Refusal | None]) -> list[Answer | None]:
-        """Return the answers, once the decisions are committed: accepted jobs as they stand."""
-        accepted = [one for one in decided if isinstance(one, _DecidedJob)]
-        known = {one.tenant.id: one.tenant for one in accepted if one.tenant is not None}
-        described = await self._reader.estimate_jobs([one.snapshot for one in accepted], known)
-        for one, (job, estimate) in zip(accepted, described, strict=True):
-            if estimate is not None and isinstance(one.decision, AcceptedJob):
+        """Build the answers to committed decisions, with accepted jobs as they are now."""
+        accepted = [answer for answer in decided if isinstance(answer, _DecidedJob)]
+        known = {job.tenant.id: job.tenant for job in accepted if job.tenant is not None}
+        described = await self._reader.estimate_jobs([job.snapshot for job in accepted], known)
+        for accepted_job, (job, estimate) in zip(accepted, described, strict=True):
+            if estimate is not None and isinstance(accepted_job.decision, AcceptedJob):
                 self._learner.record_estimate(job.job_id, estimate)
         jobs = iter(described)
         return [
-            SubmitReply(job=next(jobs).job, replayed=isinstance(one.decision, ReplayedJob), quota=one.decision.quota)
-            if isinstance(one, _DecidedJob)
-            else one
-            for one in decided
+            SubmitReply(
+                job=next(jobs).job,
+                replayed=isinstance(answer.decision, ReplayedJob),
+                quota=answer.decision.quota,
+            )
+            if isinstance(answer, _DecidedJob)
+            else answer
+            for answer in decided
         ]
 
 
 def _find_decided(
     decision: AcceptedJob | ReplayedJob, decided: Mapping[UUID, _DecidedJob], found_jobs: Mapping[UUID, JobSnapshot]
 ) -> _DecidedJob | Refusal:
-    """Return the decision with its job. A job that is replayed may have been accepted in the same group."""
+    """Return the decision with its job. A replayed job may have been accepted in the same group."""
     job_id = decision.job_id
     if job_id in decided:
         return decided[job_id]._replace(decision=decision)

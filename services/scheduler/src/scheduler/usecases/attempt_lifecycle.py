@@ -1,4 +1,4 @@
-"""Starts and ends attempts. A write of a node that does not hold the lease changes nothing."""
+"""Starts and ends attempts. Requests of a node that no longer has the lease change nothing."""
 
 from typing import NamedTuple
 
@@ -16,10 +16,10 @@ from scheduler.domain.settlement import (
     RUN_TIME_EXCEEDED,
     TransitionEffects,
     apply_rule_for_no_outputs,
+    causes_retry,
     compute_end_effects,
     decide_transition_cause,
     is_node_death,
-    is_retry,
 )
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, node_failures, tenants, transitions
@@ -35,9 +35,9 @@ class _EndedAttempt(NamedTuple):
 
     Attributes:
         transition: None if its job had ended before.
-        node_failed: the node failed while it ran the job.
-        is_retry: it was not the first try of its job.
-        run: None unless the job succeeded.
+        node_failed: whether the node failed while it ran the job.
+        is_retry: whether it was not the first try of its job.
+        run: the run to learn from; None unless the job succeeded.
     """
 
     node: str
@@ -51,7 +51,7 @@ class _MemoryPlan(NamedTuple):
     """How to continue after an attempt that ran out of memory.
 
     Attributes:
-        requirement_id: of the next attempt.
+        requirement_id: requirement for the next attempt.
     """
 
     fault: MemoryFault
@@ -59,7 +59,7 @@ class _MemoryPlan(NamedTuple):
 
 
 class AttemptLifecycle:
-    """Starts attempts, and ends them: finished by their node, lapsed or overtime."""
+    """Starts attempts. Ends those that their node finished, whose lease lapsed or that ran too long."""
 
     def __init__(
         self,
@@ -123,10 +123,10 @@ class AttemptLifecycle:
     async def end_overtime_attempts(self) -> None:
         """Fail every running job that exceeds its time limit and that its executor should have ended by now."""
         async with self._database.direct() as connection:
-            overdue = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
-        for ref in overdue:
+            overtime = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
+        for ref in overtime:
             async with self._database.direct() as connection:
-                ended = await self._end_overdue_attempt(connection, ref)
+                ended = await self._end_overtime_attempt(connection, ref)
             if ended is not None:
                 await self._publish_end(ended, OVERTIME)
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
@@ -146,18 +146,20 @@ class AttemptLifecycle:
             log.warning("scheduler.node.not_checked", node=ended.node, error=type(error).__name__)
 
     async def _plan_after_out_of_memory(self, ending: FinishAttempt) -> _MemoryPlan | None:
-        """Decide what follows, before the transaction: the fleet state needs connections of its own."""
+        """Decide how to continue, before the transaction, because the fleet state needs connections of its own."""
         async with self._database.single() as connection:
             found = await attempts.read_gpu_memory(connection, ending.ref)
         if found is None:
             return None
         fault = MemoryFault(
             node_gib=found.node_gib,
-            earlier=found.earlier,
+            earlier_faults=found.earlier_faults,
             has_larger_node=await self._fleet.has_larger_node(found.requirement_id, found.node_gib),
         )
-        larger = await self._fleet.save_larger_requirement(found.requirement_id, memory_over_gib=found.node_gib)
-        return _MemoryPlan(fault, larger)
+        next_requirement = await self._fleet.save_larger_requirement(
+            found.requirement_id, memory_over_gib=found.node_gib
+        )
+        return _MemoryPlan(fault, next_requirement)
 
     async def _end_live_attempt(
         self, connection: Connection, ending: FinishAttempt, node: str, memory: _MemoryPlan | None
@@ -182,9 +184,9 @@ class AttemptLifecycle:
             gpu_seconds=silence.heard_s,
             node_died=silence.node_died,
         )
-        return await self._settle_attempt(connection, locked, ending, lapsed=silence)
+        return await self._settle_attempt(connection, locked, ending, silence=silence)
 
-    async def _end_overdue_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
+    async def _end_overtime_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or is_final(locked.job.state):
             return None
@@ -206,13 +208,13 @@ class AttemptLifecycle:
         locked: transitions.LockedAttempt,
         ending: FinishAttempt,
         *,
-        lapsed: attempts.ExecutorSilence | None = None,
+        silence: attempts.ExecutorSilence | None = None,
         memory: _MemoryPlan | None = None,
     ) -> _EndedAttempt:
         """Record the end of an attempt and apply the transition of its job.
 
         Args:
-            lapsed: set if the attempt ends because its lease lapsed.
+            silence: set if the attempt ends because its lease lapsed.
             memory: set if it ends because its node ran out of memory.
         """
         ending = apply_rule_for_no_outputs(locked.job, ending)
@@ -224,13 +226,13 @@ class AttemptLifecycle:
             error=ending.error,
             gpu_seconds=ending.gpu_seconds,
             node_died=died,
-            silent_boot_id=lapsed.boot_id if lapsed and died else None,
-            node_failed=failed and not lapsed,
+            silent_boot_id=silence.boot_id if silence and died else None,
+            node_failed=failed and not silence,
         )
         if failed:
             await node_failures.save_failure(connection, locked.node, ending.ref)
         if is_final(locked.job.state):  # cancelled in the meantime: the state stays, and there is no retry
-            effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged=locked.charged)
+            effects = compute_end_effects(locked.job, ending, Cause.CANCELLED, charged_s=locked.charged_s)
             await transitions.apply_effects(connection, locked.job, effects)
             return _EndedAttempt(locked.node, None, node_failed=failed, is_retry=locked.tries > 1)
         cause = decide_transition_cause(
@@ -238,29 +240,29 @@ class AttemptLifecycle:
             tries=locked.tries,
             max_attempts=self._max_attempts,
             node_deaths=locked.node_deaths + died,
-            failed_nodes=locked.other_failed_nodes + (failed and not lapsed),
+            failed_nodes=locked.other_failed_nodes + (failed and not silence),
             memory=memory.fault if memory else None,
         )
         error = JOB_POISON if cause is Cause.POISONED else ending.error
-        if memory and is_retry(cause):
+        if memory and causes_retry(cause):
             await attempts.set_requirement(connection, locked.job.id, memory.requirement_id)
         elif memory and error:
             error = explain_exhausted_memory(error, memory.fault)
         if cause is Cause.POISONED:
             log.warning("scheduler.job.poisoned", job_id=str(locked.job.id), attempt=ending.ref.attempt)
-        if lapsed and cause is Cause.NODE_FAULT:
+        if silence and cause is Cause.NODE_FAULT:
             cause = Cause.LEASE_LAPSED
-        if failed and is_retry(cause):
+        if failed and causes_retry(cause):
             await attempts.set_avoided_node(connection, ending.ref, seconds=AVOID_NODE_S)
         succeeded = cause is Cause.SUCCEEDED
         transition = await transitions.apply_transition(
             connection,
             locked.job,
             cause,
-            compute_end_effects(locked.job, ending, cause, charged=locked.charged),
+            compute_end_effects(locked.job, ending, cause, charged_s=locked.charged_s),
             now=locked.now,
             outputs=ending.outputs if succeeded else (),
-            error=None if succeeded or is_retry(cause) else error,
+            error=None if succeeded or causes_retry(cause) else error,
             warnings=ending.warnings if succeeded else (),
         )
         return _EndedAttempt(

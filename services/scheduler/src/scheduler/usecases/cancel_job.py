@@ -1,4 +1,4 @@
-"""Cancels a job: first the state changes, then the executor is notified, then it confirms the end."""
+"""Cancels jobs: changes the state, then notifies the executor, which confirms the end later."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.executor.attempts import CANCEL_ATTEMPT, CancelAttempt
 from contracts.scheduler.jobs import CancelJob, JobState, JobWithEvents, ReadJob, UnknownJob
-from scheduler.domain.settlement import TransitionEffects, compute_effects_without_run
+from scheduler.domain.settlement import TransitionEffects, compute_unstarted_end_effects
 from scheduler.domain.states import Cause
 from scheduler.store import attempts, tenants, transitions
 from scheduler.usecases.publish_job_events import JobEventPublisher
@@ -30,12 +30,12 @@ class JobCanceller:
             job = await transitions.lock_job(connection, tenant_id, command.job_id)
             if locked_at is None or job is None:
                 raise UnknownJob
-            effects = compute_effects_without_run(job) if job.state is JobState.QUEUED else TransitionEffects()
+            effects = compute_unstarted_end_effects(job) if job.state is JobState.QUEUED else TransitionEffects()
             transition = await transitions.apply_transition(connection, job, Cause.CANCELLED, effects, now=locked_at)
             if transition is not None:
                 log.info("scheduler.job.cancelled", job_id=str(job.id), was=job.state)
                 # A live attempt keeps its node and its slot until its executor reports the end.
-                node = await attempts.find_node(connection, job.id)
+                node = await attempts.find_node_of_job(connection, job.id)
         await self._publisher.publish_live_event(transition)
         if node is not None:
             hint = CancelAttempt(job_id=job.id, attempt=job.attempt)

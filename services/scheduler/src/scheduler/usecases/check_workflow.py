@@ -34,7 +34,9 @@ class WorkflowChecker:
             raise StartTimeTooLong(most=f"{limits.start_seconds:g}")
         if _exceeds_limit(command.run_within_seconds, limits.run_seconds):
             raise RunTimeTooLong(most=f"{limits.run_seconds:g}")
-        sizes = {str(one): size for one, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)}
+        sizes = {
+            str(upload): size for upload, size in zip(command.inputs, command.input_sizes, strict=False) if all(size)
+        }
         types = dict(zip(map(str, command.inputs), command.input_types, strict=False))
         policy = await self._policies.build_policy(limits)
         context = CheckContext(
@@ -48,12 +50,12 @@ class WorkflowChecker:
         )
         catalogs = await self._fleet.load_catalogs()
         uploads = frozenset(map(str, command.inputs))
-        if size_bytes <= INLINE_BYTES and not is_ui_format(command.graph):  # the subgraphs of a file may multiply it
+        if size_bytes <= INLINE_BYTES and not is_ui_format(command.graph):  # an editor file may grow by its subgraphs
             checked = check_workflow(command.graph, uploads, catalogs, context, secrets.randbelow)
         else:
             checked = await offload(check_workflow, command.graph, uploads, catalogs, context, secrets.randbelow)
         if isinstance(checked, UnrunnableGraph):
-            raise await offload(checked.refusal)
+            raise await offload(checked.build_refusal)
         return checked
 
 

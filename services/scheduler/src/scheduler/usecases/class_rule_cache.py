@@ -11,7 +11,7 @@ from contracts.wire.errors import Kind, Relayed, Unavailable
 from scheduler.store import class_rules
 
 READ_EVERY_S = 5.0  # changes arrive as events at once; polling covers a lost event
-RETRY_S = 1.0  # pause between two requests while auth is unavailable and no rules are known
+RETRY_S = 1.0  # pause between two requests to auth while no rules are known
 
 
 class ClassRuleCache:

@@ -1,4 +1,4 @@
-"""Records messages of executors that can never be handled, and ends attempts that they would block forever."""
+"""Records messages of executors that can never be handled, and ends attempts that would never start for that reason."""
 
 from collections import Counter
 from time import monotonic
@@ -27,7 +27,7 @@ from scheduler.usecases.attempt_lifecycle import AttemptLifecycle
 
 MAX_AGE_S = 14 * 86_400.0
 MAX_LETTERS = 10_000  # 160 MB at most
-MAX_PER_NODE = 100  # per hour and process, so that one broken node does not displace the letters of all others
+MAX_PER_NODE = 100  # per hour and process, so that the letters of one broken node do not displace all others
 HOUR_S = 3_600.0
 
 UNDELIVERABLE = JobError(code="job.undeliverable", message="The job could not be handed to a node.")
@@ -71,16 +71,16 @@ class DeadLetters:
             )
 
     async def record_and_end_attempt(self, failed: Failed) -> None:
-        """Store a work request that failed because of a bug, and end the attempt that it was being assigned.
+        """Record a work request that failed. If that was because of a bug, end the attempt that it would have returned.
 
-        Otherwise each retry would renew the lease of an attempt that never starts.
+        Otherwise each repeated request would renew the lease of an attempt that never starts.
         """
         await self.record_message(failed)
         if failed.code != InternalFault.code:
             return
         node = failed.address.key or ""
         async with self._database.direct() as connection:
-            ref = await attempts.find_live_attempt_on_node(connection, node, held=_decode_held(failed.body))
+            ref = await attempts.find_live_attempt_on_node(connection, node, held=_parse_held_attempts(failed.body))
         if ref is not None:
             await self._lifecycle.finish_attempt(
                 node, FinishAttempt(ref=ref, outcome=Outcome.FAILED, error=UNDELIVERABLE)
@@ -90,11 +90,11 @@ class DeadLetters:
         """List a page of dead letters, newest first."""
         async with self._database.single() as connection:
             rows = await dead_letters.list_letters(connection, limit=query.limit, before=query.before, node=query.node)
-        letters = tuple(_letter_from_row(row) for row in rows[: query.limit])
+        letters = tuple(_build_letter(row) for row in rows[: query.limit])
         return DeadLetterPage(letters=letters, more=len(rows) > query.limit)
 
     async def refuse_redrive(self, command: RedriveDeadLetter) -> NoReturn:
-        """Refuse to handle a letter again: it was a request, and its sender was told that it failed.
+        """Refuse to handle a letter again: it was a request, and its sender received an error.
 
         Raises:
             UnknownDeadLetter: there is no letter with this id.
@@ -104,7 +104,7 @@ class DeadLetters:
             exists = await dead_letters.has_letter(connection, command.id)
         if not exists:
             raise UnknownDeadLetter
-        raise DeadLetterNotRedrivable(reason="it was a request, and its sender was told that it failed")
+        raise DeadLetterNotRedrivable(reason="it was a request, and its sender received an error")
 
     async def prune_letters(self) -> None:
         """Delete letters beyond ``MAX_AGE_S`` and ``MAX_LETTERS``. For ``chassis.loop.Loop``."""
@@ -119,7 +119,7 @@ class DeadLetters:
         return self._recorded[node] <= MAX_PER_NODE
 
 
-def _decode_held(body: bytes) -> tuple[AttemptRef, ...]:
+def _parse_held_attempts(body: bytes) -> tuple[AttemptRef, ...]:
     """Return the attempts that the executor had when it requested another one."""
     try:
         return RequestWork.model_validate_json(body).all_held
@@ -127,7 +127,7 @@ def _decode_held(body: bytes) -> tuple[AttemptRef, ...]:
         return ()
 
 
-def _letter_from_row(row: Row) -> DeadLetter:
+def _build_letter(row: Row) -> DeadLetter:
     fields = {**row, "excerpt": decode_excerpt(row["excerpt"])}
     return DeadLetter(
         service="scheduler", attempts=1, first_failed_at=row["at"], last_failed_at=row["at"], redrivable=False, **fields

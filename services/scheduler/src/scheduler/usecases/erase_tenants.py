@@ -13,7 +13,7 @@ from contracts.wire.errors import Relayed, Unavailable
 from scheduler.store import purges
 from scheduler.usecases.cancel_job import JobCanceller
 
-BATCH = 100
+BATCH_SIZE = 100
 REPEAT_FOR = timedelta(hours=1)  # messages that were in flight when the account was erased have arrived by then
 
 
@@ -26,9 +26,9 @@ class TenantEraser:
 
     def __init__(self, database: Database, bus: Bus, canceller: JobCanceller) -> None:
         self._database, self._bus, self._canceller = database, bus, canceller
-        self._after = 0
+        self._last_number = 0
         self._pending: dict[UUID, datetime] = {}
-        self._now = datetime.min.replace(tzinfo=UTC)
+        self._auth_now = datetime.min.replace(tzinfo=UTC)
 
     async def erase_tenants(self) -> None:
         """Run one pass. While auth is unavailable, only erasures that are already known are processed."""
@@ -36,16 +36,16 @@ class TenantEraser:
             while await self._fetch_erasures():
                 pass
         for tenant_id, at in list(self._pending.items()):
-            if await self._erase_tenant(tenant_id) and at < self._now - REPEAT_FOR:
+            if await self._erase_tenant(tenant_id) and at < self._auth_now - REPEAT_FOR:
                 del self._pending[tenant_id]
 
     async def _fetch_erasures(self) -> bool:
         """Fetch the next page of erasures. Returns whether there are more."""
-        found = await self._bus.request(READ_ERASURES, ReadErasures(after=self._after))
-        self._pending |= {one.tenant_id: one.at for one in found.erasures}
-        self._now = found.now
-        self._after = max((one.number for one in found.erasures), default=self._after)
-        return found.more
+        page = await self._bus.request(READ_ERASURES, ReadErasures(after=self._last_number))
+        self._pending |= {erasure.tenant_id: erasure.at for erasure in page.erasures}
+        self._auth_now = page.now
+        self._last_number = max((erasure.number for erasure in page.erasures), default=self._last_number)
+        return page.more
 
     async def _erase_tenant(self, tenant_id: UUID) -> bool:
         """Cancel and delete the tenant's jobs, then the tenant. Returns whether nothing is left."""
@@ -54,13 +54,13 @@ class TenantEraser:
         for job_id in live:
             with suppress(UnknownJob):
                 await self._canceller.cancel_job(tenant_id, CancelJob(job_id=job_id))
-        deleted, full = 0, True
-        while full:
+        deleted, has_more = 0, True
+        while has_more:
             async with self._database.direct() as connection:
-                ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH)
+                ended = await purges.lock_ended_jobs(connection, tenant_id, batch=BATCH_SIZE)
                 if ended:
                     await purges.delete_jobs(connection, ended, with_inputs=True)
-            deleted, full = deleted + len(ended), len(ended) == BATCH
+            deleted, has_more = deleted + len(ended), len(ended) == BATCH_SIZE
         if deleted:
             log.info("scheduler.tenant.jobs_erased", tenant=str(tenant_id), count=deleted)
         async with self._database.direct() as connection:

@@ -15,10 +15,10 @@ from scheduler.store import waiting_tenants
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.run_time_history import RunTimeHistory
 
-# How long the list of waiting tenants is cached. To read 1,000 of them and to build their order takes some 10 ms.
-SHORT_LIST = 64
+# How long the list of waiting tenants is cached. Reading 1,000 of them and building their order takes about 10 ms.
+MAX_SHORT_LIST = 64
 SHORT_FRESH_S, LONG_FRESH_S = 0.005, 1.0
-LEAST_LEFT = 0.25  # of the mean run time: what is assumed to be left of a run that already took about as long
+MIN_REMAINING_SHARE = 0.25  # of the mean run time, assumed to remain of a run that has taken about that long
 
 
 class QueuePlace(NamedTuple):
@@ -26,7 +26,7 @@ class QueuePlace(NamedTuple):
 
     Attributes:
         own_ahead, others_ahead: jobs before it, of its tenant and of other tenants.
-        other_job_s: mean run time of the latter.
+        other_job_s: mean run time of the jobs of other tenants.
     """
 
     own_ahead: int
@@ -39,42 +39,42 @@ class QueuePlace(NamedTuple):
 
 
 class EtaEstimator:
-    """Works on cached data: call ``refresh`` first."""
+    """Estimates from cached data. Call ``refresh_facts`` first."""
 
     def __init__(self, fleet: FleetState, history: RunTimeHistory) -> None:
         self._fleet, self._history = fleet, history
         self._tenants: Sequence[WaitingTenant] = ()
-        self._until = 0.0
+        self._fresh_until = 0.0
         self._version = -1
         self._orders: dict[frozenset[str], FairOrder] = {}  # by catalogs, for the cached tenants and run times
 
     @property
     def is_fresh(self) -> bool:
         """Whether ``refresh_facts`` would read nothing but run times."""
-        return monotonic() < self._until
+        return monotonic() < self._fresh_until
 
     async def refresh_facts(self, connection: Connection) -> None:
-        """Read tenants and run times, unless they were read lately."""
+        """Read waiting tenants and run times, unless they are cached."""
         await self._history.refresh_history(connection)
-        if monotonic() < self._until:
+        if monotonic() < self._fresh_until:
             return
         self._tenants = await waiting_tenants.list_waiting_tenants(connection)
         self._orders = {}
-        is_short = len(self._tenants) <= SHORT_LIST
-        self._until = monotonic() + (SHORT_FRESH_S if is_short else LONG_FRESH_S)
+        is_short = len(self._tenants) <= MAX_SHORT_LIST
+        self._fresh_until = monotonic() + (SHORT_FRESH_S if is_short else LONG_FRESH_S)
 
     def find_place(self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey) -> QueuePlace | None:
         """Find the place of a job; None if it is not queued, or on hold."""
         if job.queue_position is None:
             return None
         own_ahead = job.queue_position - 1
-        order = self._build_order(survey)
+        order = self._get_order(survey)
         others = order.count_jobs_before(
             tenant_id=tenant.id,
             vtime=tenant.vtime,
             weight=tenant.weight,
             jobs_ahead=own_ahead,
-            cost_s=self._predict_mean(job.requirement_id, survey.classes),
+            cost_s=self._predict_mean_run_time(job.requirement_id, survey.open_node_classes),
         )
         return QueuePlace(own_ahead, others, order.mean_cost_s)
 
@@ -82,24 +82,24 @@ class EtaEstimator:
         self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey, place: QueuePlace
     ) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
-        if not survey.free:
+        if not survey.free_nodes:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_node_classes)
         models = self._fleet.get_models(job.requirement_id)
         own = self._history.run_times.predict_run_time(
-            kind, loads_models=not any(models <= loaded for loaded in survey.loaded)
+            kind, loads_models=not any(models <= loaded for loaded in survey.loaded_model_sets)
         )
         if own is None:
             return None
-        own_mean_s = self._predict_mean(job.requirement_id, kind.node_classes)
+        own_mean_s = self._predict_mean_run_time(job.requirement_id, kind.node_classes)
         ahead = place.own_ahead + place.others_ahead
         job_s = own_mean_s
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
         usual = self._history.run_times.predict_run_time(kind._replace(fingerprint=None), loads_models=False) or own
-        idle = len(survey.free) - len(survey.working)
+        idle = len(survey.free_nodes) - len(survey.working_nodes)
         return estimate_eta(
-            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working]),
+            NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working_nodes]),
             position=place.position,
             own=own,
             job_s=job_s,
@@ -111,33 +111,33 @@ class EtaEstimator:
         """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
         if job.started_at is None:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.open_node_classes)
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
-        return self._history.run_times.predict_remaining(kind, elapsed_s=elapsed_s)
+        return self._history.run_times.predict_remaining_time(kind, elapsed_s=elapsed_s)
 
-    def _build_order(self, survey: NodeSurvey) -> FairOrder:
+    def _get_order(self, survey: NodeSurvey) -> FairOrder:
         """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
         if self._version != self._history.version:
             self._orders, self._version = {}, self._history.version
         digests = survey.digests
         if digests not in self._orders:
-            shared, classes = self._fleet.find_shared_requirements(digests), survey.classes
+            shared, classes = self._fleet.find_shared_requirements(digests), survey.open_node_classes
             costs: dict[int, float] = {}
-            rivals = []
+            competitors = []
             for tenant in self._tenants:
-                needs = [one for one in tenant.requirements if shared is None or one in shared]
-                if tenant.requirements and not needs:
+                requirements = [key for key in tenant.requirements if shared is None or key in shared]
+                if tenant.requirements and not requirements:
                     continue
-                for one in needs:
-                    if one not in costs:
-                        costs[one] = self._predict_mean(one, classes)
-                cost_s = sum(costs[one] for one in needs) / len(needs) if needs else MIN_COST_S
-                rivals.append(CompetingTenant(tenant, cost_s))
-            self._orders[digests] = FairOrder(rivals)
+                for requirement in requirements:
+                    if requirement not in costs:
+                        costs[requirement] = self._predict_mean_run_time(requirement, classes)
+                cost_s = sum(costs[key] for key in requirements) / len(requirements) if requirements else MIN_COST_S
+                competitors.append(CompetingTenant(tenant, cost_s))
+            self._orders[digests] = FairOrder(competitors)
         return self._orders[digests]
 
-    def _predict_mean(self, requirement: int, classes: Mapping[str, int]) -> float:
-        mean_s = self._history.run_times.predict_mean(JobKind(requirement, None, classes))
+    def _predict_mean_run_time(self, requirement: int, classes: Mapping[str, int]) -> float:
+        mean_s = self._history.run_times.predict_mean_run_time(JobKind(requirement, None, classes))
         return MIN_COST_S if mean_s is None else mean_s
 
 
@@ -146,4 +146,4 @@ def _estimate_busy_s(node: NodeFacts, job: JobSnapshot, job_s: float) -> float:
     if node.busy_since is None:
         return 0.0
     elapsed_s = (job.now - node.busy_since).total_seconds()
-    return max(job_s - elapsed_s, LEAST_LEFT * job_s) + node.prefetched * job_s
+    return max(job_s - elapsed_s, MIN_REMAINING_SHARE * job_s) + node.prefetched * job_s

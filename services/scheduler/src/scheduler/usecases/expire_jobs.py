@@ -3,12 +3,12 @@
 from chassis.database.postgres import Database
 from chassis.telemetry.logs import log
 from contracts.scheduler.jobs import JobError
-from scheduler.domain.settlement import compute_effects_without_run
+from scheduler.domain.settlement import compute_unstarted_end_effects
 from scheduler.domain.states import Cause
 from scheduler.store import jobs, tenants, transitions
 from scheduler.usecases.publish_job_events import JobEventPublisher
 
-TOO_LATE = JobError(
+START_TIME_PASSED = JobError(
     code="job.start_time_passed",
     message="The job did not start within its time limit: start_within_seconds, or the limit of the tier. Allow more, "
     "or submit it later.",
@@ -29,9 +29,9 @@ class JobExpirer:
                 job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
                 if locked_at is None or job is None:
                     continue
-                effects, now = compute_effects_without_run(job), locked_at
+                effects = compute_unstarted_end_effects(job)
                 transition = await transitions.apply_transition(
-                    connection, job, Cause.START_TIME_PASSED, effects, now=now, error=TOO_LATE
+                    connection, job, Cause.START_TIME_PASSED, effects, now=locked_at, error=START_TIME_PASSED
                 )
             if transition is not None:
                 await self._publisher.publish_live_event(transition)

@@ -29,8 +29,8 @@ class FleetState:
     """Caches the catalogs of all nodes, and which requirements each catalog meets. The database is the source.
 
     Args:
-        online_s: a node is online if its last heartbeat is at most this old.
-        forgotten_s: nodes last seen this much earlier than the most recently seen node are ignored.
+        offline_after_s: a node without a heartbeat for this long is offline.
+        forget_after_s: nodes that were last seen this long before the most recently seen node are ignored.
         catalog_grace_s: how long a replaced catalog still counts for admission.
         default_models: checkpoints for submissions without a model, best first. Empty: the checkpoints that nodes had
             when they joined.
@@ -40,30 +40,30 @@ class FleetState:
         self,
         database: Database,
         *,
-        online_s: float,
-        forgotten_s: float,
+        offline_after_s: float,
+        forget_after_s: float,
         catalog_grace_s: float,
         default_models: Collection[str] = (),
     ) -> None:
-        self._database, self._online_s, self._forgotten_s = database, online_s, forgotten_s
+        self._database, self._offline_after_s, self._forget_after_s = database, offline_after_s, forget_after_s
         self._catalog_grace_s = catalog_grace_s
         self._default_models = tuple(default_models)
         self._models_at_join: frozenset[str] = frozenset()
         self._catalogs: dict[str, Catalog] = {}
         self._needs: dict[int, tuple[str, ...]] = {}
-        self._models: dict[int, frozenset[str]] = {}  # of ``_needs``
-        self._memory_over_gib: dict[int, int] = {}  # of those requirements that need more
-        self._ids: dict[tuple[tuple[str, ...], int | None], int] = {}
-        self._all_known = False
+        self._models: dict[int, frozenset[str]] = {}  # the models in ``_needs``
+        self._memory_over_gib: dict[int, int] = {}  # only of requirements that need a larger GPU
+        self._requirement_ids: dict[tuple[tuple[str, ...], int | None], int] = {}
+        self._requirements_loaded = False
         self._runnable: dict[str, set[int]] = {}
-        self._nodes: Sequence[NodeSummary] = ()
-        self._facts: Sequence[NodeFacts] = ()
+        self._node_summaries: Sequence[NodeSummary] = ()
+        self._node_facts: Sequence[NodeFacts] = ()
         self._surveys: dict[int, NodeSurvey] = {}  # by requirement, for the cached nodes
         self._node_classes: Counter[str] = Counter()
         self._digests: tuple[str, ...] = ()
-        self._loaded: Counter[str] = Counter()
-        self._nodes_until = 0.0
-        self._refreshing: asyncio.Task[None] | None = None
+        self._loaded_counts: Counter[str] = Counter()
+        self._nodes_fresh_until = 0.0
+        self._refresh_task: asyncio.Task[None] | None = None
 
     async def load_catalogs(self) -> Sequence[Catalog]:
         """Return each different catalog of the remembered nodes once; empty if no node has ever joined.
@@ -77,7 +77,7 @@ class FleetState:
     @property
     def has_nodes_online(self) -> bool:
         """Whether a node was online when the nodes were last read."""
-        return any(node.online for node in self._nodes)
+        return any(node.online for node in self._node_summaries)
 
     @property
     def node_classes(self) -> Mapping[str, int]:
@@ -89,19 +89,19 @@ class FleetState:
         await nodes.prune_catalogs(self._database)
 
     def mark_requirements_stale(self) -> None:
-        """Read new requirements from the database before the next use."""
-        self._all_known = False
+        """Note that new requirements must be read from the database before the next use."""
+        self._requirements_loaded = False
 
     async def save_requirement(self, needs: tuple[str, ...], *, memory_over_gib: int | None = None) -> int:
         """Return the id of the requirement with these needs, inserting it if it is new.
 
         Commits its own transaction, so a requirement is visible before any job that refers to it.
         """
-        found = self._ids.get((needs, memory_over_gib))
+        found = self._requirement_ids.get((needs, memory_over_gib))
         if found is None:
             async with self._database.direct() as connection:
                 found = await nodes.save_requirement(connection, needs, memory_over_gib=memory_over_gib)
-            self._ids[needs, memory_over_gib] = found
+            self._requirement_ids[needs, memory_over_gib] = found
             self.mark_requirements_stale()
         return found
 
@@ -110,18 +110,18 @@ class FleetState:
         catalog = await self._load_catalog(connection, digest)
         if catalog is None:
             return frozenset()
-        if not self._all_known:
-            await self._learn_requirements(connection)
+        if not self._requirements_loaded:
+            await self._load_new_requirements(connection)
         if digest not in self._runnable:
             needs = dict(self._needs)
             met = await offload(_list_met_requirements, needs, catalog)
-            learned = dict(islice(self._needs.items(), len(needs), None))  # added in the meantime; none is ever removed
-            self._runnable[digest] = met | _list_met_requirements(learned, catalog)
+            added = dict(islice(self._needs.items(), len(needs), None))  # in the meantime; none is ever removed
+            self._runnable[digest] = met | _list_met_requirements(added, catalog)
         return self._runnable[digest]
 
     def find_runnable_requirements(self, digest: str) -> Set[int] | None:
         """Like ``load_runnable_requirements``, without a connection; None if something has to be read first."""
-        return self._runnable.get(digest) if self._all_known else None
+        return self._runnable.get(digest) if self._requirements_loaded else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
         """Whether a node with this catalog meets a requirement. Uses what was read last."""
@@ -130,10 +130,10 @@ class FleetState:
     def find_shared_requirements(self, digests: Collection[str]) -> Set[int] | None:
         """Return the requirements that a node with one of these catalogs meets; None if something was not read yet."""
         met = [self.find_runnable_requirements(digest) for digest in digests]
-        known = [one for one in met if one is not None]
-        if not known or len(known) < len(met):
+        loaded = [requirements for requirements in met if requirements is not None]
+        if not loaded or len(loaded) < len(met):
             return None
-        return known[0] if len(known) == 1 else frozenset().union(*known)
+        return loaded[0] if len(loaded) == 1 else frozenset().union(*loaded)
 
     def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
         """Rate how warm jobs with this requirement are on a node, as last read. An unknown requirement is cold.
@@ -148,18 +148,18 @@ class FleetState:
         """Return the models of jobs with this requirement. Uses what was read last."""
         return self._models.get(requirement, frozenset())
 
-    async def learn_requirements(self) -> None:
+    async def load_new_requirements(self) -> None:
         """Read new requirements from the database if there are any."""
-        if not self._all_known:
+        if not self._requirements_loaded:
             async with self._database.direct() as connection:
-                await self._learn_requirements(connection)
+                await self._load_new_requirements(connection)
 
     async def list_exclusive_requirements(
         self, connection: Connection, node: str, requirements: Collection[int]
     ) -> list[int]:
-        """List those of ``requirements`` that no other available node meets."""
+        """List the requirements that no other available node meets."""
         met: set[int] = set()
-        for digest in await nodes.list_other_catalogs(connection, node, online_s=self._online_s):
+        for digest in await nodes.list_other_catalogs(connection, node, offline_after_s=self._offline_after_s):
             met.update(await self.load_runnable_requirements(connection, digest))
         return [requirement for requirement in requirements if requirement not in met]
 
@@ -168,69 +168,73 @@ class FleetState:
         await self._refresh_nodes()
         if not self._needs.keys() >= set(requirements):
             async with self._database.direct() as connection:
-                await self._learn_requirements(connection)
+                await self._load_new_requirements(connection)
         for requirement in set(requirements) - self._surveys.keys():
             needs = self._needs[requirement]
-            lacking = {
-                digest: self._catalogs[digest].missing_needs(needs)
+            missing_needs = {
+                digest: self._catalogs[digest].find_missing_needs(needs)
                 for digest in self._digests
                 if not self._catalogs[digest].satisfies(needs)
             }
             memory_over_gib = self._memory_over_gib.get(requirement)
-            self._surveys[requirement] = survey_nodes(self._facts, lacking, memory_over_gib=memory_over_gib)
+            self._surveys[requirement] = survey_nodes(self._node_facts, missing_needs, memory_over_gib=memory_over_gib)
         return {requirement: self._surveys[requirement] for requirement in requirements}
 
     async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
         """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small."""
         if requirement not in self._needs:
             async with self._database.direct() as connection:
-                await self._learn_requirements(connection)
+                await self._load_new_requirements(connection)
         return await self.save_requirement(self._needs[requirement], memory_over_gib=memory_over_gib)
 
     async def has_larger_node(self, requirement: int, memory_gib: int) -> bool:
         """Whether an available node with a larger GPU meets a requirement. Cached for ``NODES_FRESH_S`` seconds."""
-        surveyed = await self.survey_nodes([requirement])
-        return has_larger_node(surveyed[requirement].open, memory_gib)
+        surveys = await self.survey_nodes([requirement])
+        return has_larger_node(surveys[requirement].open_nodes, memory_gib)
 
     async def list_too_large_requirements(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
         """List requirements whose jobs wait for a larger GPU than this, while a node with one is available."""
         if not self._memory_over_gib:
             return frozenset()
-        small = [one for one in requirements if self.is_gpu_too_small(one, memory_gib)]
-        surveyed = await self.survey_nodes(small) if small else {}
-        return frozenset(one for one in small if has_larger_node(surveyed[one].open, self._memory_over_gib[one]))
+        limited = [requirement for requirement in requirements if self.is_gpu_too_small(requirement, memory_gib)]
+        surveys = await self.survey_nodes(limited) if limited else {}
+        return frozenset(
+            requirement
+            for requirement in limited
+            if has_larger_node(surveys[requirement].open_nodes, self._memory_over_gib[requirement])
+        )
 
     def is_gpu_too_small(self, requirement: int, memory_gib: int) -> bool:
         """Whether a GPU of this size, or a larger one, was too small for jobs with this requirement."""
         over_gib = self._memory_over_gib.get(requirement)
         return over_gib is not None and memory_gib <= over_gib
 
-    async def _learn_requirements(self, connection: Connection) -> None:
-        self._all_known = True  # set before the query, so that a notification during the query resets it
+    async def _load_new_requirements(self, connection: Connection) -> None:
+        self._requirements_loaded = True  # set before the query, so that a notification during the query resets it
         try:
             rows = await nodes.list_new_requirements(connection, list(self._needs))
         except BaseException:
-            self._all_known = False
+            self._requirements_loaded = False
             raise
         for row in rows:
             self._needs[row["id"]] = tuple(row["needs"])
             self._models[row["id"]] = list_models(row["needs"])
             if row["memory_over_gib"] is not None:
                 self._memory_over_gib[row["id"]] = row["memory_over_gib"]
-            for known, met in self._runnable.items():
-                if self._catalogs[known].satisfies(row["needs"]):
+            for digest, met in self._runnable.items():
+                if self._catalogs[digest].satisfies(row["needs"]):
                     met.add(row["id"])
 
     async def read_fleet(self, policy: TenantPolicy | None = None) -> Fleet:
         """Return models, classes and nodes of the fleet; with a policy, only classes and models that it allows."""
         await self._refresh_nodes()
         catalogs = [self._catalogs[digest] for digest in self._digests]
-        models, classes = await offload(_collect_offers, catalogs, self._loaded, policy)
+        models, classes = await offload(_collect_models_and_classes, catalogs, self._loaded_counts, policy)
         return Fleet(
             models=models,
             default_models=self._choose_default_models(models.get(CHECKPOINTS, ())),
             classes=classes,
-            nodes=tuple(self._nodes),
+            nodes=tuple(self._node_summaries),
         )
 
     async def list_classes(self, query: ReadClasses, policy: TenantPolicy | None = None) -> ClassPage:
@@ -246,41 +250,45 @@ class FleetState:
         return tuple(model for model in checkpoints if model in self._models_at_join)
 
     async def _refresh_nodes(self) -> None:
-        if monotonic() < self._nodes_until:
+        if monotonic() < self._nodes_fresh_until:
             return
-        if self._refreshing is None or self._refreshing.done():  # all waiting callers share one query
-            self._refreshing = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
-        await asyncio.shield(self._refreshing)
+        if self._refresh_task is None or self._refresh_task.done():  # all waiting callers share one query
+            self._refresh_task = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
+        await asyncio.shield(self._refresh_task)
 
     async def _read_nodes(self) -> None:
         async with self._database.direct() as connection:
-            rows = await nodes.list_nodes(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
+            rows = await nodes.list_nodes(
+                connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s
+            )
             digests = {row["catalog_digest"] for row in rows if row["catalog_digest"]}
             known = [digest for digest in sorted(digests) if await self._load_catalog(connection, digest)]
             replaced = await nodes.list_replaced_catalogs(
-                connection, grace_s=self._catalog_grace_s, forgotten_s=self._forgotten_s
+                connection, grace_s=self._catalog_grace_s, forget_after_s=self._forget_after_s
             )
             recent = [
                 digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
             ]
-            models_at_join = await nodes.list_models_at_join(connection, CHECKPOINTS, forgotten_s=self._forgotten_s)
+            models_at_join = await nodes.list_models_at_join(
+                connection, CHECKPOINTS, forget_after_s=self._forget_after_s
+            )
         self._models_at_join = frozenset(models_at_join)
         self._digests = (*known, *recent)
-        self._loaded = Counter(need for row in rows if row["online"] for need in row["loaded"])
-        self._nodes = [
+        self._loaded_counts = Counter(need for row in rows if row["online"] for need in row["loaded"])
+        self._node_summaries = [
             NodeSummary(node=row["name"], online=row["online"], seen_at=row["seen_at"], job_id=row["job_id"])
             for row in rows
         ]
-        self._facts = [
+        self._node_facts = [
             NodeFacts(
                 name=row["name"],
                 digest=row["catalog_digest"] if row["catalog_digest"] in known else None,
                 online=row["online"],
                 seen_at=row["seen_at"],
-                since=row["since"],
+                state_since=row["since"],
                 cordoned_at=row["cordoned_at"],
-                shared_at=row["shared_since"],
-                blocked_at=row["blocked_since"],
+                shared_since=row["shared_since"],
+                blocked_since=row["blocked_since"],
                 memory_gib=to_gib(row["gpu_bytes"]),
                 node_class=row["node_class"],
                 busy_since=row["busy_since"],
@@ -290,7 +298,7 @@ class FleetState:
             for row in rows
         ]
         self._surveys, self._node_classes = {}, Counter(row["node_class"] for row in rows)
-        self._nodes_until = monotonic() + NODES_FRESH_S if known else 0.0
+        self._nodes_fresh_until = monotonic() + NODES_FRESH_S if known else 0.0
 
     async def _load_catalog(self, connection: Connection, digest: str) -> Catalog | None:
         if digest not in self._catalogs:
@@ -305,27 +313,31 @@ class FleetState:
 
 def _list_met_requirements(requirements: Mapping[int, tuple[str, ...]], catalog: Catalog) -> set[int]:
     """Return the ids of the requirements that the catalog meets."""
-    return {key for key, needs in requirements.items() if catalog.satisfies(needs)}
+    return {requirement for requirement, needs in requirements.items() if catalog.satisfies(needs)}
 
 
-def _collect_offers(
+def _collect_models_and_classes(
     catalogs: Sequence[Catalog], loaded: Counter[str], policy: TenantPolicy | None
 ) -> tuple[dict[str, tuple[str, ...]], tuple[str, ...]]:
     """Collect models by loader input, and the names of all classes, as far as the policy allows them.
 
     Models on most nodes come first; among equals, loaded models come first because their jobs start sooner.
     """
-    judge = ClassPolicy(policy) if policy is not None else None
-    common: dict[str, Counter[str]] = {}
+    class_policy = ClassPolicy(policy) if policy is not None else None
+    counts_by_input: dict[str, Counter[str]] = {}
     classes: set[str] = set()
     for catalog in catalogs:
-        allowed = {name for name, spec in catalog.classes.items() if judge is None or judge.decide(name, spec).allowed}
+        allowed = {
+            name
+            for name, spec in catalog.classes.items()
+            if class_policy is None or class_policy.decide(name, spec).allowed
+        }
         classes |= allowed
         for field, models in catalog.models.items():
             if field.rpartition(".")[0] in allowed:
-                common.setdefault(field, Counter()).update(models)
+                counts_by_input.setdefault(field, Counter()).update(models)
     ordered = {
         field: tuple(sorted(counts, key=lambda model: (-counts[model], -loaded[f"{field}={model}"], model)))
-        for field, counts in sorted(common.items())
+        for field, counts in sorted(counts_by_input.items())
     }
     return ordered, tuple(sorted(classes))

@@ -1,4 +1,4 @@
-"""Counts claims, the ends of jobs and attempts, and how long jobs wait."""
+"""Counts claims, ended jobs and attempts, and measures how long jobs wait."""
 
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
@@ -16,7 +16,7 @@ CLAIM_OUTCOMES = ("leased", "renewed", "nothing", "restricted", "contended")
 
 
 class JobMetrics:
-    """What this replica has committed. Add up the values of all replicas."""
+    """Counts what this replica has committed. The sum over all replicas is the total."""
 
     def __init__(self, metrics: Metrics) -> None:
         self._ended, self._attempts = metrics.counter(JOBS_ENDED), metrics.counter(ATTEMPTS_ENDED)

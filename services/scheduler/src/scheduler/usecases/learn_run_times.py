@@ -1,7 +1,7 @@
 """Records run times of succeeded jobs, and the accuracy of the estimates made at their submission.
 
-Nothing of it is in the transaction of a submission or of the end of an attempt: what happened is kept in memory and
-written together every ``LEARN_EVERY_S`` seconds. A scheduler that is killed loses that much.
+It does not add to the transactions of submissions and of ends of attempts: it keeps what happened in memory and writes
+it every ``LEARN_EVERY_S`` seconds. A scheduler that is killed loses the last seconds.
 """
 
 import secrets
@@ -20,7 +20,7 @@ from scheduler.usecases.run_time_history import RunTimeHistory
 
 LEARN_EVERY_S = 2.0
 MAX_RUNS = 5_000  # kept in memory; more are ignored
-SAMPLE = 50  # estimates that are kept of those given between two writes
+SAMPLE_SIZE = 50  # estimates that are kept of all those between two writes
 
 
 class FinishedRun(NamedTuple):
@@ -42,9 +42,9 @@ class RunTimeLearner:
     def __init__(self, database: Database, history: RunTimeHistory, metrics: Metrics) -> None:
         self._database, self._history = database, history
         self._runs: list[FinishedRun] = []
-        self._ended_before: list[UUID] = []  # the estimate of a short job may have been written after its end
+        self._previously_ended: list[UUID] = []  # the estimate of a short job may have been written after its end
         self._estimates: dict[UUID, Eta] = {}
-        self._offered = 0
+        self._estimate_count = 0
         self._ratio, self._jobs = metrics.histogram(ETA_RATIO), metrics.counter(ETA_JOBS)
         for stage in EtaStage:  # a series that begins at 0 shows its first increase
             self._ratio.labels(stage.value)
@@ -57,37 +57,37 @@ class RunTimeLearner:
             self._runs.append(run)
 
     def record_estimate(self, job_id: UUID, estimate: Eta) -> None:
-        """Record the estimate that the submission of a job was answered with. A random sample of them is kept."""
-        self._offered += 1
-        if len(self._estimates) >= SAMPLE:
-            if secrets.randbelow(self._offered) >= SAMPLE:
+        """Record the estimate in the reply to a submission. A random sample of the estimates is kept."""
+        self._estimate_count += 1
+        if len(self._estimates) >= SAMPLE_SIZE:
+            if secrets.randbelow(self._estimate_count) >= SAMPLE_SIZE:
                 return
-            del self._estimates[[*self._estimates][secrets.randbelow(SAMPLE)]]
+            del self._estimates[[*self._estimates][secrets.randbelow(SAMPLE_SIZE)]]
         self._estimates[job_id] = estimate
 
     async def save_recorded(self) -> None:
         """Write what was recorded, for ``chassis.loop.Loop``. Without anything, it reads and writes nothing."""
-        if not (self._runs or self._estimates or self._ended_before):
+        if not (self._runs or self._estimates or self._previously_ended):
             return
-        runs, given, before = self._runs, self._estimates, self._ended_before
+        runs, given, previously_ended = self._runs, self._estimates, self._previously_ended
         ended = [run.job_id for run in runs]
-        self._runs, self._estimates, self._ended_before, self._offered = [], {}, ended, 0
+        self._runs, self._estimates, self._previously_ended, self._estimate_count = [], {}, ended, 0
         try:
             if given:
                 async with self._database.single() as connection:
                     await estimates.save_estimates(connection, given)
             async with self._database.direct() as connection:
                 await run_times.lock_histograms(connection)
-                comparisons = await self._compare_estimates(connection, [*before, *ended])
+                comparisons = await self._compare_estimates(connection, [*previously_ended, *ended])
                 learned = await self._add_runs(connection, runs) if runs else {}
         except BaseException:
             self._runs = (runs + self._runs)[:MAX_RUNS]
-            self._estimates, self._ended_before = given | self._estimates, before
+            self._estimates, self._previously_ended = given | self._estimates, previously_ended
             raise
         self._history.replace_histograms(learned)
-        for one in comparisons:
-            self._ratio.labels(one.stage.value).observe(one.ratio)
-            self._jobs.labels(one.stage.value, one.result.value).inc()
+        for comparison in comparisons:
+            self._ratio.labels(comparison.stage.value).observe(comparison.ratio)
+            self._jobs.labels(comparison.stage.value, comparison.result.value).inc()
 
     async def prune_run_times(self) -> None:
         """Delete old run times, estimates and totals, for ``chassis.loop.Loop``."""
@@ -97,11 +97,13 @@ class RunTimeLearner:
         await estimates.prune_estimates(self._database)
 
     async def _compare_estimates(self, connection: Connection, job_ids: list[UUID]) -> list[EtaComparison]:
-        taken = await estimates.take_estimates(connection, job_ids) if job_ids else []
+        ended = await estimates.pop_estimates(connection, job_ids) if job_ids else []
         found = [
             comparison
-            for one in taken
-            for comparison in compare_estimate(one.estimate, started_s=one.started_s, ended_s=one.ended_s)
+            for estimate in ended
+            for comparison in compare_estimate(
+                estimate.estimate, started_s=estimate.started_s, ended_s=estimate.ended_s
+            )
         ]
         if found:
             await estimates.add_accuracy(connection, count_comparisons(found))
@@ -112,17 +114,17 @@ class RunTimeLearner:
         classes = await run_times.list_node_classes(connection, {run.node for run in runs})
         seconds: dict[HistogramKey, list[float]] = {}
         for run in runs:
-            known = SuccessfulRun(
+            successful_run = SuccessfulRun(
                 run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds
             )
-            for key in known.list_keys():
+            for key in successful_run.list_keys():
                 seconds.setdefault(key, []).append(run.seconds)
         histograms: dict[HistogramKey, Bins] = {}
         stored = await run_times.load_histograms(connection, seconds)
         for key, added in seconds.items():
             bins: Bins = stored.get(key, {})
-            for one in added:
-                bins = add_run(bins, one)
+            for run_s in added:
+                bins = add_run(bins, run_s)
             histograms[key] = bins
         await run_times.save_histograms(connection, histograms)
         if len(stored) < len(histograms):  # some are new

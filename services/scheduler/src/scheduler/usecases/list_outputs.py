@@ -12,7 +12,7 @@ class OutputLister:
         self._database = database
 
     async def list_outputs(self, tenant_id: UUID, query: ListOutputs) -> OutputPage:
-        """Return a page of outputs, those of the job that ended last first. Outputs of purged jobs do not exist."""
+        """Return a page of outputs, starting with the job that ended last. Outputs of purged jobs no longer exist."""
         async with self._database.single() as connection:
             found = await outputs.list_outputs(connection, tenant_id, query)
         return OutputPage(outputs=tuple(found[: query.limit]), more=len(found) > query.limit)

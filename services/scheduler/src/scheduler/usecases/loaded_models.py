@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 from scheduler.domain.placement import ModelDemand
 
-SETTLED_S = 5.0  # a heartbeat that was sent before a claim arrives within this time
-LATE_S = 10.0  # nobody waits for a node that should have been free so long ago
+HEARTBEAT_DELAY_S = 5.0  # a heartbeat that was sent before a claim may arrive this much later
+MAX_LATE_S = 10.0  # a node that should have been free this long ago is not waited for
 MAX_COMPARED = 50  # nodes that have loaded the same model
 
 
@@ -16,7 +16,7 @@ class _ModelReport(NamedTuple):
     """What is known of a node.
 
     Attributes:
-        free_at: when the jobs that it got are expected to have ended; None if its claims are not known here.
+        free_at: when its jobs are expected to have ended; None if this process knows none of its claims.
     """
 
     models: frozenset[str]
@@ -28,24 +28,25 @@ class _ModelReport(NamedTuple):
 class LoadedModels:
     """The models (``Class.input=file``) that each node has loaded, or will have when it starts its newest job.
 
-    Only a hint: it knows what requests, claims and heartbeats in this process said, and other schedulers know more.
+    Only a hint: it is based on the requests, claims and heartbeats that this process received, not on those of other
+    schedulers.
 
     Args:
-        forgotten_s: a node that was not heard of for so long is left out.
+        forget_after_s: a node from which nothing was received for this long is left out.
         clock: seconds.
     """
 
-    def __init__(self, *, forgotten_s: float, clock: Callable[[], float] = monotonic) -> None:
-        self._forgotten_s, self._clock = forgotten_s, clock
-        self._reports: dict[str, _ModelReport] = {}  # longest silent first
-        self._nodes: dict[str, set[str]] = {}  # that have loaded a model
+    def __init__(self, *, forget_after_s: float, clock: Callable[[], float] = monotonic) -> None:
+        self._forget_after_s, self._clock = forget_after_s, clock
+        self._reports: dict[str, _ModelReport] = {}  # by node, longest silent first
+        self._nodes_by_model: dict[str, set[str]] = {}
         self._demand = ModelDemand()
 
     def record_request(self, node: str, models: Collection[str], *, is_busy: bool) -> None:
         """Record the models that a node had loaded when it requested work.
 
         Args:
-            is_busy: it still runs a job, and prefetches another one.
+            is_busy: whether it still runs a job and prefetches another one.
         """
         now, earlier = self._clock(), self._reports.get(node)
         free_at = (earlier.free_at if earlier else None) if is_busy else now
@@ -58,7 +59,7 @@ class LoadedModels:
 
         Args:
             run_s: how long the job is expected to run.
-            is_prefetch: it runs after the one that the node has already.
+            is_prefetch: whether it runs after the one that the node has already.
         """
         now, earlier = self._clock(), self._reports.get(node)
         self._demand.record_job(models)
@@ -66,9 +67,9 @@ class LoadedModels:
         self._replace_report(node, _ModelReport(frozenset(models), now, claimed_at=now, free_at=begin + run_s))
 
     def record_heartbeat(self, node: str, models: Collection[str]) -> None:
-        """Record the models of a heartbeat. Just after a claim, only that the node is alive."""
+        """Record the models of a heartbeat. Just after a claim they are ignored, because the heartbeat may be older."""
         now, earlier = self._clock(), self._reports.get(node)
-        if earlier is not None and now < earlier.claimed_at + SETTLED_S:
+        if earlier is not None and now < earlier.claimed_at + HEARTBEAT_DELAY_S:
             self._replace_report(node, earlier._replace(at=now))
         else:
             free_at = earlier.free_at if earlier else None
@@ -82,22 +83,25 @@ class LoadedModels:
         """Return the models that other nodes have loaded."""
         self._forget_silent_nodes()
         own = self.get_loaded_models(node)
-        return frozenset(model for model, nodes in self._nodes.items() if len(nodes) > (model in own))
+        return frozenset(model for model, nodes in self._nodes_by_model.items() if len(nodes) > (model in own))
 
     def rate_demand(self, models: Iterable[str]) -> float:
         """Rate how much the fleet would miss these models if a node that has loaded them loaded others; 0 for none."""
-        return max((self._demand.rate(model, nodes=len(self._nodes.get(model, ()))) for model in models), default=0.0)
+        return max(
+            (self._demand.rate_model(model, nodes=len(self._nodes_by_model.get(model, ()))) for model in models),
+            default=0.0,
+        )
 
-    def predict_free_in(self, models: Set[str]) -> float | None:
+    def predict_free_in_s(self, models: Set[str]) -> float | None:
         """Predict after how many seconds a node that has loaded all these models is free; None if none is known."""
         now = self._clock()
-        nodes = min((self._nodes.get(model, set[str]()) for model in models), key=len, default=set[str]())
+        nodes = min((self._nodes_by_model.get(model, set[str]()) for model in models), key=len, default=set[str]())
         reports = [self._reports[node] for node in islice(nodes, MAX_COMPARED)]
         return min(
             (
-                max(one.free_at - now, 0.0)
-                for one in reports
-                if models <= one.models and one.free_at is not None and now < one.free_at + LATE_S
+                max(report.free_at - now, 0.0)
+                for report in reports
+                if models <= report.models and report.free_at is not None and now < report.free_at + MAX_LATE_S
             ),
             default=None,
         )
@@ -106,16 +110,16 @@ class LoadedModels:
         self._remove_report(node)
         self._reports[node] = report
         for model in report.models:
-            self._nodes.setdefault(model, set()).add(node)
+            self._nodes_by_model.setdefault(model, set()).add(node)
 
     def _remove_report(self, node: str) -> None:
         report = self._reports.pop(node, None)
         for model in report.models if report else ():
-            self._nodes[model].discard(node)
-            if not self._nodes[model]:
-                del self._nodes[model]
+            self._nodes_by_model[model].discard(node)
+            if not self._nodes_by_model[model]:
+                del self._nodes_by_model[model]
 
     def _forget_silent_nodes(self) -> None:
-        until = self._clock() - self._forgotten_s
+        until = self._clock() - self._forget_after_s
         while self._reports and next(iter(self._reports.values())).at < until:
             self._remove_report(next(iter(self._reports)))

@@ -13,11 +13,11 @@ NODE_STATES = ("online", "offline", "working", "cordoned", "blocked")
 
 
 class FleetMeter:
-    """Sets the gauges of the whole system. Every replica does it; the reads are flat in the number of jobs.
+    """Sets the gauges of the whole system. Every replica does; the cost does not grow with the number of jobs.
 
     Args:
-        online_s: a node is online if its last heartbeat is at most this old.
-        forgotten_s: nodes last seen this much earlier than the most recently seen node are ignored.
+        offline_after_s: a node without a heartbeat for this long is offline.
+        forget_after_s: nodes that were last seen this long before the most recently seen node are ignored.
     """
 
     def __init__(
@@ -27,11 +27,11 @@ class FleetMeter:
         metrics: Metrics,
         job_metrics: JobMetrics,
         *,
-        online_s: float,
-        forgotten_s: float,
+        offline_after_s: float,
+        forget_after_s: float,
     ) -> None:
         self._database, self._relay, self._job_metrics = database, relay, job_metrics
-        self._online_s, self._forgotten_s = online_s, forgotten_s
+        self._offline_after_s, self._forget_after_s = offline_after_s, forget_after_s
         self._jobs, self._oldest = metrics.gauge(JOBS), metrics.gauge(QUEUE_OLDEST_SECONDS)
         self._node_state, self._outbox = metrics.gauge(NODE_STATE), metrics.gauge(OUTBOX_OLDEST_SECONDS)
         self._nodes: set[str] = set()
@@ -40,7 +40,9 @@ class FleetMeter:
         """Run one pass, for ``chassis.loop.Loop``."""
         async with self._database.single() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}
-            fleet = await nodes.list_nodes(connection, online_s=self._online_s, forgotten_s=self._forgotten_s)
+            fleet = await nodes.list_nodes(
+                connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s
+            )
         for tier in Tier:
             row = queue.get(tier.value)
             self._jobs.labels(tier.value, "queued").set(row["waiting"] if row else 0)

@@ -1,4 +1,4 @@
-"""Reads what nodes did lately: their failed attempts, and the jobs of the last hour."""
+"""Reads the recent history of nodes: their failed attempts, and the number of jobs of the last hour."""
 
 import asyncio
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from time import monotonic
 from chassis.database.postgres import Database
 from chassis.database.statement import Row
 from contracts.scheduler.nodes import NodeFault, NodeStatus
-from scheduler.domain.node_view import build_node
+from scheduler.domain.node_view import build_node_status
 from scheduler.store import node_actions
 
 FRESH_S = 10.0  # how long the history is cached: it reads every attempt of the last hour
@@ -18,19 +18,19 @@ MAX_FAULTS_IN_ALL = 1000  # newest first
 
 @dataclass(frozen=True, slots=True)
 class NodeHistory:
-    """What nodes did lately, by name."""
+    """Jobs of the last hour and newest failed attempts, by node name."""
 
     jobs: Mapping[str, int]
     faults: Mapping[str, Sequence[NodeFault]]
 
-    def build_node(self, row: Row) -> NodeStatus:
+    def build_node_status(self, row: Row) -> NodeStatus:
         """Build a node from a row of ``node_actions``."""
         name = row["node"]
-        return build_node(dict(row), jobs_last_hour=self.jobs.get(name, 0), faults=self.faults.get(name, ()))
+        return build_node_status(dict(row), jobs_last_hour=self.jobs.get(name, 0), faults=self.faults.get(name, ()))
 
 
 class NodeHistoryReader:
-    """Cached for ``FRESH_S`` seconds; concurrent callers share one reading."""
+    """Reads the history of nodes. Cached for ``FRESH_S`` seconds; concurrent callers share one query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

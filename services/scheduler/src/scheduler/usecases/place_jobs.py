@@ -1,4 +1,4 @@
-"""Chooses the job that a node gets within a claim, so that nodes seldom load models (decision record 0057)."""
+"""Chooses the job that a node gets in a claim, so that nodes rarely load models (decision record 0057)."""
 
 from collections.abc import Mapping, Sequence
 from time import monotonic
@@ -28,7 +28,7 @@ class TenantSearch(NamedTuple):
 
     Attributes:
         tenants: best first.
-        requirements: that the node meets and that queued jobs have.
+        requirements: ids of the requirements that the node meets and that queued jobs have.
         avoided_node: jobs that must avoid this node are skipped; None skips none.
     """
 
@@ -41,8 +41,8 @@ class LockedTurn(NamedTuple):
     """The tenant whose turn it is. Its lock is held.
 
     Attributes:
-        warmth: of each requirement; empty if all jobs are equally warm.
-        jobs: its first job of each warmth; empty if all are equally warm.
+        warmth: how warm jobs with each requirement are; empty if all jobs are equally warm.
+        jobs: the tenant's first job of each warmth; empty if all jobs are equally warm.
     """
 
     tenant: claims.LockedTenant
@@ -54,28 +54,28 @@ class JobPlacer:
     """Prefers jobs whose models the node has loaded.
 
     Args:
-        bound_s: a job that was passed over for so long is next; 0 never passes over a job.
+        bound_s: maximum time for which a job is passed over; 0: no job is passed over.
     """
 
     def __init__(self, fleet: FleetState, loaded: LoadedModels, *, bound_s: float) -> None:
         self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
         self._cost_s, self._cost_until = MIN_COST_S, 0.0
 
-    async def lock_tenant(self, connection: Connection, search: TenantSearch, *, node: str) -> LockedTurn | None:
-        """Lock the tenant whose turn it is; None if others lock all of them."""
+    async def lock_next_tenant(self, connection: Connection, search: TenantSearch, *, node: str) -> LockedTurn | None:
+        """Lock the tenant whose turn it is; None if all are locked by others."""
         warmth = self._rate_requirements(search.requirements, node)
         if warmth:
-            tenant, jobs = await claims.lock_tenant_and_list_jobs(
+            tenant, jobs = await claims.lock_next_tenant_and_list_jobs(
                 connection, search.tenants, warmth, node=search.avoided_node
             )
             return LockedTurn(tenant, warmth, jobs) if tenant else None
-        tenant = await claims.lock_tenant(connection, search.tenants)
+        tenant = await claims.lock_next_tenant(connection, search.tenants)
         return LockedTurn(tenant, warmth, ()) if tenant else None
 
     async def lock_job(
         self, connection: Connection, turn: LockedTurn, search: TenantSearch
     ) -> claims.ClaimableJob | None:
-        """Choose and lock the job that the node gets; None if others lock it or there is none any more.
+        """Choose and lock the job that the node gets; None if it is locked by others or there is none any more.
 
         The lock of the node must be held, too.
         """
@@ -89,7 +89,7 @@ class JobPlacer:
             if found is not None:
                 return found
         passed_over = choice.passed_over.id if choice.passed_over else None
-        return await claims.lock_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
+        return await claims.lock_chosen_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
 
     async def load_job_cost(self, connection: Connection) -> float:
         """Return the estimated GPU-seconds of a job."""
@@ -103,7 +103,7 @@ class JobPlacer:
         if self._bound_s <= 0 or len(requirements) < 2:
             return {}
         loaded, elsewhere = self._loaded.get_loaded_models(node), self._loaded.list_models_elsewhere(node)
-        warmth = {one: self._fleet.rate_warmth(one, loaded, elsewhere) for one in requirements}
+        warmth = {requirement: self._fleet.rate_warmth(requirement, loaded, elsewhere) for requirement in requirements}
         return warmth if len(set(warmth.values())) > 1 else {}
 
     async def _lock_job_of_other_tenant(
@@ -114,7 +114,7 @@ class JobPlacer:
         Args:
             due: the job whose turn it is.
         """
-        warm = {requirement: one for requirement, one in turn.warmth.items() if one is Warmth.WARM}
+        warm = {requirement: warmth for requirement, warmth in turn.warmth.items() if warmth is Warmth.WARM}
         if not warm:
             return None
         tenant, cost_s = turn.tenant, await self.load_job_cost(connection)
@@ -125,7 +125,7 @@ class JobPlacer:
         if not preferred:
             return None
         ids = [other.id for other in preferred]
-        locked, jobs = await claims.lock_tenant_and_list_jobs(connection, ids, warm, node=node)
+        locked, jobs = await claims.lock_next_tenant_and_list_jobs(connection, ids, warm, node=node)
         if locked is None or not jobs or not is_within_one_job(tenant.turn, locked.turn, cost_s=cost_s):
             return None
-        return await claims.lock_job(connection, locked, jobs[0].id, passed_over=due.id)
+        return await claims.lock_chosen_job(connection, locked, jobs[0].id, passed_over=due.id)

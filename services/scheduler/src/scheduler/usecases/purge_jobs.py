@@ -10,10 +10,10 @@ from contracts.scheduler.purges import ExistingJobs, FindJobs, JobNotEnded, JobS
 from scheduler.domain.states import is_final
 from scheduler.store import purges
 
-BATCH = 100  # jobs deleted in one transaction
-TENANTS = 1000  # looked at in one statement
-FIRST = UUID(int=0)
-STOPPING_S = 1  # retry after this; a node stops a cancelled prompt in about a second
+BATCH_SIZE = 100  # jobs deleted in one transaction
+TENANT_PAGE_SIZE = 1000  # tenants read in one statement
+NIL_ID = UUID(int=0)
+STOPPING_RETRY_S = 1  # a node stops a cancelled prompt in about a second
 
 
 class JobPurger:
@@ -31,26 +31,26 @@ class JobPurger:
             JobStopping: the job was cancelled, and its node has not stopped yet.
         """
         async with self._database.direct() as connection:
-            job = await purges.lock_job(connection, tenant_id, command.job_id)
+            job = await purges.lock_job_to_purge(connection, tenant_id, command.job_id)
             if job is None:
                 raise UnknownJob
             if not is_final(job.state):
                 raise JobNotEnded(status=STATUS_OF_STATE[job.state])
-            if job.stopping:
-                raise JobStopping(retry_after_s=STOPPING_S)
+            if job.is_stopping:
+                raise JobStopping(retry_after_s=STOPPING_RETRY_S)
             await purges.delete_jobs(connection, [job], with_inputs=True)
         log.info("scheduler.job.purged", job_id=str(command.job_id))
         return PurgeReply()
 
     async def purge_expired_jobs(self) -> None:
         """Delete every job past its tenant's retention. Safe to run in several schedulers at once."""
-        after, count, has_more = FIRST, 0, True
+        after, count, has_more = NIL_ID, 0, True
         while has_more:
             async with self._database.single() as connection:
-                page = await purges.list_tenants_to_purge(connection, after, page=TENANTS)
+                page = await purges.list_tenants_to_purge(connection, after, page=TENANT_PAGE_SIZE)
             if with_expired_jobs := [tenant_id for tenant_id, has_expired_jobs in page if has_expired_jobs]:
                 count += await self._purge_expired_jobs_of(with_expired_jobs)
-            has_more = len(page) == TENANTS
+            has_more = len(page) == TENANT_PAGE_SIZE
             after = page[-1][0] if page else after
         if count:
             log.info("scheduler.jobs.retention_ended", count=count)
@@ -63,11 +63,11 @@ class JobPurger:
         count = 0
         while True:
             async with self._database.direct() as connection:
-                expired = await purges.lock_expired_jobs(connection, tenant_ids, batch=BATCH)
+                expired = await purges.lock_expired_jobs(connection, tenant_ids, batch=BATCH_SIZE)
                 if expired:
                     await purges.delete_jobs(connection, expired, with_inputs=False)
             count += len(expired)
-            if len(expired) < BATCH:
+            if len(expired) < BATCH_SIZE:
                 return count
 
     async def read_graph(self, tenant_id: UUID, query: ReadJobGraph) -> JobGraph:

@@ -1,4 +1,4 @@
-"""Reads nodes that request work, many at a time: idle executors request work all the time."""
+"""Reads nodes that request work, many in one query, because idle executors request work all the time."""
 
 import asyncio
 from contextvars import Context
@@ -8,7 +8,7 @@ from scheduler.store import claims
 
 
 class ClaimingNodeReader:
-    """Reads the nodes of requests that come in during one query with the next query."""
+    """Collects the nodes of requests that arrive during a query, and reads them with the next query."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -16,7 +16,7 @@ class ClaimingNodeReader:
         self._reading: asyncio.Task[None] | None = None
 
     async def read_node(self, node: str) -> claims.ClaimingNode:
-        """Return what decides whether the node may claim, as it is in the database after this call began."""
+        """Return what decides whether the node may claim, read from the database after the start of this call."""
         if node not in self._waiting:
             self._waiting[node] = asyncio.get_running_loop().create_future()
         answer = self._waiting[node]
@@ -32,7 +32,7 @@ class ClaimingNodeReader:
             waiting, self._waiting = self._waiting, {}
             try:
                 async with self._database.single() as connection:
-                    found = await claims.read_nodes(connection, list(waiting))
+                    found = await claims.read_claiming_nodes(connection, list(waiting))
             except Exception as error:  # noqa: BLE001 - each request raises it
                 for answer in waiting.values():
                     answer.set_exception(error)

@@ -16,14 +16,14 @@ class DailyUsageReader:
     async def read_daily_usage(self, tenant_id: UUID | None, *, days: int) -> DailyUsage:
         """Return the usage of the last ``days`` UTC days, today included; ``tenant_id`` None sums up all tenants."""
         async with self._database.single() as connection:
-            rows = await usage.list_usage_days(connection, tenant_id, number=days)
-            shares = await usage.list_endpoint_usage(connection, tenant_id, number=days)
+            rows = await usage.list_usage_days(connection, tenant_id, days=days)
+            shares = await usage.list_endpoint_usage(connection, tenant_id, days=days)
         endpoints: defaultdict[date, dict[str, EndpointUsage]] = defaultdict(dict)
         for row in shares:
-            use = EndpointUsage(images=row["images"], gpu_seconds=row["gpu_seconds"])
-            endpoints[row["day"]][row["endpoint"]] = use
+            endpoint_usage = EndpointUsage(images=row["images"], gpu_seconds=row["gpu_seconds"])
+            endpoints[row["day"]][row["endpoint"]] = endpoint_usage
         return DailyUsage(days=tuple(UsageDay(**row, endpoints=endpoints[row["day"]]) for row in rows))
 
     async def prune_usage(self) -> None:
         """Delete usage older than ``USAGE_DAYS`` days. For ``chassis.loop.Loop``."""
-        await usage.prune_usage(self._database, keep=USAGE_DAYS)
+        await usage.prune_usage(self._database, keep_days=USAGE_DAYS)

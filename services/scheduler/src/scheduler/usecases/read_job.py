@@ -1,4 +1,4 @@
-"""Reads jobs for their owner, with the reason why a job waits and an estimate of when it ends."""
+"""Reads jobs for their owners, with the reason why a job waits and an estimate of when it ends."""
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
@@ -39,8 +39,8 @@ class JobReader:
         """
         async with self._database.single() as connection:
             # Events first, so that they are never newer than the job that is returned with them.
-            wanted = query.after is not None
-            events = await jobs.list_events(connection, query.job_id, query.after or 0) if wanted else ()
+            wants_events = query.after is not None
+            events = await jobs.list_events(connection, query.job_id, query.after or 0) if wants_events else ()
             snapshot = await jobs.find_job(connection, tenant_id, query.job_id)
             if snapshot is None:
                 raise UnknownJob
@@ -54,61 +54,62 @@ class JobReader:
             found = await jobs.list_jobs(connection, tenant_id, query)
             facts = await self._load_facts(connection, found)
         described = await self._describe_snapshots(found[: query.limit], facts)
-        return JobPage(jobs=tuple(one.job for one in described), more=len(found) > query.limit)
+        return JobPage(jobs=tuple(job.job for job in described), more=len(found) > query.limit)
 
     async def describe_jobs(self, snapshots: Sequence[JobSnapshot]) -> tuple[Job, ...]:
         """Convert snapshots, of any tenants, to public jobs. The number of queries does not grow with the jobs."""
-        return tuple(one.job for one in await self.estimate_jobs(snapshots))
+        return tuple(described.job for described in await self.estimate_jobs(snapshots))
 
     async def estimate_jobs(
-        self, snapshots: Sequence[JobSnapshot], known: Mapping[UUID, TenantFacts] = MappingProxyType({})
+        self, snapshots: Sequence[JobSnapshot], known_facts: Mapping[UUID, TenantFacts] = MappingProxyType({})
     ) -> tuple[DescribedJob, ...]:
         """Like ``describe_jobs``, with the whole estimate of each queued job.
 
         Args:
-            known: facts about tenants that need not be read. Call ``refresh_estimates`` first.
+            known_facts: facts about tenants that need not be read, by tenant. Call ``refresh_estimates`` first.
         """
-        facts, unknown = dict(known), [one for one in snapshots if one.tenant_id not in known]
-        if any(_needs_estimate(one) for one in unknown):
+        facts = dict(known_facts)
+        unknown = [snapshot for snapshot in snapshots if snapshot.tenant_id not in known_facts]
+        if any(map(_needs_estimate, unknown)):
             async with self._database.single() as connection:
                 facts |= await self._load_facts(connection, unknown)
         return await self._describe_snapshots(snapshots, facts)
 
     async def refresh_estimates(self) -> None:
-        """Read what estimates need, unless it was read lately."""
+        """Read what estimates need, unless it is cached."""
         if not self._estimator.is_fresh:
             async with self._database.single() as connection:
                 await self._estimator.refresh_facts(connection)
 
     async def _load_facts(self, connection: Connection, snapshots: Sequence[JobSnapshot]) -> dict[UUID, TenantFacts]:
         """Load the facts about tenants that have queued jobs, and what estimates need. No query without such jobs."""
-        if any(_needs_estimate(one) for one in snapshots):
+        if any(map(_needs_estimate, snapshots)):
             await self._estimator.refresh_facts(connection)
-        tenant_ids = {one.tenant_id for one in snapshots if one.queued_at is not None}
+        tenant_ids = {snapshot.tenant_id for snapshot in snapshots if snapshot.queued_at is not None}
         return await tenants.load_tenant_facts(connection, tenant_ids) if tenant_ids else {}
 
     async def _describe_snapshots(
         self, snapshots: Sequence[JobSnapshot], facts: dict[UUID, TenantFacts]
     ) -> tuple[DescribedJob, ...]:
-        """Must be called without an open database connection, since the fleet state may need one from the pool."""
-        needs = {one.requirement_id for one in snapshots if _needs_estimate(one)}
-        surveys = await self._fleet.survey_nodes(needs) if needs else {}
-        shown = []
-        for one in snapshots:
-            tenant = facts.get(one.tenant_id)
-            if one.queued_at is not None and tenant is not None:
-                shown.append(self._describe_queued(one, tenant, surveys[one.requirement_id]))
-            elif one.state is JobState.RUNNING:
-                left = self._estimator.estimate_running_job(one, surveys[one.requirement_id])
-                forecast = JobForecast(None, left.p50_s, left.p90_s) if left else None
-                shown.append(DescribedJob(build_public_job(one, forecast)))
+        """Convert snapshots. Call it without an open connection, because the fleet state may need one from the pool."""
+        requirements = {job.requirement_id for job in snapshots if _needs_estimate(job)}
+        surveys = await self._fleet.survey_nodes(requirements) if requirements else {}
+        described = []
+        for job in snapshots:
+            tenant = facts.get(job.tenant_id)
+            if job.queued_at is not None and tenant is not None:
+                described.append(self._describe_queued(job, tenant, surveys[job.requirement_id]))
+            elif job.state is JobState.RUNNING:
+                remaining = self._estimator.estimate_running_job(job, surveys[job.requirement_id])
+                forecast = JobForecast(None, remaining.p50_s, remaining.p90_s) if remaining else None
+                described.append(DescribedJob(build_public_job(job, forecast)))
             else:  # neither queued nor running, or the account was erased in the meantime
-                shown.append(DescribedJob(build_public_job(one)))
-        return tuple(shown)
+                described.append(DescribedJob(build_public_job(job)))
+        return tuple(described)
 
     def _describe_queued(self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey) -> DescribedJob:
         queued = QueuedJobFacts(
-            since=job.queued_at or job.created_at,
+            queued_since=job.queued_at or job.created_at,
             now=job.now,
             jobs_ahead=None if job.queue_position is None else job.queue_position - 1,
             on_hold=job.on_hold,

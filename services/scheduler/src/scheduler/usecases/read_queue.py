@@ -6,7 +6,7 @@ from contracts.scheduler.queue import Queue, QueuedTenant, ReadQueue
 from scheduler.store import jobs, queue, stats
 from scheduler.usecases.read_job import JobReader
 from scheduler.usecases.read_stats import build_tier_queues
-from scheduler.usecases.recent_replies import RecentReplies
+from scheduler.usecases.reply_cache import ReplyCache
 
 FRESH_S = 2.0  # how long a reply is cached
 
@@ -14,11 +14,11 @@ FRESH_S = 2.0  # how long a reply is cached
 class QueueReader:
     def __init__(self, database: Database, reader: JobReader) -> None:
         self._database, self._reader = database, reader
-        self._replies = RecentReplies(self._load_queue, fresh_s=FRESH_S)
+        self._replies = ReplyCache(self._load_queue, fresh_s=FRESH_S)
 
     async def read_queue(self, query: ReadQueue) -> Queue:
         """Return waiting jobs by tier, and tenants with waiting jobs. Cached for ``FRESH_S`` seconds."""
-        return await self._replies.read_reply(query)
+        return await self._replies.get_reply(query)
 
     async def _load_queue(self, query: ReadQueue) -> Queue:
         async with self._database.direct() as connection:

@@ -18,8 +18,8 @@ MINUTES = (1, 5, 60)
 class StatsReader:
     """Computes statistics. Cached for ``FRESH_S`` seconds; concurrent callers share one computation."""
 
-    def __init__(self, database: Database, *, online_s: float) -> None:
-        self._database, self._online_s = database, online_s
+    def __init__(self, database: Database, *, offline_after_s: float) -> None:
+        self._database, self._offline_after_s = database, offline_after_s
         self._cached: Stats | None = None
         self._until = 0.0
         self._lock = asyncio.Lock()
@@ -34,7 +34,7 @@ class StatsReader:
     async def _compute_stats(self) -> Stats:
         async with self._database.direct() as connection:  # one transaction, so that all numbers are of the same time
             queue = {Tier(row["tier"]): row for row in await stats.count_queue(connection)}
-            nodes = await stats.count_nodes(connection, online_s=self._online_s)
+            nodes = await stats.count_nodes(connection, offline_after_s=self._offline_after_s)
             hour = await stats.measure_last_hour(connection)
             failures = await stats.count_failures(connection)
             accuracy = measure_accuracy(await estimates.list_accuracy(connection))

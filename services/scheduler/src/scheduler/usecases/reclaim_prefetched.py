@@ -1,4 +1,4 @@
-"""Has executors hand back jobs that they have not started, where another node could start them now."""
+"""Asks executors to hand back jobs that they have not started, if another node could start them now."""
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -11,10 +11,10 @@ EVERY_S = 0.5
 
 
 class PrefetchReclaimer:
-    """Sends hints to hand prefetched attempts back.
+    """Asks executors to hand prefetched attempts back.
 
-    Only the executor knows whether it has posted the prompt, so the scheduler never takes such an attempt by itself. A
-    lost hint is repeated while the other node waits, and an executor hands back in any case after a time.
+    Only the executor knows whether it has posted the prompt, so the scheduler never takes such an attempt back. A lost
+    request is repeated while the other node waits, and the executor hands the attempt back anyway after a time.
     """
 
     def __init__(self, database: Database, bus: Bus, dispatcher: JobDispatcher) -> None:
@@ -31,14 +31,14 @@ class PrefetchReclaimer:
             node = self._dispatcher.find_waiting_node(
                 attempt.requirement_id,
                 excluded={*served, attempt.node},
-                held_on_warm_node_s=attempt.held_s if attempt.loads_models is False else None,
+                prefetched_by_warm_node_s=attempt.age_s if attempt.loads_models is False else None,
             )
             if node is not None:
                 served.add(node)
                 await self._reclaim_attempt(attempt, "node_waits")
 
     async def reclaim_from_node(self, node: str) -> None:
-        """Reclaim the attempts that a node has not started, because it gets no more work."""
+        """Reclaim the attempts that a node has not started, because the node gets no more work."""
         async with self._database.single() as connection:
             prefetched = await attempts.list_prefetched_attempts(connection, node=node)
         for attempt in prefetched:

@@ -1,6 +1,7 @@
 """Records heartbeats and catalogs that executors send."""
 
 from chassis.database.postgres import Database
+from chassis.offload import offload
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply
 from contracts.scheduler.heartbeats import Heartbeat, HeartbeatReply, LeaseState, ReportCatalog
@@ -21,35 +22,35 @@ class HeartbeatRecorder:
     """
 
     def __init__(
-        self, database: Database, loaded: LoadedModels, *, lease_s: float, forgotten_s: float, node_attempts: int
+        self, database: Database, loaded: LoadedModels, *, lease_s: float, forget_after_s: float, node_attempts: int
     ) -> None:
-        self._database, self._loaded, self._lease_s, self._forgotten_s = database, loaded, lease_s, forgotten_s
+        self._database, self._loaded, self._lease_s, self._forget_after_s = database, loaded, lease_s, forget_after_s
         self._node_attempts = node_attempts
 
-    async def record_heartbeat(self, node: str, beat: Heartbeat) -> HeartbeatReply:
+    async def record_heartbeat(self, node: str, heartbeat: Heartbeat) -> HeartbeatReply:
         """Record a heartbeat and renew the leases of its attempts.
 
-        The reply says whether the lease still holds, whether the catalog must be sent, and what operators requested.
+        The reply says whether the leases still hold, whether the catalog must be sent, and what operators requested.
         """
-        self._loaded.record_heartbeat(node, beat.loaded if beat.online else ())
+        self._loaded.record_heartbeat(node, heartbeat.loaded if heartbeat.online else ())
         async with self._database.direct() as connection:
-            noted = await nodes.save_heartbeat(
-                connection, node, beat, online_s=self._lease_s, forgotten_s=self._forgotten_s
+            recorded = await nodes.save_heartbeat(
+                connection, node, heartbeat, offline_after_s=self._lease_s, forget_after_s=self._forget_after_s
             )
             state = None
-            if beat.attempt is not None:
+            if heartbeat.attempt is not None:
                 state = await attempts.renew_lease(
-                    connection, beat.attempt, node, lease_s=self._lease_s, progress=beat.progress
+                    connection, heartbeat.attempt, node, lease_s=self._lease_s, progress=heartbeat.progress
                 )
-        lease = LeaseState.NONE if beat.attempt is None else _to_lease_state(state)
+        lease = LeaseState.NONE if heartbeat.attempt is None else _to_lease_state(state)
         return HeartbeatReply(
             lease=lease,
-            other_lease=await self._renew_other_lease(node, beat.other_attempt),
-            further_leases=tuple([await self._renew_other_lease(node, ref) for ref in beat.further_attempts]),
+            other_lease=await self._renew_other_lease(node, heartbeat.other_attempt),
+            further_leases=tuple([await self._renew_other_lease(node, ref) for ref in heartbeat.further_attempts]),
             max_attempts=self._node_attempts,
-            catalog_wanted=beat.catalog_digest is not None and not noted.known,
-            clear=noted.clear,
-            refresh=noted.refresh,
+            catalog_wanted=heartbeat.catalog_digest is not None and not recorded.is_catalog_known,
+            clear=recorded.clear_requested_at,
+            refresh=recorded.refresh_requested_at,
         )
 
     async def _renew_other_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
@@ -65,12 +66,12 @@ class HeartbeatRecorder:
             )
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
-        """Save the catalog of a node.
+        """Save the catalog of a node. It is decoded in a thread, because that takes up to seconds.
 
         Raises:
             InvalidMessage: the catalog cannot be decoded.
         """
-        catalog = decode_catalog(report.digest, report.classes_zlib)
+        catalog = await offload(decode_catalog, report.digest, report.classes_zlib)
         if catalog is None:
             raise InvalidMessage
         async with self._database.direct() as connection:

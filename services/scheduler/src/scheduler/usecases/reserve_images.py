@@ -26,13 +26,13 @@ class ImageReserver:
             if locked_at is None or locked is None or is_final(locked.job.state):
                 return ImagesReserved(images=0, applied=False)
             job = locked.job
-            wanted = max(command.images - job.images, 0)
-            left = await tenants.count_images_left(connection, ref.tenant_id, job.usage_day) if wanted else None
-            more = wanted if left is None else min(wanted, max(left, 0))
-            if more:
-                await transitions.reserve_images(connection, job, more)
-        if wanted:
+            missing = max(command.images - job.images, 0)
+            left = await tenants.count_images_left(connection, ref.tenant_id, job.usage_day) if missing else None
+            added = missing if left is None else min(missing, max(left, 0))
+            if added:
+                await transitions.reserve_images(connection, job, added)
+        if missing:
             log.info(
-                "scheduler.images.reserved", job_id=str(ref.job_id), asked=command.images, images=job.images + more
+                "scheduler.images.reserved", job_id=str(ref.job_id), asked=command.images, images=job.images + added
             )
-        return ImagesReserved(images=job.images + more, applied=True)
+        return ImagesReserved(images=job.images + added, applied=True)

@@ -8,9 +8,9 @@ from chassis.database.statement import Connection
 from scheduler.domain.run_times import Bins, HistogramKey, HistogramScope, RunTimes
 from scheduler.store import run_times
 
-FRESH_S = 5.0  # run times that other schedulers learn are read so often
-OVERLAP = timedelta(seconds=10)  # a transaction commits at most so long after its timestamp
-MAX_CACHED = 2 * run_times.MAX_ROWS * len(HistogramScope)  # then pruned histograms are forgotten, too
+FRESH_S = 5.0  # how long run times are cached that other schedulers recorded
+OVERLAP = timedelta(seconds=10)  # a transaction commits at most this long after its timestamp
+MAX_CACHED = 2 * run_times.MAX_ROWS * len(HistogramScope)  # beyond, all are read again, without pruned histograms
 
 
 class RunTimeHistory:
@@ -22,14 +22,14 @@ class RunTimeHistory:
         self._until = 0.0
 
     async def refresh_history(self, connection: Connection) -> None:
-        """Read what has changed, unless that was done in the last ``FRESH_S`` seconds."""
+        """Read changed histograms, unless that was done in the last ``FRESH_S`` seconds."""
         if monotonic() < self._until:
             return
         self._until = monotonic() + FRESH_S
         if len(self.run_times) > MAX_CACHED:
             self.run_times, self._since = RunTimes(), None
         rows = await run_times.list_histograms_since(connection, self._since)
-        self.replace_histograms({run_times.build_key(row): run_times.read_bins(row) for row in rows})
+        self.replace_histograms({run_times.build_histogram_key(row): run_times.parse_bins(row) for row in rows})
         if rows:
             self._since = rows[-1]["updated_at"] - OVERLAP
 

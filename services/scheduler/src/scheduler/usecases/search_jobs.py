@@ -19,8 +19,8 @@ class JobSearcher:
             found = await search.search_jobs(connection, query)
         page = found[: query.limit]
         jobs = await self._reader.describe_jobs([snapshot for snapshot, _ in page])
-        seen = tuple(AdminJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
-        return AdminJobPage(jobs=seen, more=len(found) > query.limit)
+        admin_jobs = tuple(AdminJob(job=job, node=node) for job, (_, node) in zip(jobs, page, strict=True))
+        return AdminJobPage(jobs=admin_jobs, more=len(found) > query.limit)
 
     async def inspect_job(self, job_id: UUID) -> JobWithAttempts:
         """Return one job with all its attempts.
@@ -30,8 +30,8 @@ class JobSearcher:
         """
         async with self._database.single() as connection:
             tenant_id = await search.find_owner(connection, job_id)
-            tries = await search.list_attempts(connection, job_id)
+            attempts = await search.list_attempts(connection, job_id)
         if tenant_id is None:
             raise UnknownJob
         job = (await self._reader.read_job(tenant_id, ReadJob(job_id=job_id))).job
-        return JobWithAttempts(job=job, attempts=tuple(AttemptSummary(**row) for row in tries))
+        return JobWithAttempts(job=job, attempts=tuple(AttemptSummary(**row) for row in attempts))

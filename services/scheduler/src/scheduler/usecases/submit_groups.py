@@ -1,4 +1,4 @@
-"""Submits that arrive at the same time share a transaction."""
+"""Groups submissions that arrive at the same time, so that they share a transaction."""
 
 import asyncio
 from collections import deque
@@ -10,50 +10,49 @@ from uuid import UUID
 from chassis.messaging.deadlines import RequestExpired, has_passed
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Candidate
-from scheduler.store.submits import INVALID_VALUES
+from scheduler.domain.admission import PendingSubmission
+from scheduler.store.submits import INVALID_VALUE_ERRORS
 
-GROUP = 64  # submits; a larger group would hold its tenants' locks for too long
-GROUP_CHARACTERS = 1 << 20  # of all graphs of a group: one statement carries them, written in one go
+MAX_GROUP_SIZE = 64  # a larger group would hold its tenants' locks for too long
+MAX_GROUP_CHARACTERS = 1 << 20  # of all graphs of a group: one statement carries them all
 
 Answer = SubmitReply | Refusal
-Commit = Callable[[Sequence[Candidate], bool], Awaitable[Sequence[Answer | None]]]
+DecideGroup = Callable[[Sequence[PendingSubmission], bool], Awaitable[Sequence[Answer | None]]]
 
 
-class _WaitingSubmit(NamedTuple):
-    candidate: Candidate
+class _WaitingSubmission(NamedTuple):
+    submission: PendingSubmission
     answer: asyncio.Future[Answer]
 
 
 class SubmitGroups:
-    """Group commit: submits that arrive while a transaction runs share the next one.
+    """Group commit: submissions that arrive while a transaction runs share the next one.
 
-    A submit that arrives while no transaction runs starts at once. A tenant whose lock another transaction holds gets a
-    queue of its own, so that only its own submits wait for the lock.
+    A submission that arrives while no transaction runs starts one at once. A tenant whose lock another transaction
+    holds gets a queue of its own, so that only its own submissions wait for the lock.
 
     Args:
-        commit: decides a group in one transaction and answers each submit in order. Called with False, it does not wait
-            for locks and answers None for each submit whose tenant it could not lock. Every submit of the group gets
-            the error that it raises, except ``INVALID_VALUES``: then each submit is tried alone.
+        decide: decides a group in one transaction and answers each submission in order. Called with False, it does not
+            wait for locks and answers None for each submission whose tenant it could not lock. If it raises an error,
+            every submission of the group gets it, except ``INVALID_VALUE_ERRORS``: then each is tried alone.
     """
 
-    def __init__(self, commit: Commit) -> None:
-        self._commit = commit
-        self._queues: dict[
-            UUID | None, deque[_WaitingSubmit]
-        ] = {}  # each queue has a running task; None: the shared queue
+    def __init__(self, decide: DecideGroup) -> None:
+        self._decide = decide
+        # By tenant; None is the shared queue. Each queue has a running task.
+        self._queues: dict[UUID | None, deque[_WaitingSubmission]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    async def submit_candidate(self, candidate: Candidate) -> Answer:
+    async def submit(self, submission: PendingSubmission) -> Answer:
         """Return the committed decision, or ``RequestExpired``.
 
-        Submits of one tenant are decided in the order of their arrival.
+        Submissions of one tenant are decided in the order of their arrival.
         """
-        waiting = _WaitingSubmit(candidate, asyncio.get_running_loop().create_future())
-        self._enqueue(candidate.tenant_id if candidate.tenant_id in self._queues else None, waiting)
+        waiting = _WaitingSubmission(submission, asyncio.get_running_loop().create_future())
+        self._enqueue(submission.tenant_id if submission.tenant_id in self._queues else None, waiting)
         return await waiting.answer
 
-    def _enqueue(self, tenant_id: UUID | None, waiting: _WaitingSubmit) -> None:
+    def _enqueue(self, tenant_id: UUID | None, waiting: _WaitingSubmission) -> None:
         queue = self._queues.get(tenant_id)
         if queue is None:
             queue = self._queues[tenant_id] = deque()
@@ -65,16 +64,16 @@ class SubmitGroups:
             task.add_done_callback(self._tasks.discard)
         queue.append(waiting)
 
-    async def _process_queue(self, tenant_id: UUID | None, queue: deque[_WaitingSubmit]) -> None:
+    async def _process_queue(self, tenant_id: UUID | None, queue: deque[_WaitingSubmission]) -> None:
         while queue:
             if group := _refuse_expired(_take_next_group(queue)):
                 await self._decide_group(group, wait_for_locks=tenant_id is not None)
         del self._queues[tenant_id]
 
-    async def _decide_group(self, group: list[_WaitingSubmit], *, wait_for_locks: bool) -> None:
+    async def _decide_group(self, group: list[_WaitingSubmission], *, wait_for_locks: bool) -> None:
         try:
-            answers = await self._commit([waiting.candidate for waiting in group], wait_for_locks)
-        except INVALID_VALUES as error:
+            answers = await self._decide([waiting.submission for waiting in group], wait_for_locks)
+        except INVALID_VALUE_ERRORS as error:
             if len(group) == 1:
                 _fail_group(group, error)
             else:
@@ -86,33 +85,33 @@ class SubmitGroups:
             return
         for waiting, answer in zip(group, answers, strict=True):
             if answer is None:
-                self._enqueue(waiting.candidate.tenant_id, waiting)
+                self._enqueue(waiting.submission.tenant_id, waiting)
             elif not waiting.answer.done():  # a caller may have been cancelled
                 waiting.answer.set_result(answer)
 
 
-def _take_next_group(queue: deque[_WaitingSubmit]) -> list[_WaitingSubmit]:
-    """Take the first waiting submits off the queue, at least one."""
+def _take_next_group(queue: deque[_WaitingSubmission]) -> list[_WaitingSubmission]:
+    """Remove the first submissions from the queue, at least one."""
     group = [queue.popleft()]
-    size = len(group[0].candidate.graph)
-    while queue and len(group) < GROUP and size + len(queue[0].candidate.graph) <= GROUP_CHARACTERS:
-        size += len(queue[0].candidate.graph)
+    size = len(group[0].submission.graph)
+    while queue and len(group) < MAX_GROUP_SIZE and size + len(queue[0].submission.graph) <= MAX_GROUP_CHARACTERS:
+        size += len(queue[0].submission.graph)
         group.append(queue.popleft())
     return group
 
 
-def _refuse_expired(group: list[_WaitingSubmit]) -> list[_WaitingSubmit]:
-    """Refuse the submits whose deadline has passed; returns the others."""
+def _refuse_expired(group: list[_WaitingSubmission]) -> list[_WaitingSubmission]:
+    """Refuse the submissions whose deadline has passed; returns the others."""
     live = []
     for waiting in group:
-        if not has_passed(waiting.candidate.deadline):
+        if not has_passed(waiting.submission.deadline):
             live.append(waiting)
         elif not waiting.answer.done():
             waiting.answer.set_result(RequestExpired(service="scheduler", retry_after_s=1))
     return live
 
 
-def _fail_group(group: list[_WaitingSubmit], error: Exception) -> None:
+def _fail_group(group: list[_WaitingSubmission], error: Exception) -> None:
     for waiting in group:
         if not waiting.answer.done():
             waiting.answer.set_exception(error)

@@ -9,21 +9,21 @@ from chassis.telemetry.logs import bound_here, log
 from contracts.auth.tiers import Limits
 from contracts.scheduler.submissions import SubmitJob, SubmitReply
 from contracts.wire.errors import Refusal
-from scheduler.domain.admission import Candidate
+from scheduler.domain.admission import PendingSubmission
 from scheduler.usecases.admit_jobs import JobAdmission
 from scheduler.usecases.check_workflow import WorkflowChecker
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.submit_groups import Answer, SubmitGroups
 from scheduler.usecases.tenant_limits import TenantLimits
 
-UNKNOWN_BYTES = INLINE_BYTES + 1  # for a command that did not arrive as a message: it may be large
+UNKNOWN_SIZE_BYTES = INLINE_BYTES + 1  # of a command that did not arrive as a message: it may be large
 
 
 class JobSubmitter:
     """Admits jobs under the tenant's limits.
 
     Args:
-        queued: called after a commit that queued jobs, with the requirement of each.
+        on_jobs_queued: called with the requirement of each job after jobs were queued and committed.
     """
 
     def __init__(
@@ -33,9 +33,9 @@ class JobSubmitter:
         checker: WorkflowChecker,
         fleet: FleetState,
         admission: JobAdmission,
-        queued: Callable[[Sequence[int]], None],
+        on_jobs_queued: Callable[[Sequence[int]], None],
     ) -> None:
-        self._limits, self._fleet, self._admission, self._queued = limits, fleet, admission, queued
+        self._limits, self._fleet, self._admission, self._on_jobs_queued = limits, fleet, admission, on_jobs_queued
         self._checker = checker
         self._groups = SubmitGroups(self._decide_group)
 
@@ -44,39 +44,41 @@ class JobSubmitter:
         tenant_id: UUID,
         command: SubmitJob,
         *,
-        size_bytes: int = UNKNOWN_BYTES,
+        size_bytes: int = UNKNOWN_SIZE_BYTES,
         deadline: float | None = None,
     ) -> SubmitReply:
         """Accept the job, or repeat the answer if it was accepted before. The job is committed when this returns.
 
-        No live event is published: until this returns, nobody knows of a job to watch.
+        No live event is published: nobody can watch the job before this returns its id.
 
         Args:
             size_bytes: size of the command as it was sent; a large workflow is checked in a thread.
             deadline: the job is not accepted after this time by ``time.monotonic()``.
 
         Raises:
-            RequestExpired: the deadline passed while the submit waited. The job is not accepted.
+            RequestExpired: the deadline passed while the submission waited. The job is not accepted.
             InvalidWorkflow: no node can run the workflow, or it exceeds the tenant's limits.
             StartTimeTooLong, RunTimeTooLong: the requested time exceeds the tenant's limit.
             IdempotencyKeyReused: the idempotency key belongs to another request.
             IdempotencyKeyOfPurgedJob: the idempotency key belongs to a purged job.
             QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
             EmptyFleet: no node has ever joined.
-            UnknownTenant, Unavailable: see ``TenantLimits.refresh``.
+            UnknownTenant, Unavailable: see ``TenantLimits.refresh_limits``.
         """
         limits = await self._limits.refresh_limits(tenant_id)
         try:
-            candidate = await self._check_submit(tenant_id, command, limits, size_bytes)
+            submission = await self._check_submission(tenant_id, command, limits, size_bytes)
         except Refusal as refusal:
             # A job that was accepted before stays accepted, even if today's fleet would refuse it.
-            candidate = Candidate(tenant_id, command, refusal=refusal)
-        answer = await self._groups.submit_candidate(replace(candidate, deadline=deadline))
+            submission = PendingSubmission(tenant_id, command, refusal=refusal)
+        answer = await self._groups.submit(replace(submission, deadline=deadline))
         if isinstance(answer, Refusal):
             raise answer
         return answer
 
-    async def _check_submit(self, tenant_id: UUID, command: SubmitJob, limits: Limits, size_bytes: int) -> Candidate:
+    async def _check_submission(
+        self, tenant_id: UUID, command: SubmitJob, limits: Limits, size_bytes: int
+    ) -> PendingSubmission:
         """Check the workflow and determine the job's requirement and images."""
         checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         command = command.model_copy(
@@ -87,7 +89,7 @@ class JobSubmitter:
                 "seeds": checked.seeds or command.seeds,
             }
         )
-        return Candidate(
+        return PendingSubmission(
             tenant_id,
             command,
             graph=checked.graph,
@@ -98,17 +100,17 @@ class JobSubmitter:
             request_id=bound_here().get("request_id", ""),
         )
 
-    async def _decide_group(self, candidates: Sequence[Candidate], wait_for_locks: bool) -> Sequence[Answer | None]:
-        answers = await self._admission.decide_group(candidates, wait_for_locks)
-        made = [
-            candidate
-            for candidate, answer in zip(candidates, answers, strict=True)
+    async def _decide_group(
+        self, submissions: Sequence[PendingSubmission], wait_for_locks: bool
+    ) -> Sequence[Answer | None]:
+        answers = await self._admission.decide_group(submissions, wait_for_locks)
+        accepted = [
+            submission
+            for submission, answer in zip(submissions, answers, strict=True)
             if isinstance(answer, SubmitReply) and not answer.replayed
         ]
-        if made:
-            self._queued(
-                [candidate.requirement_id for candidate in made]
-            )  # other replicas are notified by the database
-            for candidate in made:
-                log.info("scheduler.job.admitted", **candidate.log_fields)
+        if accepted:  # other replicas are notified by the database
+            self._on_jobs_queued([submission.requirement_id for submission in accepted])
+            for submission in accepted:
+                log.info("scheduler.job.admitted", **submission.log_fields)
         return answers

@@ -15,10 +15,10 @@ from contracts.auth.tiers import Limits
 from contracts.wire.errors import FAULTS, Relayed, Unavailable
 from scheduler.store import tenants
 
-KNOWN_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
+SAVED_TIMEOUT_S = 0.5  # timeout of the request to auth for a tenant whose limits are saved
 MAX_CACHED = 10_000  # tenants in memory; the limits of all are in the database
-REFRESHED = 100  # tenants whose saved limits are refreshed in one pass
-FIRST = UUID(int=0)
+REFRESH_PAGE_SIZE = 100  # tenants whose saved limits are refreshed in one pass
+NIL_ID = UUID(int=0)
 RETRY_S = 5.0  # pause between two requests for a known tenant while auth is unavailable
 
 
@@ -26,7 +26,7 @@ class _CachedLimits(NamedTuple):
     """Limits, and for how many seconds they are cached."""
 
     limits: Limits
-    for_s: float
+    cached_for_s: float
 
 
 class TenantLimits:
@@ -40,7 +40,7 @@ class TenantLimits:
         self._database, self._bus, self._fresh_s = database, bus, fresh_s
         self._cached: TLRUCache[UUID, _CachedLimits] = TLRUCache(MAX_CACHED, ttu=_compute_expiry, timer=monotonic)
         self._drops = 0
-        self._refreshed_to = FIRST
+        self._last_refreshed_id = NIL_ID
 
     async def refresh_limits(self, tenant_id: UUID) -> Limits:
         """Return the tenant's limits. When this returns, the tenant's row exists and is up to date.
@@ -55,7 +55,7 @@ class TenantLimits:
         drops = self._drops
         async with self._database.direct() as connection:
             version = await tenants.load_version(connection, tenant_id)
-        tenant = await self._fetch_tenant(tenant_id, known=version is not None)
+        tenant = await self._fetch_tenant(tenant_id, is_known=version is not None)
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             saved = await self._load_saved_limits(tenant_id)
@@ -83,13 +83,13 @@ class TenantLimits:
             await tenants.apply_limit_change(connection, changed)
 
     async def refresh_next_saved_limits(self) -> None:
-        """Refresh the saved limits of the next ``REFRESHED`` tenants by id, starting over after the last.
+        """Refresh the saved limits of the next ``REFRESH_PAGE_SIZE`` tenants by id, starting over after the last.
 
-        The limits of a tier are not announced per tenant. Without this, a tenant that submits nothing any more would
-        keep the retention that its tier had at its last submission. Does nothing while auth is unavailable.
+        The limits of a tier are not announced per tenant. Without this, a tenant that stops submitting would keep
+        the retention that its tier had at its last submission. Does nothing while auth is unavailable.
         """
         async with self._database.single() as connection:
-            page = await tenants.list_tenant_ids(connection, self._refreshed_to, page=REFRESHED)
+            page = await tenants.list_tenant_ids(connection, self._last_refreshed_id, page=REFRESH_PAGE_SIZE)
         for tenant_id, version in page:
             try:
                 tenant = await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id))
@@ -99,7 +99,7 @@ class TenantLimits:
                 continue  # an erased account: its tenant is deleted soon
             async with self._database.single() as connection:
                 await tenants.update_limits(connection, tenant, version=version)
-        self._refreshed_to = page[-1][0] if len(page) == REFRESHED else FIRST
+        self._last_refreshed_id = page[-1][0] if len(page) == REFRESH_PAGE_SIZE else NIL_ID
 
     def drop_cached_limits(self, tenant_id: UUID | None = None) -> None:
         """Drop the cached limits of a tenant, or of all tenants, so that they are requested again."""
@@ -109,13 +109,13 @@ class TenantLimits:
         else:
             self._cached.pop(tenant_id, None)
 
-    async def _fetch_tenant(self, tenant_id: UUID, *, known: bool) -> Tenant | None:
+    async def _fetch_tenant(self, tenant_id: UUID, *, is_known: bool) -> Tenant | None:
         """Request the tenant from auth; None if auth is unavailable and the tenant is known."""
-        within_s = KNOWN_TIMEOUT_S if known else None
+        within_s = SAVED_TIMEOUT_S if is_known else None
         try:
             return await self._bus.request(READ_TENANT, ReadTenant(), tenant=str(tenant_id), within_s=within_s)
         except (Unavailable, Relayed) as refusal:
-            if not known or refusal.refused.kind not in FAULTS:
+            if not is_known or refusal.refused.kind not in FAULTS:
                 raise
         return None
 
@@ -128,4 +128,4 @@ class TenantLimits:
 
 
 def _compute_expiry(_tenant_id: UUID, cached: _CachedLimits, now: float) -> float:
-    return now + cached.for_s
+    return now + cached.cached_for_s

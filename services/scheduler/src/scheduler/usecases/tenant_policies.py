@@ -28,7 +28,7 @@ class TenantPolicies:
         return await self.build_policy(await self._limits.load_limits(tenant_id))
 
     async def build_policy(self, limits: Limits) -> TenantPolicy:
-        """Return the policy in force for these limits. Strict without any rule if auth has never sent the rules."""
+        """Return the policy in force for these limits. If auth has never sent the rules: strict, without any rule."""
         rules = await self._rules.load_rules()
         if rules is None:
             return TenantPolicy(mode=GraphPolicy.STRICT)

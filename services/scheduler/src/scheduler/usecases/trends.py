@@ -1,4 +1,4 @@
-"""Adds up what happened in each minute, and reads it as trends."""
+"""Stores totals of each minute, and reads them as trends."""
 
 from datetime import timedelta
 
@@ -6,28 +6,28 @@ from chassis.database.postgres import Database
 from contracts.scheduler.trends import ReadTrends, Trends
 from scheduler.domain.trends import TrendBuilder, choose_window
 from scheduler.store import trends
-from scheduler.usecases.recent_replies import RecentReplies
+from scheduler.usecases.reply_cache import ReplyCache
 
 RECORD_EVERY_S = 10.0
 FRESH_S = 10.0  # how long a reply is cached
-SETTLE = timedelta(seconds=15)  # a transaction that ends a job may commit so long after its timestamp
-AT_ONCE = timedelta(hours=1)  # added in one transaction, after an outage of all schedulers or the first start
-BACKFILL = timedelta(days=1)  # at the first start
-MAX_RECENT = timedelta(hours=1)  # counted at a request, if adding up is behind
+COMMIT_DELAY = timedelta(seconds=15)  # a transaction that ends a job may commit this long after its timestamp
+MAX_ADDED_AT_ONCE = timedelta(hours=1)  # in one transaction, after an outage of all schedulers or at the first start
+BACKFILL = timedelta(days=1)  # minutes before the first start that are added, too
+MAX_COUNTED = timedelta(hours=1)  # without totals, counted for each reply
 
 
 class TrendRecorder:
-    """Adds up each minute once it is over. All replicas try; one at a time succeeds.
+    """Stores the totals of each minute once it is over. All replicas try; one at a time succeeds.
 
     Args:
-        online_s: a node is online if its last heartbeat is at most this old.
+        offline_after_s: a node without a heartbeat for this long is offline.
     """
 
-    def __init__(self, database: Database, *, online_s: float) -> None:
-        self._database, self._online_s = database, online_s
+    def __init__(self, database: Database, *, offline_after_s: float) -> None:
+        self._database, self._offline_after_s = database, offline_after_s
 
     async def tick(self) -> None:
-        """Add up all minutes that are over, for ``chassis.loop.Loop``."""
+        """Store the totals of all minutes that are over, for ``chassis.loop.Loop``."""
         while await self._add_next_minutes():
             pass
 
@@ -36,32 +36,32 @@ class TrendRecorder:
         await trends.prune_totals(self._database)
 
     async def _add_next_minutes(self) -> bool:
-        """Add up the next minutes. Return whether more are over."""
+        """Store the totals of the next minutes. Returns whether more are over."""
         async with self._database.direct() as connection:
             if not await trends.try_lock_totals(connection):
                 return False
             progress = await trends.read_progress(connection)
             now, minute = progress["now"], progress["minute"]
-            over = minute if now - minute >= SETTLE else minute - timedelta(minutes=1)
+            end_of_complete = minute if now - minute >= COMMIT_DELAY else minute - timedelta(minutes=1)
             start = progress["next"] or minute - BACKFILL
-            end = min(over, start + AT_ONCE)
+            end = min(end_of_complete, start + MAX_ADDED_AT_ONCE)
             if start >= end:
                 return False
-            await trends.add_totals(connection, start, end, online_s=self._online_s)
-        is_behind: bool = end < over
+            await trends.add_totals(connection, start, end, offline_after_s=self._offline_after_s)
+        is_behind: bool = end < end_of_complete
         return is_behind
 
 
 class TrendReader:
-    """Reads stored totals, and counts the last minute or two, which have none yet."""
+    """Reads stored totals, and counts the last minutes, which have none yet."""
 
-    def __init__(self, database: Database, *, online_s: float) -> None:
-        self._database, self._online_s = database, online_s
-        self._replies = RecentReplies(self._load_trends, fresh_s=FRESH_S)
+    def __init__(self, database: Database, *, offline_after_s: float) -> None:
+        self._database, self._offline_after_s = database, offline_after_s
+        self._replies = ReplyCache(self._load_trends, fresh_s=FRESH_S)
 
     async def read_trends(self, query: ReadTrends) -> Trends:
         """Return what happened in a window. Cached for ``FRESH_S`` seconds."""
-        return await self._replies.read_reply(query)
+        return await self._replies.get_reply(query)
 
     async def _load_trends(self, query: ReadTrends) -> Trends:
         async with self._database.direct() as connection:
@@ -75,18 +75,18 @@ class TrendReader:
                 window.start,
                 window.end,
                 step_s=window.step_s,
-                stored_s=trends.HOUR_S if window.by_hour else trends.MINUTE_S,
-                nodes_stored_s=trends.HOUR_S if window.by_hour else trends.TEN_MINUTES_S,
+                stored_s=trends.HOUR_S if window.has_only_hours else trends.MINUTE_S,
+                nodes_stored_s=trends.HOUR_S if window.has_only_hours else trends.TEN_MINUTES_S,
             )
             builder.add_jobs(jobs)
             builder.add_online(jobs)
             builder.add_durations(durations)
             builder.add_failures(failures)
             builder.add_nodes(map(dict, nodes))
-            recent_start = max(progress["next"] or now - MAX_RECENT, now - MAX_RECENT, window.start)
+            recent_start = max(progress["next"] or now - MAX_COUNTED, now - MAX_COUNTED, window.start)
             if recent_start < window.end:
                 jobs, durations, failures, nodes, online = await trends.count_recent_totals(
-                    connection, recent_start, window.end, online_s=self._online_s
+                    connection, recent_start, window.end, offline_after_s=self._offline_after_s
                 )
                 builder.add_jobs(jobs)
                 builder.add_durations(durations)

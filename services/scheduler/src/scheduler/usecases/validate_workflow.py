@@ -15,7 +15,7 @@ from contracts.scheduler.submissions import (
 )
 from contracts.wire.errors import FieldError, Refusal
 from contracts.workflow import is_ui_format
-from scheduler.domain.admission import Candidate, Ledger
+from scheduler.domain.admission import PendingSubmission, TenantAdmission
 from scheduler.domain.fleet_check import drop_node_pointers
 from scheduler.domain.notices import list_notices
 from scheduler.store import submits
@@ -24,7 +24,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 
 
 class WorkflowValidator:
-    """Reserves and writes nothing."""
+    """Validates workflows. Reserves and writes nothing."""
 
     def __init__(self, database: Database, *, limits: TenantLimits, checker: WorkflowChecker) -> None:
         self._database, self._limits, self._checker = database, limits, checker
@@ -38,30 +38,30 @@ class WorkflowValidator:
         """
         limits = await self._limits.refresh_limits(tenant_id)
         try:
-            examined = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
+            checked = await self._checker.check_workflow(command, limits, size_bytes=size_bytes)
         except InvalidWorkflow as refusal:
             return ValidationReply(errors=refusal.refused.errors)
         except StartTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/start_within_seconds"),))
         except RunTimeTooLong as refusal:
             return ValidationReply(errors=(_to_field_error(refusal, "/run_within_seconds"),))
-        notices = await offload(list_notices, examined.sent, examined.found)
+        notices = await offload(list_notices, checked.submitted_graph, checked.runnable)
         if is_ui_format(command.graph):
             notices = drop_node_pointers(notices)
-        reached = await self._find_reached_limit(Candidate(tenant_id, command, images=examined.images))
+        reached = await self._find_reached_limit(PendingSubmission(tenant_id, command, images=checked.images))
         return ValidationReply(
             warnings=(*((_to_field_error(reached),) if reached else ()), *notices),
-            images=examined.images,
-            random_seeds=tuple(RandomInput(node_id=one.node_id, input=one.input) for one in examined.seeds),
+            images=checked.images,
+            random_seeds=tuple(RandomInput(node_id=seed.node_id, input=seed.input) for seed in checked.seeds),
         )
 
-    async def _find_reached_limit(self, candidate: Candidate) -> Refusal | None:
-        """Return the limit that would refuse a submit now. Read without a lock, so the next submit may differ."""
+    async def _find_reached_limit(self, submission: PendingSubmission) -> Refusal | None:
+        """Return the limit that would refuse a submission now. Read without a lock, so it may have changed by then."""
         async with self._database.single() as connection:
-            found = await submits.load_admission_facts(connection, [candidate])
+            found = await submits.load_admission_facts(connection, [submission])
         if not found:
             raise UnknownTenant
-        refusal = Ledger(found[0][0]).find_refusal(candidate)
+        refusal = TenantAdmission(found[0][0]).find_refusal(submission)
         if isinstance(refusal, UnknownTenant):
             raise refusal
         return refusal

@@ -1,4 +1,4 @@
-"""Requests for work that wait for a job. An event wakes one request that can take the job, not all of them."""
+"""Keeps requests for work that wait for a job. A new job wakes one request that can take it, not all of them."""
 
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Set
@@ -11,10 +11,10 @@ from uuid import UUID
 
 from scheduler.domain.placement import Warmth
 
-MAX_WOKEN = 4  # requests that claim jobs of one requirement at the same time
+MAX_WOKEN = 4  # requests that are woken at the same time for jobs with one requirement
 MAX_RATED = 50  # requirements that a recheck compares with the models of idle nodes
 
-Kind: TypeAlias = tuple[str | None, frozenset[str]]
+RequestKind: TypeAlias = tuple[str | None, frozenset[str]]
 """Requests that can take the same jobs equally well: digest of the node's catalog, and models that it has loaded."""
 
 
@@ -24,12 +24,12 @@ class WakeCause(NamedTuple):
     Attributes:
         requirement: of the job that was queued; None if any job may have become claimable.
         digest: of the node's catalog when it was woken.
-        tried: nodes that were woken for it before and may not take the job.
+        tried_nodes: nodes that were woken for it before and may not take the job.
     """
 
     requirement: int | None
     digest: str
-    tried: frozenset[str] = frozenset()
+    tried_nodes: frozenset[str] = frozenset()
 
 
 @dataclass(eq=False, slots=True, kw_only=True)
@@ -39,12 +39,12 @@ class WaitingRequest:
     Attributes:
         loaded: models that the node has loaded.
         digest: of the node's catalog at the last claim; None if the node may not claim.
-        wake: why it was woken. It owes the wake to another request unless its claim finds that nothing is left.
-        may_wait: it becomes idle if it finds nothing.
-        is_ended: it must be answered now, without a job.
-        missed: its claim may have looked too early, so it claims once more before it is idle.
+        wake: why it was woken. It passes the wake on to another request unless its claim finds that nothing is left.
+        may_wait: whether it becomes idle if it finds nothing.
+        is_ended: whether it must be answered now, without a job.
+        must_claim_again: a job may have been queued after its claim searched, so it claims once more before it is idle.
         idle_since: increases with each request that becomes idle.
-        changed: set when an idle request has to look at the rest of this.
+        wakeup: set when an idle request must claim again or is ended.
     """
 
     node: str
@@ -54,39 +54,39 @@ class WaitingRequest:
     wake: WakeCause | None = None
     may_wait: bool = True
     is_ended: bool = False
-    missed: bool = False
+    must_claim_again: bool = False
     idle_since: int = 0
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    wakeup: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class WaitingRequests:
     """The waiting requests of this process.
 
-    A wake is never lost: it goes to an idle request; or, if there is none, to every request that claims just now, which
-    then claims once more. A woken request passes it on unless it got a job or found nothing.
+    A wake is never lost. It goes to an idle request. If there is none, every request that is claiming at the moment
+    claims once more. A woken request passes the wake on unless it got a job or found nothing.
 
     Args:
         can_run: whether a node with this catalog meets a requirement.
-        rate_warmth: how many models of jobs with this requirement a node has loaded.
-        rate_demand: how much the fleet would miss these models if a node replaced them.
+        rate_warmth: rates how warm jobs with this requirement are on a node that has loaded these models.
+        rate_demand: rates how much the fleet would miss these models if a node replaced them.
     """
 
     def __init__(
         self,
         can_run: Callable[[str, int], bool],
         rate_warmth: Callable[[int, frozenset[str]], Warmth],
-        rate_demand: Callable[[frozenset[str]], float] = bool,
+        rate_demand: Callable[[frozenset[str]], float],
     ) -> None:
         self._can_run, self._rate_warmth, self._rate_demand = can_run, rate_warmth, rate_demand
         self._by_node: dict[str, list[WaitingRequest]] = {}
         self._claiming: set[WaitingRequest] = set()
-        self._idle: dict[Kind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
-        self._numbers = count()
+        self._idle: dict[RequestKind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
+        self._idle_numbers = count()
 
     def open_request(
         self, node: str, boot_id: UUID, loaded: frozenset[str] = frozenset(), *, may_wait: bool = True
     ) -> WaitingRequest:
-        """Add a request that claims."""
+        """Add a request, which claims first."""
         request = WaitingRequest(node=node, boot_id=boot_id, loaded=loaded, may_wait=may_wait)
         self._by_node.setdefault(node, []).append(request)
         self._claiming.add(request)
@@ -104,30 +104,30 @@ class WaitingRequests:
             del self._by_node[request.node]
         for other in others:
             self._request_new_claim(other)
-        self.pass_wake_on(request)
+        self.pass_on_wake(request)
 
     async def wait_for_wake(self, request: WaitingRequest, within_s: float) -> bool:
         """Wait until the request should claim again. False if it was not woken in time, or is ended."""
-        if within_s > 0 and not request.missed and not request.is_ended:
+        if within_s > 0 and not request.must_claim_again and not request.is_ended:
             self._add_idle_request(request)
             with suppress(TimeoutError):
                 async with asyncio.timeout(within_s):
-                    await request.changed.wait()
+                    await request.wakeup.wait()
             self._remove_idle_request(request)
-        is_wanted = request.wake is not None or (request.missed and within_s > 0)
-        request.missed = False
+        is_wanted = request.wake is not None or (request.must_claim_again and within_s > 0)
+        request.must_claim_again = False
         return is_wanted and not request.is_ended
 
-    def pass_wake_on(self, request: WaitingRequest) -> None:
-        """Wake another request for what this one was woken for, because its node may not take the job."""
+    def pass_on_wake(self, request: WaitingRequest) -> None:
+        """Wake another request for the same reason, because the node of this request may not take the job."""
         wake, request.wake = request.wake, None
         if wake is None:
             return
-        tried = wake.tried | {request.node}
+        tried_nodes = wake.tried_nodes | {request.node}
         if wake.requirement is None:
-            self._wake_warmest_request([wake.digest], (), None, tried)
+            self._wake_warmest_request([wake.digest], (), None, tried_nodes)
         else:
-            self._wake_suitable_request(wake.requirement, tried)
+            self._wake_suitable_request(wake.requirement, tried_nodes)
 
     def wake_for_jobs(self, requirement: int, jobs: int = 1) -> None:
         """Wake requests of nodes that meet the requirement, because jobs with it were queued.
@@ -140,7 +140,7 @@ class WaitingRequests:
         """
         woken = [request for request in self._claiming if request.wake and request.wake.requirement == requirement]
         for request in woken:
-            request.missed = True
+            request.must_claim_again = True
         for _ in range(min(jobs, MAX_WOKEN) - len(woken)):
             if not self._wake_suitable_request(requirement):
                 break
@@ -154,13 +154,15 @@ class WaitingRequests:
         """
         if request.wake is not None or not request.may_wait:
             return requirements
-        claimed = {one.wake.requirement for one in self._claiming if one.wake is not None}
-        return [one for one in requirements if one not in claimed] if claimed else requirements
+        claimed = {other.wake.requirement for other in self._claiming if other.wake is not None}
+        return [requirement for requirement in requirements if requirement not in claimed]
 
     def wake_each_catalog(self, requirements: Collection[int]) -> None:
         """Wake one request of each catalog that meets one of these requirements: its nodes may have a job now."""
         for digest in dict.fromkeys(digest for digest, _ in self._idle if digest is not None):
-            runnable = list(islice((one for one in requirements if self._can_run(digest, one)), MAX_RATED))
+            runnable = list(
+                islice((requirement for requirement in requirements if self._can_run(digest, requirement)), MAX_RATED)
+            )
             if runnable:
                 self._wake_warmest_request([digest], runnable, None)
 
@@ -176,13 +178,14 @@ class WaitingRequests:
         )
 
     def repeat_claims(self) -> None:
-        """Have the requests that claim do it once more: what they look at has changed."""
+        """Have all requests that are claiming claim once more, because the queue or the nodes have changed."""
         for request in self._claiming:
-            request.missed = True
+            request.must_claim_again = True
 
     def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
         """Find a node that meets the requirement and whose request is idle, or claims because it was woken."""
-        for request in (*self._list_idle_requests(), *(one for one in self._claiming if one.wake)):
+        woken = [request for request in self._claiming if request.wake]
+        for request in (*self._list_idle_requests(), *woken):
             is_candidate = request.node not in excluded and request.digest is not None and not request.is_ended
             if is_candidate and self._can_run(request.digest or "", requirement):
                 return request.node
@@ -195,7 +198,7 @@ class WaitingRequests:
 
     def end_requests_of_executor(self, boot_id: UUID) -> None:
         """Have the requests of this executor answered now."""
-        for request in [one for one in self._list_requests() if one.boot_id == boot_id]:
+        for request in [request for request in self._list_requests() if request.boot_id == boot_id]:
             self._end_request(request)
 
     @property
@@ -219,15 +222,17 @@ class WaitingRequests:
     def _list_idle_requests(self) -> Iterator[WaitingRequest]:
         return (request for group in self._idle.values() for request in group)
 
-    def _wake_suitable_request(self, requirement: int, tried: frozenset[str] = frozenset()) -> bool:
-        """Wake an idle request for a job. Returns False if there is none: then those that claim do it once more."""
+    def _wake_suitable_request(self, requirement: int, tried_nodes: frozenset[str] = frozenset()) -> bool:
+        """Wake an idle request for a job. If there is none, those that are claiming claim once more; returns False."""
         digests = {digest for digest, _ in self._idle if digest is not None}
         suitable = [digest for digest in digests if self._can_run(digest, requirement)]
-        if self._wake_warmest_request(suitable, [requirement], requirement, tried):
+        if self._wake_warmest_request(suitable, [requirement], requirement, tried_nodes):
             return True
-        for request in self._claiming:  # its claim may have looked before the job was queued
-            if request.node not in tried and (request.digest is None or self._can_run(request.digest, requirement)):
-                request.missed = True
+        for request in self._claiming:  # its claim may have searched before the job was queued
+            if request.node not in tried_nodes and (
+                request.digest is None or self._can_run(request.digest, requirement)
+            ):
+                request.must_claim_again = True
         return False
 
     def _wake_warmest_request(
@@ -235,7 +240,7 @@ class WaitingRequests:
         digests: Collection[str],
         wanted: Collection[int],
         requirement: int | None,
-        tried: frozenset[str] = frozenset(),
+        tried_nodes: frozenset[str] = frozenset(),
     ) -> bool:
         """Wake the idle request with one of these catalogs whose node is warmest for a ``wanted`` requirement.
 
@@ -246,32 +251,32 @@ class WaitingRequests:
             ((self._rate_best_warmth(wanted, loaded), self._rate_demand(loaded), request.idle_since), request, digest)
             for (digest, loaded), group in self._idle.items()
             if digest is not None and digest in digests
-            for request in islice((one for one in group if one.node not in tried), 1)
+            for request in islice((request for request in group if request.node not in tried_nodes), 1)
         ]
         if not first:
             return False
         _, found, digest = min(first, key=itemgetter(0))
-        found.wake = WakeCause(requirement, digest, tried)
+        found.wake = WakeCause(requirement, digest, tried_nodes)
         self._request_new_claim(found)
         return True
 
     def _rate_best_warmth(self, requirements: Iterable[int], loaded: frozenset[str]) -> Warmth:
-        return min((self._rate_warmth(one, loaded) for one in requirements), default=Warmth.COLD)
+        return min((self._rate_warmth(requirement, loaded) for requirement in requirements), default=Warmth.COLD)
 
     def _request_new_claim(self, request: WaitingRequest) -> None:
-        request.missed = True
+        request.must_claim_again = True
         self._remove_idle_request(request)
-        request.changed.set()
+        request.wakeup.set()
 
     def _end_request(self, request: WaitingRequest) -> None:
         request.is_ended = True
         self._remove_idle_request(request)
-        request.changed.set()
+        request.wakeup.set()
 
     def _add_idle_request(self, request: WaitingRequest) -> None:
         self._claiming.discard(request)
-        request.changed.clear()
-        request.idle_since = next(self._numbers)
+        request.wakeup.clear()
+        request.idle_since = next(self._idle_numbers)
         self._idle.setdefault((request.digest, request.loaded), {})[request] = None
 
     def _remove_idle_request(self, request: WaitingRequest) -> None:

@@ -13,8 +13,9 @@ FRESH_S = 1.0
 class WaitingRequirements:
     """Ids of the requirements that queued jobs have.
 
-    A requirement that was queued in this process or announced by the database is there at once. One whose notification
-    was lost appears within ``FRESH_S`` seconds, and one that no queued job has any more disappears within that time.
+    The requirement of a job that this process queued or that the database announced is added at once. If its
+    notification was lost, it is added within ``FRESH_S`` seconds. One that no queued job has any more is removed within
+    that time.
     """
 
     def __init__(self) -> None:

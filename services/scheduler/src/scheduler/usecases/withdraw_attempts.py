@@ -1,4 +1,4 @@
-"""Withdraws attempts from nodes for operators. The job is queued again; the attempt is free and does not count."""
+"""Withdraws attempts from nodes for operators. The job is queued again; the attempt costs nothing and is no try."""
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
@@ -19,24 +19,23 @@ class AttemptWithdrawer:
         self._database, self._bus, self._publisher, self._metrics = database, bus, publisher, metrics
 
     async def withdraw_attempt(self, ref: AttemptRef) -> None:
-        """End the attempt if it is live. If its job has ended, do ending: the executor is already stopping it."""
+        """End the attempt if it is live. Does nothing if its job has ended: its executor is stopping it already."""
         async with self._database.direct() as connection:
             locked_at = await tenants.lock_tenant(connection, ref.tenant_id)
             locked = await transitions.lock_attempt(connection, ref, None)
             if locked_at is None or locked is None or is_final(locked.job.state):
                 return
-            node = await attempts.find_node(connection, ref.job_id)
             await attempts.end_attempt(connection, ref, WITHDRAWN, error=WITHDRAWN_BY_OPERATOR, gpu_seconds=0)
             ending = FinishAttempt(ref=ref, outcome=Outcome.NODE_FAULT)
-            effects = compute_end_effects(locked.job, ending, Cause.REQUEUED, charged=locked.charged)
+            effects = compute_end_effects(locked.job, ending, Cause.REQUEUED, charged_s=locked.charged_s)
             transition = await transitions.apply_transition(
                 connection, locked.job, Cause.REQUEUED, effects, now=locked.now
             )
         self._metrics.count_attempt(locked.node, WITHDRAWN)
         await self._publisher.publish_live_event(transition)
-        log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=node)
-        if node is not None:
-            await self._bus.publish(CANCEL_ATTEMPT, CancelAttempt(job_id=ref.job_id, attempt=ref.attempt), key=node)
+        log.info("scheduler.attempt.withdrawn", job_id=str(ref.job_id), attempt=ref.attempt, node=locked.node)
+        hint = CancelAttempt(job_id=ref.job_id, attempt=ref.attempt)
+        await self._bus.publish(CANCEL_ATTEMPT, hint, key=locked.node)
 
     async def withdraw_from_drained_nodes(self) -> None:
         """Withdraw all attempts on draining nodes whose grace period is over."""

@@ -4,13 +4,13 @@ from typing import Any
 from uuid import UUID
 
 from gateway.api.v1.errors import BadCursor
-from gateway.signing import signed
+from gateway.signing import signed_text
 from gateway.signing.keys import SigningKeys
 
 
 def encode_position(keys: SigningKeys, position: list[str | int], *, tenant: str, filters: str) -> str:
-    """Return a cursor that continues after a position that takes more than an id."""
-    return signed.sign(keys, _build_signing_purpose(tenant, filters), position)
+    """Return a cursor that continues after a position that consists of several values."""
+    return signed_text.sign(keys, _build_signing_purpose(tenant, filters), position)
 
 
 def decode_position(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> list[Any]:
@@ -19,7 +19,7 @@ def decode_position(keys: SigningKeys, cursor: str, *, tenant: str, filters: str
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.
     """
-    position: list[Any] | None = signed.verify(keys, _build_signing_purpose(tenant, filters), cursor)
+    position: list[Any] | None = signed_text.verify(keys, _build_signing_purpose(tenant, filters), cursor)
     if position is None:
         raise BadCursor
     return position
@@ -30,16 +30,16 @@ def encode(keys: SigningKeys, *, tenant: str, filters: str, before: UUID) -> str
 
     ``filters`` is any text that is the same for the same filters.
     """
-    return signed.sign(keys, _build_signing_purpose(tenant, filters), before.hex)
+    return signed_text.sign(keys, _build_signing_purpose(tenant, filters), before.hex)
 
 
 def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID:
-    """Where the list continues.
+    """Return the id after which the list continues.
 
     Raises:
         BadCursor: it was tampered with, or made for another tenant or filter.
     """
-    before = signed.verify(keys, _build_signing_purpose(tenant, filters), cursor)
+    before = signed_text.verify(keys, _build_signing_purpose(tenant, filters), cursor)
     if before is None:
         raise BadCursor
     return UUID(before)

@@ -9,7 +9,7 @@ _FORMATS = {
     "date": "2026-11-23",
     "email": "ada@example.com",
 }
-_OF_TYPE: dict[str, Any] = {"string": "text", "number": 1.5, "boolean": True, "null": None}
+_VALUE_BY_TYPE: dict[str, Any] = {"string": "text", "number": 1.5, "boolean": True, "null": None}
 
 
 def build_example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
@@ -65,4 +65,4 @@ def _build_example_of_type(schema: Mapping[str, Any], schemas: Mapping[str, Any]
         case "integer":
             return schema.get("minimum", 1)
         case type_:
-            return _FORMATS.get(schema.get("format", ""), _OF_TYPE.get(type_ or ""))
+            return _FORMATS.get(schema.get("format", ""), _VALUE_BY_TYPE.get(type_ or ""))

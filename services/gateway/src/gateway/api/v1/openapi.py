@@ -17,7 +17,7 @@ JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
 
 
-def documented(
+def describe_request_body(
     model: type[BaseModel] | dict[str, Any], *more: str, required: bool = True, **example: Any
 ) -> dict[str, Any]:
     """Return the ``openapi_extra`` of a route that reads its body itself.
@@ -61,7 +61,7 @@ def complete_document(app: FastAPI) -> None:
         _complete_responses(document)
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's describe_request_body way to extend the document
 
 
 def _iterate_request_bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Errors of the native API: how a route declares the refusals that it answers with, and what OpenAPI says of them."""
+"""Errors of the native API: how routes declare them, and how the OpenAPI document describes them."""
 
 import re
 from http import HTTPStatus
@@ -21,13 +21,13 @@ from gateway.edge.errors import (
 
 PROBLEM_JSON = "application/problem+json"
 
-Answer = type[Refusal] | HTTPStatus
-"""A refusal, or a status that HTTP itself answers with and that has no refusal of ours (``416``)."""
+DeclaredResponse = type[Refusal] | HTTPStatus
+"""A refusal, or a status without a refusal that HTTP itself defines (``416``)."""
 
 Responses = dict[int | str, dict[str, Any]]
 """What FastAPI takes as ``responses``."""
 
-EVERY_ROUTE: tuple[Answer, ...] = (
+EVERY_ROUTE: tuple[DeclaredResponse, ...] = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -37,9 +37,9 @@ EVERY_ROUTE: tuple[Answer, ...] = (
     RateLimited,
     Unavailable,
 )
-"""Answers of the HTTP parser and of the middleware, which any request may get."""
+"""Responses of the HTTP parser and of the middleware, which any request may get."""
 
-JSON_BODY: tuple[Answer, ...] = (
+JSON_BODY: tuple[DeclaredResponse, ...] = (
     Malformed, BodyTooSlow, BodyTooLarge, UnsupportedMediaType, InvalidRequest, TooManyBodies,
 )  # fmt: skip
 """Refusals of a request body that the gateway reads."""
@@ -105,20 +105,20 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def problems(*answers: Answer) -> Responses:
+def problems(*declared: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires a credential.
 
     Args:
-        answers: what this route answers with besides ``EVERY_ROUTE`` and the refusals of the credential.
+        declared: the responses of this route besides ``EVERY_ROUTE`` and the refusals of the credential.
     """
-    return open_problems(*answers, InvalidCredential, MissingScope, UnknownTenant)
+    return public_problems(*declared, InvalidCredential, MissingScope, UnknownTenant)
 
 
-def open_problems(*answers: Answer) -> Responses:
-    """Return the ``responses`` of a route that requires no credential: these answers and ``EVERY_ROUTE``."""
+def public_problems(*declared: DeclaredResponse) -> Responses:
+    """Return the ``responses`` of a route that requires no credential: these responses and ``EVERY_ROUTE``."""
     examples: dict[int, dict[str, Any]] = {}
-    for answer in (*answers, *EVERY_ROUTE):
-        body = _build_http_problem(answer) if isinstance(answer, HTTPStatus) else _build_refusal_problem(answer)
+    for response in (*declared, *EVERY_ROUTE):
+        body = _build_http_problem(response) if isinstance(response, HTTPStatus) else _build_refusal_problem(response)
         examples.setdefault(body["status"], {}).setdefault(body["code"], {"value": body})
     return {
         status: {

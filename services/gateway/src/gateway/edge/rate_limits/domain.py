@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil, floor
 
-SHARE = 0.05  # largest part of the remaining tokens that a replica prefetches, and loses when it is killed
-HOURLY, HOUR_S = "register", 3600  # policies with this name prefix have a window of an hour, others of a minute
-ALMOST = 1e-9  # tokens; tolerance for rounding of floats
+PREFETCH_SHARE = 0.05  # largest part of the remaining tokens that a replica prefetches, and loses when it is killed
+HOURLY_PREFIX, HOUR_S = "register", 3600  # policies with this name prefix have a window of an hour, others of a minute
+ROUNDING_TOLERANCE = 1e-9  # tokens
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -36,7 +36,7 @@ class Policy:
 
 
 @lru_cache(maxsize=1024)
-def policy(name: str, limit: int, *, strict: bool = False) -> Policy:
+def per_minute_policy(name: str, limit: int, *, strict: bool = False) -> Policy:
     """Return the policy of an endpoint class with a limit per minute; the same object for the same arguments."""
     return Policy(name, limit, strict=strict)
 
@@ -58,17 +58,17 @@ class RateLimitDecision:
 class TokenBucket:
     """A token bucket in the memory of one process. Times are seconds of a monotonic clock."""
 
-    __slots__ = ("_at", "_policy", "_tokens")
+    __slots__ = ("_policy", "_tokens", "_updated_at")
 
     def __init__(self, policy: Policy, now: float) -> None:
-        self._policy, self._tokens, self._at = policy, float(policy.limit), now
+        self._policy, self._tokens, self._updated_at = policy, float(policy.limit), now
 
     def take(self, now: float, count: int = 1) -> RateLimitDecision:
         """Take ``count`` tokens, or none."""
         policy = self._policy
-        self._tokens = min(policy.limit, self._tokens + (now - self._at) * policy.per_second)
-        self._at = now
-        allowed = self._tokens + ALMOST >= count
+        self._tokens = min(policy.limit, self._tokens + (now - self._updated_at) * policy.per_second)
+        self._updated_at = now
+        allowed = self._tokens + ROUNDING_TOLERANCE >= count
         if allowed:
             self._tokens -= count
         missing = 1 if allowed else count
@@ -86,75 +86,75 @@ class PrefetchedTokens:
     again, prefetched tokens expire at the rate at which it would be refilled.
     """
 
-    __slots__ = ("_at", "_left", "_limit", "_per_second", "_policy", "_tokens")
+    __slots__ = ("_limit", "_per_second", "_policy", "_shared_tokens", "_tokens", "_updated_at")
 
     def __init__(self, policy: Policy) -> None:
         self._policy, self._limit, self._per_second = policy, policy.limit, policy.per_second
-        self._tokens, self._left, self._at = 0, 0.0, 0.0
+        self._tokens, self._shared_tokens, self._updated_at = 0, 0.0, 0.0
 
-    def add(self, tokens: int, left: float, now: float) -> None:
-        """Add fetched tokens; ``left`` is what remains in the shared bucket."""
-        self._tokens, self._left, self._at = self.count(now) + tokens, left, now
+    def add(self, tokens: int, shared_tokens: float, now: float) -> None:
+        """Add fetched tokens; ``shared_tokens`` are left in the shared bucket."""
+        self._tokens, self._shared_tokens, self._updated_at = self.count(now) + tokens, shared_tokens, now
 
-    def restore(self) -> None:
+    def refund(self) -> None:
         """Return one token that was taken and not used."""
         self._tokens += 1
 
     def take(self, now: float, count: int = 1) -> RateLimitDecision | None:
         """Take ``count`` tokens; None if there are fewer."""
-        held = self.count(now)
-        if held < count:
+        available = self.count(now)
+        if available < count:
             return None
         self._tokens -= count
-        return self._build_admission(now, held - count)
+        return self._build_admission(now, available - count)
 
-    def refuse(self, now: float, count: int = 1) -> RateLimitDecision:
-        """Return the decision where neither the shared bucket nor the prefetched tokens cover ``count``."""
-        held = self.count(now)
+    def build_refusal(self, now: float, count: int = 1) -> RateLimitDecision:
+        """Return a refusal, for use when neither the shared bucket nor the prefetched tokens cover ``count``."""
+        available = self.count(now)
         return RateLimitDecision(
             allowed=False,
-            remaining=held,
-            reset_s=_compute_seconds_until(count - held, self._estimate_shared_tokens(now), self._policy),
+            remaining=available,
+            reset_s=_compute_seconds_until(count - available, self._estimate_shared_tokens(now), self._policy),
         )
 
     def count(self, now: float) -> int:
         """Return the number of tokens that have not expired."""
         if not self._tokens:
             return 0
-        over = self._estimate_shared_tokens(now) + self._tokens - self._limit
-        if over >= 1:
-            self._tokens = max(0, self._tokens - floor(over))
+        excess = self._estimate_shared_tokens(now) + self._tokens - self._limit
+        if excess >= 1:
+            self._tokens = max(0, self._tokens - floor(excess))
         return self._tokens
 
     def take_all_tokens(self, now: float) -> int:
         """Take all tokens, to return them to the shared bucket."""
-        held, self._tokens = self.count(now), 0
-        return held
+        taken, self._tokens = self.count(now), 0
+        return taken
 
     def compute_refill_wait_s(self) -> float:
-        """Seconds from the last fetch until the shared bucket had a whole token; 0 if it had one."""
-        return max(0.0, 1 - self._left) / self._per_second
+        """Return the seconds from the last fetch until the shared bucket has a whole token; 0 if it had one."""
+        return max(0.0, 1 - self._shared_tokens) / self._per_second
 
-    def _build_admission(self, now: float, held: int) -> RateLimitDecision:
-        remaining = min(self._limit, floor(self._estimate_shared_tokens(now) + held + ALMOST))
+    def _build_admission(self, now: float, prefetched: int) -> RateLimitDecision:
+        remaining = min(self._limit, floor(self._estimate_shared_tokens(now) + prefetched + ROUNDING_TOLERANCE))
         return RateLimitDecision(allowed=True, remaining=remaining, reset_s=max(1, ceil(1 / self._per_second)))
 
     def _estimate_shared_tokens(self, now: float) -> float:
-        return self._left + (now - self._at) * self._per_second
+        return self._shared_tokens + (now - self._updated_at) * self._per_second
 
 
 def _compute_seconds_until(count: int, tokens: float, policy: Policy) -> int:
-    """Whole seconds until there are ``count`` tokens, or until the next one if there are."""
+    """Return the whole seconds until there are ``count`` tokens, or until the next token if there are already."""
     missing = count - tokens if count > tokens else 1 - tokens % 1
-    return max(1, ceil(missing / policy.per_second - ALMOST))
+    return max(1, ceil(missing / policy.per_second - ROUNDING_TOLERANCE))
 
 
-def headers(policy: Policy, verdict: RateLimitDecision) -> Headers:
+def build_headers(policy: Policy, decision: RateLimitDecision) -> Headers:
     """Return the rate limit headers of a response."""
-    announced, limit = _format_policy(policy)
-    remaining, reset = b"%d" % verdict.remaining, b"%d" % verdict.reset_s
+    policy_header, limit = _format_policy(policy)
+    remaining, reset = b"%d" % decision.remaining, b"%d" % decision.reset_s
     return [
-        (b"ratelimit-policy", announced),
+        (b"ratelimit-policy", policy_header),
         (b"ratelimit", b'"%s";r=%s;t=%s' % (policy.name.encode(), remaining, reset)),
         (b"x-ratelimit-limit", limit),
         (b"x-ratelimit-remaining", remaining),

@@ -13,10 +13,10 @@ from gateway.edge.rate_limits.store import RateLimitStore
 
 FETCH_TIMEOUT_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
 RETRY_S = 1.0  # pause before the database is queried again
-IDLE_S = 1.0  # tokens unused for so long are returned
-FORGET_S = 60.0  # local state unused for so long is dropped; a local bucket is full again by then
-EMPTY_S = 0.02  # shortest interval between queries for an empty bucket
-AT_MOST = 50_000  # buckets with local state
+RETURN_AFTER_IDLE_S = 1.0  # tokens unused for so long are returned
+DROP_AFTER_IDLE_S = 60.0  # local state unused for so long is dropped; a local bucket is full again by then
+EMPTY_BUCKET_RETRY_S = 0.02  # shortest interval between queries for an empty bucket
+MAX_LOCAL_BUCKETS = 50_000
 
 
 @dataclass(slots=True)
@@ -26,11 +26,11 @@ class _LocalBucket:
     policy: Policy
     tokens: PrefetchedTokens
     used_at: float
-    low: int = -1  # prefetch more when so few tokens are left; -1 disables prefetching
+    refill_below: int = -1  # prefetch more when at most so many tokens are left; -1 disables prefetching
     empty_until: float = 0.0
-    waiting: int = 0  # tokens that requests wait for
+    awaited: int = 0  # tokens that requests wait for
     fetching: asyncio.Task[None] | None = None
-    own_bucket: TokenBucket | None = None
+    fallback_bucket: TokenBucket | None = None
 
 
 class RateLimiter:
@@ -42,19 +42,19 @@ class RateLimiter:
 
     def __init__(self, store: RateLimitStore) -> None:
         self._store = store
-        self._locals: dict[str, _LocalBucket] = {}
+        self._local_buckets: dict[str, _LocalBucket] = {}
         self._unavailable_until = 0.0
 
     def try_take_cached_tokens(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
         """Return the decision if no database query is needed for it, else None."""
-        local = self._locals.get(key)
+        local = self._local_buckets.get(key)
         if local is None or local.policy != policy:
             return None
         now = local.used_at = monotonic()
         decision = local.tokens.take(now, count)
         if decision is None:
-            return local.tokens.refuse(now, count) if now < local.empty_until else None
-        if local.low >= 0 and local.fetching is None and local.tokens.count(now) <= local.low:
+            return local.tokens.build_refusal(now, count) if now < local.empty_until else None
+        if local.refill_below >= 0 and local.fetching is None and local.tokens.count(now) <= local.refill_below:
             self._start_fetch(key, local)
         return decision
 
@@ -68,29 +68,29 @@ class RateLimiter:
             if self._is_database_unavailable():
                 return self._take_locally(key, policy, count)
             local = self._find_local_bucket(key, policy)
-            local.waiting += count
+            local.awaited += count
             try:
-                done = await self._wait_for_fetch(key, local)
+                fetched = await self._wait_for_fetch(key, local)
             finally:
-                local.waiting -= count
-            if not done:
+                local.awaited -= count
+            if not fetched:
                 return self._take_locally(key, policy, count)
         return decision
 
-    def restore(self, key: str) -> None:
+    def refund(self, key: str) -> None:
         """Return a token that was taken and not used."""
-        local = self._locals.get(key)
-        if local is not None and local.own_bucket is None:
-            local.tokens.restore()
+        local = self._local_buckets.get(key)
+        if local is not None and local.fallback_bucket is None:
+            local.tokens.refund()
             local.empty_until = 0.0
 
     async def return_idle_tokens(self) -> None:
         """Return idle tokens, and forget unused buckets. Run by a ``chassis.loop.Loop``."""
-        await self._return_tokens(idle_s=IDLE_S)
+        await self._return_tokens(idle_s=RETURN_AFTER_IDLE_S)
 
     async def stop(self) -> None:
         """Return all tokens."""
-        fetching = [local.fetching for local in self._locals.values() if local.fetching]
+        fetching = [local.fetching for local in self._local_buckets.values() if local.fetching]
         if fetching:
             await asyncio.wait(fetching, timeout=FETCH_TIMEOUT_S)
         try:
@@ -101,27 +101,27 @@ class RateLimiter:
 
     async def _return_tokens(self, *, idle_s: float) -> None:
         now, tokens = monotonic(), dict[str, int]()
-        for key, local in list(self._locals.items()):
-            if now - local.used_at < idle_s or local.fetching or local.waiting:
+        for key, local in list(self._local_buckets.items()):
+            if now - local.used_at < idle_s or local.fetching or local.awaited:
                 continue
-            if held := local.tokens.take_all_tokens(now):
-                tokens[key] = held
-            elif now - local.used_at >= FORGET_S and now >= local.empty_until:
-                del self._locals[key]
+            if taken := local.tokens.take_all_tokens(now):
+                tokens[key] = taken
+            elif now - local.used_at >= DROP_AFTER_IDLE_S and now >= local.empty_until:
+                del self._local_buckets[key]
         if tokens:
             await self._store.return_tokens(tokens)
 
     def _find_local_bucket(self, key: str, policy: Policy) -> _LocalBucket:
         """Return the local state of a bucket. State of another policy is discarded."""
-        local = self._locals.get(key)
+        local = self._local_buckets.get(key)
         if local is None or local.policy != policy:
-            if local is None and len(self._locals) >= AT_MOST:
-                del self._locals[next(iter(self._locals))]
-            local = self._locals[key] = _LocalBucket(policy, PrefetchedTokens(policy), monotonic())
+            if local is None and len(self._local_buckets) >= MAX_LOCAL_BUCKETS:
+                del self._local_buckets[next(iter(self._local_buckets))]
+            local = self._local_buckets[key] = _LocalBucket(policy, PrefetchedTokens(policy), monotonic())
         return local
 
     async def _wait_for_fetch(self, key: str, local: _LocalBucket) -> bool:
-        """Wait for the fetch that concurrent requests share; False if it gave no result in time."""
+        """Wait for the fetch that concurrent requests share; False if it failed or took too long."""
         task = local.fetching or self._start_fetch(key, local)
         await asyncio.wait({task}, timeout=FETCH_TIMEOUT_S)  # a late result counts, too, so the fetch goes on
         if not task.done():
@@ -134,8 +134,8 @@ class RateLimiter:
 
     async def _fetch_tokens(self, key: str, local: _LocalBucket) -> None:
         try:
-            held = local.tokens.count(monotonic())
-            lease = await self._store.lease_tokens(key, local.policy, need=local.waiting, held=held)
+            prefetched = local.tokens.count(monotonic())
+            lease = await self._store.lease_tokens(key, local.policy, needed=local.awaited, prefetched=prefetched)
         except Exception as error:  # noqa: BLE001 - top level of a task; waiting requests are counted locally
             self._mark_unavailable(type(error).__name__, bug=None if is_unavailable(error) else error)
             return
@@ -143,9 +143,11 @@ class RateLimiter:
             local.fetching = None
         now = monotonic()
         local.tokens.add(lease.taken, lease.left, now)
-        local.own_bucket, self._unavailable_until = None, 0.0
-        local.low = lease.taken // 4 if lease.taken > local.waiting else -1
-        local.empty_until = now + max(EMPTY_S, local.tokens.compute_refill_wait_s()) if lease.left < 1 else 0.0
+        local.fallback_bucket, self._unavailable_until = None, 0.0
+        local.refill_below = lease.taken // 4 if lease.taken > local.awaited else -1
+        local.empty_until = (
+            now + max(EMPTY_BUCKET_RETRY_S, local.tokens.compute_refill_wait_s()) if lease.left < 1 else 0.0
+        )
 
     def _is_database_unavailable(self) -> bool:
         """Whether the database counts as unavailable. From time to time one request is let through to find out."""
@@ -171,9 +173,9 @@ class RateLimiter:
             raise Unavailable(service="gateway", retry_after_s=1)
         local, now = self._find_local_bucket(key, policy), monotonic()
         local.used_at = now
-        if local.own_bucket is None:
-            local.own_bucket = TokenBucket(policy, now)
-        return local.own_bucket.take(now, count)
+        if local.fallback_bucket is None:
+            local.fallback_bucket = TokenBucket(policy, now)
+        return local.fallback_bucket.take(now, count)
 
 
 def build_rate_limited_refusal(policy: Policy, decision: RateLimitDecision) -> RateLimited:

@@ -16,14 +16,14 @@ def build_nats_api_document(title: str) -> dict[str, Any]:
     operations: dict[str, Any] = {}
     schemas: dict[str, Any] = {}
     for subject, topic in NATS_API_REQUESTS.items():
-        answer = f"{subject}.reply"
+        reply_channel = f"{subject}.reply"
         channels[subject] = _describe_channel(subject, topic.description, _describe_message(topic.payload, schemas))
         assert isinstance(topic, Rpc)  # noqa: S101 - these topics are requests
-        channels[answer] = _describe_channel(
+        channels[reply_channel] = _describe_channel(
             None, "the committed decision, or a problem", _describe_message(topic.reply, schemas)
         )
         operations[subject] = _describe_operation("receive", subject) | {
-            "reply": {"address": {"location": "$message.header#/reply"}, "channel": _channel_ref(answer)}
+            "reply": {"address": {"location": "$message.header#/reply"}, "channel": _build_channel_ref(reply_channel)}
         }
     for subject, topic in NATS_API_FEEDS.items():
         channels[subject] = _describe_channel(
@@ -40,18 +40,18 @@ def build_nats_api_document(title: str) -> dict[str, Any]:
     }
 
 
-def _describe_channel(address: str | None, says: str, message: dict[str, Any]) -> dict[str, Any]:
-    return {"address": address, "description": says, "messages": {"message": message}}
+def _describe_channel(address: str | None, description: str, message: dict[str, Any]) -> dict[str, Any]:
+    return {"address": address, "description": description, "messages": {"message": message}}
 
 
-def _channel_ref(name: str) -> dict[str, str]:
+def _build_channel_ref(name: str) -> dict[str, str]:
     return {"$ref": f"#/channels/{name}"}
 
 
 def _describe_operation(action: str, channel: str) -> dict[str, Any]:
     return {
         "action": action,
-        "channel": _channel_ref(channel),
+        "channel": _build_channel_ref(channel),
         "messages": [{"$ref": f"#/channels/{channel}/messages/message"}],
     }
 

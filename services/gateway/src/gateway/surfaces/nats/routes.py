@@ -20,13 +20,13 @@ from contracts.wire.errors import Refused
 from contracts.wire.topic import Address
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.errors import BodyTooLarge
-from gateway.edge.json_body import MAX_BYTES, read_json
-from gateway.edge.rate_limits.domain import policy
+from gateway.edge.json_body import MAX_WORKFLOW_BODY_BYTES, parse_json
+from gateway.edge.rate_limits.domain import per_minute_policy
 from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
 from gateway.jobs.schemas import present_job
 from gateway.jobs.service import JobService
 from gateway.jobs.submit import JobSubmitter
-from gateway.workflows.submission_forms import SentSubmission, read_submission
+from gateway.workflows.submission_formats import ParsedSubmission, parse_submission
 
 IDEMPOTENCY_HEADER = "Idempotency-Key"
 MAX_JOB_REQUEST_BYTES = 1024  # bytes of a request that names a job
@@ -43,8 +43,8 @@ class NatsApiRateLimits:
     def __init__(self, limiter: RateLimiter | None, users: UserCache) -> None:
         self._limiter, self._users = limiter, users
 
-    def of(self, name: str) -> Admit:
-        """Counts messages as requests of an endpoint class, "read" or "write"."""
+    def create_check(self, policy_name: str) -> Admit:
+        """Return a function that counts a message as a request of a policy, "read" or "write"."""
 
         async def admit(address: Address) -> None:
             if self._limiter is None:
@@ -56,10 +56,10 @@ class NatsApiRateLimits:
             limits = await self._users.read_limits_by_id(user_id)
             if limits.requests_per_minute is None:
                 return
-            counted_by = policy(name, limits.requests_per_minute)
-            decision = await self._limiter.take(counted_by.key(str(user_id)), counted_by)
+            policy = per_minute_policy(policy_name, limits.requests_per_minute)
+            decision = await self._limiter.take(policy.key(str(user_id)), policy)
             if not decision.allowed:
-                raise build_rate_limited_refusal(counted_by, decision)
+                raise build_rate_limited_refusal(policy, decision)
 
         return admit
 
@@ -71,46 +71,58 @@ def serve_requests(
     public_url: str,
     *,
     rates: NatsApiRateLimits,
-    used: Callable[[UUID], None],
+    on_usage_changed: Callable[[UUID], None],
 ) -> None:
-    """Answer outside systems. Call it before the bus starts.
+    """Serve requests of outside systems. Call it before the bus starts.
 
-    ``used`` is called with the user whose usage has changed.
+    ``on_usage_changed`` is called with the user whose usage has changed.
     """
 
-    def body(job: Job) -> HttpBody:
+    def build_body(job: Job) -> HttpBody:
         return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: Submission, address: Address) -> HttpBody:
-        sent = address.headers.get(IDEMPOTENCY_HEADER)
+        key = address.headers.get(IDEMPOTENCY_HEADER)
         accepted = await submitter.submit_job(
-            SentSubmission(submission),
+            ParsedSubmission(submission),
             tenant=address.tenant,
-            idempotency_keys=[] if sent is None else [sent],
+            idempotency_keys=[] if key is None else [key],
             is_large=address.size_bytes > INLINE_BYTES,
         )
-        return body(accepted.job)
+        return build_body(accepted.job)
 
     async def read(request: NatsJobRequest, address: Address) -> HttpBody:
-        return body(await jobs.read_job(str(request.job_id), tenant=address.tenant))
+        return build_body(await jobs.read_job(str(request.job_id), tenant=address.tenant))
 
     async def cancel(request: NatsJobRequest, address: Address) -> HttpBody:
         job = await jobs.cancel_job(str(request.job_id), tenant=address.tenant)
-        used(job.tenant_id)
-        return body(job)
+        on_usage_changed(job.tenant_id)
+        return build_body(job)
 
-    bus.serve(NATS_SUBMIT_JOB, submit, read=_read_submission, refusal_body=_build_problem_body, admit=rates.of("write"))
-    bus.serve(NATS_READ_JOB, read, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.of("read"))
     bus.serve(
-        NATS_CANCEL_JOB, cancel, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.of("write")
+        NATS_SUBMIT_JOB,
+        submit,
+        read=_read_submission,
+        refusal_body=_build_problem_body,
+        admit=rates.create_check("write"),
+    )
+    bus.serve(
+        NATS_READ_JOB, read, read=_parse_job_request, refusal_body=_build_problem_body, admit=rates.create_check("read")
+    )
+    bus.serve(
+        NATS_CANCEL_JOB,
+        cancel,
+        read=_parse_job_request,
+        refusal_body=_build_problem_body,
+        admit=rates.create_check("write"),
     )
 
 
 def _read_submission(data: bytes) -> Submission:
     """Return the payload, parsed with the same checks as a request body."""
-    if len(data) > MAX_BYTES:
-        raise BodyTooLarge(limit=MAX_BYTES)
-    return read_submission(read_json(data)).submission
+    if len(data) > MAX_WORKFLOW_BODY_BYTES:
+        raise BodyTooLarge(limit=MAX_WORKFLOW_BODY_BYTES)
+    return parse_submission(parse_json(data)).submission
 
 
 def _parse_job_request(data: bytes) -> NatsJobRequest:

@@ -11,7 +11,7 @@ from gateway.wiring import Infrastructure
 def serve_nats_api(
     infra: Infrastructure, *, limiter: RateLimiter | None, users: UserCache, jobs: JobService, submitter: JobSubmitter
 ) -> None:
-    """Answer outside systems. Call it before the bus starts.
+    """Serve requests of outside systems. Call it before the bus starts.
 
     Args:
         infra: settings and connections.
@@ -26,5 +26,5 @@ def serve_nats_api(
         submitter,
         infra.settings.public_url,
         rates=NatsApiRateLimits(limiter, users),
-        used=users.drop_cached_usage,
+        on_usage_changed=users.drop_cached_usage,
     )

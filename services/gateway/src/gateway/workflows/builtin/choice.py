@@ -18,18 +18,18 @@ def find_workflow_name(submission: Submission) -> str:
     return name
 
 
-def build(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
+def build_graph(submission: Submission, *, model: str, seed: int) -> dict[str, Any]:
     """Return the graph of that workflow."""
-    graph: dict[str, Any] = _choose_workflow(submission).build(submission, model=model, seed=seed)
+    graph: dict[str, Any] = _choose_workflow(submission).build_graph(submission, model=model, seed=seed)
     return graph
 
 
-def find_origins(name: str) -> prompt_graph.Origins:
-    """Return which input of the graph of a built-in workflow has which field of a submission."""
-    origins: prompt_graph.Origins = next(
-        one.ORIGINS for one in (text_to_image, image_to_image, inpaint) if name == one.NAME
+def find_field_pointers(name: str) -> prompt_graph.FieldPointers:
+    """Return the pointers from inputs of the graph of a built-in workflow to fields of a submission."""
+    field_pointers: prompt_graph.FieldPointers = next(
+        module.FIELD_POINTERS for module in (text_to_image, image_to_image, inpaint) if name == module.NAME
     )
-    return origins
+    return field_pointers
 
 
 def build_template(name: str, *, model: str) -> dict[str, Any]:
@@ -39,12 +39,12 @@ def build_template(name: str, *, model: str) -> dict[str, Any]:
     submission = Submission.model_construct(
         _fields_set=set(), prompt="", image=source, mask=mask, parameters={}, labels={}
     )
-    return build(submission, model=model, seed=0)
+    return build_graph(submission, model=model, seed=0)
 
 
-def explain(submission: Submission, errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
-    """Errors of the graph, with pointers into the submission."""
-    return prompt_graph.explain(errors, _choose_workflow(submission).ORIGINS)
+def relocate_errors(submission: Submission, errors: tuple[FieldError, ...]) -> tuple[FieldError, ...]:
+    """Return errors of the graph, with pointers into the submission."""
+    return prompt_graph.relocate_errors(errors, _choose_workflow(submission).FIELD_POINTERS)
 
 
 def _choose_workflow(submission: Submission) -> ModuleType:

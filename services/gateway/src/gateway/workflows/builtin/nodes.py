@@ -6,14 +6,14 @@ from typing import Any
 from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 
-CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"
+CHECKPOINT_INPUT = "CheckpointLoaderSimple.ckpt_name"
 MAX_SEED = 2**63 - 1  # of generated seeds; clients can send up to 2^64 - 1
 
 Graph = dict[str, Any]
-Origins = Mapping[tuple[str, str], str]
-"""The source of a node's input in the submission: from (node id, input) to a JSON Pointer."""
+FieldPointers = Mapping[tuple[str, str], str]
+"""From (node id, input) to the JSON Pointer of the field of a submission that sets the input."""
 
-ORIGINS: Origins = {
+FIELD_POINTERS: FieldPointers = {
     ("checkpoint", "ckpt_name"): "/model",
     ("sampler", "sampler_name"): "/sampler",
     ("sampler", "scheduler"): "/scheduler",
@@ -25,7 +25,7 @@ ORIGINS: Origins = {
 }
 
 
-def node(class_type: str, **inputs: Any) -> dict[str, Any]:
+def build_node(class_type: str, **inputs: Any) -> dict[str, Any]:
     """Return a node of a graph."""
     return {"class_type": class_type, "inputs": inputs}
 
@@ -41,10 +41,10 @@ def build_sampling_nodes(submission: Submission, *, model: str, seed: int, laten
         denoise: how much of it is replaced, 0.01 to 1.
     """
     return {
-        "checkpoint": node("CheckpointLoaderSimple", ckpt_name=model),
-        "positive": node("CLIPTextEncode", text=submission.prompt, clip=["checkpoint", 1]),
-        "negative": node("CLIPTextEncode", text=submission.negative_prompt, clip=["checkpoint", 1]),
-        "sampler": node(
+        "checkpoint": build_node("CheckpointLoaderSimple", ckpt_name=model),
+        "positive": build_node("CLIPTextEncode", text=submission.prompt, clip=["checkpoint", 1]),
+        "negative": build_node("CLIPTextEncode", text=submission.negative_prompt, clip=["checkpoint", 1]),
+        "sampler": build_node(
             "KSampler",
             model=["checkpoint", 0],
             positive=["positive", 0],
@@ -57,18 +57,18 @@ def build_sampling_nodes(submission: Submission, *, model: str, seed: int, laten
             scheduler=submission.scheduler,
             denoise=denoise,
         ),
-        "decoded": node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
-        "saved": node("SaveImage", images=["decoded", 0], filename_prefix="comfyfleet"),
+        "decoded": build_node("VAEDecode", samples=["sampler", 0], vae=["checkpoint", 2]),
+        "saved": build_node("SaveImage", images=["decoded", 0], filename_prefix="comfyfleet"),
     }
 
 
-def explain(errors: Iterable[FieldError], origins: Origins) -> tuple[FieldError, ...]:
+def relocate_errors(errors: Iterable[FieldError], field_pointers: FieldPointers) -> tuple[FieldError, ...]:
     """Return the errors with pointers to fields of the submission instead of nodes, which the client has not sent."""
-    return tuple(_relocate_error(error, origins) for error in errors)
+    return tuple(_relocate_error(error, field_pointers) for error in errors)
 
 
-def _relocate_error(error: FieldError, origins: Origins) -> FieldError:
-    pointer = origins.get((error.node_id or "", error.input or ""), "")
+def _relocate_error(error: FieldError, field_pointers: FieldPointers) -> FieldError:
+    pointer = field_pointers.get((error.node_id or "", error.input or ""), "")
     message = error.message
     label, _, rest = message.partition(f".{error.input} ")
     if pointer and rest and label.isidentifier():  # the message begins with the class and the input of the node

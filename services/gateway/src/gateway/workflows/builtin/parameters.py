@@ -24,7 +24,7 @@ _FORMATS = {
     "prompt": "multiline", "negative_prompt": "multiline", "seed": "seed", "image": "image-upload",
     "mask": "mask-upload",
 }  # fmt: skip
-_NOTES = {
+_DESCRIPTIONS = {
     "seed": "-1 draws a random seed",
     "width": "pixels, a multiple of 8",
     "height": "pixels, a multiple of 8",
@@ -53,7 +53,7 @@ WORKFLOWS = (
         "Images of a prompt that begin with an uploaded image. Without width and height the image keeps its size.",
         ("prompt", "image", *_SHARED[1:], "denoise", "num_images"),
         ("prompt", "image"),
-        {"denoise": image_to_image.DENOISE, "width": None, "height": None},
+        {"denoise": image_to_image.DEFAULT_DENOISE, "width": None, "height": None},
     ),
     BuiltinWorkflow(
         inpaint.NAME,
@@ -61,7 +61,7 @@ WORKFLOWS = (
         "An uploaded image, repainted by the prompt where the mask is white.",
         ("prompt", "image", "mask", *_SHARED[1:], "denoise", "num_images"),
         ("prompt", "image", "mask"),
-        {"denoise": inpaint.DENOISE, "width": None, "height": None},
+        {"denoise": inpaint.DEFAULT_DENOISE, "width": None, "height": None},
     ),
 )
 
@@ -77,23 +77,23 @@ def build_parameters_schema(
         defaults: further defaults, by field.
     """
     fields = Submission.model_json_schema()["properties"]
-    replaced = {**defaults, **workflow.defaults}
+    all_defaults = {**defaults, **workflow.defaults}
     properties: dict[str, Any] = {}
     for name in workflow.fields:
         declared = fields[name]
-        typed = next((one for one in declared.get("anyOf", ()) if one.get("type") != "null"), declared)
-        shown = {key: typed[key] for key in _SCHEMA_KEYS if key in typed}
-        shown |= {"title": name.replace("_", " ").capitalize()}
-        if name in replaced:
-            shown.pop("default", None)
-            shown |= {"default": replaced[name]} if replaced[name] is not None else {}
+        typed = next((schema for schema in declared.get("anyOf", ()) if schema.get("type") != "null"), declared)
+        schema_part = {key: typed[key] for key in _SCHEMA_KEYS if key in typed}
+        schema_part |= {"title": name.replace("_", " ").capitalize()}
+        if name in all_defaults:
+            schema_part.pop("default", None)
+            schema_part |= {"default": all_defaults[name]} if all_defaults[name] is not None else {}
         if name in _FORMATS:
-            shown["format"] = _FORMATS[name]
-        if name in _NOTES:
-            shown["description"] = _NOTES[name]
+            schema_part["format"] = _FORMATS[name]
+        if name in _DESCRIPTIONS:
+            schema_part["description"] = _DESCRIPTIONS[name]
         if choices.get(name):
-            shown["enum"] = list(choices[name][:MAX_CHOICES])
-        properties[name] = shown
+            schema_part["enum"] = list(choices[name][:MAX_CHOICES])
+        properties[name] = schema_part
     return {
         "type": "object",
         "properties": properties,

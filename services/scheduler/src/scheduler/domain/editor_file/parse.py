@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 INPUT_NODE, OUTPUT_NODE = "-10", "-20"  # ids that represent the inputs and outputs of a subgraph inside it
 ACTIVE, MUTED, BYPASSED = 0, 2, 4  # modes of a node; all other modes run like ACTIVE
 PRIMITIVE, REROUTE = "PrimitiveNode", "Reroute"
-VIRTUAL = frozenset({PRIMITIVE, REROUTE, "Note", "MarkdownNote"})  # exist in the editor only
+EDITOR_ONLY_CLASSES = frozenset({PRIMITIVE, REROUTE, "Note", "MarkdownNote"})  # the API format has no such nodes
 MAX_DEPTH = 16  # of nested subgraphs
-MAX_ID = 256  # characters of a node's id; the ids of nested subgraphs are joined
-MAX_TYPE = 500  # characters of the type of an input or output: a name, or some names with commas
+MAX_ID = 256  # characters of a node's id; a converted id joins those of the enclosing subgraphs
+MAX_TYPE = 500  # characters of the type of an input or output: one or more names, comma-separated
 ANY = "*"
 
 
@@ -19,13 +19,13 @@ class InexactError(Exception):
     """The file, or one of its nodes, cannot be converted exactly.
 
     Attributes:
-        why: the reason, as a sentence for the sender.
+        reason: why, as a sentence for the sender.
         node_id: id of the node in the converted graph, including enclosing subgraphs: "5:3". None for the whole file.
     """
 
-    def __init__(self, why: str, node_id: str | None = None) -> None:
-        super().__init__(why)
-        self.why, self.node_id = why, node_id
+    def __init__(self, reason: str, node_id: str | None = None) -> None:
+        super().__init__(reason)
+        self.reason, self.node_id = reason, node_id
 
 
 class Slot(NamedTuple):
@@ -57,7 +57,7 @@ class FileNode:
 
     Attributes:
         values: its widget values, a list by position or an object by name; None if the file has none.
-        size: characters of its texts and values, about as many as it has in the file.
+        size: approximate number of characters in the file.
     """
 
     id: str
@@ -84,7 +84,7 @@ class FileGraph:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EditorFile:
-    """A whole file. ``subgraphs``: by the type of the nodes that represent them."""
+    """A whole file. ``subgraphs``: subgraphs by the type of the nodes that represent them."""
 
     root: FileGraph
     subgraphs: dict[str, FileGraph] = field(default_factory=dict)
@@ -104,24 +104,24 @@ def _parse_subgraphs(raw: Mapping[str, Any], depth: int) -> Iterator[tuple[str, 
     listed = definitions.get("subgraphs") if isinstance(definitions, dict) else None
     if depth > MAX_DEPTH:
         raise InexactError(f"Its subgraphs are nested more than {MAX_DEPTH} deep.")
-    for one in _list_objects(listed):
-        if isinstance(one.get("id"), str):
-            yield one["id"], _parse_graph(one)
-            yield from _parse_subgraphs(one, depth + 1)
+    for subgraph in _list_objects(listed):
+        if isinstance(subgraph.get("id"), str):
+            yield subgraph["id"], _parse_graph(subgraph)
+            yield from _parse_subgraphs(subgraph, depth + 1)
 
 
 def _parse_graph(raw: Mapping[str, Any]) -> FileGraph:
-    nodes = [_parse_node(one) for one in _list_objects(raw.get("nodes"))]
-    found = {node.id: node for node in nodes}
-    if len(found) != len(nodes):
+    nodes = [_parse_node(node) for node in _list_objects(raw.get("nodes"))]
+    nodes_by_id = {node.id: node for node in nodes}
+    if len(nodes_by_id) != len(nodes):
         raise InexactError("Two of its nodes have the same id.")
     inputs = _list_objects(raw.get("inputs"))
     return FileGraph(
-        nodes=found,
+        nodes=nodes_by_id,
         links=dict(_parse_links(raw.get("links"))),
         inputs=tuple(map(_parse_slot, inputs)),
         outputs=tuple(map(_parse_slot, _list_objects(raw.get("outputs")))),
-        input_links=tuple(tuple(map(str, _list_or_empty(one.get("linkIds")))) for one in inputs),
+        input_links=tuple(tuple(map(str, _list_or_empty(slot.get("linkIds")))) for slot in inputs),
     )
 
 
@@ -145,7 +145,7 @@ def _parse_node(raw: Mapping[str, Any]) -> FileNode:
         outputs=tuple(map(_parse_slot, _list_objects(raw.get("outputs")))),
         values=values if isinstance(values, list | dict) else None,
         properties=properties if isinstance(properties, dict) else {},
-        size=measure(raw),
+        size=count_characters(raw),
     )
 
 
@@ -163,8 +163,8 @@ def _parse_slot(raw: Mapping[str, Any]) -> Slot:
 
 def _parse_links(raw: Any) -> Iterator[tuple[str, Link]]:
     """Yield links by id. They are lists at the top level, and objects in subgraphs and in newer files."""
-    for one in _list_or_empty(raw):
-        match one:
+    for link in _list_or_empty(raw):
+        match link:
             case [link_id, origin, int(origin_slot), target, int(target_slot), *_]:
                 pass
             case {
@@ -182,25 +182,25 @@ def _parse_links(raw: Any) -> Iterator[tuple[str, Link]]:
 
 
 def _list_objects(raw: Any) -> list[dict[str, Any]]:
-    return [one for one in _list_or_empty(raw) if isinstance(one, dict)]
+    return [item for item in _list_or_empty(raw) if isinstance(item, dict)]
 
 
 def _list_or_empty(raw: Any) -> list[Any]:
     return raw if isinstance(raw, list) else []
 
 
-def measure(value: Any) -> int:
-    """Return about how many characters a decoded JSON value has as text. Iterative: values may be nested deeply."""
+def count_characters(value: Any) -> int:
+    """Return the approximate length of a decoded JSON value as text. Iterative, since values may be nested deeply."""
     size, todo = 0, [value]
     while todo:
-        one = todo.pop()
-        if isinstance(one, str):
-            size += len(one)
-        elif isinstance(one, dict):
-            todo += one
-            todo += one.values()
-        elif isinstance(one, list):
-            todo += one
+        part = todo.pop()
+        if isinstance(part, str):
+            size += len(part)
+        elif isinstance(part, dict):
+            todo += part
+            todo += part.values()
+        elif isinstance(part, list):
+            todo += part
         size += 2
     return size
 
@@ -218,10 +218,10 @@ def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
         except (ValueError, RecursionError):
             listed = None
     found = []
-    for one in _list_or_empty(listed):
-        match one:
-            case [str() | int() as inner, str(name)]:
-                found.append((str(inner), name))
+    for widget in _list_or_empty(listed):
+        match widget:
+            case [str() | int() as node_id, str(name)]:
+                found.append((str(node_id), name))
             case _:
                 raise InexactError("It shows a widget of a nested subgraph.")
     return found

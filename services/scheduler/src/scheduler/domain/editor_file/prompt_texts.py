@@ -31,8 +31,8 @@ SAVING_CLASSES = frozenset({
 })  # fmt: skip
 
 
-def choose_alternatives(text: str, choose: DrawNumber) -> str:
-    """Remove comments and choose one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
+def choose_alternatives(text: str, draw_number: DrawNumber) -> str:
+    """Remove comments and draw_number one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
 
     Raises:
         InexactError: the text has more than ``MAX_BLOCKS`` blocks.
@@ -40,36 +40,36 @@ def choose_alternatives(text: str, choose: DrawNumber) -> str:
     text = _remove_comments(text)
     if text.count("{") > MAX_BLOCKS:
         raise InexactError(f"One of its texts has more than {MAX_BLOCKS} alternatives in braces.")
-    return _ESCAPED.sub(r"\1", _choose_alternative(text, choose) if "{" in text else text)
+    return _ESCAPED.sub(r"\1", _choose_alternative(text, draw_number) if "{" in text else text)
 
 
-def _choose_alternative(text: str, choose: DrawNumber) -> str:
+def _choose_alternative(text: str, draw_number: DrawNumber) -> str:
     parts: Parts = []
-    around: list[tuple[Parts, list[Parts]]] = []  # of each open block: the enclosing parts, and its options so far
+    open_blocks: list[tuple[Parts, list[Parts]]] = []  # per block: the enclosing parts, and its options so far
     for piece in _MARKS.split(text):
         if piece == "{":
-            around.append((parts, []))
+            open_blocks.append((parts, []))
             parts = []
-        elif piece == "|" and around:
-            around[-1][1].append(parts)
+        elif piece == "|" and open_blocks:
+            open_blocks[-1][1].append(parts)
             parts = []
-        elif piece == "}" and around:
-            parts = _close_block(parts, *around.pop(), choose)
+        elif piece == "}" and open_blocks:
+            parts = _close_block(parts, *open_blocks.pop(), draw_number)
         else:
             parts.append(piece)
-    while around:
-        parts = _close_block(parts, *around.pop(), choose)
+    while open_blocks:
+        parts = _close_block(parts, *open_blocks.pop(), draw_number)
     return _join_parts(parts)
 
 
-def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str], Any]) -> str:
+def fill_placeholders(prefix: str, now: datetime, read_value: Callable[[str, str], Any]) -> str:
     """Fill the placeholders ``%date:yyyy-MM-dd%`` and ``%Node.widget%`` of a file name.
 
     Args:
         prefix: the file name.
         now: time for dates.
-        value_of: returns the value of a widget by node name and widget name; None if there is none, and then the
-            placeholder stays.
+        read_value: returns the value of a widget by node name and widget name. If it returns None, the placeholder
+            stays.
 
     Raises:
         InexactError: the name has more than ``MAX_FILE_NAME`` characters, or a placeholder stands for several values.
@@ -81,15 +81,15 @@ def fill_placeholders(prefix: str, now: datetime, value_of: Callable[[str, str],
         node, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
             return _format_date(node.removeprefix("date:"), now) if node.startswith("date:") and not dot else found[0]
-        value = value_of(node, widget)
+        value = read_value(node, widget)
         if value is None:
             return found[0]
         if isinstance(value, list | dict):
             raise InexactError("A placeholder in its file name stands for several values.")
-        written = _format_value(value)
-        size += len(written)
+        formatted = _format_value(value)
+        size += len(formatted)
         _check_file_name(size)
-        return _UNSAFE.sub("_", written)
+        return _UNSAFE.sub("_", formatted)
 
     _check_file_name(size)
     return _PLACEHOLDER.sub(fill_placeholder, prefix)
@@ -100,10 +100,10 @@ def _check_file_name(size: int) -> None:
         raise InexactError(f"Its file name has more than {MAX_FILE_NAME} characters.")
 
 
-def _close_block(last: Parts, outer: Parts, options: list[Parts], choose: DrawNumber) -> Parts:
+def _close_block(last: Parts, outer: Parts, options: list[Parts], draw_number: DrawNumber) -> Parts:
     """Close a block: append one of its options to the enclosing parts, and return these."""
     options.append(last)
-    outer.append(options[choose(len(options))])
+    outer.append(options[draw_number(len(options))])
     return outer
 
 
@@ -125,22 +125,22 @@ def _join_parts(parts: Parts) -> str:
 def _remove_comments(text: str) -> str:
     """Remove ``/* */`` and ``//`` comments. Linear time."""
     pieces: list[str] = []
-    place, has_ends = 0, True
-    while found := _COMMENT.search(text, place):
+    position, may_close = 0, True
+    while found := _COMMENT.search(text, position):
         start = found.start()
         if found[0] == "//":
             line_end = _LINE_END.search(text, start)
             end = line_end.start() if line_end else len(text)
         else:
-            end = text.find("*/", start + 2) + 2 if has_ends else 1
+            end = text.find("*/", start + 2) + 2 if may_close else 1
             if end == 1:  # later comments are not closed either
-                has_ends = False
-                pieces.append(text[place : start + 1])
-                place = start + 1
+                may_close = False
+                pieces.append(text[position : start + 1])
+                position = start + 1
                 continue
-        pieces.append(text[place:start])
-        place = end
-    return "".join(pieces) + text[place:]
+        pieces.append(text[position:start])
+        position = end
+    return "".join(pieces) + text[position:]
 
 
 def _format_value(value: Any) -> str:
@@ -149,13 +149,13 @@ def _format_value(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def _format_date(form: str, now: datetime) -> str:
+def _format_date(pattern: str, now: datetime) -> str:
     numbers: Mapping[str, int] = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
-    def write_number(found: re.Match[str]) -> str:
+    def format_number(found: re.Match[str]) -> str:
         mark = found[0]
         if mark.startswith("y"):
             return str(now.year)[-len(mark) :]
         return str(numbers[mark[0]]).zfill(len(mark))
 
-    return _DATE.sub(write_number, form)
+    return _DATE.sub(format_number, pattern)

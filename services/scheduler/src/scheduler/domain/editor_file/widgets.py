@@ -18,12 +18,12 @@ BROWSER_TYPES = frozenset({
 BROWSER_CLASSES = frozenset({"CustomCombo", "Painter", "Load3D", "Load3DAdvanced"})  # the editor adds widgets to these
 # Widgets that only display something: they always send the same value, and files have no value for them.
 CONSTANT_TYPES: dict[str, Any] = {"IMAGECOMPARE": ["", ""]}
-CONTROLS = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
+CONTROL_VALUES = frozenset({"fixed", "increment", "decrement", "randomize", "increment-wrap"})
 MAX_UPLOAD_VALUES = 3  # values of buttons and players that the editor adds to classes that take a file
 
 
 class Widget(NamedTuple):
-    """A widget. It has the name of its input."""
+    """A widget, with the name and the spec of its input."""
 
     name: str
     spec: InputSpec
@@ -48,7 +48,7 @@ def read_widgets(node: FileNode, facts: ClassFacts) -> WidgetValues:
         raise InexactError("The nodes of this fleet do not report the order of its inputs yet.")
     if isinstance(node.values, dict):
         return _read_values_by_name(facts.spec.inputs, node.values)
-    return _PositionalReader(node, facts, node.values or []).read()
+    return _PositionalReader(node, facts, node.values or []).read_values()
 
 
 class _PositionalReader:
@@ -61,13 +61,13 @@ class _PositionalReader:
         self._found: dict[str, Any] = {}
         self._specs: dict[str, InputSpec] = {}
 
-    def read(self) -> WidgetValues:
+    def read_values(self) -> WidgetValues:
         self._read_inputs(self._facts.spec.inputs, "")
         if not self._position:  # the class has no widgets; values are, for example, text that it displayed
             return WidgetValues(self._found, self._specs)
         left = self._values[self._position :]
         takes_file = any(spec.upload for spec in self._facts.spec.inputs.values())
-        if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(one not in (None, "") for one in left):
+        if len(left) > (MAX_UPLOAD_VALUES if takes_file else 0) and any(value not in (None, "") for value in left):
             raise InexactError(
                 f"It has {len(self._values)} widget values, and {printable(self._node.type)} has {self._position} "
                 "widgets here. The file may come from another version of the node."
@@ -98,7 +98,7 @@ class _PositionalReader:
         if self._position >= len(self._values):
             return
         control = self._values[self._position]
-        if not isinstance(control, str) or control not in CONTROLS:
+        if not isinstance(control, str) or control not in CONTROL_VALUES:
             raise InexactError(
                 f"The value of {printable(name)} is followed by {show(control)} instead of a control such as "
                 '"randomize".'
@@ -133,14 +133,15 @@ def order_inputs_as_loaded(node: FileNode, facts: ClassFacts) -> tuple[Slot, ...
     """
     specs = sorted(facts.spec.inputs.items(), key=lambda item: item[1].position)
     kinds = {spec.widget or spec.type for _, spec in specs}
-    if facts.fixed is None or kinds & (BROWSER_TYPES | CONSTANT_TYPES.keys()) or not _is_order_known(facts.spec.inputs):
+    if (
+        facts.static_inputs is None
+        or kinds & (BROWSER_TYPES | CONSTANT_TYPES.keys())
+        or not _is_order_known(facts.spec.inputs)
+    ):
         return node.inputs
     named = {slot.name: slot for slot in node.inputs}
-    shown = [
-        (name, spec.type, not spec.only_linked and (spec.widget or spec.type) in VALUE_TYPES) for name, spec in specs
-    ]
-    ordered = [one for one in shown if not one[2]] + [one for one in shown if one[2]]
-    declared = tuple(named.get(name, Slot(name, kind))._replace(type=kind) for name, kind, _ in ordered)
+    ordered = sorted(specs, key=lambda item: _has_value_widget(item[1]))
+    declared = tuple(named.get(name, Slot(name, spec.type))._replace(type=spec.type) for name, spec in ordered)
     return (*declared, *(slot for slot in node.inputs if slot.name not in facts.spec.inputs))
 
 
@@ -167,8 +168,7 @@ def check_type(name: str, spec: InputSpec, value: Any) -> None:
         return
     raise InexactError(
         f"It has {show(value)} where the value of {printable(name)} ({printable(kind)}) belongs. The file may come "
-        f"from "
-        "another version of the node."
+        "from another version of the node."
     )
 
 
@@ -192,8 +192,8 @@ def _read_values_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, A
     specs: dict[str, InputSpec] = {}
     todo = [("", inputs)]
     while todo:
-        prefix, these = todo.pop()
-        for widget in iterate_widgets(these):
+        prefix, inputs_at_prefix = todo.pop()
+        for widget in iterate_widgets(inputs_at_prefix):
             name = prefix + widget.name
             kind = widget.spec.widget or widget.spec.type
             if kind in CONSTANT_TYPES:
@@ -209,15 +209,19 @@ def _read_values_by_name(inputs: Mapping[str, InputSpec], values: Mapping[str, A
 
 def _drop_link_only_values(inputs: Mapping[str, InputSpec], values: Sequence[Any]) -> Sequence[Any]:
     """Drop the values of inputs that had a widget in older editors and can only be linked now."""
-    old = [
+    is_dropped = [
         dropped
-        for spec in sorted(inputs.values(), key=lambda one: one.position)
+        for spec in sorted(inputs.values(), key=lambda spec: spec.position)
         if spec.only_linked or (spec.widget or spec.type) in VALUE_TYPES
         for dropped in ((spec.only_linked, False) if spec.controlled else (spec.only_linked,))
     ]
-    if len(old) != len(values) or not any(old):
+    if len(is_dropped) != len(values) or not any(is_dropped):
         return values
-    return [value for value, dropped in zip(values, old, strict=True) if not dropped]
+    return [value for value, dropped in zip(values, is_dropped, strict=True) if not dropped]
+
+
+def _has_value_widget(spec: InputSpec) -> bool:
+    return not spec.only_linked and (spec.widget or spec.type) in VALUE_TYPES
 
 
 def _is_order_known(inputs: Mapping[str, InputSpec]) -> bool:

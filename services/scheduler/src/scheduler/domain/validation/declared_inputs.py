@@ -5,22 +5,22 @@ from typing import Any
 
 from contracts.catalog import InputSpec
 from contracts.workflow import WRAPPER
-from scheduler.domain.class_facts import ClassFacts, is_opaque
+from scheduler.domain.class_facts import ClassFacts, has_unknown_parts
 
-Declared = dict[str, tuple[InputSpec, bool]]  # by full name: what it accepts, and whether it is required
+DeclaredInputs = dict[str, tuple[InputSpec, bool]]  # by full name: its spec, and whether it is required
 
 
-def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> Declared:
+def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> DeclaredInputs:
     """Return the inputs that a node with these values has (``get_finalized_class_inputs`` of ComfyUI).
 
     A dynamic combo is included even if no valid option is chosen, so that the check reports it. ComfyUI drops it
-    instead, and the node fails when it runs. Dispensable combos are included as optional.
+    instead, and the node fails when it runs. Combos that may be omitted are included as optional.
     """
-    if facts.fixed is not None:
-        return facts.fixed
-    declared: Declared = {}
+    if facts.static_inputs is not None:
+        return facts.static_inputs
+    declared: DeclaredInputs = {}
     _expand_dynamic_inputs(declared, facts.spec.inputs, given, "")
-    for name in facts.dispensable_combos & declared.keys():
+    for name in facts.omittable_combos & declared.keys():
         declared[name] = (declared[name][0], False)
     return declared
 
@@ -31,17 +31,17 @@ def unwrap_value(value: Any) -> Any:
 
 
 def _expand_dynamic_inputs(
-    declared: Declared, inputs: Mapping[str, InputSpec], given: Mapping[str, Any], prefix: str
+    declared: DeclaredInputs, inputs: Mapping[str, InputSpec], given: Mapping[str, Any], prefix: str
 ) -> None:
     for short, spec in inputs.items():
         name = prefix + short
         if spec.grown is not None:
-            for place, grown in enumerate(spec.grown.names):
+            for position, grown in enumerate(spec.grown.names):
                 full = f"{name}.{grown}"
-                if place < spec.grown.required or full in given:
-                    declared[full] = (spec.grown.input, place < spec.grown.required)
+                if position < spec.grown.required or full in given:
+                    declared[full] = (spec.grown.input, position < spec.grown.required)
             continue
-        declared[name] = (spec, spec.required and not is_opaque(spec))
+        declared[name] = (spec, spec.required and not has_unknown_parts(spec))
         if spec.variants is not None:
             chosen = unwrap_value(given.get(name))
             if isinstance(chosen, str) and chosen in spec.variants:

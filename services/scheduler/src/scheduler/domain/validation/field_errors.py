@@ -9,18 +9,20 @@ from contracts.workflow import Graph, is_model
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
-from scheduler.domain.validation.suggestions import find_nearest, sort_nearest_first
+from scheduler.domain.validation.suggestions import find_similar_names, sort_similar_first
 from scheduler.domain.validation.values import NOT_IN_LIST
 
 MAX_SUGGESTED = 5  # names per check for which similar names are looked up; each is compared with every known name
-MAX_ANSWERED = 10  # errors that list valid values; a list may have 20 long names
-_ABOUT_CLASSES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
-MAX_NAMED = 3  # similar names in the message itself
-MODELS, CLASSES = "GET /api/v1/models", "GET /api/v1/nodes/classes"
-_LIST_ROUTES = {UNKNOWN_CLASS: CLASSES}
+MAX_ERRORS_WITH_CHOICES = 10  # errors that list valid values; a list may have 20 long names
+_CLASS_ERROR_CODES = frozenset({UNKNOWN_CLASS, "node_class_not_allowed"})
+MAX_NAMES_IN_MESSAGE = 3  # similar names in the message itself
+MODELS_ROUTE, CLASSES_ROUTE = "GET /api/v1/models", "GET /api/v1/nodes/classes"
+_LIST_ROUTES = {UNKNOWN_CLASS: CLASSES_ROUTE}
 
 
-def build_field_errors(findings: Sequence[Finding], graph: Graph, others: Sequence[Catalog]) -> tuple[FieldError, ...]:
+def build_field_errors(
+    findings: Sequence[Finding], graph: Graph, other_catalogs: Sequence[Catalog]
+) -> tuple[FieldError, ...]:
     """Build the errors of a graph that no node accepts.
 
     Looks up similar names for at most ``MAX_SUGGESTED`` names, which takes milliseconds each.
@@ -28,31 +30,36 @@ def build_field_errors(findings: Sequence[Finding], graph: Graph, others: Sequen
     Args:
         findings: findings of the node that comes closest to accepting the graph.
         graph: the graph that was checked.
-        others: catalogs of the other nodes.
+        other_catalogs: catalogs of the other nodes.
     """
-    suggested: dict[tuple[str, int], tuple[Scalar, ...]] = {}
-    names_shown = (_build_field_error(finding, graph, others, suggested) for finding in findings)
+    similar_by_name: dict[tuple[str, int], tuple[Scalar, ...]] = {}
+    errors = (_build_field_error(finding, graph, other_catalogs, similar_by_name) for finding in findings)
     return tuple(
-        error if number < MAX_ANSWERED or error.allowed is None else error.model_copy(update={"allowed": None})
-        for number, error in enumerate(names_shown)
+        error
+        if number < MAX_ERRORS_WITH_CHOICES or error.allowed is None
+        else error.model_copy(update={"allowed": None})
+        for number, error in enumerate(errors)
     )
 
 
 def _build_field_error(
-    finding: Finding, graph: Graph, others: Sequence[Catalog], suggested: dict[tuple[str, int], tuple[Scalar, ...]]
+    finding: Finding,
+    graph: Graph,
+    other_catalogs: Sequence[Catalog],
+    similar_by_name: dict[tuple[str, int], tuple[Scalar, ...]],
 ) -> FieldError:
     fault = finding.fault
     message, allowed = fault.message, fault.allowed
-    if _is_elsewhere(finding, graph, others):
-        message, allowed = _describe_elsewhere(finding, graph), None
-    elif fault.sought is not None:
-        key = (fault.sought, id(fault.choices))
-        if key not in suggested and len(suggested) < MAX_SUGGESTED:
-            suggested[key] = find_nearest(fault.sought, fault.choices)
-        near = suggested.get(key, ())
-        if near:
-            allowed = near if allowed is None else sort_nearest_first(fault.sought, allowed)
-        message += _describe_choices(fault, near, allowed)
+    if _is_on_other_node(finding, graph, other_catalogs):
+        message, allowed = _describe_other_node(finding, graph), None
+    elif fault.given_name is not None:
+        key = (fault.given_name, id(fault.choices))
+        if key not in similar_by_name and len(similar_by_name) < MAX_SUGGESTED:
+            similar_by_name[key] = find_similar_names(fault.given_name, fault.choices)
+        similar = similar_by_name.get(key, ())
+        if similar:
+            allowed = similar if allowed is None else sort_similar_first(fault.given_name, allowed)
+        message += _describe_choices(fault, similar, allowed)
     return FieldError(
         pointer=build_pointer(finding),
         code=fault.code,
@@ -63,35 +70,35 @@ def _build_field_error(
     )
 
 
-def _describe_choices(fault: GraphFault, near: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
+def _describe_choices(fault: GraphFault, similar: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
     """Describe the choices: all if they are short, otherwise the most similar ones and where to find the others."""
     names = [show(choice) for choice in allowed or ()]
     if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:
         return f" Valid: {', '.join(names)}." if names else ""
-    names_shown = [show(choice) for choice in near[:MAX_NAMED]]
-    rest = len(fault.choices) - len(names_shown)
+    similar_names = [show(choice) for choice in similar[:MAX_NAMES_IN_MESSAGE]]
+    rest = len(fault.choices) - len(similar_names)
     where = _LIST_ROUTES.get(fault.code, "")
     if fault.code == NOT_IN_LIST:
-        where = MODELS if any(map(is_model, fault.choices[:MAX_NAMED])) else CLASSES
-    if not names_shown:
+        where = MODELS_ROUTE if any(map(is_model, fault.choices[:MAX_NAMES_IN_MESSAGE])) else CLASSES_ROUTE
+    if not similar_names:
         return f" {where} lists all {rest}." if where else ""
-    return f" Nearest: {', '.join(names_shown)}." + (f" {where} lists the {rest} others." if rest and where else "")
+    return f" Nearest: {', '.join(similar_names)}." + (f" {where} lists the {rest} others." if rest and where else "")
 
 
-def _is_elsewhere(finding: Finding, graph: Graph, others: Sequence[Catalog]) -> bool:
+def _is_on_other_node(finding: Finding, graph: Graph, other_catalogs: Sequence[Catalog]) -> bool:
     """Whether another node has the class or option that this node lacks."""
     if finding.node_id is None:
         return False
     class_type = graph[finding.node_id].class_type
     if finding.fault.code == UNKNOWN_CLASS:
-        return any(class_type in other.classes for other in others)
+        return any(class_type in other.classes for other in other_catalogs)
     if finding.fault.code != NOT_IN_LIST or finding.input is None:
         return False
     value = graph[finding.node_id].inputs.get(finding.input)
-    return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in others)
+    return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in other_catalogs)
 
 
-def _describe_elsewhere(finding: Finding, graph: Graph) -> str:
+def _describe_other_node(finding: Finding, graph: Graph) -> str:
     class_type = printable(graph[finding.node_id or ""].class_type)
     what = f'The class "{class_type}"'
     if finding.input is not None:
@@ -109,6 +116,6 @@ def build_pointer(finding: Finding) -> str:
         path.append(finding.node_id)
         if finding.input is not None:
             path += ["inputs", finding.input]
-        elif finding.fault.code in _ABOUT_CLASSES:
+        elif finding.fault.code in _CLASS_ERROR_CODES:
             path.append("class_type")
     return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)

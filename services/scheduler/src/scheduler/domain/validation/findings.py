@@ -11,13 +11,13 @@ class GraphFault(NamedTuple):
 
     Attributes:
         allowed: valid values, if there are few.
-        sought, choices: the given name and the valid names, if suggesting similar names would help.
+        given_name, choices: the given name and the valid names, if suggesting similar names would help.
     """
 
     code: str
     message: str
     allowed: tuple[Scalar, ...] | None = None
-    sought: str | None = None
+    given_name: str | None = None
     choices: Sequence[Scalar] = ()
 
 

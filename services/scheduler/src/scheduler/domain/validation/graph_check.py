@@ -10,22 +10,22 @@ from contracts.wire.show_values import printable, show
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, find_cycle_error, is_link
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.class_facts import ClassFacts
-from scheduler.domain.validation.declared_inputs import Declared, resolve_inputs, unwrap_value
+from scheduler.domain.validation.declared_inputs import DeclaredInputs, resolve_inputs, unwrap_value
 from scheduler.domain.validation.findings import Finding, GraphFault
 from scheduler.domain.validation.links import find_link_fault, find_slot_fault, find_type_fault
 from scheduler.domain.validation.values import check_value
 
 UNKNOWN_CLASS = "unknown_node_class"
 SEED_INPUTS = frozenset({"seed", "noise_seed"})
-MAX_LISTED = 200  # characters; longer lists are not spelled out in messages
+MAX_LISTED = 200  # characters; messages do not contain longer lists
 RANDOM_SEEDS = (-1, "-1")  # other front ends send these for a random seed
 
-MAX_DRAWN = 2**63 - 1  # fits the integers of every database and client
+MAX_DRAWN_SEED = 2**63 - 1  # fits the integers of every database and client
 MAX_REPORTED_SEEDS = 50  # per job, because a page of jobs includes the seeds of each
 
 DrawNumber = Callable[[int], int]
 
-_KINDS = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
+_TYPE_NAMES = {"INT": "a whole number", "FLOAT": "a number", "STRING": "a text", "BOOLEAN": "true or false"}
 
 
 class GraphCheckResult(NamedTuple):
@@ -39,14 +39,14 @@ class GraphCheckResult(NamedTuple):
         needs: the classes and options that a node must have to run it, sorted: ``Class``, ``Class.input=option``.
         seeds: drawn seeds in the order of the graph, at most ``MAX_REPORTED_SEEDS``. Each input gets its own seed,
             because a graph may make several variants of one image.
-        unlisted: whether a choice is not among the node's options but the node may accept it.
+        has_unlisted_choice: whether a choice is not among the node's options but the node may accept it.
     """
 
     findings: tuple[Finding, ...]
     graph: Graph
     needs: tuple[str, ...]
     seeds: tuple[DrawnSeed, ...] = ()
-    unlisted: bool = False
+    has_unlisted_choice: bool = False
 
 
 def check_graph(
@@ -84,26 +84,27 @@ class _GraphCheck:
         self._accepted: dict[str, GraphNode] = {}
         self._needs: set[str] = set()
         self._seeds: list[DrawnSeed] = []
-        self._unlisted = False
+        self._has_unlisted_choice = False
 
     def run(self) -> GraphCheckResult:
-        """Run the check."""
         self._check_classes()
         self._check_reachable_nodes()
         graph = {node_id: self._accepted[node_id] for node_id in self._graph if node_id in self._accepted}
-        if not self._findings and (circle := find_cycle_error(graph)):
-            self._findings.append(Finding(GraphFault(circle.code, circle.message), circle.node_id))
-        places = {node_id: place for place, node_id in enumerate(self._graph)}
-        self._findings.sort(key=lambda finding: places.get(finding.node_id or "", -1))
+        if not self._findings and (cycle := find_cycle_error(graph)):
+            self._findings.append(Finding(GraphFault(cycle.code, cycle.message), cycle.node_id))
+        positions = {node_id: position for position, node_id in enumerate(self._graph)}
+        self._findings.sort(key=lambda finding: positions.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._max_findings]), tuple(sorted(self._needs))
-        seeds = sorted(self._seeds, key=lambda drawn: places.get(drawn.node_id, -1))[:MAX_REPORTED_SEEDS]
-        return GraphCheckResult(findings, graph, needs, tuple(seeds), self._unlisted)
+        seeds = sorted(self._seeds, key=lambda drawn: positions.get(drawn.node_id, -1))[:MAX_REPORTED_SEEDS]
+        return GraphCheckResult(findings, graph, needs, tuple(seeds), self._has_unlisted_choice)
 
     def _check_classes(self) -> None:
         for node_id, node in self._graph.items():
             if node.class_type not in self._catalog.classes:
                 message = f"No ComfyUI server of the fleet has the class {show(node.class_type)}."
-                fault = GraphFault(UNKNOWN_CLASS, message, sought=node.class_type, choices=self._catalog.names)
+                fault = GraphFault(
+                    UNKNOWN_CLASS, message, given_name=node.class_type, choices=self._catalog.class_names
+                )
                 self._findings.append(Finding(fault, node_id))
                 if len(self._findings) == self._max_findings:
                     return
@@ -158,7 +159,7 @@ class _GraphCheck:
                 inputs[name] = value
             else:
                 self._report_declared_input(node_id, name, fault, inputs)
-        elif _asks_for_random_seed(name, spec, value):
+        elif _requests_random_seed(name, spec, value):
             inputs[name] = self._draw_input_seed(node_id, name, spec)
         else:
             checked = check_value(facts, name, spec, value, self._catalog.has_option)
@@ -167,12 +168,12 @@ class _GraphCheck:
                 return
             is_drawn = self._randomize_seeds and is_seed(name, spec)
             inputs[name] = self._draw_input_seed(node_id, name, spec) if is_drawn else checked.value
-            self._unlisted |= checked.unlisted
-            if checked.listed is not None and spec.options is not None:
-                self._needs.add(f"{facts.name}.{name}={checked.listed}")
+            self._has_unlisted_choice |= checked.is_unlisted
+            if checked.option is not None and spec.options is not None:
+                self._needs.add(f"{facts.name}.{name}={checked.option}")
 
     def _draw_input_seed(self, node_id: str, name: str, spec: InputSpec) -> int:
-        low, high = max(0, int(spec.min or 0)), min(int(spec.max or 0), MAX_DRAWN)
+        low, high = max(0, int(spec.min or 0)), min(int(spec.max or 0), MAX_DRAWN_SEED)
         seed = low + self._draw_seed(high - low + 1)
         self._seeds.append(DrawnSeed(node_id=node_id, input=name, seed=seed))
         return seed
@@ -223,13 +224,13 @@ def is_seed(name: str, spec: InputSpec) -> bool:
     )
 
 
-def _asks_for_random_seed(name: str, spec: InputSpec, value: Any) -> bool:
+def _requests_random_seed(name: str, spec: InputSpec, value: Any) -> bool:
     """Whether this is a seed of -1 whose class accepts no seed below 0."""
     return spec.min == 0 and unwrap_value(value) in RANDOM_SEEDS and is_seed(name, spec)
 
 
 def _build_missing_fault(
-    facts: ClassFacts, name: str, spec: InputSpec, given: Mapping[str, Any], declared: Declared
+    facts: ClassFacts, name: str, spec: InputSpec, given: Mapping[str, Any], declared: DeclaredInputs
 ) -> GraphFault:
     """Build the fault for a missing input. Often it is given, but under its name without the group prefix."""
     allowed = tuple(spec.variants) if spec.variants is not None else spec.options
@@ -238,7 +239,7 @@ def _build_missing_fault(
     elif allowed is not None:
         takes = "one of its options"
     else:
-        takes = f"{_KINDS.get(spec.type, 'a value')} or a link"
+        takes = f"{_TYPE_NAMES.get(spec.type, 'a value')} or a link"
     how = f"Give the node an input {show(name)} with" if "." in name else "Give it"
     message = f"{facts.name}.{name} is required, and is missing. {how} {takes}."
     listed = [show(choice) for choice in allowed or ()]

@@ -32,7 +32,7 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
         message = (
             f"{label} is a link to node {show(source)}, which this workflow does not have. Link a node that it has."
         )
-        return GraphFault(BROKEN, message, sought=source, choices=tuple(graph))
+        return GraphFault(BROKEN, message, given_name=source, choices=tuple(graph))
     if type(slot) is not int:
         return GraphFault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
     if slot < 0:

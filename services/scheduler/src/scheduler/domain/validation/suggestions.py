@@ -7,9 +7,9 @@ from heapq import nsmallest
 
 from contracts.catalog import Scalar
 
-MAX_NAMES = 20_000  # names that are considered at all
+MAX_NAMES = 20_000  # further candidates are ignored
 MAX_COMPARED = 30  # names with the most letter pairs in common, which are then compared in full
-MAX_NEAREST = 10
+MAX_SIMILAR = 10
 MAX_LENGTH = 200  # characters
 MIN_SIMILARITY = 0.5  # of 1.0; less similar names are different names, not misspellings
 
@@ -17,27 +17,27 @@ _SEPARATORS = re.compile(r"[/\\]+")
 _SUFFIX = re.compile(r"(?<=.)\.[a-z]{2,12}$")
 
 
-def find_nearest(sought: str, names: Sequence[Scalar]) -> tuple[str, ...]:
-    """Find the most similar names, best first, at most ``MAX_NEAREST``.
+def find_similar_names(name: str, candidates: Sequence[Scalar]) -> tuple[str, ...]:
+    """Find the most similar names, best first, at most ``MAX_SIMILAR``.
 
     Case, folders and the kind of separator matter less: ``detail.pt`` finds ``zz/detail.pt`` first. Takes milliseconds
     for thousands of names.
     """
-    wanted = _normalize_name(sought)
+    wanted = _normalize_name(name)
     if not wanted or len(wanted) > MAX_LENGTH:
         return ()
-    pairs = {wanted[place : place + 2] for place in range(wanted.rfind("/") + 1, len(wanted) - 1)}
-    texts = [name for name in names[:MAX_NAMES] if isinstance(name, str) and len(name) <= MAX_LENGTH]
+    letter_pairs = {wanted[index : index + 2] for index in range(wanted.rfind("/") + 1, len(wanted) - 1)}
+    texts = [text for text in candidates[:MAX_NAMES] if isinstance(text, str) and len(text) <= MAX_LENGTH]
     lowered = zip(texts, map(str.lower, texts), strict=True)
-    shared = ((-sum(pair in lower for pair in pairs), name) for name, lower in lowered)
-    closest = nsmallest(MAX_COMPARED, (one for one in shared if one[0]))
-    scored = sorted((-_compute_similarity(wanted, _normalize_name(name)), name) for _, name in closest)
-    return tuple(name for score, name in scored if -score >= MIN_SIMILARITY)[:MAX_NEAREST]
+    rated = ((-sum(pair in lower for pair in letter_pairs), text) for text, lower in lowered)
+    closest = nsmallest(MAX_COMPARED, ((shared, text) for shared, text in rated if shared))
+    scored = sorted((-_compute_similarity(wanted, _normalize_name(text)), text) for _, text in closest)
+    return tuple(text for score, text in scored if -score >= MIN_SIMILARITY)[:MAX_SIMILAR]
 
 
-def sort_nearest_first(sought: str, names: Sequence[Scalar]) -> tuple[Scalar, ...]:
-    """Return all names, the most similar ones first."""
-    return tuple(dict.fromkeys((*find_nearest(sought, names), *names)))
+def sort_similar_first(name: str, candidates: Sequence[Scalar]) -> tuple[Scalar, ...]:
+    """Return all candidates, those most similar to the name first."""
+    return tuple(dict.fromkeys((*find_similar_names(name, candidates), *candidates)))
 
 
 def _normalize_name(name: str) -> str:

@@ -26,14 +26,14 @@ class CheckedValue(NamedTuple):
     """The converted value of a literal, or what is wrong with it.
 
     Attributes:
-        listed: the option that the value is, if it is one of a list.
-        unlisted: the value is not among the options, but the class may accept it.
+        option: the text option that the value names; None if the value is not such an option.
+        is_unlisted: the value is not among the options, but the class may accept it.
     """
 
     value: Any = None
     fault: GraphFault | None = None
-    listed: str | None = None
-    unlisted: bool = False
+    option: str | None = None
+    is_unlisted: bool = False
 
 
 def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
@@ -75,11 +75,11 @@ def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, GraphF
         message = f"{label} is the text {show(value)}, which ComfyUI takes for true. Send false without quotes."
         return None, GraphFault(NOT_A_BOOLEAN, message)
     try:
-        made = cast(value)
+        converted = cast(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
         return None, GraphFault(NOT_A_NUMBER, f"{label} is {show(value)}, and must be {kind}.")
-    return made, _find_number_fault(label, made)
+    return converted, _find_number_fault(label, converted)
 
 
 def _find_number_fault(label: str, value: Any) -> GraphFault | None:
@@ -111,15 +111,15 @@ def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> GraphFault | N
 def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
     given = unwrap_value(value)
     if spec.multiselect and isinstance(given, list):
-        wrong = next((one for one in given if not has_option(spec, one)), None)
+        wrong = next((choice for choice in given if not has_option(spec, choice)), None)
         if wrong is None or facts.validates_itself(name):
             return CheckedValue(value)
         return CheckedValue(fault=_build_choice_fault(facts, name, spec, wrong))
     for candidate in _list_path_variants(given):
         if has_option(spec, candidate):
-            return CheckedValue(candidate, listed=candidate if isinstance(candidate, str) else None)
+            return CheckedValue(candidate, option=candidate if isinstance(candidate, str) else None)
     if facts.validates_itself(name) and not (facts.is_custom and _lists_models(spec)):
-        return CheckedValue(value, unlisted=True)
+        return CheckedValue(value, is_unlisted=True)
     return CheckedValue(fault=_build_choice_fault(facts, name, spec, given))
 
 
@@ -140,8 +140,8 @@ def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: An
             "operator to add one."
         )
     if len(choices) <= SHORT_LIST:
-        return GraphFault(NOT_IN_LIST, message, choices, sought=str(given)[:200], choices=choices)
-    return GraphFault(NOT_IN_LIST, message, sought=str(given)[:200], choices=choices)
+        return GraphFault(NOT_IN_LIST, message, choices, given_name=str(given)[:200], choices=choices)
+    return GraphFault(NOT_IN_LIST, message, given_name=str(given)[:200], choices=choices)
 
 
 def _lists_models(spec: InputSpec) -> bool:

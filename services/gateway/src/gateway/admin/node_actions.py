@@ -1,4 +1,4 @@
-"""Changes nodes for admins, or says what a change would do."""
+"""Performs or previews actions of admins on nodes."""
 
 from collections.abc import Sequence
 
@@ -13,23 +13,23 @@ class NodeActionService:
     def __init__(self, operations: AdminActions, usernames: UsernameDirectory) -> None:
         self._operations, self._usernames = operations, usernames
 
-    async def change_node(self, who: AdminContext, node: str, order: NodeAction) -> NodeBody:
+    async def change_node(self, admin: AdminContext, node: str, action: NodeAction) -> NodeBody:
         """Change a node and return it."""
-        return await self._change_node(who, node, order, 0)
+        return await self._change_node(admin, node, action, 0)
 
     async def change_or_preview(
-        self, who: AdminContext, node: str, order: NodeAction, *, dry_run: bool, grace_s: float = 0
+        self, admin: AdminContext, node: str, action: NodeAction, *, dry_run: bool, grace_s: float = 0
     ) -> NodeBody | DryRunBody:
         """Change a node and return it, or return only what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_action(who, node, order, grace_s=grace_s))
-        return await self._change_node(who, node, order, grace_s)
+            return present_preview(await self._operations.preview_node_action(admin, node, action, grace_s=grace_s))
+        return await self._change_node(admin, node, action, grace_s)
 
-    async def forget_node(self, who: AdminContext, node: str, *, dry_run: bool) -> DryRunBody | None:
+    async def forget_node(self, admin: AdminContext, node: str, *, dry_run: bool) -> DryRunBody | None:
         """Remove a node, or return what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_action(who, node, NodeAction.FORGET))
-        await self._operations.run_node_action(who, node, NodeAction.FORGET)
+            return present_preview(await self._operations.preview_node_action(admin, node, NodeAction.FORGET))
+        await self._operations.run_node_action(admin, node, NodeAction.FORGET)
         return None
 
     async def present_nodes(self, nodes: Sequence[NodeStatus], *, admin: str) -> list[NodeBody]:
@@ -38,8 +38,8 @@ class NodeActionService:
         names = await self._usernames.read_usernames(tenants, admin=admin)
         return [present_node(node, names) for node in nodes]
 
-    async def _change_node(self, who: AdminContext, node: str, order: NodeAction, grace_s: float) -> NodeBody:
-        stands = await self._operations.run_node_action(who, node, order, grace_s=grace_s)
-        assert stands is not None  # noqa: S101 - None only after FORGET
-        (body,) = await self.present_nodes([stands], admin=who.tenant)
+    async def _change_node(self, admin: AdminContext, node: str, action: NodeAction, grace_s: float) -> NodeBody:
+        node_status = await self._operations.run_node_action(admin, node, action, grace_s=grace_s)
+        assert node_status is not None  # noqa: S101 - None only after FORGET
+        (body,) = await self.present_nodes([node_status], admin=admin.tenant)
         return body

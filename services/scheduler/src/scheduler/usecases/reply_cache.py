@@ -1,4 +1,4 @@
-"""Caches replies to equal queries for some seconds, because several pages of operators poll the same."""
+"""Caches replies to equal queries for some seconds, because many admin pages poll the same queries."""
 
 import asyncio
 from collections import OrderedDict
@@ -10,7 +10,7 @@ Q = TypeVar("Q", bound=Hashable)
 R = TypeVar("R")
 
 
-class RecentReplies(Generic[Q, R]):
+class ReplyCache(Generic[Q, R]):
     """Caches up to ``size`` replies for ``fresh_s`` seconds. One reply is computed at a time."""
 
     def __init__(self, compute: Callable[[Q], Awaitable[R]], *, fresh_s: float, size: int = 32) -> None:
@@ -18,7 +18,7 @@ class RecentReplies(Generic[Q, R]):
         self._replies: OrderedDict[Q, tuple[float, R]] = OrderedDict()
         self._lock = asyncio.Lock()
 
-    async def read_reply(self, query: Q) -> R:
+    async def get_reply(self, query: Q) -> R:
         """Return the cached reply to this query, or compute it."""
         async with self._lock:
             until, reply = self._replies.get(query, (0.0, None))

@@ -1,4 +1,4 @@
-"""Reads and lists the uploads of a tenant. Uploads of others do not exist for it."""
+"""Reads and lists the uploads of a tenant. Uploads of other tenants count as missing."""
 
 from uuid import UUID
 
@@ -7,7 +7,7 @@ from gateway.signing.keys import SigningKeys
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import Upload, UploadStore
 
-FILTERS = "uploads"
+CURSOR_FILTERS = "uploads"
 
 
 def parse_upload_id(text: str) -> UUID:
@@ -25,7 +25,7 @@ def parse_upload_id(text: str) -> UUID:
     return upload_id
 
 
-class OwnUploads:
+class TenantUploads:
     def __init__(self, uploads: UploadStore, *, cursor_keys: SigningKeys) -> None:
         self._uploads, self._keys = uploads, cursor_keys
 
@@ -47,9 +47,11 @@ class OwnUploads:
         Raises:
             BadCursor: the cursor was made for another tenant.
         """
-        before = cursors.decode(self._keys, cursor, tenant=tenant, filters=FILTERS) if cursor is not None else None
-        found = await self._uploads.page(tenant, before=before, at_most=limit + 1)
+        before = (
+            cursors.decode(self._keys, cursor, tenant=tenant, filters=CURSOR_FILTERS) if cursor is not None else None
+        )
+        found = await self._uploads.list_newest(tenant, before=before, limit=limit + 1)
         if len(found) <= limit:
             return found, None
         page = found[:limit]
-        return page, cursors.encode(self._keys, tenant=tenant, filters=FILTERS, before=page[-1].id)
+        return page, cursors.encode(self._keys, tenant=tenant, filters=CURSOR_FILTERS, before=page[-1].id)

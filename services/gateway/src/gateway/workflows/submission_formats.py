@@ -1,4 +1,4 @@
-"""Normalizes the forms in which clients send a submission to ``Submission``.
+"""Converts the formats in which clients send a submission to ``Submission``.
 
 ComfyUI's clients, hosted services and exported files wrap a graph in different ways. If the intent is unambiguous, the
 body is rewritten; otherwise one error says what to send.
@@ -10,11 +10,11 @@ from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 from contracts.workflow import is_ui_format
 from gateway.edge.errors import InvalidRequest, Malformed
-from gateway.edge.json_body import read_json, read_model
+from gateway.edge.json_body import parse_json, validate_model
 from gateway.edge.json_faults import shorten_key
 
-WORKFLOW_AT = "/workflow"  # pointer to the graph in a native submission
-MAX_NAME = 63  # characters of the name of a label
+WORKFLOW_POINTER = "/workflow"  # pointer to the graph in a native submission
+MAX_LABEL_NAME = 63  # characters of the name of a label
 MAX_WRAPPERS = 4  # around one graph
 
 _GRAPH_KEYS = ("prompt", "workflow", "output")  # keys that other programs use for a graph; "output" is the editor's
@@ -22,62 +22,62 @@ _COMFYUI_QUEUE_KEYS = ("prompt_id", "number", "front", "partial_execution_target
 _MAX_NAMED = 3
 
 
-class SentSubmission(NamedTuple):
+class ParsedSubmission(NamedTuple):
     """A submission, and the JSON Pointer to its graph in the body."""
 
     submission: Submission
-    workflow_at: str = WORKFLOW_AT
+    workflow_pointer: str = WORKFLOW_POINTER
 
 
-class SentWorkflow(NamedTuple):
-    """A graph or a file of the editor, and where it was found."""
+class LocatedGraph(NamedTuple):
+    """A graph or an editor file, and the JSON Pointer to it in the body."""
 
     workflow: dict[str, Any]
-    at: str
+    pointer: str
 
 
-def read_submission(body: Any) -> SentSubmission:
-    """Return the submission in a parsed body. A field that is null counts as not given.
+def parse_submission(body: Any) -> ParsedSubmission:
+    """Return the submission in the JSON of a body. A field that is null counts as omitted.
 
     Raises:
-        InvalidRequest: the body has another shape, or is ambiguous.
+        InvalidRequest: the body has another format, or is ambiguous.
     """
-    fields, workflow_at = _read_fields(body)
-    return SentSubmission(read_model(Submission, fields), workflow_at)
+    fields, workflow_pointer = _normalize_body(body)
+    return ParsedSubmission(validate_model(Submission, fields), workflow_pointer)
 
 
-def read_workflow(value: Any, at: str) -> SentWorkflow | None:
+def unwrap_graph(value: Any, pointer: str) -> LocatedGraph | None:
     """Return the graph that a value is or wraps, also as JSON text; None for anything else.
 
     Args:
         value: from the body.
-        at: JSON Pointer to it.
+        pointer: JSON Pointer to it.
 
     Raises:
         InvalidRequest: the text is not JSON, or the wrapper has more than a graph.
     """
     for _ in range(MAX_WRAPPERS):
         if isinstance(value, str):
-            value = _parse_text(value, at)
+            value = _parse_text(value, pointer)
         if not isinstance(value, dict) or is_workflow(value) or not value.keys() & set(_GRAPH_KEYS):
             break
         inner = _find_wrapper_key(value)
         if inner is None or not isinstance(value[inner], dict | str):
             break
-        at = f"{at}/{inner}"
+        pointer = f"{pointer}/{inner}"
         value = value[inner]
-    return SentWorkflow(value, at) if isinstance(value, dict) else None
+    return LocatedGraph(value, pointer) if isinstance(value, dict) else None
 
 
-def unwrap_workflow(body: Any) -> Any:
+def unwrap_workflow_field(body: Any) -> Any:
     """Return a body in the native form, with ``workflow`` replaced by the graph that it is or wraps.
 
     Raises:
-        InvalidRequest: see ``read_workflow``.
+        InvalidRequest: see ``unwrap_graph``.
     """
     if not isinstance(body, dict):
         return body
-    found = read_workflow(body.get("workflow"), WORKFLOW_AT)
+    found = unwrap_graph(body.get("workflow"), WORKFLOW_POINTER)
     return body if found is None else {**body, "workflow": found.workflow}
 
 
@@ -91,35 +91,35 @@ def is_workflow(value: Any) -> bool:
     )
 
 
-def _read_fields(body: Any) -> tuple[Any, str]:
-    """Return the fields of a submission in the body, and where its graph is."""
-    value = _parse_text(body, "") if isinstance(body, str) else body  # a text can be JSON that was encoded twice
-    return _read_fields_of_object(value) if isinstance(value, dict) else (value, WORKFLOW_AT)
+def _normalize_body(body: Any) -> tuple[Any, str]:
+    """Return the fields of a submission, and the pointer to its graph in the body."""
+    value = _parse_text(body, "") if isinstance(body, str) else body  # a string can be JSON that was encoded twice
+    return _normalize_object(value) if isinstance(value, dict) else (value, WORKFLOW_POINTER)
 
 
-def _read_fields_of_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _normalize_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
     if is_ui_format(body) or (is_workflow(body) and all(map(_is_node, _list_values_of_native_fields(body)))):
         return {"workflow": body}, ""
     fields = _drop_nulls(body)
     if not fields.keys() & {"prompt", "workflow", "workflow_name"}:
-        return _read_fields_of_other_forms(fields)
+        return _normalize_foreign_format(fields)
     if isinstance(fields.get("prompt"), dict):
-        return _read_comfyui_fields(fields)
-    if "workflow" in fields and (found := read_workflow(fields["workflow"], WORKFLOW_AT)) is not None:
-        return {**fields, "workflow": found.workflow}, found.at
-    return fields, WORKFLOW_AT
+        return _normalize_comfyui_body(fields)
+    if "workflow" in fields and (found := unwrap_graph(fields["workflow"], WORKFLOW_POINTER)) is not None:
+        return {**fields, "workflow": found.workflow}, found.pointer
+    return fields, WORKFLOW_POINTER
 
 
-def _read_fields_of_other_forms(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _normalize_foreign_format(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the same for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
-        return _read_runpod_fields(fields)
+        return _normalize_runpod_body(fields)
     found = _find_editor_file_in_metadata(fields)
     if found is None:
         _refuse_loose_nodes(fields)
-        return fields, WORKFLOW_AT
+        return fields, WORKFLOW_POINTER
     kept = {name: value for name, value in fields.items() if name != "extra_pnginfo"}
-    return {**kept, "workflow": found.workflow}, found.at
+    return {**kept, "workflow": found.workflow}, found.pointer
 
 
 def _list_values_of_native_fields(body: dict[str, Any]) -> list[Any]:
@@ -129,59 +129,60 @@ def _list_values_of_native_fields(body: dict[str, Any]) -> list[Any]:
 
 def _drop_nulls(fields: dict[str, Any]) -> dict[str, Any]:
     """Return the fields that are not null. Invalid names of labels and parameters stay, to be refused."""
-    given = {name: value for name, value in fields.items() if value is not None}
+    present = {name: value for name, value in fields.items() if value is not None}
     for name in ("labels", "parameters"):
-        if isinstance(given.get(name), dict):
-            given[name] = {
-                key: value for key, value in given[name].items() if value is not None or not 0 < len(key) <= MAX_NAME
+        if isinstance(present.get(name), dict):
+            present[name] = {
+                key: value
+                for key, value in present[name].items()
+                if value is not None or not 0 < len(key) <= MAX_LABEL_NAME
             }
-    return given
+    return present
 
 
-def _read_comfyui_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _normalize_comfyui_body(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the fields of a body that ComfyUI's clients post to ``/prompt``, where ``prompt`` is the graph."""
     queueing = [key for key in _COMFYUI_QUEUE_KEYS if key in fields]
     if queueing:
         message = (
             f"This API does not take fields of ComfyUI's own queue: {_quote_keys(queueing)}. Leave them out. "
-            "Each job gets "
-            'its id here, and "priority" orders your jobs.'
+            'Each job gets its id from this API, and "priority" orders your jobs.'
         )
         _refuse_submission(f"/{queueing[0]}", "comfyui_field", message)
-    beside = fields.get("workflow")
-    if beside is not None and not is_ui_format(beside):
+    other_workflow = fields.get("workflow")
+    if other_workflow is not None and not is_ui_format(other_workflow):
         message = 'The body has a graph as "prompt" and another one as "workflow". Send one of them, as "workflow".'
         _refuse_submission("/prompt", "two_workflows", message)
-    found = read_workflow(fields["prompt"], "/prompt") or SentWorkflow(fields["prompt"], "/prompt")
+    found = unwrap_graph(fields["prompt"], "/prompt") or LocatedGraph(fields["prompt"], "/prompt")
     kept = {name: value for name, value in fields.items() if name not in {"prompt", "client_id"}}
-    return {**kept, "workflow": found.workflow}, found.at
+    return {**kept, "workflow": found.workflow}, found.pointer
 
 
-def _read_runpod_fields(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _normalize_runpod_body(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Return the fields of a body for RunPod's workers, which has everything in ``input``."""
     inner = _drop_nulls(fields["input"])
     more = [key for key in (*fields, *inner) if key not in {"input", *_GRAPH_KEYS}]
-    found = read_workflow(inner, "/input") if not more else None
+    found = unwrap_graph(inner, "/input") if not more else None
     if found is not None and is_workflow(found.workflow):
-        return {"workflow": found.workflow}, found.at
+        return {"workflow": found.workflow}, found.pointer
     if is_workflow(inner):
         return {"workflow": inner}, "/input"
-    message = 'Remove the wrapper "input" and send what it holds, such as {"workflow": {...}}.'
+    message = 'Remove the wrapper "input" and send its content, such as {"workflow": {...}}.'
     if "images" in inner:
         message += " Upload images first (POST /api/v1/upload) and use their ids where the workflow takes a file."
     elif more:
-        message += f" Leave out what this API does not know: {_quote_keys(more)}."
+        message += f" Leave out fields that this API does not support: {_quote_keys(more)}."
     return _refuse_submission("/input", "input_wrapper", message)
 
 
-def _find_editor_file_in_metadata(fields: dict[str, Any]) -> SentWorkflow | None:
+def _find_editor_file_in_metadata(fields: dict[str, Any]) -> LocatedGraph | None:
     """Return the editor file in the metadata of an image, if the body has no other workflow."""
     for path in (("extra_pnginfo", "workflow"), ("extra_data", "extra_pnginfo", "workflow")):
         value: Any = fields
         for key in path:
             value = value.get(key) if isinstance(value, dict) else None
         if is_ui_format(value):
-            return SentWorkflow(value, "/" + "/".join(path))
+            return LocatedGraph(value, "/" + "/".join(path))
     return None
 
 
@@ -191,12 +192,11 @@ def _refuse_loose_nodes(fields: dict[str, Any]) -> None:
     others = [key for key in fields if key not in nodes]
     if not nodes:
         return
-    beside = next((f'"{shorten_key(key)}": ...' for key in others if key != "workflow"), "...")
+    example = next((f'"{shorten_key(key)}": ...' for key in others if key != "workflow"), "...")
     message = (
         f"The body has nodes of a workflow on one level with other fields: {_quote_keys(others)}. Move the "
-        "nodes into a "
-        f'field "workflow", and leave the rest beside it: '
-        f'{{"workflow": {{"{shorten_key(nodes[0])}": {{...}}}}, {beside}}}.'
+        'nodes into a field "workflow", and leave the rest beside it: '
+        f'{{"workflow": {{"{shorten_key(nodes[0])}": {{...}}}}, {example}}}.'
     )
     _refuse_submission("", "nodes_not_wrapped", message)
 
@@ -214,16 +214,16 @@ def _find_wrapper_key(value: dict[str, Any]) -> str | None:
     return (graphs or wrappers)[0]
 
 
-def _parse_text(text: str, at: str) -> Any:
+def _parse_text(text: str, pointer: str) -> Any:
     """Return the JSON value in a text; the text itself if it does not look like JSON."""
     if not text.lstrip("\ufeff \t\r\n").startswith(("{", "[")):
         return text
     try:
-        return read_json(text.encode("utf-8", "surrogatepass"))
+        return parse_json(text.encode("utf-8", "surrogatepass"))
     except Malformed as malformed:
         first_error = malformed.refused.errors[0]
         message = f"This text looks like a workflow as JSON, but cannot be read. {first_error.message}"
-        _refuse_submission(at, first_error.code, message)
+        _refuse_submission(pointer, first_error.code, message)
 
 
 def _is_node(value: Any) -> bool:

@@ -1,6 +1,8 @@
-"""Reads the events of a job: from the own table when complete, else from the scheduler."""
+"""Reads a job and its events: events from the notifier's table if they are complete there, else from the scheduler."""
 
 from uuid import UUID
+
+from pydantic import ValidationError
 
 from chassis.database.postgres import is_unavailable
 from chassis.messaging import streams
@@ -12,7 +14,7 @@ from contracts.scheduler.jobs import READ_JOB, STATUS_OF_STATE, Job, JobEvent, J
 from notifier.store.events import EventStore
 
 
-class History:
+class JobReader:
     """Reads one job at a time. The scheduler is the source of truth and decides who owns a job."""
 
     def __init__(self, bus: Bus, events: EventStore) -> None:
@@ -28,7 +30,7 @@ class History:
         return await self._bus.request(READ_JOB, ReadJob(job_id=job_id, after=after), tenant=tenant)
 
     async def read_events(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
-        """Return every event with ``after`` < seq <= ``upto``, in order, complete if the scheduler has them."""
+        """Return the events with ``after`` < seq <= ``upto`` in order: all that the scheduler still has."""
         if after >= upto:
             return []
         stored = await self._read_stored(tenant, job_id, after, upto)
@@ -48,6 +50,9 @@ class History:
     async def _read_stored(self, tenant: str, job_id: UUID, after: int, upto: int) -> list[JobEvent]:
         try:
             return await self._events.read_events(job_id, after, tenant_id=tenant, upto=upto)
+        except ValidationError as error:  # an older release may have stored it in another form
+            log.warning("notifier.history.event_unreadable", job_id=str(job_id), error=str(error))
+            return []
         except Exception as error:
             if not is_unavailable(error):
                 raise
