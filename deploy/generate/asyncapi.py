@@ -10,7 +10,7 @@ from contracts.registry import CONSUMERS, TOPICS
 from contracts.wire.topic import Rpc, Topic
 
 
-def asyncapi() -> str:
+def build_asyncapi() -> str:
     """Return the document as JSON. Requests are received by their owner; events are sent by their producers."""
     broker = NatsBroker(logger=None)
     for topic in sorted(TOPICS, key=lambda topic: topic.name):

@@ -33,9 +33,9 @@ class Dashboard:
     variables: dict[str, tuple[str, str]] = field(default_factory=dict)
 
 
-def quantile(share: float, metric: str, by: str, selector: str = "") -> str:
-    """Return the quantile of a histogram."""
-    return f"histogram_quantile({share}, sum by (le, {by}) (rate({metric}_bucket{selector}{WINDOW})))"
+def build_quantile_query(quantile: float, metric: str, by: str, selector: str = "") -> str:
+    """Return the PromQL expression for a quantile of a histogram."""
+    return f"histogram_quantile({quantile}, sum by (le, {by}) (rate({metric}_bucket{selector}{WINDOW})))"
 
 
 FLEET = Dashboard(
@@ -55,8 +55,8 @@ FLEET = Dashboard(
         Panel(
             "Time until the first attempt",
             {
-                "{{tier}} p50": quantile(0.5, "comfyfleet_job_wait_seconds", "tier"),
-                "{{tier}} p95": quantile(0.95, "comfyfleet_job_wait_seconds", "tier"),
+                "{{tier}} p50": build_quantile_query(0.5, "comfyfleet_job_wait_seconds", "tier"),
+                "{{tier}} p95": build_quantile_query(0.95, "comfyfleet_job_wait_seconds", "tier"),
             },
             "s",
         ),
@@ -97,8 +97,8 @@ FLEET = Dashboard(
         Panel(
             "Actual / estimated time",
             {
-                "{{stage}} p50": quantile(0.5, "comfyfleet_eta_ratio", "stage"),
-                "{{stage}} p90": quantile(0.9, "comfyfleet_eta_ratio", "stage"),
+                "{{stage}} p50": build_quantile_query(0.5, "comfyfleet_eta_ratio", "stage"),
+                "{{stage}} p90": build_quantile_query(0.9, "comfyfleet_eta_ratio", "stage"),
             },
         ),
     ),
@@ -126,12 +126,12 @@ API = Dashboard(
         ),
         Panel(
             "Median duration by route",
-            {"{{method}} {{route}}": quantile(0.5, "comfyfleet_http_request_seconds", "method, route")},
+            {"{{method}} {{route}}": build_quantile_query(0.5, "comfyfleet_http_request_seconds", "method, route")},
             "s",
         ),
         Panel(
             "p99 of the duration by route",
-            {"{{method}} {{route}}": quantile(0.99, "comfyfleet_http_request_seconds", "method, route")},
+            {"{{method}} {{route}}": build_quantile_query(0.99, "comfyfleet_http_request_seconds", "method, route")},
             "s",
         ),
         Panel("Connected watchers", {"{{kind}}": "sum by (kind) (comfyfleet_sockets)"}, is_stacked=True),
@@ -142,7 +142,11 @@ INTERNALS = Dashboard(
     (
         Panel(
             "p99 of NATS requests by topic",
-            {"{{topic}}": quantile(0.99, "comfyfleet_rpc_seconds", "topic", '{topic!="rpc.scheduler.attempt.ask.v1"}')},
+            {
+                "{{topic}}": build_quantile_query(
+                    0.99, "comfyfleet_rpc_seconds", "topic", '{topic!="rpc.scheduler.attempt.ask.v1"}'
+                )
+            },
             "s",
         ),
         Panel(
@@ -227,7 +231,7 @@ CAPACITY = Dashboard(
 DASHBOARDS = (FLEET, API, INTERNALS, NODE, CAPACITY)
 
 
-def dashboards() -> dict[str, str]:
+def build_dashboards() -> dict[str, str]:
     """Return the JSON of each dashboard by file name."""
     return {
         f"{dashboard.title.lower()}.json": json.dumps(_render(dashboard), indent=2, sort_keys=True) + "\n"

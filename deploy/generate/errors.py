@@ -36,7 +36,7 @@ What `warnings[].code` of a completed job may be.
 """
 
 
-def build_error_pages() -> str:
+def build_errors_page() -> str:
     """Return the page: one row per code, first those of problems, then those of jobs and their warnings."""
     refusals = {*REFUSALS, *list_refusals("gateway"), *list_refusals("notifier")}
     rows = [

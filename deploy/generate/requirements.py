@@ -16,7 +16,7 @@ requirement carries its id: `@pytest.mark.requirement("S-47")`. A row without a 
 """
 
 
-def requirements(root: Path) -> str:
+def build_requirements_page(root: Path) -> str:
     """Return the page."""
     tests = find_marked_tests(root)
     lines = [HEAD]

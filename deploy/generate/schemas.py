@@ -6,14 +6,14 @@ from contracts.registry import TOPICS
 from contracts.wire.topic import Rpc
 
 
-def schemas() -> dict[str, str]:
+def build_schemas() -> dict[str, str]:
     """Return schemas by file name: ``<topic>.json``, and ``<topic>.reply.json`` for replies."""
-    found = {}
+    schemas = {}
     for topic in TOPICS:
-        found[f"{topic.name}.json"] = _dump_schema(topic.payload.model_json_schema())
+        schemas[f"{topic.name}.json"] = _dump_schema(topic.payload.model_json_schema())
         if isinstance(topic, Rpc):
-            found[f"{topic.name}.reply.json"] = _dump_schema(topic.reply.model_json_schema(mode="serialization"))
-    return found
+            schemas[f"{topic.name}.reply.json"] = _dump_schema(topic.reply.model_json_schema(mode="serialization"))
+    return schemas
 
 
 def _dump_schema(schema: dict[str, object]) -> str:

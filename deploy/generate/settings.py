@@ -37,10 +37,10 @@ BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than
 
 def build_settings_page(root: Path) -> str:
     """Return the page."""
-    return "\n".join([HEAD, *_wrap_lines((root / ".env.example").read_text(), _fields())])
+    return "\n".join([HEAD, *_render_sections((root / ".env.example").read_text(), _collect_fields())])
 
 
-def _fields() -> dict[str, tuple[FieldInfo, list[str]]]:
+def _collect_fields() -> dict[str, tuple[FieldInfo, list[str]]]:
     """Return each setting by its name in the environment, with the services that read it."""
     found: dict[str, tuple[FieldInfo, list[str]]] = {}
     for service in SERVICES:
@@ -52,7 +52,7 @@ def _fields() -> dict[str, tuple[FieldInfo, list[str]]]:
     return found
 
 
-def _wrap_lines(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> Iterator[str]:
+def _render_sections(text: str, fields: dict[str, tuple[FieldInfo, list[str]]]) -> Iterator[str]:
     comment: list[str] = []
     in_section = in_group = False
     for line in text.splitlines():

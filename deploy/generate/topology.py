@@ -14,7 +14,7 @@ Generated from `contracts.registry` by `./dev generate`. Subjects are
 """
 
 
-def topology() -> str:
+def build_topology_page() -> str:
     """Return the page: a diagram, the subjects, the streams, the NATS interface."""
     return "\n".join(
         [
@@ -29,12 +29,12 @@ def topology() -> str:
 
 
 def _render_diagram() -> list[str]:
-    said: dict[tuple[str, str], list[str]] = defaultdict(list)
+    labels: dict[tuple[str, str], list[str]] = defaultdict(list)
     for topic in TOPICS:
         for producer in topic.producers:
             for consumer in topic.consumers:
-                said[producer, consumer].append(f"{topic.noun}.{topic.verb}")
-    arrows = [f'    {a} -->|"{"<br>".join(words)}"| {b}' for (a, b), words in sorted(said.items()) if a != b]
+                labels[producer, consumer].append(f"{topic.noun}.{topic.verb}")
+    arrows = [f'    {a} -->|"{"<br>".join(topics)}"| {b}' for (a, b), topics in sorted(labels.items()) if a != b]
     return ["```mermaid", "flowchart LR", *arrows, "```", ""]
 
 
@@ -84,8 +84,8 @@ def _render_consumers() -> list[str]:
 
 
 def _render_other_systems() -> list[str]:
-    asked = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
-    fed = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
+    requests = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
+    feeds = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [
         "## Subjects of other systems",
         "",
@@ -93,7 +93,7 @@ def _render_other_systems() -> list[str]:
         "",
         "| its subject | it may | internal subject |",
         "| --- | --- | --- |",
-        *asked,
-        *fed,
+        *requests,
+        *feeds,
         "",
     ]

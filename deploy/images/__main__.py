@@ -39,7 +39,7 @@ def main(
     except NoBuilder as missing:
         print(f"./dev images: {missing}", file=sys.stderr)
         raise typer.Exit(1) from None
-    arguments = {**provenance(), **({"BASE_IMAGE": base_image} if base_image else {})}
+    arguments = {**read_provenance(), **({"BASE_IMAGE": base_image} if base_image else {})}
     (ROOT / "dist").mkdir(exist_ok=True)
     print(f"building with {images.program}", flush=True)
     for service in services or SERVICES:
@@ -49,19 +49,19 @@ def main(
         if code:
             print(f"./dev images: {name} could not be built; see above", file=sys.stderr)
             raise typer.Exit(code)
-        written = ROOT / "dist" / f"comfyfleet-{service}.cdx.json"
-        written.write_bytes(images.read_file(name, SBOM))
-        print(f"built {name} in {time.monotonic() - began:.0f} s; {written.relative_to(ROOT)}", flush=True)
+        bill = ROOT / "dist" / f"comfyfleet-{service}.cdx.json"
+        bill.write_bytes(images.read_file(name, SBOM))
+        print(f"built {name} in {time.monotonic() - began:.0f} s; {bill.relative_to(ROOT)}", flush=True)
 
 
-def provenance() -> dict[str, str]:
+def read_provenance() -> dict[str, str]:
     """Return the build arguments that become labels: version, and commit and its date in a Git checkout."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    shown = subprocess.run(
+    fields = subprocess.run(
         ["git", "-C", str(ROOT), "show", "--no-patch", "--format=%H %cI"],  # noqa: S607 - any git will do
         capture_output=True, text=True, check=False,
     ).stdout.split()  # fmt: skip
-    commit = dict(zip(("REVISION", "CREATED"), shown, strict=True)) if shown else {}
+    commit = dict(zip(("REVISION", "CREATED"), fields, strict=True)) if fields else {}
     return {"VERSION": version, **commit}
 
 

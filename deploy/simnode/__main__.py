@@ -10,7 +10,7 @@ import traceback
 from pathlib import Path
 
 from simnode.node import SimNode
-from simnode.settings import DEFAULT_CHECKPOINTS, MAX_UPLOAD_BYTES, NEW, OLD, Settings
+from simnode.settings import DEFAULT_CHECKPOINTS, MAX_UPLOAD_BYTES, VERSION_0_3, VERSION_0_33, Settings
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -41,12 +41,12 @@ async def _serve(settings: Settings) -> BaseException | None:
     async with SimNode(settings) as node:
         print(f"To see the GUI go to: {node.url}", flush=True)
         waiting = asyncio.create_task(stopped.wait())
-        failing = asyncio.create_task(node.failed())
+        failing = asyncio.create_task(node.wait_for_failure())
         await asyncio.wait([waiting, failing], return_when=asyncio.FIRST_COMPLETED)
-        broken = failing.result() if failing.done() else None
+        error = failing.result() if failing.done() else None
         for task in (waiting, failing):
             task.cancel()
-    return broken
+    return error
 
 
 def _build_settings(options: argparse.Namespace, directory: Path) -> Settings:
@@ -71,17 +71,17 @@ def _create_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="simnode", description="A simulated ComfyUI server.")
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to bind")
-    add("--port", type=int, default=8188, help="port to bind; 0 takes a free one, which is printed")
-    add("--directory", type=Path, help="holds input/, output/, temp/; a temporary one if not given")
+    add("--port", type=int, default=8188, help="port to bind; 0 picks a free one, which is printed")
+    add("--directory", type=Path, help="contains input/, output/ and temp/; temporary by default")
     add("--step-ms", type=_parse_milliseconds, default=50.0, help="time of one sampler step")
     add("--node-ms", type=_parse_milliseconds, default=0.0, help="time of every other node")
-    add("--version", choices=(NEW, OLD), default=NEW, help="which ComfyUI to behave like")
-    add("--name", default="node-1", help="drawn into pictures")
+    add("--version", choices=(VERSION_0_33, VERSION_0_3), default=VERSION_0_33, help="which ComfyUI to behave like")
+    add("--name", default="node-1", help="drawn into images")
     add("--preview", action=argparse.BooleanOptionalAction, default=False, help="send preview frames")
     add("--checkpoint", action="append", metavar="NAME", help=f"repeatable; default {', '.join(DEFAULT_CHECKPOINTS)}")
     add("--without-class", action="append", default=[], metavar="NAME", help="repeatable; hide a node class")
-    add("--filler-classes", type=int, default=0, help="how many classes there are besides, which do nothing")
-    add("--seed", type=int, default=0, help="of random delays and orders")
+    add("--filler-classes", type=int, default=0, help="number of additional classes, which do nothing")
+    add("--seed", type=int, default=0, help="seed of random delays and orders")
     add("--max-upload-bytes", type=int, default=MAX_UPLOAD_BYTES, help="largest request body")
     return parser
 

@@ -19,35 +19,35 @@ class CachedResult:
 
 
 class NodeCache:
-    """Cache entries of the latest prompt. A result can outlive the files that it names."""
+    """Cache entries of the latest prompt. A result can refer to files that have been deleted since."""
 
     def __init__(self) -> None:
         self._entries: dict[Key, CachedResult] = {}
         self._keys: dict[str, Key] = {}
 
-    def begin(self, graph: Workflow) -> None:
+    def start_prompt(self, graph: Workflow) -> None:
         """Compute the keys of all nodes, reachable or not, and drop entries that this prompt does not use.
 
         Raises:
             KeyError: a node without ``inputs``; ComfyUI's worker does not catch it either.
         """
         self._keys = {node_id: _build_node_key(graph, node_id) for node_id in graph}
-        wanted = set(self._keys.values())
-        parents = {_build_child_key(graph, node_id) for node_id in graph}
-        self._entries = {key: entry for key, entry in self._entries.items() if key in wanted or key[:3] in parents}
+        current = set(self._keys.values())
+        parents = {_build_parent_key(graph, node_id) for node_id in graph}
+        self._entries = {key: entry for key, entry in self._entries.items() if key in current or key[:3] in parents}
 
-    def extend(self, graph: Workflow, parent: str, children: list[str]) -> None:
-        """Compute the keys of nodes that a node expanded into: under that node's id and class, whatever its inputs."""
-        self._keys |= {child: _build_child_key(graph, parent) + _build_node_key(graph, child) for child in children}
+    def add_expanded_nodes(self, graph: Workflow, parent: str, children: list[str]) -> None:
+        """Add the nodes that a node expanded into. Their keys contain that node's id and class, but not its inputs."""
+        self._keys |= {child: _build_parent_key(graph, parent) + _build_node_key(graph, child) for child in children}
 
     def get(self, node_id: str) -> CachedResult | None:
         """Return the cached result of a node of this prompt; None if it must run."""
         return self._entries.get(self._keys[node_id])
 
-    def put(self, node_id: str, entry: CachedResult) -> None:
+    def store(self, node_id: str, entry: CachedResult) -> None:
         self._entries[self._keys[node_id]] = entry
 
-    def known(self) -> list[str]:
+    def list_cached_nodes(self) -> list[str]:
         """Return ids of this prompt's nodes that have a cached result."""
         return [node_id for node_id, key in self._keys.items() if key in self._entries]
 
@@ -55,7 +55,7 @@ class NodeCache:
         self._entries.clear()
 
 
-def _build_child_key(graph: Workflow, parent: str) -> Key:
+def _build_parent_key(graph: Workflow, parent: str) -> Key:
     return ("under", parent, graph[parent]["class_type"])
 
 

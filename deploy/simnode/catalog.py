@@ -7,20 +7,20 @@ from simnode.nodes import (
     files,
     fillers,
     filters,
+    for_tests,
+    images,
     latents,
     loaders,
-    motion,
-    pictures,
-    reaching,
     sampling,
     saving,
     text,
     tiling,
-    trials,
+    unsafe,
+    videos,
 )
 from simnode.wire import Document, Workflow
 
-ONLY_NEW = frozenset(one.name for one in dynamic.CLASSES)  # not in 0.3.64
+CLASSES_SINCE_0_33 = frozenset(one.name for one in dynamic.CLASSES)  # not in 0.3.64
 
 
 class Catalog:
@@ -28,22 +28,22 @@ class Catalog:
 
     def __init__(self, without: frozenset[str] = frozenset(), filler_classes: int = 0) -> None:
         groups = (
-            loaders, files, latents, sampling, tiling, pictures, filters, dynamic, saving, motion, text, audio,
-            reaching, trials,
+            loaders, files, latents, sampling, tiling, images, filters, dynamic, saving, videos, text, audio,
+            unsafe, for_tests,
         )  # fmt: skip
         classes: list[NodeClass] = [one for group in groups for one in group.CLASSES]
-        classes += fillers.classes(filler_classes)
+        classes += fillers.build_filler_classes(filler_classes)
         self._classes = {one.name: one for one in classes if one.name not in without}
 
-    def names(self) -> list[str]:
+    def list_names(self) -> list[str]:
         """Class names in listing order."""
         return list(self._classes)
 
-    def get(self, name: object) -> NodeClass | None:
+    def find_class(self, name: object) -> NodeClass | None:
         """Return a class by name; None if there is none."""
         return self._classes.get(name) if isinstance(name, str) else None
 
-    def of(self, node: Document) -> NodeClass:
+    def get_node_class(self, node: Document) -> NodeClass:
         """Return the class of a validated node."""
         name: str = node["class_type"]
         return self._classes[name]
@@ -52,6 +52,6 @@ class Catalog:
 def find_linked_nodes(graph: Workflow, catalog: Catalog, node_id: str) -> list[str]:
     """Return the ids of nodes that are linked to the declared inputs of a node, in the order of its inputs."""
     node = graph[node_id]
-    declared = {field.name for field in catalog.of(node).fields(node["inputs"])}
+    declared = {field.name for field in catalog.get_node_class(node).expand_inputs(node["inputs"])}
     links = [value for name, value in node["inputs"].items() if name in declared and isinstance(value, list)]
     return [link[0] for link in links]

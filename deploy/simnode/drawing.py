@@ -1,4 +1,4 @@
-"""Draws images instead of sampling: a seeded gradient with the prompt as text, so that a person can recognise the job.
+"""Draws images instead of sampling: a seeded gradient with the prompt as text, so that people can recognise the job.
 
 The same sampling parameters always give the same image. Text is only drawn if it is large enough to read.
 """
@@ -19,8 +19,8 @@ if TYPE_CHECKING:
 MAX_SIDE = 2048  # px; larger images are drawn at this size and scaled up
 PREVIEW_SIDE = 512  # px; ComfyUI scales previews down or up to its --preview-size
 PREVIEW_QUALITY = 95
-INSCRIBED = (38, 38, 218, 218)  # px; a square that a rotated 256 px gradient always covers
-SMALLEST_TEXT = 7  # px; smaller text is not readable
+GRADIENT_CROP = (38, 38, 218, 218)  # px; a square that a rotated 256 px gradient always covers
+MIN_TEXT_SIZE = 7  # px; smaller text is not readable
 
 
 def draw_latent(latent: Latent, node_name: str) -> "Images":
@@ -40,11 +40,11 @@ def draw_preview(latent: Latent) -> bytes:
     share = PREVIEW_SIDE / max(latent.width, latent.height)
     size = (max(1, round(latent.width * share)), max(1, round(latent.height * share)))
     sampling = latent.sampling or _build_empty_sampling()
-    picture = _draw_background(sampling.seed, size)
+    image = _draw_background(sampling.seed, size)
     left = 1.0 - sampling.done / max(1, sampling.steps)
     grain = Image.effect_noise(size, 24 + 16 * left).convert("RGB")
     buffer = io.BytesIO()
-    Image.blend(picture, grain, 0.06 + 0.04 * left).save(buffer, "JPEG", quality=PREVIEW_QUALITY)
+    Image.blend(image, grain, 0.06 + 0.04 * left).save(buffer, "JPEG", quality=PREVIEW_QUALITY)
     return buffer.getvalue()
 
 
@@ -70,9 +70,9 @@ def _draw_over(pixels: Image.Image, canvas: Image.Image, latent: Latent, samplin
 
 
 def _draw_background(seed: int, size: tuple[int, int]) -> Image.Image:
-    rng = random.Random(seed)  # noqa: S311 - a picture, not a secret
+    rng = random.Random(seed)  # noqa: S311 - an image, not a secret
     slope = Image.linear_gradient("L").rotate(rng.uniform(0, 360), Image.Resampling.BILINEAR)
-    slope = slope.crop(INSCRIBED).resize(size, Image.Resampling.BICUBIC)
+    slope = slope.crop(GRADIENT_CROP).resize(size, Image.Resampling.BICUBIC)
     hue = rng.randrange(360)
     dark, light = f"hsl({hue},60%,22%)", f"hsl({(hue + rng.randrange(40, 160)) % 360},65%,68%)"
     canvas = ImageOps.colorize(slope, black=dark, white=light)
@@ -99,7 +99,7 @@ def _build_text_lines(sampling: Sampling, node_name: str, index: int, size: tupl
 
 def _write_lines(canvas: Image.Image, lines: list[str]) -> None:
     text_size = min(canvas.width // 24, canvas.height // 14)
-    if text_size < SMALLEST_TEXT:
+    if text_size < MIN_TEXT_SIZE:
         return
     pen, margin = ImageDraw.Draw(canvas, "RGBA"), text_size
     columns = int((canvas.width - 2 * margin) / (text_size * 0.62))

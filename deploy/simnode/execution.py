@@ -8,10 +8,10 @@ from typing import Any
 
 from simnode.cache import CachedResult
 from simnode.catalog import find_linked_nodes
-from simnode.failures import exception_message, exception_type, format_traceback
+from simnode.components import NodeComponents
+from simnode.failures import build_exception_message, format_traceback, get_exception_type
 from simnode.interrupts import Interrupted
 from simnode.node_run import NodeRun
-from simnode.parts import Parts
 from simnode.progress import Progress
 from simnode.schedule import Schedule
 from simnode.wire import Document, QueueItem, Workflow, now_ms
@@ -37,19 +37,19 @@ class Outcome:
 class Execution:
     """One run of one prompt. Events go to its client, history messages into the outcome."""
 
-    def __init__(self, parts: Parts, item: QueueItem, checkpoint: Callable[[str], None]) -> None:
+    def __init__(self, components: NodeComponents, item: QueueItem, checkpoint: Callable[[str], None]) -> None:
         """Prepare a run.
 
         Args:
-            parts: the node.
+            components: the node.
             item: the queue item.
             checkpoint: called with the name of each moment at which an armed fault can be triggered.
         """
         _, self._prompt_id, prompt, self._extra, self._targets = item[:5]
-        self._parts = parts
+        self._components = components
         self._checkpoint = checkpoint
         self._graph: Workflow = {node_id: dict(node) for node_id, node in prompt.items()}
-        self._progress = Progress(parts.hub, self._prompt_id)
+        self._progress = Progress(components.hub, self._prompt_id)
         self._results: dict[str, tuple[Any, ...]] = {}
         self._executed: list[str] = []
         self._outcome = Outcome()
@@ -60,28 +60,30 @@ class Execution:
         Raises:
             KeyError: an unreachable node has no ``inputs``. As in ComfyUI this ends the worker.
         """
-        parts = self._parts
-        parts.interrupts.clear()
-        parts.hub.client_id = self._extra.get("client_id")
+        components = self._components
+        components.interrupts.clear()
+        components.hub.client_id = self._extra.get("client_id")
         self._record_event("execution_start", {"prompt_id": self._prompt_id})
         await asyncio.to_thread(self._set_is_changed)
-        parts.cache.begin(self._graph)
-        self._record_event("execution_cached", {"nodes": parts.cache.known(), "prompt_id": self._prompt_id})
+        components.cache.start_prompt(self._graph)
+        self._record_event(
+            "execution_cached", {"nodes": components.cache.list_cached_nodes(), "prompt_id": self._prompt_id}
+        )
         if await self._run_nodes():
             self._checkpoint("finished")
             self._record_event("execution_success", {"prompt_id": self._prompt_id})
-        parts.hub.last_node_id = None
+        components.hub.last_node_id = None
         return self._outcome
 
     async def _run_nodes(self) -> bool:
-        parts = self._parts
+        components = self._components
         schedule = Schedule(
             self._targets,
-            feeds=lambda node_id: find_linked_nodes(self._graph, parts.catalog, node_id),
-            is_cached=lambda node_id: parts.cache.get(node_id) is not None,
+            find_inputs=lambda node_id: find_linked_nodes(self._graph, components.catalog, node_id),
+            is_cached=lambda node_id: components.cache.get(node_id) is not None,
         )
         while schedule:
-            node_id = schedule.pick()
+            node_id = schedule.choose_next()
             try:
                 await self._run_node(node_id)
             except Interrupted:
@@ -90,18 +92,18 @@ class Execution:
             except Exception as error:  # noqa: BLE001 - whatever a node raises is the prompt's error, not ours
                 self._report_error(node_id, error)
                 return False
-            schedule.done(node_id)
+            schedule.mark_done(node_id)
         return True
 
     async def _run_node(self, node_id: str) -> None:
-        kept = self._parts.cache.get(node_id)
+        kept = self._components.cache.get(node_id)
         if kept is not None:
             self._send_cached(node_id, kept)
             return
         self._progress.start(node_id)
         self._announce_node(node_id)
         run = NodeRun(
-            self._parts,
+            self._components,
             self._graph,
             node_id,
             extra=self._extra,
@@ -117,7 +119,7 @@ class Execution:
         entry = CachedResult(result.outputs, result.ui, meta)
         if result.ui:
             self._store_output(node_id, entry)
-        self._parts.cache.put(node_id, entry)
+        self._components.cache.store(node_id, entry)
         self._results[node_id] = result.outputs
         self._progress.finish(node_id)
 
@@ -125,7 +127,7 @@ class Execution:
         """Run the nodes that a node expanded into. Their outputs are stored under that node."""
         self._graph |= children
         self._progress.parents |= dict.fromkeys(children, parent)
-        self._parts.cache.extend(self._graph, parent, list(children))
+        self._components.cache.add_expanded_nodes(self._graph, parent, list(children))
         for child in children:
             await self._run_node(child)
 
@@ -143,26 +145,26 @@ class Execution:
         self._send_event("executed", shown)
 
     def _announce_node(self, node_id: str) -> None:
-        hub, root = self._parts.hub, self._progress.find_root(node_id)
+        hub, root = self._components.hub, self._progress.find_root(node_id)
         if hub.client_id is not None:
             hub.last_node_id = root
         self._send_event("executing", {"node": node_id, "display_node": root, "prompt_id": self._prompt_id})
 
     def _get_output(self, node_id: str, slot: int) -> Any:
         if node_id not in self._results:
-            kept = self._parts.cache.get(node_id)
+            kept = self._components.cache.get(node_id)
             self._results[node_id] = kept.outputs if kept is not None else ()
         return self._results[node_id][slot]
 
     def _set_is_changed(self) -> None:
         """Set ``is_changed`` on nodes whose result depends on more than their inputs, for example on files."""
         for node in self._graph.values():
-            node_class = self._parts.catalog.get(node["class_type"])
+            node_class = self._components.catalog.find_class(node["class_type"])
             if node_class is None or node_class.fingerprint is None or "is_changed" in node:
                 continue
             node["is_changed"] = [None]
             with contextlib.suppress(OSError):
-                node["is_changed"] = [node_class.fingerprint(node["inputs"], self._parts.shelf)]
+                node["is_changed"] = [node_class.fingerprint(node["inputs"], self._components.resources)]
 
     def _report_interrupt(self, node_id: str) -> None:
         self._outcome.kind = INTERRUPTED
@@ -171,11 +173,11 @@ class Execution:
     def _report_error(self, node_id: str, error: Exception) -> None:
         self._outcome.kind = ERROR
         details = {
-            "exception_message": exception_message(error),
-            "exception_type": exception_type(error),
+            "exception_message": build_exception_message(error),
+            "exception_type": get_exception_type(error),
             "traceback": format_traceback(error),
             "current_inputs": self._quote_inputs(node_id),
-            "current_outputs": self._parts.cache.known(),
+            "current_outputs": self._components.cache.list_cached_nodes(),
         }
         self._record_event("execution_error", {**self._describe_node(node_id), **details})
 
@@ -198,9 +200,9 @@ class Execution:
     def _record_event(self, event: str, data: Document, *, broadcast: bool = False) -> None:
         stamped = {**data, "timestamp": now_ms()}
         self._outcome.messages.append([event, stamped])
-        if self._parts.hub.client_id is not None or broadcast:
-            self._parts.hub.send(event, stamped, self._parts.hub.client_id)
+        if self._components.hub.client_id is not None or broadcast:
+            self._components.hub.send(event, stamped, self._components.hub.client_id)
 
     def _send_event(self, event: str, data: Document) -> None:
-        if self._parts.hub.client_id is not None:
-            self._parts.hub.send(event, data, self._parts.hub.client_id)
+        if self._components.hub.client_id is not None:
+            self._components.hub.send(event, data, self._components.hub.client_id)

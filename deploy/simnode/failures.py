@@ -42,7 +42,7 @@ def build_broken_device() -> Failure:
     return Failure(CUDA_TYPE, CUDA_MESSAGE)
 
 
-def exception_type(error: BaseException) -> str:
+def get_exception_type(error: BaseException) -> str:
     """Return ``module.QualName``; for built-in types without the module."""
     if isinstance(error, Failure):
         return error.type_name
@@ -50,9 +50,9 @@ def exception_type(error: BaseException) -> str:
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
-def exception_message(error: BaseException) -> str:
+def build_exception_message(error: BaseException) -> str:
     """Return the text, a line feed, and a tip if the device ran out of memory."""
-    tip = OOM_TIP if exception_type(error) == OOM_TYPE else ""
+    tip = OOM_TIP if get_exception_type(error) == OOM_TYPE else ""
     return f"{error}\n{tip}"
 
 

@@ -46,7 +46,7 @@ ONE_SHOT = frozenset(
         "worker_death",
     }
 )
-"""Faults that happen ``count`` times, once by default; the others go on until cleared, unless a count is given."""
+"""Faults that occur ``count`` times, by default once. Others occur until disarmed, unless they have a count."""
 
 DEFAULTS: dict[str, Document] = {
     "exit": {"when": "accepted"},  # or "step", "finished"
@@ -62,30 +62,30 @@ class ArmedFaults:
 
     def __init__(self) -> None:
         self._armed: dict[str, Document] = {}
-        self._fired: dict[str, int] = {}
+        self._counts: dict[str, int] = {}
         self._changed = asyncio.Event()
 
     def arm(self, name: str, params: Document) -> None:
-        """Arm a fault. This replaces an earlier arming of the same name."""
+        """Arm a fault, or change its parameters."""
         armed = {**DEFAULTS.get(name, {}), **params}
-        if name in ONE_SHOT and not armed.get("until_freed"):  # which "oom" knows: until /free is applied
+        if name in ONE_SHOT and not armed.get("until_freed"):  # "oom" can continue until /free is applied
             armed.setdefault("count", 1)
         self._armed[name] = armed
         self._wake()
 
-    def clear(self, name: str | None = None) -> None:
-        """Disarm one fault, or all. Damage that is already done (a dead worker, a poisoned device) remains."""
+    def disarm(self, name: str | None = None) -> None:
+        """Disarm one fault, or all. Its effects (a dead worker, a poisoned device) remain."""
         if name is None:
             self._armed.clear()
         else:
             self._armed.pop(name, None)
         self._wake()
 
-    def params(self, name: str) -> Document | None:
+    def get_params(self, name: str) -> Document | None:
         """Return the parameters of an armed fault; None if it is not armed. Does not count."""
         return self._armed.get(name)
 
-    def fire(self, name: str, **conditions: Any) -> Document | None:
+    def trigger(self, name: str, **conditions: Any) -> Document | None:
         """Trigger a fault if it is armed for this moment, and count it.
 
         Args:
@@ -102,29 +102,30 @@ class ArmedFaults:
         if "count" in armed:
             armed["count"] -= 1
             if armed["count"] <= 0:
-                self.clear(name)
+                self.disarm(name)
         return {"name": name, **armed}
 
     def count_occurrence(self, name: str) -> None:
-        """Count one occurrence without using up the arming."""
-        self._fired[name] = self._fired.get(name, 0) + 1
+        """Count one occurrence. The fault stays armed."""
+        self._counts[name] = self._counts.get(name, 0) + 1
 
-    async def wait_until_cleared(self, name: str) -> None:
+    async def wait_until_disarmed(self, name: str) -> None:
         """Wait until a fault is not armed."""
         while name in self._armed:
             await self._changed.wait()
 
     def describe(self) -> Document:
         """Return every fault that was ever armed: its parameters while armed (else null) and how often it occurred."""
-        names = sorted(self._armed.keys() | self._fired.keys())
+        names = sorted(self._armed.keys() | self._counts.keys())
         rows = [
-            {"name": n, "armed": n in self._armed, "params": self._armed.get(n), "fired": self.fired(n)} for n in names
+            {"name": n, "armed": n in self._armed, "params": self._armed.get(n), "fired": self.get_count(n)}
+            for n in names
         ]
         return {"faults": rows}
 
-    def fired(self, name: str) -> int:
+    def get_count(self, name: str) -> int:
         """Return how often a fault has occurred since the node started."""
-        return self._fired.get(name, 0)
+        return self._counts.get(name, 0)
 
     def _wake(self) -> None:
         self._changed.set()

@@ -12,7 +12,7 @@ BITS = 16
 _ZEROS = bytes(1 << 16)
 
 
-def silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str, str]) -> bytes:
+def encode_silence(samples: int, sample_rate: int, channels: int, comments: Mapping[str, str]) -> bytes:
     """Encode digital silence.
 
     Args:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-KINDS = ("output", "input", "temp")
+FOLDER_TYPES = ("output", "input", "temp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class SaveTarget:
     counter: int
     subfolder: str
 
-    def name(self, offset: int, suffix: str) -> str:
+    def build_name(self, offset: int, suffix: str) -> str:
         """Return the file name of item ``offset`` of a batch. ``%batch_num%`` is replaced by that index."""
         return f"{self.stem.replace('%batch_num%', str(offset))}_{self.counter + offset:05}{suffix}"
 
@@ -32,26 +32,26 @@ class Folders:
     def prepare(self) -> None:
         """Create the folders and empty ``temp``."""
         shutil.rmtree(self.root / "temp", ignore_errors=True)
-        for kind in KINDS:
+        for kind in FOLDER_TYPES:
             (self.root / kind).mkdir(parents=True, exist_ok=True)
 
-    def of(self, kind: str) -> Path | None:
+    def get_folder(self, kind: str) -> Path | None:
         """Return the folder of a type name; None if there is no such type."""
-        return self.root / kind if kind in KINDS else None
+        return self.root / kind if kind in FOLDER_TYPES else None
 
-    def annotated(self, name: str, default: str) -> tuple[str, Path]:
+    def split_annotation(self, name: str, default: str) -> tuple[str, Path]:
         """Split a trailing `` [output]``, `` [input]`` or `` [temp]`` off a name. The suffix overrides ``default``."""
-        for kind in KINDS:
+        for kind in FOLDER_TYPES:
             if name.endswith(f"[{kind}]"):
                 return name[: -len(kind) - 3], self.root / kind
         return name, self.root / default
 
-    def input_files(self) -> list[str]:
+    def list_input_files(self) -> list[str]:
         """Return the names of files directly in ``input``, sorted."""
         with os.scandir(self.root / "input") as entries:
             return sorted(entry.name for entry in entries if entry.is_file())
 
-    def input_folders(self) -> list[str]:
+    def list_input_folders(self) -> list[str]:
         """Return all folders below ``input`` as relative paths, sorted."""
         base = self.root / "input"
         return sorted(path.relative_to(base).as_posix() for path in base.rglob("*") if path.is_dir())

@@ -12,16 +12,16 @@ JPEG, PNG = 1, 2
 PNG_MAGIC = b"\x89PNG"
 
 
-def preview(picture: bytes) -> bytes:
+def encode_preview(image: bytes) -> bytes:
     """Encode frame type 1: format code and image. It does not identify a node or prompt."""
-    return struct.pack(">II", PREVIEW_IMAGE, PNG if picture.startswith(PNG_MAGIC) else JPEG) + picture
+    return struct.pack(">II", PREVIEW_IMAGE, PNG if image.startswith(PNG_MAGIC) else JPEG) + image
 
 
-def encode_preview_with_metadata(picture: bytes, metadata: Document) -> bytes:
+def encode_preview_with_metadata(image: bytes, metadata: Document) -> bytes:
     """Encode frame type 4, for clients that declared ``supports_preview_metadata``: JSON ids before the image."""
-    kind = "image/png" if picture.startswith(PNG_MAGIC) else "image/jpeg"
+    kind = "image/png" if image.startswith(PNG_MAGIC) else "image/jpeg"
     text = json.dumps({**metadata, "image_type": kind}).encode()
-    return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + picture
+    return struct.pack(">II", PREVIEW_IMAGE_WITH_METADATA, len(text)) + text + image
 
 
 def encode_progress_text(node_id: str, text: str) -> bytes:

@@ -3,7 +3,7 @@
 from simnode.wire import Document, QueueItem
 
 MAX_ENTRIES = 10_000  # ComfyUI's MAXIMUM_HISTORY_SIZE
-SECRETS = ("auth_token_comfy_org", "api_key_comfy_org")
+SECRET_KEYS = ("auth_token_comfy_org", "api_key_comfy_org")
 
 
 class History:
@@ -17,7 +17,7 @@ class History:
         if len(self._entries) > MAX_ENTRIES:
             self._entries.pop(next(iter(self._entries)))
         number, prompt_id, prompt, extra, targets = item[:5]
-        kept = {key: value for key, value in extra.items() if key not in SECRETS}
+        kept = {key: value for key, value in extra.items() if key not in SECRET_KEYS}
         self._entries[prompt_id] = {
             "prompt": [number, prompt_id, prompt, kept, targets],
             "outputs": outputs,
@@ -25,11 +25,11 @@ class History:
             "meta": meta,
         }
 
-    def one(self, prompt_id: str) -> Document:
+    def get_entry(self, prompt_id: str) -> Document:
         """Return ``{prompt_id: entry}``; ``{}`` if the prompt is unknown, waiting or running."""
         return {prompt_id: self._entries[prompt_id]} if prompt_id in self._entries else {}
 
-    def page(self, max_items: int | None, offset: int) -> Document:
+    def list_page(self, max_items: int | None, offset: int) -> Document:
         """Return entries in order of completion: all, the last ``max_items``, or ``max_items`` from ``offset``."""
         rows = list(self._entries.items())
         start = offset

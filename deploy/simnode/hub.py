@@ -40,7 +40,7 @@ class Hub:
         self._flags[sid] = {}
         self._transports[socket] = transport
 
-    def forget(self, sid: str, socket: web.WebSocketResponse) -> None:
+    def unregister(self, sid: str, socket: web.WebSocketResponse) -> None:
         """Clean up after a closed socket: by session id, even if a newer socket has it by now (upstream bug)."""
         self._sockets.pop(sid, None)
         self._flags.pop(sid, None)
@@ -58,24 +58,24 @@ class Hub:
 
     def send(self, event: str, data: Document, sid: Any = None) -> None:
         """Queue a JSON event for one session, or for every socket if ``sid`` is None."""
-        if "prompt_id" in data and self._faults.fire("foreign_events"):
+        if "prompt_id" in data and self._faults.trigger("foreign_events"):
             self._outbox.put_nowait((event, {**data, "prompt_id": self._foreign_prompt}, sid))
         self._put_event(event, data, sid)
 
-    def queue_frame(self, frame: bytes, sid: Any = None) -> None:
+    def send_frame(self, frame: bytes, sid: Any = None) -> None:
         """Queue a binary frame for one session, or for every socket if ``sid`` is None."""
-        if self._faults.fire("picture_lost"):
+        if self._faults.trigger("picture_lost"):
             self.abort_connections()
             return
         self._put_event(frame, {}, sid)
 
     def send_text(self, node_id: str, text: str) -> None:
         """Queue a text frame (type 3), always for every socket."""
-        self.queue_frame(frames.encode_progress_text(node_id, text))
+        self.send_frame(frames.encode_progress_text(node_id, text))
 
-    async def greet(self, sid: str, queue_remaining: int) -> None:
+    async def send_initial_messages(self, sid: str, queue_remaining: int) -> None:
         """Send a new connection its state: the queue length and, if its own prompt runs, the executing node."""
-        if self._faults.fire("ws_stall"):
+        if self._faults.trigger("ws_stall"):
             return
         status = {"status": {"exec_info": {"queue_remaining": queue_remaining}}, "sid": sid}
         await self._deliver_event("status", status, sid)
@@ -89,8 +89,8 @@ class Hub:
         """
         while True:
             event, data, sid = await self._outbox.get()
-            if self._faults.fire("ws_stall"):
-                await self._faults.wait_until_cleared("ws_stall")
+            if self._faults.trigger("ws_stall"):
+                await self._faults.wait_until_disarmed("ws_stall")
             await self._deliver_event(event, data, sid)
 
     def abort_connections(self) -> int:
@@ -107,7 +107,7 @@ class Hub:
 
     def _put_event(self, event: str | bytes, data: Document, sid: Any) -> None:
         self._outbox.put_nowait((event, data, sid))
-        if self._faults.fire("events_twice"):
+        if self._faults.trigger("events_twice"):
             self._outbox.put_nowait((event, data, sid))
 
     async def _deliver_event(self, event: str | bytes, data: Document, sid: Any) -> None:

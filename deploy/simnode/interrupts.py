@@ -16,15 +16,15 @@ class InterruptFlag:
     """
 
     def __init__(self, faults: ArmedFaults) -> None:
-        self._raised_at: float | None = None
+        self._set_at: float | None = None
         self._faults = faults
 
     def set(self) -> None:
         """Request that the running prompt stop at its next checkpoint."""
-        self._raised_at = time.monotonic()
+        self._set_at = time.monotonic()
 
     def clear(self) -> None:
-        self._raised_at = None
+        self._set_at = None
 
     def check(self) -> None:
         """Check the flag, before a node is called and at each progress update.
@@ -32,12 +32,12 @@ class InterruptFlag:
         Raises:
             Interrupted: the flag was set; with the fault ``interrupt_latency`` at least that many seconds ago.
         """
-        if self._raised_at is None:
+        if self._set_at is None:
             return
-        latency = self._faults.params("interrupt_latency")
-        if latency is not None and time.monotonic() - self._raised_at < float(latency.get("seconds", 0)):
+        latency = self._faults.get_params("interrupt_latency")
+        if latency is not None and time.monotonic() - self._set_at < float(latency.get("seconds", 0)):
             return
         if latency is not None:
-            self._faults.fire("interrupt_latency")
+            self._faults.trigger("interrupt_latency")
         self.clear()
         raise Interrupted

@@ -6,8 +6,8 @@ from typing import Any
 from simnode.wire import Document, QueueItem
 
 STATUSES = ("pending", "in_progress", "completed", "failed", "cancelled")
-VISUAL = frozenset({"images", "video", "audio", "gifs", "3d"})
-TEXT_LIMIT = 1024  # characters of a text preview
+VISUAL_MEDIA = frozenset({"images", "video", "audio", "gifs", "3d"})
+MAX_TEXT_LENGTH = 1024  # characters of a text preview
 
 
 def describe_waiting_job(item: QueueItem, status: str) -> Document:
@@ -34,11 +34,11 @@ def describe_finished_job(entry: Document) -> Document:
     """Describe a prompt with a history entry.
 
     Raises:
-        AttributeError: as :func:`waiting_job`.
+        AttributeError: as :func:`describe_waiting_job`.
     """
     number, prompt_id, _, extra, _ = entry["prompt"]
     items = list(_list_output_items(entry["outputs"]))
-    visual = [item for item in items if item["mediaType"] in VISUAL]
+    visual = [item for item in items if item["mediaType"] in VISUAL_MEDIA]
     messages = dict(reversed(entry["status"]["messages"]))
     return _drop_nulls(
         {
@@ -57,7 +57,7 @@ def describe_finished_job(entry: Document) -> Document:
     )
 
 
-def detailed(entry: Document) -> Document:
+def describe_details(entry: Document) -> Document:
     """Return the additional fields of a single finished job."""
     _, _, prompt, extra, _ = entry["prompt"]
     outputs = {node_id: _drop_nulls(ui) for node_id, ui in entry["outputs"].items()}
@@ -94,7 +94,7 @@ def _build_output_item(node_id: str, media: str, value: Any) -> Document:
 
 
 def _build_text_item(text: str) -> Document:
-    return {"content": text[:TEXT_LIMIT], **({"truncated": True} if len(text) > TEXT_LIMIT else {})}
+    return {"content": text[:MAX_TEXT_LENGTH], **({"truncated": True} if len(text) > MAX_TEXT_LENGTH else {})}
 
 
 def _choose_preview_item(items: list[Document], visual: list[Document]) -> Document | None:

@@ -1,4 +1,4 @@
-"""A record of everything that a node did, in order. Tests compare a scheduler's claims with it."""
+"""A record of everything that a node did, in order. Tests compare it with what a scheduler reports."""
 
 import time
 import uuid
@@ -34,30 +34,30 @@ class Ledger:
     max_running: int = 0
     _running: int = 0
 
-    def accepted(self, prompt_id: str, client_id: object) -> None:
-        """A prompt was validated and queued."""
+    def record_acceptance(self, prompt_id: str, client_id: object) -> None:
+        """Record that a prompt was validated and queued."""
         self.prompts.append(LedgerEntry(prompt_id, client_id, time.time()))
 
-    def started(self, prompt_id: str) -> None:
-        """The worker took a prompt: the oldest waiting acceptance of that id."""
-        entry = self._find_first_waiting(prompt_id, started=False)
+    def record_start(self, prompt_id: str) -> None:
+        """Record that the worker took a prompt: the oldest waiting acceptance of that id."""
+        entry = self._find_first_unended(prompt_id, started=False)
         entry.started = time.time()
         self._running += 1
         self.max_running = max(self.max_running, self._running)
 
-    def finished(self, prompt_id: str, outcome: str) -> None:
-        """A started prompt ended as ``success``, ``error`` or ``interrupted``."""
-        entry = self._find_first_waiting(prompt_id, started=True)
+    def record_end(self, prompt_id: str, outcome: str) -> None:
+        """Record that a started prompt ended, as ``success``, ``error`` or ``interrupted``."""
+        entry = self._find_first_unended(prompt_id, started=True)
         entry.finished, entry.outcome = time.time(), outcome
         self._running -= 1
 
-    def deleted(self, prompt_id: str) -> None:
-        """A waiting prompt was removed from the queue; its outcome is ``deleted`` and it never starts."""
-        entry = self._find_first_waiting(prompt_id, started=False)
+    def record_deletion(self, prompt_id: str) -> None:
+        """Record that a waiting prompt was removed from the queue: its outcome is ``deleted``."""
+        entry = self._find_first_unended(prompt_id, started=False)
         entry.finished, entry.outcome = time.time(), "deleted"
 
-    def interrupted(self, prompt_id: str | None, *, effective: bool) -> None:
-        """An interrupt of one prompt, or of the running one (None). ``effective`` if it set the interrupt flag."""
+    def record_interrupt(self, prompt_id: str | None, *, effective: bool) -> None:
+        """Record an interrupt of a prompt, or of the running one (None). It is ``effective`` if it set the flag."""
         self.interrupts.append({"prompt_id": prompt_id, "at": time.time(), "effective": effective})
 
     def describe(self) -> Document:
@@ -70,7 +70,7 @@ class Ledger:
             "max_running": self.max_running,
         }
 
-    def _find_first_waiting(self, prompt_id: str, *, started: bool) -> LedgerEntry:
+    def _find_first_unended(self, prompt_id: str, *, started: bool) -> LedgerEntry:
         return next(
             entry
             for entry in self.prompts

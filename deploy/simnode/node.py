@@ -4,12 +4,12 @@ import asyncio
 
 from aiohttp import web
 
-from simnode.parts import Parts
+from simnode.components import NodeComponents
 from simnode.server import build_app
 from simnode.settings import Settings
 from simnode.worker import Worker
 
-SHUTDOWN_S = 1.0  # grace period of open requests
+SHUTDOWN_TIMEOUT_S = 1.0  # grace period of open requests
 
 
 class SimNode:
@@ -19,16 +19,16 @@ class SimNode:
     """
 
     def __init__(self, settings: Settings) -> None:
-        self.parts = Parts.build(settings)
+        self.components = NodeComponents.build(settings)
         self.port = settings.port
-        self._runner = web.AppRunner(build_app(self.parts), access_log=None, shutdown_timeout=SHUTDOWN_S)
-        self._worker = Worker(self.parts)
+        self._runner = web.AppRunner(build_app(self.components), access_log=None, shutdown_timeout=SHUTDOWN_TIMEOUT_S)
+        self._worker = Worker(self.components)
         self._publisher: asyncio.Task[None] | None = None
 
     @property
     def url(self) -> str:
         """Base URL, without a trailing slash."""
-        return f"http://{self.parts.settings.host}:{self.port}"
+        return f"http://{self.components.settings.host}:{self.port}"
 
     async def start(self) -> None:
         """Create the folders, start the worker, open the port. ``port`` is the actual one afterwards.
@@ -36,13 +36,13 @@ class SimNode:
         Raises:
             OSError: the port is in use.
         """
-        settings = self.parts.settings
-        await asyncio.to_thread(self.parts.folders.prepare)
+        settings = self.components.settings
+        await asyncio.to_thread(self.components.folders.prepare)
         await self._runner.setup()
         site = web.TCPSite(self._runner, settings.host, settings.port)
         await site.start()
         self.port = self._runner.addresses[0][1]
-        self._publisher = asyncio.create_task(self.parts.hub.publish(), name="publish")
+        self._publisher = asyncio.create_task(self.components.hub.publish(), name="publish")
         self._worker.start()
 
     async def stop(self) -> None:
@@ -53,7 +53,7 @@ class SimNode:
             await asyncio.wait([self._publisher])
         await self._runner.cleanup()
 
-    async def failed(self) -> BaseException:
+    async def wait_for_failure(self) -> BaseException:
         """Wait until the sending loop fails, which ends a ComfyUI process. Returns the error."""
         if self._publisher is None:
             raise RuntimeError("not started")

@@ -5,10 +5,10 @@ from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeAlias
 
-from simnode.shelf import Shelf
+from simnode.resources import NodeResources
 from simnode.wire import Document, Workflow
 
-Choices: TypeAlias = tuple[str, ...] | Callable[[Shelf], list[str]]
+Choices: TypeAlias = tuple[str, ...] | Callable[[NodeResources], list[str]]
 
 DYNAMIC_COMBO, AUTOGROW, MATCH_TYPE = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3", "COMFY_MATCHTYPE_V3"
 
@@ -28,26 +28,26 @@ class Field:
     """
 
     name: str
-    kind: "str | Choices | DynamicChoice | GrowingInputs"
+    kind: "str | Choices | DynamicCombo | Autogrow"
     options: Mapping[str, Any] = field(default_factory=dict)
     group: str = "required"
 
-    def choices(self, shelf: Shelf) -> list[str] | None:
+    def list_options(self, resources: NodeResources) -> list[str] | None:
         """Return the current options of a combo; None if this is not a combo."""
-        if isinstance(self.kind, str | DynamicChoice | GrowingInputs):
+        if isinstance(self.kind, str | DynamicCombo | Autogrow):
             return None
-        return list(self.kind) if isinstance(self.kind, tuple) else self.kind(shelf)
+        return list(self.kind) if isinstance(self.kind, tuple) else self.kind(resources)
 
     @property
     def type_name(self) -> str:
         """The type that a link to this input must have."""
-        if isinstance(self.kind, DynamicChoice | GrowingInputs):
+        if isinstance(self.kind, DynamicCombo | Autogrow):
             return self.kind.type_name
         return self.kind if isinstance(self.kind, str) else "COMBO"
 
 
 @dataclass(frozen=True, slots=True)
-class DynamicChoice:
+class DynamicCombo:
     """A combo whose options have inputs of their own: ``y`` of ``x`` is named ``x.y``."""
 
     options: Mapping[str, tuple[Field, ...]]
@@ -55,13 +55,13 @@ class DynamicChoice:
 
 
 @dataclass(frozen=True, slots=True)
-class GrowingInputs:
-    """An input that expands to ``least`` to ``most`` inputs, named by a prefix and a number: ``images.image0``."""
+class Autogrow:
+    """An input that expands to a number of inputs, named by a prefix and a number: ``images.image0``."""
 
     field: Field
     prefix: str
-    least: int
-    most: int
+    min_count: int
+    max_count: int
     type_name: str = AUTOGROW
 
 
@@ -85,11 +85,12 @@ class Call:
         inputs: resolved values by input name.
         prompt: the graph as executed, for the PNG ``prompt`` chunk.
         pnginfo: further PNG text chunks, or None.
-        shelf: files and models of the node.
-        tick: reports progress and checks for interrupts. (value, maximum, function that returns a preview, or None)
-        tell: sends a line of text about the node to every socket.
-        send_picture: sends the owner of the prompt an image in a frame of type 1.
-        die: ends the process immediately with an exit status.
+        resources: settings, models and files of the node.
+        report_progress: reports progress and checks for interrupts. Takes the value, the maximum, and a function that
+            returns a preview, or None.
+        send_text: sends a line of text about the node to every socket.
+        send_image: sends the owner of the prompt an image in a frame of type 1.
+        exit_process: ends the process immediately with an exit status.
     """
 
     def __init__(
@@ -99,21 +100,21 @@ class Call:
         inputs: Document,
         prompt: Workflow,
         pnginfo: Document | None,
-        shelf: Shelf,
-        tick: Callable[[float, float, Callable[[], bytes] | None], Awaitable[None]],
-        tell: Callable[[str], None],
-        send_picture: Callable[[bytes], None],
-        die: Callable[[int], None],
+        resources: NodeResources,
+        report_progress: Callable[[float, float, Callable[[], bytes] | None], Awaitable[None]],
+        send_text: Callable[[str], None],
+        send_image: Callable[[bytes], None],
+        exit_process: Callable[[int], None],
     ) -> None:
         self.node_id = node_id
         self.inputs = inputs
         self.prompt = prompt
         self.pnginfo = pnginfo
-        self.shelf = shelf
-        self.tick = tick
-        self.tell = tell
-        self.send_picture = send_picture
-        self.die = die
+        self.resources = resources
+        self.report_progress = report_progress
+        self.send_text = send_text
+        self.send_image = send_image
+        self.exit_process = exit_process
 
     def __getitem__(self, name: str) -> Any:
         return self.inputs[name]
@@ -132,7 +133,7 @@ class NodeClass:
             replaces the checks of range and options for that input.
         validates_all: the own check takes ``**kwargs``, so it replaces those checks for all inputs.
         fingerprint: part of the cache key besides class and inputs, for example the hash of a file.
-        paced: whether the node waits ``node_s`` before it works; nodes with progress pace themselves.
+        has_delay: whether the node waits ``node_s`` before it works; nodes with progress take their time per step.
     """
 
     name: str
@@ -150,38 +151,38 @@ class NodeClass:
     deprecated: bool = False
     essentials: str | None = None
     schema_v3: bool = False
-    validate: tuple[str, Callable[[Any, Shelf], bool | str]] | None = None
+    validate: tuple[str, Callable[[Any, NodeResources], bool | str]] | None = None
     validates_all: bool = False
-    fingerprint: Callable[[Document, Shelf], str] | None = None
-    paced: bool = True
+    fingerprint: Callable[[Document, NodeResources], str] | None = None
+    has_delay: bool = True
 
-    def visible(self) -> tuple[Field, ...]:
+    def list_visible_inputs(self) -> tuple[Field, ...]:
         """Inputs that a workflow can set, as they are declared."""
         return tuple(one for one in self.inputs if one.group != "hidden")
 
-    def fields(self, given: Document) -> tuple[Field, ...]:
+    def expand_inputs(self, given: Document) -> tuple[Field, ...]:
         """Return inputs that a workflow with these values can set: ComfyUI's ``get_finalized_class_inputs``."""
-        return tuple(_expand_fields(self.visible(), given, ""))
+        return tuple(_expand_inputs(self.list_visible_inputs(), given, ""))
 
 
-def _expand_fields(fields: Iterable[Field], given: Document, prefix: str) -> Iterator[Field]:
+def _expand_inputs(fields: Iterable[Field], given: Document, prefix: str) -> Iterator[Field]:
     for one in fields:
         name = prefix + one.name
-        if isinstance(one.kind, GrowingInputs):
-            for number in range(one.kind.most):
-                group = one.kind.field.group if number < one.kind.least else "optional"
+        if isinstance(one.kind, Autogrow):
+            for number in range(one.kind.max_count):
+                group = one.kind.field.group if number < one.kind.min_count else "optional"
                 yield replace(one.kind.field, name=f"{name}.{one.kind.prefix}{number}", group=group)
-        elif isinstance(one.kind, DynamicChoice):
+        elif isinstance(one.kind, DynamicCombo):
             chosen = given.get(name)
             if isinstance(chosen, str) and chosen in one.kind.options:
                 yield replace(one, name=name)
-                yield from _expand_fields(one.kind.options[chosen], given, f"{name}.")
+                yield from _expand_inputs(one.kind.options[chosen], given, f"{name}.")
         else:
             yield replace(one, name=name) if prefix else one
 
 
-def instantly(work: Callable[[Call], NodeResult]) -> Run:
-    """Wrap work that is too short for a thread in a coroutine."""
+def run_inline(work: Callable[[Call], NodeResult]) -> Run:
+    """Wrap short work in a coroutine that runs it in the event loop."""
 
     async def run(call: Call) -> NodeResult:
         return work(call)
@@ -198,7 +199,7 @@ def run_in_thread(work: Callable[[Call], NodeResult]) -> Run:
     return run
 
 
-def socket(name: str, kind: str, tooltip: str | None = None) -> Field:
+def link_input(name: str, kind: str, tooltip: str | None = None) -> Field:
     """Return a required input that accepts only a link."""
     return Field(name, kind, {} if tooltip is None else {"tooltip": tooltip})
 

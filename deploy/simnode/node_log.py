@@ -5,19 +5,19 @@ from datetime import datetime
 
 from simnode.wire import Document
 
-KEPT = 300  # entries; ComfyUI's capacity
+MAX_ENTRIES = 300  # entries; ComfyUI's capacity
 
 
 class NodeLog:
     """The newest entries."""
 
     def __init__(self) -> None:
-        self._entries: deque[Document] = deque(maxlen=KEPT)
+        self._entries: deque[Document] = deque(maxlen=MAX_ENTRIES)
 
     def write(self, text: str) -> None:
         """Add the text of one write."""
         self._entries.append({"t": datetime.now().isoformat(), "m": text})  # noqa: DTZ005 - ComfyUI's is local time, too
 
-    def entries(self) -> list[Document]:
+    def list_entries(self) -> list[Document]:
         """Return all stored entries, oldest first."""
         return list(self._entries)

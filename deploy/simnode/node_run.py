@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 from simnode import frames
+from simnode.components import NodeComponents
 from simnode.failures import build_broken_device, build_out_of_memory
 from simnode.node_class import Call, NodeResult
-from simnode.parts import Parts
 from simnode.progress import Progress, ProgressThrottle
 from simnode.wire import Document, Workflow
 
@@ -20,7 +20,7 @@ class NodeRun:
 
     def __init__(
         self,
-        parts: Parts,
+        components: NodeComponents,
         graph: Workflow,
         node_id: str,
         *,
@@ -28,38 +28,38 @@ class NodeRun:
         progress: Progress,
         checkpoint: Callable[[str], None],
     ) -> None:
-        self._parts = parts
+        self._components = components
         self._graph = graph
         self._node_id = node_id
         self._extra = extra
         self._progress = progress
         self._checkpoint = checkpoint
-        self._throttle = ProgressThrottle(enabled=parts.settings.is_new)
+        self._throttle = ProgressThrottle(enabled=components.settings.is_0_33)
 
-    async def call(self, value_of: Callable[[str, int], Any]) -> NodeResult:
+    async def call(self, get_output: Callable[[str, int], Any]) -> NodeResult:
         """Call the node once.
 
         Args:
-            value_of: returns the value of an output slot of an earlier node.
+            get_output: returns the value of an output slot of an earlier node.
 
         Raises:
             Interrupted: the interrupt flag was set at a checkpoint.
             Exception: whatever the node raises.
         """
-        self._parts.interrupts.check()
+        self._components.interrupts.check()
         self._break_device()
-        node_class = self._parts.catalog.of(self._graph[self._node_id])
-        if node_class.paced and self._parts.settings.node_s:
-            await asyncio.sleep(self._parts.settings.node_s)
-        return await node_class.run(self._prepare_inputs(value_of))
+        node_class = self._components.catalog.get_node_class(self._graph[self._node_id])
+        if node_class.has_delay and self._components.settings.node_s:
+            await asyncio.sleep(self._components.settings.node_s)
+        return await node_class.run(self._prepare_inputs(get_output))
 
-    def _prepare_inputs(self, value_of: Callable[[str, int], Any]) -> Call:
+    def _prepare_inputs(self, get_output: Callable[[str, int], Any]) -> Call:
         node = self._graph[self._node_id]
         inputs: Document = {}
-        for field in self._parts.catalog.of(node).fields(node["inputs"]):
+        for field in self._components.catalog.get_node_class(node).expand_inputs(node["inputs"]):
             if field.name in node["inputs"]:
                 value = node["inputs"][field.name]
-                inputs[field.name] = value_of(value[0], value[1]) if isinstance(value, list) else value
+                inputs[field.name] = get_output(value[0], value[1]) if isinstance(value, list) else value
             else:
                 inputs[field.name] = field.options.get("default")
         return Call(
@@ -67,29 +67,29 @@ class NodeRun:
             inputs=inputs,
             prompt=self._graph,
             pnginfo=self._extra.get("extra_pnginfo"),
-            shelf=self._parts.shelf,
-            tick=self._report_progress,
-            tell=lambda text: self._parts.hub.send_text(self._node_id, text),
-            send_picture=lambda picture: self._parts.hub.queue_frame(
-                frames.preview(picture), self._parts.hub.client_id
+            resources=self._components.resources,
+            report_progress=self._report_progress,
+            send_text=lambda text: self._components.hub.send_text(self._node_id, text),
+            send_image=lambda image: self._components.hub.send_frame(
+                frames.encode_preview(image), self._components.hub.client_id
             ),
-            die=self._parts.die,
+            exit_process=self._components.exit_process,
         )
 
     async def _report_progress(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:
-        self._parts.interrupts.check()
+        self._components.interrupts.check()
         self._checkpoint("step")
-        if not self._throttle.passes(value, maximum, has_preview=preview is not None):
+        if not self._throttle.should_send(value, maximum, has_preview=preview is not None):
             return
-        picture = await asyncio.to_thread(preview) if preview is not None else None
-        self._progress.step(self._node_id, value, maximum, picture)
+        image = await asyncio.to_thread(preview) if preview is not None else None
+        self._progress.step(self._node_id, value, maximum, image)
 
     def _break_device(self) -> None:
-        parts = self._parts
-        if parts.faults.fire("oom"):
+        components = self._components
+        if components.faults.trigger("oom"):
             raise build_out_of_memory()
-        if parts.faults.params("poisoned") is not None:
-            parts.poisoned = True
-        if parts.poisoned:
-            parts.faults.count_occurrence("poisoned")
+        if components.faults.get_params("poisoned") is not None:
+            components.poisoned = True
+        if components.poisoned:
+            components.faults.count_occurrence("poisoned")
             raise build_broken_device()

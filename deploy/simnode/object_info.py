@@ -6,17 +6,17 @@ Classic classes list a combo as ``[[values], {options}]``. Classes of the newer 
 
 from collections.abc import Iterable
 
-from simnode.node_class import DynamicChoice, Field, GrowingInputs, NodeClass
-from simnode.shelf import Shelf
+from simnode.node_class import Autogrow, DynamicCombo, Field, NodeClass
+from simnode.resources import NodeResources
 from simnode.wire import Document
 
 GROUPS = ("required", "optional", "hidden")
-ONLY_NEW = ("is_input_list", "has_intermediate_output", "search_aliases")
+KEYS_SINCE_0_33 = ("is_input_list", "has_intermediate_output", "search_aliases")
 
 
-def describe(node: NodeClass, shelf: Shelf) -> Document:
+def describe_class(node: NodeClass, resources: NodeResources) -> Document:
     """Return the value of ``GET /object_info`` for one class."""
-    groups = _group_inputs(node, shelf)
+    groups = _group_inputs(node, resources)
     info: Document = {
         "input": groups,
         "input_order": {group: list(fields) for group, fields in groups.items()},
@@ -34,29 +34,29 @@ def describe(node: NodeClass, shelf: Shelf) -> Document:
         "search_aliases": list(node.search_aliases),
     }
     info |= _build_v3_flags(node) if node.schema_v3 else _build_v1_flags(node)
-    if not shelf.settings.is_new:
-        for key in ONLY_NEW:
+    if not resources.settings.is_0_33:
+        for key in KEYS_SINCE_0_33:
             info.pop(key)
     return info
 
 
-def build_input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[object]:
+def build_input_config(field: Field, resources: NodeResources, *, schema_v3: bool) -> list[object]:
     """Return ``[type, options]`` of one input. Validation errors contain it too."""
     options = dict(field.options)
-    if isinstance(field.kind, DynamicChoice):
+    if isinstance(field.kind, DynamicCombo):
         described = [
-            {"key": key, "inputs": _group_dynamic_inputs(inner, shelf)} for key, inner in field.kind.options.items()
+            {"key": key, "inputs": _group_dynamic_inputs(inner, resources)} for key, inner in field.kind.options.items()
         ]
         return [field.type_name, {**options, "options": described}]
-    if isinstance(field.kind, GrowingInputs):
+    if isinstance(field.kind, Autogrow):
         template = {
-            "input": _group_dynamic_inputs((field.kind.field,), shelf),
+            "input": _group_dynamic_inputs((field.kind.field,), resources),
             "prefix": field.kind.prefix,
-            "min": field.kind.least,
-            "max": field.kind.most,
+            "min": field.kind.min_count,
+            "max": field.kind.max_count,
         }
         return [field.type_name, {**options, "template": template}]
-    choices = field.choices(shelf)
+    choices = field.list_options(resources)
     if choices is None:
         return [field.kind, options] if options or schema_v3 else [field.kind]
     if schema_v3:
@@ -64,24 +64,24 @@ def build_input_config(field: Field, shelf: Shelf, *, schema_v3: bool) -> list[o
     return [choices, options] if options else [choices]
 
 
-def _group_inputs(node: NodeClass, shelf: Shelf) -> Document:
+def _group_inputs(node: NodeClass, resources: NodeResources) -> Document:
     groups: Document = {"required": {}}
     for group in GROUPS:
         fields = [field for field in node.inputs if field.group == group]
         if group == "hidden":
             values: Document = {field.name: field.kind for field in fields}
         else:
-            values = {field.name: build_input_config(field, shelf, schema_v3=node.schema_v3) for field in fields}
+            values = {field.name: build_input_config(field, resources, schema_v3=node.schema_v3) for field in fields}
         if values:
             groups[group] = values
     return groups
 
 
-def _group_dynamic_inputs(fields: Iterable[Field], shelf: Shelf) -> Document:
+def _group_dynamic_inputs(fields: Iterable[Field], resources: NodeResources) -> Document:
     """Return the inputs of a dynamic input, by group."""
     groups: Document = {"required": {}}
     for field in fields:
-        groups.setdefault(field.group, {})[field.name] = build_input_config(field, shelf, schema_v3=True)
+        groups.setdefault(field.group, {})[field.name] = build_input_config(field, resources, schema_v3=True)
     return groups
 
 

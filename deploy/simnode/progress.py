@@ -34,20 +34,20 @@ class Progress:
         maximum = self._nodes.get(node_id, {"max": 1.0})["max"]
         self._set_state(node_id, maximum, maximum, "finished")
 
-    def step(self, node_id: str, value: float, maximum: float, picture: bytes | None) -> None:
+    def step(self, node_id: str, value: float, maximum: float, image: bytes | None) -> None:
         """Record progress of a node.
 
-        ``picture`` is a preview, or an image that it sends instead of saving it, or None.
+        ``image`` is a preview, or an image that it sends instead of saving it, or None.
         """
         self._set_state(node_id, value, maximum, "running")
         progress = {"value": value, "max": maximum, "prompt_id": self._prompt_id, "node": node_id}
         sid = self._hub.client_id
-        if picture is not None and self._hub.owner_supports_metadata():
-            self._hub.queue_frame(frames.encode_preview_with_metadata(picture, self._build_ids(node_id)), sid)
-            picture = None
+        if image is not None and self._hub.owner_supports_metadata():
+            self._hub.send_frame(frames.encode_preview_with_metadata(image, self._build_ids(node_id)), sid)
+            image = None
         self._hub.send("progress", progress, sid)
-        if picture is not None:
-            self._hub.queue_frame(frames.preview(picture), sid)
+        if image is not None:
+            self._hub.send_frame(frames.encode_preview(image), sid)
 
     def _set_state(self, node_id: str, value: float, maximum: float, state: str) -> None:
         ids = self._build_ids(node_id)
@@ -81,18 +81,18 @@ class ProgressThrottle:
 
     def __init__(self, *, enabled: bool) -> None:
         self._enabled = enabled
-        self._told_at: float | None = None
-        self._told_value = 0.0
+        self._sent_at: float | None = None
+        self._sent_value = 0.0
 
-    def passes(self, value: float, maximum: float, *, has_preview: bool) -> bool:
+    def should_send(self, value: float, maximum: float, *, has_preview: bool) -> bool:
         """Whether to send this step. If so, it counts as the latest message."""
         now = time.monotonic()
-        always = not self._enabled or has_preview or self._told_at is None or value >= maximum
+        always = not self._enabled or has_preview or self._sent_at is None or value >= maximum
         if not always and not self._is_due(now, value, maximum):
             return False
-        self._told_at, self._told_value = now, value
+        self._sent_at, self._sent_value = now, value
         return True
 
     def _is_due(self, now: float, value: float, maximum: float) -> bool:
-        waited = now - (self._told_at or 0.0) >= MIN_INTERVAL_S
-        return waited and value - self._told_value >= maximum * MIN_FRACTION
+        waited = now - (self._sent_at or 0.0) >= MIN_INTERVAL_S
+        return waited and value - self._sent_value >= maximum * MIN_FRACTION

@@ -56,13 +56,13 @@ class PromptQueue:
         flags, self._flags = self._flags, {}
         return flags
 
-    async def wait(self) -> None:
+    async def wait_for_work(self) -> None:
         """Wait for a prompt or a flag."""
         while not self._pending and not self._flags:
             self._wake.clear()
             await self._wake.wait()
 
-    def take(self) -> QueueItem:
+    def start_next(self) -> QueueItem:
         """Move the first prompt from waiting to running."""
         item: QueueItem = heapq.heappop(self._pending)
         self._running.append(item)
@@ -90,7 +90,7 @@ class PromptQueue:
                 return item
         return None
 
-    def wipe(self) -> list[QueueItem]:
+    def clear(self) -> list[QueueItem]:
         """Remove all waiting items; returns them."""
         gone, self._pending = self._pending, []
         self._notify_clients()

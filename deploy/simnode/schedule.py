@@ -13,7 +13,7 @@ class Schedule:
         self,
         outputs: Iterable[str],
         *,
-        feeds: Callable[[str], list[str]],
+        find_inputs: Callable[[str], list[str]],
         is_cached: Callable[[str], bool],
     ) -> None:
         self._outputs = set(outputs)
@@ -23,19 +23,19 @@ class Schedule:
             node_id = stack.pop()
             if node_id in self._needs:
                 continue
-            missing = [] if is_cached(node_id) else [fed for fed in feeds(node_id) if not is_cached(fed)]
+            missing = [] if is_cached(node_id) else [source for source in find_inputs(node_id) if not is_cached(source)]
             self._needs[node_id] = set(missing)
             stack.extend(missing)
 
     def __bool__(self) -> bool:
         return bool(self._needs)
 
-    def pick(self) -> str:
-        """Return the next node to run. Pass it to :meth:`done` before the next call."""
+    def choose_next(self) -> str:
+        """Return the next node to run. Pass it to :meth:`mark_done` before the next call."""
         ready = [node_id for node_id, needs in self._needs.items() if not needs]
         return min(ready, key=self._compute_distance_to_output)
 
-    def done(self, node_id: str) -> None:
+    def mark_done(self, node_id: str) -> None:
         """Record that a node has its result, which can make dependent nodes ready."""
         del self._needs[node_id]
         for needs in self._needs.values():

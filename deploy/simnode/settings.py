@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-NEW = "0.33.0"
-OLD = "0.3.64"
+VERSION_0_33 = "0.33.0"
+VERSION_0_3 = "0.3.64"
 DEFAULT_CHECKPOINTS = ("sim_xl.safetensors", "sim_anime.safetensors")
 MAX_UPLOAD_BYTES = 104_857_600  # 100 MiB, ComfyUI's default --max-upload-size
 
@@ -34,7 +34,7 @@ class Settings:
     port: int = 0
     step_s: float = 0.05
     node_s: float = 0.0
-    version: str = NEW
+    version: str = VERSION_0_33
     name: str = "node-1"
     preview: bool = False
     checkpoints: tuple[str, ...] = DEFAULT_CHECKPOINTS
@@ -44,6 +44,6 @@ class Settings:
     max_upload_bytes: int = MAX_UPLOAD_BYTES
 
     @property
-    def is_new(self) -> bool:
+    def is_0_33(self) -> bool:
         """Whether to behave like ComfyUI 0.33 (jobs API, UUID check, throttled progress) instead of 0.3.64."""
-        return self.version != OLD
+        return self.version != VERSION_0_3

@@ -27,15 +27,15 @@ def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
 
 def apply_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
     """Copy the alpha of an uploaded image to an earlier one; None if that is missing or may not be read."""
-    name, folder = folders.annotated(str(original["filename"]), str(original.get("type", "output")))
+    name, folder = folders.split_annotation(str(original["filename"]), str(original.get("type", "output")))
     path = folder / str(original.get("subfolder", "")) / os.path.basename(name)  # noqa: PTH119 - a string from the wire
     if not name or name.startswith("/") or ".." in name or not is_inside(path, folder) or not path.is_file():
         return None
     with Image.open(path) as base, Image.open(io.BytesIO(mask)) as drawn:
-        picture = base.convert("RGBA")
-        picture.putalpha(drawn.convert("RGBA").getchannel("A").resize(picture.size))
+        image = base.convert("RGBA")
+        image.putalpha(drawn.convert("RGBA").getchannel("A").resize(image.size))
     buffer = io.BytesIO()
-    picture.save(buffer, "PNG", compress_level=4)
+    image.save(buffer, "PNG", compress_level=4)
     return buffer.getvalue()
 
 

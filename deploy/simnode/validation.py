@@ -7,9 +7,9 @@ import traceback
 from dataclasses import dataclass, field
 
 from simnode.catalog import Catalog
-from simnode.failures import exception_type
-from simnode.input_checks import InputChecker, problem
-from simnode.shelf import Shelf
+from simnode.failures import get_exception_type
+from simnode.input_checks import InputChecker, build_input_error
+from simnode.resources import NodeResources
 from simnode.wire import Document, Workflow
 
 
@@ -26,28 +26,30 @@ class _CycleFound(Exception):
     """A cycle. ComfyUI 0.3 recurses until it fails and reports nothing about the cycle."""
 
 
-def validate(prompt: Workflow, catalog: Catalog, shelf: Shelf, targets: list[str] | None = None) -> ValidationResult:
+def validate(
+    prompt: Workflow, catalog: Catalog, resources: NodeResources, targets: list[str] | None = None
+) -> ValidationResult:
     """Validate a graph.
 
     Args:
         prompt: the graph; inputs are cast in place.
         catalog: known classes.
-        shelf: files and models that options depend on.
+        resources: files and models that options depend on.
         targets: if set, only these outputs count (``partial_execution_targets``).
 
     Raises:
         TypeError: the graph or a node is not an object; answered with 500, as in ComfyUI.
     """
-    _check_shape(prompt, is_new=shelf.settings.is_new)
+    _check_shape(prompt, is_0_33=resources.settings.is_0_33)
     for node_id in prompt:
-        error = _find_class_error(prompt[node_id], node_id, catalog, is_new=shelf.settings.is_new)
+        error = _find_class_error(prompt[node_id], node_id, catalog, is_0_33=resources.settings.is_0_33)
         if error is not None:
             return ValidationResult(error)
-    outputs = [node_id for node_id, node in prompt.items() if catalog.of(node).output_node]
+    outputs = [node_id for node_id, node in prompt.items() if catalog.get_node_class(node).output_node]
     outputs = [node_id for node_id in outputs if targets is None or node_id in targets]
     if not outputs:
         return ValidationResult(build_request_error("prompt_no_outputs", "Prompt has no outputs"))
-    return _Validation(prompt, catalog, shelf).judge(outputs)
+    return _Validation(prompt, catalog, resources).validate_outputs(outputs)
 
 
 def build_request_error(kind: str, message: str, details: str = "", extra: Document | None = None) -> Document:
@@ -55,20 +57,20 @@ def build_request_error(kind: str, message: str, details: str = "", extra: Docum
     return {"type": kind, "message": message, "details": details, "extra_info": extra or {}}
 
 
-def _check_shape(prompt: object, *, is_new: bool) -> None:
+def _check_shape(prompt: object, *, is_0_33: bool) -> None:
     if not isinstance(prompt, dict):
         raise TypeError("prompt is not an object")
     for node in prompt.values():
-        if not isinstance(node, dict) or (is_new and "inputs" in node and node["inputs"] is None):
+        if not isinstance(node, dict) or (is_0_33 and "inputs" in node and node["inputs"] is None):
             raise TypeError("a node is not an object with inputs")
 
 
-def _find_class_error(node: Document, node_id: str, catalog: Catalog, *, is_new: bool) -> Document | None:
+def _find_class_error(node: Document, node_id: str, catalog: Catalog, *, is_0_33: bool) -> Document | None:
     class_type = node.get("class_type")
-    if class_type is not None and catalog.get(class_type) is not None:
+    if class_type is not None and catalog.find_class(class_type) is not None:
         return None
     details = f"Node ID '#{node_id}'"
-    if not is_new:
+    if not is_0_33:
         text = (
             "Cannot execute because a node is missing the class_type property."
             if "class_type" not in node
@@ -88,15 +90,15 @@ def _find_class_error(node: Document, node_id: str, catalog: Catalog, *, is_new:
 class _Validation:
     """Walks the graph from its outputs and checks each node once."""
 
-    def __init__(self, prompt: Workflow, catalog: Catalog, shelf: Shelf) -> None:
+    def __init__(self, prompt: Workflow, catalog: Catalog, resources: NodeResources) -> None:
         self._prompt = prompt
         self._catalog = catalog
-        self._is_new = shelf.settings.is_new
-        self._checker = InputChecker(prompt, catalog, shelf)
+        self._is_0_33 = resources.settings.is_0_33
+        self._checker = InputChecker(prompt, catalog, resources)
         self._judged: dict[str, tuple[bool, list[Document]]] = {}
         self._path: list[str] = []
 
-    def judge(self, outputs: list[str]) -> ValidationResult:
+    def validate_outputs(self, outputs: list[str]) -> ValidationResult:
         verdict = ValidationResult()
         own_errors: list[Document] = []
         for output in outputs:
@@ -119,11 +121,11 @@ class _Validation:
         except _CycleFound:
             return False, []
         except Exception as error:  # noqa: BLE001 - a graph that breaks the rules of the walk is reported, not raised
-            reason = problem(
+            reason = build_input_error(
                 "exception_during_validation",
                 "Exception when validating node",
                 str(error),
-                {"exception_type": exception_type(error), "traceback": traceback.format_tb(error.__traceback__)},
+                {"exception_type": get_exception_type(error), "traceback": traceback.format_tb(error.__traceback__)},
             )
             self._judged[output] = (False, [reason])
             return self._judged[output]
@@ -137,14 +139,14 @@ class _Validation:
         self._path.append(node_id)
         errors: list[Document] = []
         valid = True
-        for name in self._checker.names(node_id):
+        for name in self._checker.list_input_names(node_id):
             linked = isinstance(inputs.get(name), list)  # before wrapped lists are unwrapped, which are values
-            found = self._checker.check(node_id, name)
+            found = self._checker.check_input(node_id, name)
             if found is not None:
                 errors.append(found)
             elif linked and not self._validate_link(name, inputs[name]):
                 valid = False
-        errors += self._checker.custom(node_id)
+        errors += self._checker.run_custom_check(node_id)
         self._path.pop()
         self._judged.setdefault(node_id, (valid and not errors, errors))
         return self._judged[node_id]
@@ -158,24 +160,27 @@ class _Validation:
             extra = {
                 "input_name": name,
                 "exception_message": str(error),
-                "exception_type": exception_type(error),
+                "exception_type": get_exception_type(error),
                 "traceback": traceback.format_tb(error.__traceback__),
                 "linked_node": link,
             }
             text = "Exception when validating inner node"
-            reason = problem("exception_during_inner_validation", text, str(error), extra)
+            reason = build_input_error("exception_during_inner_validation", text, str(error), extra)
             self._judged[link[0]] = (False, [reason])
             return False
 
     def _report_cycle(self, node_id: str) -> tuple[bool, list[Document]]:
-        if not self._is_new:
+        if not self._is_0_33:
             raise _CycleFound
         loop = [*self._path[self._path.index(node_id) :], node_id]
         told = " -> ".join(f"{one} ({self._prompt[one]['class_type']})" for one in loop)
         members = list(dict.fromkeys(loop))
         for one in members:
             extra = {"node_id": one, "cycle_nodes": members}
-            self._judged[one] = (False, [problem("dependency_cycle", "Dependency cycle detected", told, extra)])
+            self._judged[one] = (
+                False,
+                [build_input_error("dependency_cycle", "Dependency cycle detected", told, extra)],
+            )
         return self._judged[node_id]
 
     def _collect_errors(self, node_errors: Document, output: str) -> None:

@@ -1,6 +1,6 @@
 """The worker: runs prompts one at a time, writes history, and reports the end.
 
-As with ComfyUI's worker thread, an error outside of a node ends it for good while HTTP continues.
+As with ComfyUI's worker thread, an error outside of a node ends it permanently, while HTTP continues.
 """
 
 import asyncio
@@ -8,23 +8,21 @@ import sys
 import traceback
 from collections.abc import Iterator
 
+from simnode.components import NodeComponents
 from simnode.execution import SUCCESS, Execution, Outcome
 from simnode.failures import EXIT_STATUS, WorkerDied
-from simnode.parts import Parts
 from simnode.wire import QueueItem
 
-HISTORY_DELAY_S = (
-    0.002,
-    0.02,
-)  # between execution_success and the history entry; happens on real servers, without a bound
+HISTORY_DELAY_S = (0.002, 0.02)
+"""Time between execution_success and the history entry. On real servers it has no limit."""
 THREAD = "Thread-1 (prompt_worker)"
 
 
 class Worker:
     """Runs queued prompts until it is stopped or dies."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    def __init__(self, components: NodeComponents) -> None:
+        self._components = components
         self._task: asyncio.Task[None] | None = None
 
     def start(self) -> None:
@@ -38,48 +36,48 @@ class Worker:
             await asyncio.wait([self._task])
 
     async def _run(self) -> None:
-        parts = self._parts
+        components = self._components
         while True:
-            await parts.queue.wait()
-            if parts.queue.pending:
+            await components.queue.wait_for_work()
+            if components.queue.pending:
                 self._trigger_fault("idle")
-                await self._run_item(parts.queue.take())
-            flags = parts.queue.take_flags()
+                await self._run_item(components.queue.start_next())
+            flags = components.queue.take_flags()
             if flags.get("free_memory"):
-                parts.cache.clear()
-                if (parts.faults.params("oom") or {}).get("until_freed"):
-                    parts.faults.clear("oom")
+                components.cache.clear()
+                if (components.faults.get_params("oom") or {}).get("until_freed"):
+                    components.faults.disarm("oom")
 
     async def _run_item(self, item: QueueItem) -> None:
-        parts, prompt_id = self._parts, item[1]
-        parts.ledger.started(prompt_id)
+        components, prompt_id = self._components, item[1]
+        components.ledger.record_start(prompt_id)
         await asyncio.sleep(0)  # the window in which a cancellation is lost
         self._trigger_fault("started")
-        outcome = await Execution(parts, item, self._trigger_fault).run()
-        await asyncio.sleep(parts.rng.uniform(*HISTORY_DELAY_S))
-        if parts.faults.fire("history_held"):
-            await parts.faults.wait_until_cleared("history_held")
-        parts.queue.finish(item, lambda: self._write_history(item, outcome))
-        if parts.hub.client_id is not None:
-            parts.hub.send("executing", {"node": None, "prompt_id": prompt_id}, parts.hub.client_id)
-        parts.ledger.finished(prompt_id, outcome.kind)
+        outcome = await Execution(components, item, self._trigger_fault).run()
+        await asyncio.sleep(components.rng.uniform(*HISTORY_DELAY_S))
+        if components.faults.trigger("history_held"):
+            await components.faults.wait_until_disarmed("history_held")
+        components.queue.finish(item, lambda: self._write_history(item, outcome))
+        if components.hub.client_id is not None:
+            components.hub.send("executing", {"node": None, "prompt_id": prompt_id}, components.hub.client_id)
+        components.ledger.record_end(prompt_id, outcome.kind)
 
     def _write_history(self, item: QueueItem, outcome: Outcome) -> None:
-        faults, history = self._parts.faults, self._parts.history
+        faults, history = self._components.faults, self._components.history
         status, outputs, meta = outcome.status(), outcome.outputs, outcome.meta
-        if outcome.kind == "error" and faults.fire("error_as_success"):
+        if outcome.kind == "error" and faults.trigger("error_as_success"):
             status = {**status, "status_str": SUCCESS, "completed": True}
-        if faults.fire("no_outputs"):
+        if faults.trigger("no_outputs"):
             outputs, meta = {}, {}
         history.add(item, outputs, meta, status)
-        if faults.fire("history_cleared"):
+        if faults.trigger("history_cleared"):
             history.clear()
 
     def _trigger_fault(self, moment: str) -> None:
         """Let an armed fault end the process or this worker at a named moment."""
-        if self._parts.faults.fire("exit", when=moment):
-            self._parts.die(EXIT_STATUS)
-        if self._parts.faults.fire("worker_death", when=moment):
+        if self._components.faults.trigger("exit", when=moment):
+            self._components.exit_process(EXIT_STATUS)
+        if self._components.faults.trigger("worker_death", when=moment):
             raise WorkerDied
 
     def _log_worker_error(self, task: asyncio.Task[None]) -> None:
@@ -89,7 +87,7 @@ class Worker:
             return
         pieces = ["Exception in thread ", THREAD, ":\n", *_split_traceback(error)]
         for piece in pieces:
-            self._parts.log.write(piece)
+            self._components.log.write(piece)
         print("".join(pieces), file=sys.stderr)
 
 

@@ -25,10 +25,10 @@ def up(
     bare: Annotated[bool, typer.Option("--bare", help="Run only NATS, PostgreSQL and the nodes.")] = False,
 ) -> None:
     """Run the whole system on this machine. Ctrl-C stops it; its state is kept."""
-    from stack import foreground  # noqa: PLC0415 - each command imports what it needs
-    from stack.options import Options  # noqa: PLC0415 - the same
+    from stack import foreground  # noqa: PLC0415 - each command imports only what it needs
+    from stack.options import Options  # noqa: PLC0415 - see `up`
 
-    urls = tuple(comfyui or ()) or _urls_of_environment()
+    urls = tuple(comfyui or ()) or _read_comfyui_urls()
     raise typer.Exit(
         foreground.run(Options(state.resolve(), port, nodes, urls, step_ms, log_level=log_level, bare=bare))
     )
@@ -37,9 +37,9 @@ def up(
 @app.command()
 def down(state: State = Path(".dev")) -> None:
     """Stop what ./dev up runs, and wait until it has stopped."""
-    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+    from rich.console import Console  # noqa: PLC0415 - each command imports only what it needs
 
-    from stack import foreground  # noqa: PLC0415 - the same
+    from stack import foreground  # noqa: PLC0415 - see `up`
 
     raise typer.Exit(foreground.down(state.resolve(), Console()))
 
@@ -50,9 +50,9 @@ def login(
     state: State = Path(".dev"),
 ) -> None:
     """Print a link that logs a user in to the console of ./dev up, once and within ten minutes."""
-    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+    from rich.console import Console  # noqa: PLC0415 - each command imports only what it needs
 
-    from stack import foreground  # noqa: PLC0415 - the same
+    from stack import foreground  # noqa: PLC0415 - see `up`
 
     raise typer.Exit(foreground.login(state.resolve(), username, Console()))
 
@@ -63,19 +63,19 @@ def demo(
     step_ms: StepMs = 50,
 ) -> None:
     """Run a temporary stack that makes two images."""
-    from rich.console import Console  # noqa: PLC0415 - each command imports what it needs
+    from rich.console import Console  # noqa: PLC0415 - each command imports only what it needs
 
-    from stack.demo import demo as show  # noqa: PLC0415 - the same
+    from stack.demo import run_demo  # noqa: PLC0415 - see `up`
 
-    raise typer.Exit(asyncio.run(show(output, step_ms, Console())))
+    raise typer.Exit(asyncio.run(run_demo(output, step_ms, Console())))
 
 
 @app.command()
 def migrate(state: State = Path(".dev")) -> None:
     """Migrate the databases of a state directory to the newest schema."""
-    from stack.migrate import migrate as bring  # noqa: PLC0415 - the same
+    from stack.migrate import migrate_databases  # noqa: PLC0415 - see `up`
 
-    raise typer.Exit(asyncio.run(bring(state.resolve())))
+    raise typer.Exit(asyncio.run(migrate_databases(state.resolve())))
 
 
 @app.command()
@@ -84,9 +84,9 @@ def backup(
     state: State = Path(".dev"),
 ) -> None:
     """Save databases and artifacts of a state directory."""
-    from stack.backup import backup as save  # noqa: PLC0415 - the same
+    from stack.backup import create_backup  # noqa: PLC0415 - see `up`
 
-    raise typer.Exit(asyncio.run(save(state.resolve(), folder.resolve())))
+    raise typer.Exit(asyncio.run(create_backup(state.resolve(), folder.resolve())))
 
 
 @app.command()
@@ -95,9 +95,9 @@ def restore(
     state: State = Path(".dev"),
 ) -> None:
     """Replace databases and artifacts of a state directory by those of a backup. The system must be down."""
-    from stack.backup import restore as bring_back  # noqa: PLC0415 - the same
+    from stack.backup import restore_backup  # noqa: PLC0415 - see `up`
 
-    raise typer.Exit(asyncio.run(bring_back(state.resolve(), folder.resolve())))
+    raise typer.Exit(asyncio.run(restore_backup(state.resolve(), folder.resolve())))
 
 
 @app.command()
@@ -107,15 +107,15 @@ def doctor(
     state: State = Path(".dev"),
 ) -> None:
     """Check this machine and list what is missing."""
-    from stack.doctor import run_checks  # noqa: PLC0415 - the same
+    from stack.doctor import run_checks  # noqa: PLC0415 - see `up`
 
     raise typer.Exit(run_checks(port, state.resolve()))
 
 
-def _urls_of_environment() -> tuple[str, ...]:
+def _read_comfyui_urls() -> tuple[str, ...]:
     """Return the URLs in ``COMFYUI_URLS``, or ``COMFYUI_URL``, comma separated."""
-    named = os.environ.get("COMFYUI_URLS") or os.environ.get("COMFYUI_URL") or ""
-    return tuple(url.strip() for url in named.split(",") if url.strip())
+    urls = os.environ.get("COMFYUI_URLS") or os.environ.get("COMFYUI_URL") or ""
+    return tuple(url.strip() for url in urls.split(",") if url.strip())
 
 
 if __name__ == "__main__":

@@ -8,13 +8,13 @@ from pathlib import Path
 from contracts.registry import DATABASES
 from stack.layout import StateLayout, write_private
 from stack.options import Options
-from stack.postgres import binaries
+from stack.postgres import get_postgres_bin
 from stack.supervisor import Stack, read_running_pid
 
 SCRIPT = Path(__file__).parents[1] / "backup.sh"
 
 
-async def backup(state: Path, target: Path) -> int:
+async def create_backup(state: Path, target: Path) -> int:
     """Save databases and artifacts of a state directory, whether its stack is up or not. Returns the exit status."""
     layout = StateLayout(state)
     if read_running_pid(layout):
@@ -22,7 +22,7 @@ async def backup(state: Path, target: Path) -> int:
     return await _run_with_databases(layout, "create", target)
 
 
-async def restore(state: Path, source: Path) -> int:
+async def restore_backup(state: Path, source: Path) -> int:
     """Replace databases and artifacts of a state directory, and delete its streams. Returns the exit status.
 
     The stack must be down. Secrets and credentials stay: a backup does not contain them.
@@ -34,7 +34,7 @@ async def restore(state: Path, source: Path) -> int:
     credentials = layout.credentials.read_text() if layout.credentials.exists() else None
     status = await _run_with_databases(layout, "restore", source)
     if credentials is not None:
-        write_private(layout.credentials, credentials)  # a new PostgreSQL server knows no users until it is restored
+        write_private(layout.credentials, credentials)  # the stack replaces them if its PostgreSQL server is new
     if status == 0:
         shutil.rmtree(layout.nats / "jetstream", ignore_errors=True)  # streams are filled again from the databases
     return status
@@ -50,11 +50,11 @@ async def _run_with_databases(layout: StateLayout, command: str, folder: Path) -
 
 
 async def _run_for_each_database(command: str, folder: Path, layout: StateLayout) -> int:
-    environment = {"PATH": f"{binaries()}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "LC_ALL": "C.UTF-8"}
+    environment = {"PATH": f"{get_postgres_bin()}{os.pathsep}{os.environ.get('PATH', os.defpath)}", "LC_ALL": "C.UTF-8"}
     for service in DATABASES:
         lines = (layout.environments / f"{service}.env").read_text().splitlines()
-        given = dict(line.split("=", 1) for line in lines)
-        wanted = (f"{service.upper()}_DATABASE_URL", "GATEWAY_ARTIFACTS_URL")
-        environment |= {name: given[name] for name in wanted if name in given}
+        variables = dict(line.split("=", 1) for line in lines)
+        names = (f"{service.upper()}_DATABASE_URL", "GATEWAY_ARTIFACTS_URL")
+        environment |= {name: variables[name] for name in names if name in variables}
     process = await asyncio.create_subprocess_exec(str(SCRIPT), command, str(folder), env=environment)
     return await process.wait()

@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from stack.layout import read_json, write_private_json
 
-OUTSIDE_USER = "outside-demo"
-"""NATS login of the outside system that acts for the demo user."""
+EXTERNAL_USER = "outside-demo"
+"""NATS login of the external system that acts for the demo user."""
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class Secrets:
         """Load the secrets of this state directory; empty for a new one."""
         return cls(path, read_json(path) or {})
 
-    def password(self, name: str) -> str:
+    def get_or_create_password(self, name: str) -> str:
         """Return the password called ``name``: 43 characters that need no quoting."""
         if name not in self.values:
             # Starts with a letter: NATS parses a variable's value as a number if it starts like one.
@@ -49,10 +49,10 @@ class Identities:
 
     @classmethod
     def load(cls, path: Path) -> Self | None:
-        """Load the users from credentials.json; None if they are unknown or no longer valid."""
-        known = read_json(path)
+        """Load the users from credentials.json; None if it does not have them or their keys are empty."""
+        stored = read_json(path)
         try:
-            admin, demo = (Identity(known[f"{name}_user_id"], known[f"{name}_key"]) for name in ("admin", "demo"))
+            admin, demo = (Identity(stored[f"{name}_user_id"], stored[f"{name}_key"]) for name in ("admin", "demo"))
         except (KeyError, TypeError):
             return None
         return cls(admin, demo) if admin.key and demo.key else None
@@ -72,6 +72,6 @@ class Credentials:
     demo_user_id: str
     metrics: dict[str, str]
 
-    def document(self) -> dict[str, Any]:
-        """Return it as JSON data."""
+    def to_json(self) -> dict[str, Any]:
+        """Return the content of the file."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""``./dev demo``: a temporary stack makes two images while a person watches."""
+"""``./dev demo``: a temporary stack makes two images and shows their progress."""
 
 import asyncio
 import json
@@ -11,7 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from stack.layout import tail
+from stack.layout import read_last_lines
 from stack.options import Options
 from stack.stop_signals import StopRequested, StopSignals
 from stack.supervisor import Stack
@@ -27,27 +27,27 @@ PROMPT = {
 INTERRUPTED = 130
 
 
-async def demo(output: Path, step_ms: int, console: Console) -> int:
+async def run_demo(output: Path, step_ms: int, console: Console) -> int:
     """Start a stack, make the images, stop it. Returns the exit status."""
-    began = time.monotonic()
+    started = time.monotonic()
     output.mkdir(parents=True, exist_ok=True)  # noqa: ASYNC240 - nothing else runs yet
     with tempfile.TemporaryDirectory(prefix="comfyfleet-demo-") as state:
         stack = Stack(Options(Path(state), port=0, nodes=2, step_ms=step_ms), lambda _: None)
         signals = StopSignals(stack.kill)
-        signals.open()
+        signals.install_handlers()
         try:
-            pictures = await signals.run_until_stopped(_run_jobs(stack, output, console))
+            images = await signals.run_until_stopped(_run_jobs(stack, output, console))
         except StopRequested:
             return INTERRUPTED
-        except Exception as failure:  # noqa: BLE001 - whatever it was, the person gets the logs before they are gone
+        except Exception as failure:  # noqa: BLE001 - whatever it was, print the logs before they are deleted
             _print_failure(failure, stack, console)
             return 1
         finally:
             stack.kill()  # nothing here needs a graceful stop
             await stack.down()
-    for picture in pictures:
-        console.print(f"[green]✓[/] {picture}", highlight=False, soft_wrap=True)
-    console.print(f"done in {time.monotonic() - began:.1f} s. Next: ./dev up", highlight=False)
+    for image in images:
+        console.print(f"[green]✓[/] {image}", highlight=False, soft_wrap=True)
+    console.print(f"done in {time.monotonic() - started:.1f} s. Next: ./dev up", highlight=False)
     return 0
 
 
@@ -72,22 +72,24 @@ async def _run_jobs(stack: Stack, output: Path, console: Console) -> list[Path]:
     async with DemoClient(credentials.base_url, credentials.demo_key) as client:
         with Progress(*columns, TimeElapsedColumn(), console=console) as bars:
 
-            async def make(name: str, submission: dict[str, Any], bar: TaskID) -> list[Path]:
+            async def make_images(name: str, submission: dict[str, Any], bar: TaskID) -> list[Path]:
                 job_id = await client.submit(submission)
-                await client.watch(job_id, lambda seen: bars.update(bar, completed=seen.progress, status=seen.status))
-                return await client.fetch(job_id, output, name)
+                await client.watch(
+                    job_id, lambda update: bars.update(bar, completed=update.progress, status=update.status)
+                )
+                return await client.download_outputs(job_id, output, name)
 
-            made = await asyncio.gather(*(
-                make(name, submission, bars.add_task(name, total=100, status="pending"))
+            images = await asyncio.gather(*(
+                make_images(name, submission, bars.add_task(name, total=100, status="pending"))
                 for name, submission in jobs.items()
             ))  # fmt: skip
-    return [picture.resolve() for pictures in made for picture in pictures]
+    return [path.resolve() for paths in images for path in paths]
 
 
 def _print_failure(failure: Exception, stack: Stack, console: Console) -> None:
     console.print(f"[red]✗[/] {failure or repr(failure)}", highlight=False, soft_wrap=True)
     for log in sorted(stack.layout.logs.glob("*.log")):
-        said = tail(log, 8)
-        if said and log.stem not in ("fork_server", "initdb", "postgres"):
+        lines = read_last_lines(log, 8)
+        if lines and log.stem not in ("fork_server", "initdb", "postgres"):
             console.print(f"[bold]{log.stem}[/]", highlight=False)
-            console.print(said, highlight=False, markup=False, soft_wrap=True)
+            console.print(lines, highlight=False, markup=False, soft_wrap=True)

@@ -12,7 +12,7 @@ import httpx
 import websockets
 
 TRIES = 20
-TRY_AGAIN_S = 0.1
+RETRY_PAUSE_S = 0.1
 FINAL = frozenset({"completed", "failed", "cancelled"})
 
 
@@ -54,13 +54,13 @@ class DemoClient:
             JobFailed: it was refused.
         """
         for _ in range(TRIES):
-            answer = await self._client.post("/api/v1/jobs", json=submission)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+            response = await self._client.post("/api/v1/jobs", json=submission)
+            if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
-            await asyncio.sleep(TRY_AGAIN_S)
-        if answer.status_code != httpx.codes.CREATED:
-            raise JobFailed(f"POST /api/v1/jobs responded with {answer.status_code}: {answer.text}")
-        return str(answer.json()["job_id"])
+            await asyncio.sleep(RETRY_PAUSE_S)
+        if response.status_code != httpx.codes.CREATED:
+            raise JobFailed(f"POST /api/v1/jobs responded with {response.status_code}: {response.text}")
+        return str(response.json()["job_id"])
 
     async def watch(self, job_id: str, on_progress: Callable[[JobProgress], None]) -> None:
         """Watch a job until it ends.
@@ -73,22 +73,22 @@ class DemoClient:
         async with websockets.connect(url, additional_headers=self._headers) as socket:
             async for text in socket:
                 frame = json.loads(text)
-                said = frame.get("job") or frame  # a snapshot contains the whole job
-                status = said.get("status", status)
-                progress = max(progress, float(said.get("progress") or 0))
-                error = said.get("error") or error
+                job = frame.get("job") or frame  # a snapshot contains the whole job
+                status = job.get("status", status)
+                progress = max(progress, float(job.get("progress") or 0))
+                error = job.get("error") or error
                 on_progress(JobProgress(status, 100 if status == "completed" else progress))
                 if frame["type"] == "end" or status in FINAL:
                     break
         if status != "completed":
             raise JobFailed(f"job {job_id} ended {status}: {error}")
 
-    async def fetch(self, job_id: str, folder: Path, stem: str) -> list[Path]:
-        """Save every output of a job below ``folder``; returns their paths."""
-        answer = await self._client.get(f"/api/v1/jobs/{job_id}/outputs")
-        answer.raise_for_status()
+    async def download_outputs(self, job_id: str, folder: Path, stem: str) -> list[Path]:
+        """Save every output of a job in ``folder``; returns their paths."""
+        response = await self._client.get(f"/api/v1/jobs/{job_id}/outputs")
+        response.raise_for_status()
         saved = []
-        for number, output in enumerate(answer.json()["outputs"]):
+        for number, output in enumerate(response.json()["outputs"]):
             content = await self._client.get(urljoin(str(self._client.base_url), output["url"]))
             content.raise_for_status()
             suffix = Path(output["name"]).suffix

@@ -19,7 +19,7 @@ from stack.supervisor import AlreadyUp, Stack, StackFailed, read_running_pid
 from stack.unprivileged import CannotRunPostgres
 
 REFUSALS = (AlreadyUp, PortTaken, CannotRunPostgres, StackFailed)
-STOP_WITHIN_S = 60.0
+STOP_TIMEOUT_S = 60.0
 
 
 async def up(options: Options, console: Console) -> int:
@@ -30,7 +30,7 @@ async def up(options: Options, console: Console) -> int:
 
     stack = Stack(options, log)
     signals = StopSignals(stack.kill)
-    signals.open()
+    signals.install_handlers()
     try:
         credentials = await signals.run_until_stopped(stack.up())
         links = await signals.run_until_stopped(stack.create_login_links())
@@ -56,10 +56,10 @@ def down(state: Path, console: Console) -> int:
         console.print(f"nothing is running on {state}", highlight=False)
         return 0
     os.kill(pid, signal.SIGTERM)
-    give_up = time.monotonic() + STOP_WITHIN_S
+    give_up = time.monotonic() + STOP_TIMEOUT_S
     while read_running_pid(layout) == pid:
         if time.monotonic() > give_up:
-            console.print(f"process {pid} did not stop within {STOP_WITHIN_S:.0f} s", highlight=False)
+            console.print(f"process {pid} did not stop within {STOP_TIMEOUT_S:.0f} s", highlight=False)
             return 1
         time.sleep(0.05)
     console.print("stopped", highlight=False)

@@ -48,7 +48,7 @@ def preload(module: str) -> None:
     began = time.monotonic()
     try:
         importlib.import_module(module)
-    except Exception as failure:  # noqa: BLE001 - whatever it is, the child that needs the module says it too
+    except Exception as failure:  # noqa: BLE001 - the child that needs the module reports it too
         print(f"not preloaded: {module}: {failure!r}", flush=True)
     else:
         print(f"{time.monotonic() - began:6.3f} s {module}", flush=True)
@@ -100,7 +100,7 @@ class ForkServer:
             self._reap_children()
         return self._control not in ready or self._read_commands()
 
-    def kill_all(self) -> None:
+    def kill_children(self) -> None:
         for pid in self._children:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -125,7 +125,7 @@ class ForkServer:
             os.kill(pid, number)
 
     def _fork_waiting_processes(self) -> None:
-        """Fork the processes whose module is imported; all of them at the end of the imports."""
+        """Fork the waiting processes whose module is imported; all of them once the imports are done."""
         waiting, self._waiting = self._waiting, []
         for command in waiting:
             if self._is_importing and command["spawn"]["module"] not in sys.modules:
@@ -135,22 +135,22 @@ class ForkServer:
             self._children.add(pid)
             self._send_message({"pid": pid, "id": command["id"]})
 
-    def _fork_process(self, call: dict[str, Any]) -> int:
+    def _fork_process(self, process: dict[str, Any]) -> int:
         parent = os.getpid()
         pid = os.fork()
         if pid == 0:
-            self._run_child(parent, call)
+            self._run_child(parent, process)
         return pid
 
-    def _run_child(self, parent: int, call: dict[str, Any]) -> NoReturn:
+    def _run_child(self, parent: int, process: dict[str, Any]) -> NoReturn:
         code = 70
         try:
             die_with_parent(parent)
             gc.freeze()
             gc.enable()
-            self._release_resources(keep=call["keep"])
-            _set_up_process(call)
-            code = run(call["module"], call["argv"])
+            self._release_resources(keep=process["keep"])
+            _set_up_process(process)
+            code = run_module(process["module"], process["argv"])
         except BaseException:  # noqa: BLE001 - the last frame of a process
             traceback.print_exc()
         finally:
@@ -183,30 +183,30 @@ class ForkServer:
             self._send_message({"exit": [pid, os.waitstatus_to_exitcode(status)]})
 
     def _send_message(self, message: dict[str, Any]) -> None:
-        with suppress(ConnectionError):  # the supervisor is gone; the next read says so
+        with suppress(ConnectionError):  # the supervisor is gone; the next read shows that
             self._control.sendall(json.dumps(message).encode() + b"\n")
 
 
-def _set_up_process(call: dict[str, Any]) -> None:
+def _set_up_process(process: dict[str, Any]) -> None:
     """Set up a forked process: session, name, environment, log."""
     os.setsid()
-    set_process_name(call["name"])
+    set_process_name(process["name"])
     os.environ.clear()
-    os.environ.update(call["env"])
+    os.environ.update(process["env"])
     time.tzset()
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    log = os.open(call["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
-    os.dup2(nothing, 0)
+    null = os.open(os.devnull, os.O_RDONLY)
+    log = os.open(process["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    os.dup2(null, 0)
     os.dup2(log, 1)
     os.dup2(log, 2)
-    os.close(nothing)
+    os.close(null)
     os.close(log)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]  # both are text files here
-    sys.argv = [call["module"], *call["argv"]]
+    sys.argv = [process["module"], *process["argv"]]
 
 
-def run(module: str, argv: list[str]) -> int:
+def run_module(module: str, argv: list[str]) -> int:
     """Call a module's ``main(argv)`` and return the exit status of its process."""
     try:
         importlib.import_module(module).main(argv)
@@ -229,7 +229,7 @@ def main(argv: list[str]) -> None:
     try:
         fork_server.serve(MODULES)
     finally:
-        fork_server.kill_all()
+        fork_server.kill_children()
 
 
 if __name__ == "__main__":

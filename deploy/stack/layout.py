@@ -19,12 +19,12 @@ class StateLayout:
         return self.state / "logs"
 
     @property
-    def lock(self) -> Path:
+    def lock_file(self) -> Path:
         """Locked while a supervisor runs; contains its pid."""
         return self.state / "supervisor.pid"
 
     @property
-    def ready(self) -> Path:
+    def ready_file(self) -> Path:
         """Exists once everything is up.
 
         It contains the supervisor's pid, because a killed supervisor does not delete it.
@@ -68,7 +68,7 @@ class StateLayout:
         """Return the private directory of one process."""
         return self.state / name
 
-    def log_of(self, name: str) -> Path:
+    def get_log_path(self, name: str) -> Path:
         """Return the log file of one process."""
         return self.logs / f"{name}.log"
 
@@ -100,7 +100,7 @@ def read_json(path: Path) -> Any:
         return None
 
 
-def tail(path: Path, lines: int = 15) -> str:
+def read_last_lines(path: Path, lines: int = 15) -> str:
     """Return the last lines of a log."""
     try:
         return "\n".join(path.read_text(encoding="utf-8", errors="replace").splitlines()[-lines:])

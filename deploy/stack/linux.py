@@ -12,7 +12,7 @@ from pathlib import Path
 PR_SET_PDEATHSIG = 1
 PR_SET_NAME = 15
 CLONE_NEWUSER = 0x10000000
-INSIDE_ID = 1000  # any uid except 0: PostgreSQL's own uid inside the namespace
+NAMESPACE_ID = 1000  # any uid except 0: the uid and gid that PostgreSQL sees
 
 LINUX = sys.platform == "linux"
 _libc = ctypes.CDLL(None, use_errno=True) if LINUX else None
@@ -37,7 +37,7 @@ def set_process_name(name: str) -> None:
 
 
 def enter_user_namespace() -> None:
-    """Stop being root but keep ownership of files: map our uid to another one in a new namespace.
+    """Stop being root but keep access to our files: map our uid to an unprivileged one in a new namespace.
 
     Raises:
         OSError: this system does not allow it.
@@ -46,5 +46,5 @@ def enter_user_namespace() -> None:
     if _libc is None or _libc.unshare(CLONE_NEWUSER) != 0:
         raise OSError(ctypes.get_errno(), "user namespaces are not available")
     Path("/proc/self/setgroups").write_text("deny")
-    Path("/proc/self/uid_map").write_text(f"{INSIDE_ID} {uid} 1")
-    Path("/proc/self/gid_map").write_text(f"{INSIDE_ID} {gid} 1")
+    Path("/proc/self/uid_map").write_text(f"{NAMESPACE_ID} {uid} 1")
+    Path("/proc/self/gid_map").write_text(f"{NAMESPACE_ID} {gid} 1")

@@ -10,7 +10,7 @@ from stack.options import Options
 from stack.supervisor import Stack, read_running_pid
 
 
-async def migrate(state: Path) -> int:
+async def migrate_databases(state: Path) -> int:
     """Migrate the databases of a state directory. Returns the exit status.
 
     If a stack is up, its server is used. Otherwise PostgreSQL and NATS run for the duration.

@@ -1,26 +1,26 @@
-"""The NATS server: the binary of its wheel, a rendered configuration, one supervised process."""
+"""The NATS server: its program, its configuration file, and one supervised process."""
 
 import shutil
 import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.credentials import OUTSIDE_USER, Secrets
-from stack.health_probe import responds
+from stack.credentials import EXTERNAL_USER, Secrets
+from stack.health_probe import is_healthy
 from stack.layout import StateLayout, write_private
-from stack.nats_config import ExternalSystem, NatsPlan, logins, render
+from stack.nats_config import ExternalSystem, NatsConfig, list_logins, render_nats_config
 from stack.ports import LOOPBACK
 from stack.processes import ChildProcess, start_program
 
 
-def binary() -> Path:
+def find_nats_server() -> Path:
     """Return the server's program: the wheel's, else the one on PATH."""
     ours = Path(sysconfig.get_path("scripts")) / "nats-server"
     return ours if ours.exists() else Path(shutil.which("nats-server") or ours)
 
 
 @dataclass(frozen=True, slots=True)
-class Nats:
+class NatsServer:
     """One server of one stack, on fixed ports."""
 
     layout: StateLayout
@@ -35,27 +35,31 @@ class Nats:
         return f"nats://{LOOPBACK}:{self.port}"
 
     @property
-    def config(self) -> Path:
+    def config_path(self) -> Path:
         """Path of the rendered configuration."""
         return self.layout.nats / "nats.conf"
 
-    def configure(self, tenant: str) -> None:
+    def write_config(self, tenant: str) -> None:
         """Write the configuration, with one external system that acts for ``tenant``."""
-        names = ["sys", *(login for login, _, _ in logins(self.nodes))]
-        external = ExternalSystem("OUTSIDE_DEMO", OUTSIDE_USER, self.secrets.password(f"nats-{OUTSIDE_USER}"), tenant)
-        plan = NatsPlan(
-            passwords={name: self.secrets.password(f"nats-{name}") for name in names},
+        names = ["sys", *(login for login, _, _ in list_logins(self.nodes))]
+        external = ExternalSystem(
+            "OUTSIDE_DEMO", EXTERNAL_USER, self.secrets.get_or_create_password(f"nats-{EXTERNAL_USER}"), tenant
+        )
+        config = NatsConfig(
+            passwords={name: self.secrets.get_or_create_password(f"nats-{name}") for name in names},
             nodes=self.nodes,
-            outside=(external,),
+            external_systems=(external,),
             listen=f"{LOOPBACK}:{self.port}",
             monitor=f"{LOOPBACK}:{self.monitor}",
             store=str(self.layout.nats / "jetstream"),
         )
-        write_private(self.config, render(plan))
+        write_private(self.config_path, render_nats_config(config))
 
     async def start(self) -> ChildProcess:
-        return start_program([str(binary()), "--config", str(self.config)], self.layout.log_of("nats"))
+        return start_program(
+            [str(find_nats_server()), "--config", str(self.config_path)], self.layout.get_log_path("nats")
+        )
 
-    async def ready(self) -> bool:
+    async def is_ready(self) -> bool:
         """Whether it serves clients and JetStream works."""
-        return await responds(LOOPBACK, self.monitor, "/healthz")
+        return await is_healthy(LOOPBACK, self.monitor, "/healthz")

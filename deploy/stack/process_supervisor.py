@@ -21,14 +21,14 @@ class ProcessUnit:
 
     Attributes:
         start: starts it; called again after each exit.
-        ready: whether it serves; safe to call at any time.
+        is_ready: whether it serves; safe to call at any time.
         stop_signal: signal for a graceful stop.
         grace_s: time for a graceful stop before it is killed, seconds.
     """
 
     name: str
     start: Callable[[], Awaitable[ChildProcess]]
-    ready: Callable[[], Awaitable[bool]]
+    is_ready: Callable[[], Awaitable[bool]]
     stop_signal: int = signal.SIGTERM
     grace_s: float = 10.0
 
@@ -38,16 +38,16 @@ class ProcessSupervisor:
 
     Args:
         unit: what to run.
-        changed: called with the name and the new pid, or None when it is down.
+        on_pid_change: called with the name and the new pid, or None when it is down.
         log: called with a line for the log.
     """
 
     def __init__(
-        self, unit: ProcessUnit, changed: Callable[[str, int | None], None], log: Callable[[str], None]
+        self, unit: ProcessUnit, on_pid_change: Callable[[str, int | None], None], log: Callable[[str], None]
     ) -> None:
         self.unit = unit
         self.restarts = 0
-        self._changed = changed
+        self._on_pid_change = on_pid_change
         self._log = log
         self._child: ChildProcess | None = None
         self._killed = False
@@ -57,9 +57,9 @@ class ProcessSupervisor:
         """Start supervising it. Returns immediately."""
         self._running = asyncio.create_task(self._run_forever(), name=f"keep {self.unit.name}")
 
-    async def until_ready(self) -> None:
+    async def wait_until_ready(self) -> None:
         """Wait until it serves, however often it has to be restarted until then."""
-        while not (self._child and not self._child.exited.done() and await self.unit.ready()):  # noqa: ASYNC110 - another process tells
+        while not (self._child and not self._child.exited.done() and await self.unit.is_ready()):  # noqa: ASYNC110 - another process tells
             await asyncio.sleep(READY_EVERY_S)
 
     async def stop(self) -> None:
@@ -72,7 +72,7 @@ class ProcessSupervisor:
             await running
         if self._child is not None:
             await self._child.stop(signal.SIGKILL if self._killed else self.unit.stop_signal, self.unit.grace_s)
-        self._changed(self.unit.name, None)
+        self._on_pid_change(self.unit.name, None)
 
     def kill(self) -> None:
         """Kill it immediately. It is not restarted. ``stop`` must still be called and then returns immediately."""
@@ -87,7 +87,7 @@ class ProcessSupervisor:
         while True:
             began = time.monotonic()
             code = await self._run_process_once()
-            self._changed(self.unit.name, None)
+            self._on_pid_change(self.unit.name, None)
             backoff = 0.0 if time.monotonic() - began > STEADY_AFTER_S else backoff
             self._log(
                 f"{self.unit.name} {_describe_exit(code)}; restarting" + (f" in {backoff:.1f} s" if backoff else "")
@@ -109,7 +109,7 @@ class ProcessSupervisor:
         except (ForkServerExited, OSError) as failure:
             self._log(f"{self.unit.name}: {failure!r}")
             return None
-        self._changed(self.unit.name, self._child.pid)
+        self._on_pid_change(self.unit.name, self._child.pid)
         return await self._child.wait()
 
 

@@ -20,7 +20,7 @@ KILLED = -signal.SIGKILL
 
 
 class ForkServerExited(Exception):
-    """The fork server exited. Start another."""
+    """The fork server exited. Try again: the next request starts another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def start_program(
     log: Path,
     *,
     env: dict[str, str] | None = None,
-    become: Callable[[], None] = lambda: None,
+    switch_user: Callable[[], None] = lambda: None,
     stdin: IO[bytes] | int = subprocess.DEVNULL,
     pass_fds: tuple[int, ...] = (),
 ) -> ChildProcess:
@@ -82,14 +82,14 @@ def start_program(
         argv: program and arguments.
         log: its output is appended here.
         env: its whole environment; None for this process's.
-        become: called in the child before the program starts, to change its user.
+        switch_user: called in the child before the program starts, to change its user.
         stdin: its standard input.
         pass_fds: file descriptors that it inherits.
     """
     parent = os.getpid()
 
     def prepare() -> None:
-        become()
+        switch_user()
         die_with_parent(parent)
 
     descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
@@ -107,27 +107,27 @@ def start_program(
     finally:
         os.close(descriptor)
     child = ChildProcess(process.pid, process.send_signal)
-    _watch(process, child)
+    _watch_exit(process, child)
     return child
 
 
-def _watch(process: subprocess.Popen[bytes], child: ChildProcess) -> None:
+def _watch_exit(process: subprocess.Popen[bytes], child: ChildProcess) -> None:
     loop = asyncio.get_running_loop()
     if not hasattr(os, "pidfd_open"):
         loop.run_in_executor(None, process.wait).add_done_callback(lambda done: child.exited.set_result(done.result()))
         return
     pidfd = os.pidfd_open(process.pid)
 
-    def ended() -> None:
+    def on_exit() -> None:
         loop.remove_reader(pidfd)
         os.close(pidfd)
         child.exited.set_result(process.wait())
 
-    loop.add_reader(pidfd, ended)
+    loop.add_reader(pidfd, on_exit)
 
 
 class ForkServerClient:
-    """The supervisor's connection to the fork server. A dead fork server is restarted with the next request.
+    """The supervisor's connection to the fork server. A fork server that has died is restarted by the next request.
 
     Args:
         program: the module of the fork server; it decides what is imported before the fork.
@@ -164,11 +164,11 @@ class ForkServerClient:
             ForkServerExited: the fork server died meanwhile.
         """
         await self.start()
-        answer: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[ChildProcess] = asyncio.get_running_loop().create_future()
         number = next(self._ids)
-        self._pending[number] = answer
+        self._pending[number] = reply
         self._send({"spawn": asdict(call), "id": number})
-        return await answer
+        return await reply
 
     async def close(self) -> None:
         """Stop the fork server and all its children."""
@@ -187,9 +187,9 @@ class ForkServerClient:
             while line := await reader.readline():
                 self._handle_message(json.loads(line))
         pending, self._pending = self._pending, {}
-        for answer in pending.values():
-            if not answer.done():  # the caller was cancelled meanwhile
-                answer.set_exception(ForkServerExited())
+        for reply in pending.values():
+            if not reply.done():  # the caller was cancelled meanwhile
+                reply.set_exception(ForkServerExited())
         for child in self._children.values():
             child.exited.set_result(KILLED)
         self._children.clear()
@@ -199,11 +199,11 @@ class ForkServerClient:
         if "pid" in message:
             pid: int = message["pid"]
             child = self._children[pid] = ChildProcess(pid, lambda number: self._send({"signal": [pid, number]}))
-            asked = self._pending.pop(message["id"])
-            if asked.done():  # the caller was cancelled meanwhile
+            reply = self._pending.pop(message["id"])
+            if reply.done():  # the caller was cancelled meanwhile
                 child.signal(signal.SIGKILL)
             else:
-                asked.set_result(child)
+                reply.set_result(child)
             return
         pid, code = message["exit"]
         self._children.pop(pid).exited.set_result(code)

@@ -44,7 +44,7 @@ class Routes:
     gateway: int
     notifier: int
 
-    def port_of(self, first_line: bytes) -> int:
+    def choose_port(self, first_line: bytes) -> int:
         """Return the port for a request, by its first line."""
         return self.notifier if is_for_notifier(first_line) else self.gateway
 
@@ -98,12 +98,12 @@ class ClientSide(ProxySide):
     """An incoming connection. Its target is chosen when its first line is complete.
 
     Args:
-        port_of: returns the port for a request, by its first line; called again if nothing listens there.
+        choose_port: returns the port for a request, by its first line; called again if nothing listens there.
     """
 
-    def __init__(self, port_of: Callable[[bytes], int]) -> None:
+    def __init__(self, choose_port: Callable[[bytes], int]) -> None:
         super().__init__()
-        self._port_of = port_of
+        self._port_of = choose_port
         self._received = b""
         self._connecting: asyncio.Task[None] | None = None
         self._refused = False
@@ -173,7 +173,7 @@ async def serve(listener: socket.socket, routes: Routes) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
-    server = await loop.create_server(lambda: ClientSide(routes.port_of), sock=listener, backlog=1024)
+    server = await loop.create_server(lambda: ClientSide(routes.choose_port), sock=listener, backlog=1024)
     await stopped.wait()
     server.close()
 

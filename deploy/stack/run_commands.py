@@ -3,7 +3,7 @@
 import json
 import os
 
-from stack.fork_server import run
+from stack.fork_server import run_module
 
 
 def main(argv: list[str]) -> None:
@@ -16,6 +16,6 @@ def main(argv: list[str]) -> None:
     for step in json.loads(argv[0]):
         os.environ.clear()
         os.environ.update(inherited | step["env"])
-        code = run(step["module"], step["argv"])
+        code = run_module(step["module"], step["argv"])
         if code != 0:
             raise SystemExit(code)

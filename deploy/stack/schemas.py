@@ -1,4 +1,4 @@
-"""Whether the databases have the schemas of this code, so that a start needs no migration."""
+"""Checks whether the databases need a migration."""
 
 import asyncio
 from collections.abc import Iterable
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
 
 
 async def are_schemas_current(postgres: "PostgresServer", services: Iterable[str]) -> bool:
-    """Whether every service's newest migration is the one that its database had last. Unknown counts as no."""
+    """Whether every database has its service's newest migration. False if one cannot be read."""
     current = await asyncio.gather(*(_is_current(postgres, service) for service in services))
     return all(current)
 
 
 async def _is_current(postgres: "PostgresServer", service: str) -> bool:
     try:
-        connection = await asyncpg.connect(postgres.url(service).replace("+asyncpg", ""))
+        connection = await asyncpg.connect(postgres.build_url(service).replace("+asyncpg", ""))
         try:
             found = await connection.fetchval("SELECT version_num FROM alembic_version")
         finally:
             await connection.close()
     except (OSError, asyncpg.PostgresError):
         return False
-    return bool(found == _newest_revision(service))
+    return bool(found == _find_newest_revision(service))
 
 
-def _newest_revision(service: str) -> str:
+def _find_newest_revision(service: str) -> str:
     """Return the revision number of the newest migration, from its file name."""
     package = find_spec(f"{service}.store")
     folders = package.submodule_search_locations if package else None

@@ -13,7 +13,7 @@ class StopRequested(Exception):
 
 
 class StopSignals:
-    """Handles both signals while it is open.
+    """Handles both signals once its handlers are installed.
 
     Args:
         on_second: called at the second signal.
@@ -23,7 +23,7 @@ class StopSignals:
         self.requested = asyncio.Event()
         self._on_second = on_second
 
-    def open(self) -> None:
+    def install_handlers(self) -> None:
         """Replace Python's handlers of the two signals."""
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, self._on_signal)
@@ -42,8 +42,8 @@ class StopSignals:
                 return task.result()
             raise StopRequested
         finally:
-            for each in (task, requested):
-                each.cancel()
+            task.cancel()
+            requested.cancel()
             await asyncio.gather(task, requested, return_exceptions=True)
 
     def _on_signal(self) -> None:

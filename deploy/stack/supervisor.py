@@ -10,27 +10,25 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from stack.credentials import OUTSIDE_USER, Credentials, Identities, Identity
-from stack.layout import StateLayout, read_json, tail, write_private, write_private_json
+from stack.credentials import EXTERNAL_USER, Credentials, Identities, Identity
+from stack.layout import StateLayout, read_json, read_last_lines, write_private, write_private_json
 from stack.options import Options
-from stack.ports import listen
+from stack.ports import open_listener
 from stack.process_supervisor import ProcessSupervisor
 from stack.processes import ForkServerClient
 
 if TYPE_CHECKING:
     from stack.plan import StackPlan
 
-UP_WITHIN_S = 90.0
+START_TIMEOUT_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
-NOBODY = "00000000-0000-0000-0000-000000000000"  # tenant of the external system while there are no users
+NO_TENANT = "00000000-0000-0000-0000-000000000000"  # tenant of the external system while there are no users
 USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
 EXTRA_ARGUMENTS = {"demo": ("--graph-policy", "open")}  # the owner of the machine may use every class of the nodes
 
-Say = Callable[[str], None]
-
 
 class StackFailed(Exception):
-    """The stack could not be started. The message contains the reason and the tail of a log."""
+    """The stack could not be started. The message contains the reason and the end of a log."""
 
 
 class AlreadyUp(Exception):
@@ -45,7 +43,7 @@ class Stack:
         log: called with a line when a process is ready, dies or is restarted.
     """
 
-    def __init__(self, options: Options, log: Say) -> None:
+    def __init__(self, options: Options, log: Callable[[str], None]) -> None:
         self.layout = StateLayout(options.state)
         self._options = options
         self._log = log
@@ -71,9 +69,11 @@ class Stack:
         except OSError as refused:
             raise StackFailed(f"cannot write to {self.layout.state}: {refused.strerror}") from refused
         self._lock = _lock_state(self.layout)
-        self.layout.ready.unlink(missing_ok=True)
-        self._listener = listen(self._options.port)
-        self._fork_server = ForkServerClient(self.layout.log_of("fork_server"), inherited=(self._listener.fileno(),))
+        self.layout.ready_file.unlink(missing_ok=True)
+        self._listener = open_listener(self._options.port)
+        self._fork_server = ForkServerClient(
+            self.layout.get_log_path("fork_server"), inherited=(self._listener.fileno(),)
+        )
         if self._options.nodes or not self._options.bare:
             await self._fork_server.start()  # it imports modules while this process does what follows
         from stack.plan import StackPlan  # noqa: PLC0415 - it imports all contracts
@@ -83,10 +83,10 @@ class Stack:
         self._write_processes()
         self._supervisors = {
             layer: [ProcessSupervisor(unit, self._record_pid, self._log) for unit in units]
-            for layer, units in plan.units().items()
+            for layer, units in plan.build_units().items()
         }
         try:
-            async with asyncio.timeout(UP_WITHIN_S):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 return await self._start_layers(plan)
         except TimeoutError as late:
             raise StackFailed(self._describe_timeout()) from late
@@ -114,7 +114,7 @@ class Stack:
 
     async def down(self) -> None:
         """Stop everything, dependent processes first. Safe at any point of ``up``."""
-        self.layout.ready.unlink(missing_ok=True)
+        self.layout.ready_file.unlink(missing_ok=True)
         for layer in STOP_ORDER:
             await asyncio.gather(*(supervisor.stop() for supervisor in self._supervisors.get(layer, ())))
         if self._fork_server:
@@ -153,23 +153,23 @@ class Stack:
             admin_key=identities.admin.key,
             demo_key=identities.demo.key,
             nodes=tuple(node.url for node in plan.nodes),
-            outside={"user": OUTSIDE_USER, "password": plan.secrets.password(f"nats-{OUTSIDE_USER}")},
+            outside={"user": EXTERNAL_USER, "password": plan.secrets.get_or_create_password(f"nats-{EXTERNAL_USER}")},
             admin_user_id=identities.admin.user_id,
             demo_user_id=identities.demo.user_id,
             metrics=plan.list_metrics_urls() if not self._options.bare else {},
         )
-        write_private_json(self.layout.credentials, credentials.document())
-        write_private(self.layout.ready, str(os.getpid()))
+        write_private_json(self.layout.credentials, credentials.to_json())
+        write_private(self.layout.ready_file, str(os.getpid()))
         return credentials
 
     def _start_nats(self, plan: "StackPlan", identities: Identities) -> None:
-        plan.nats.configure(identities.demo.user_id)
+        plan.nats.write_config(identities.demo.user_id)
         self._start_layer("nats")
 
     async def _prepare_databases(self, plan: "StackPlan", known: Identities | None) -> Identities:
-        """Migrate the four databases and create the first two users, where that was not done before."""
+        """Migrate the four databases and create the first two users, if that was not done before."""
         if self._options.bare:
-            return known or Identities(Identity(NOBODY, ""), Identity(NOBODY, ""))
+            return known or Identities(Identity(NO_TENANT, ""), Identity(NO_TENANT, ""))
         if known and await plan.are_schemas_current():
             return known
         steps = [_build_step(plan, service, "migrate") for service in plan.databases]
@@ -183,24 +183,24 @@ class Stack:
         await self._run_commands(plan, "migrate", steps)
         if known:
             return known
-        made = {name: read_json(path) for name, path in files.items()}
+        created = {name: read_json(path) for name, path in files.items()}
         for path in files.values():
             path.unlink()
-        return Identities(**{name: Identity(user["user_id"], user["key"]) for name, user in made.items()})
+        return Identities(**{name: Identity(user["user_id"], user["key"]) for name, user in created.items()})
 
     async def _run_commands(self, plan: "StackPlan", name: str, steps: list[dict[str, object]]) -> None:
         if self._fork_server is None:
             return
         began = time.monotonic()
-        child = await self._fork_server.spawn(plan.run_commands(name, json.dumps(steps)))
+        child = await self._fork_server.spawn(plan.build_command_process(name, json.dumps(steps)))
         try:
             code = await child.wait()
         except asyncio.CancelledError:
             child.signal(9)
             raise
         if code != 0:
-            log = self.layout.log_of(name)
-            raise StackFailed(f"{name} exited with status {code}. The end of {log}:\n{tail(log)}")
+            log = self.layout.get_log_path(name)
+            raise StackFailed(f"{name} exited with status {code}. The end of {log}:\n{read_last_lines(log)}")
         self._log(f"{name} done in {time.monotonic() - began:.1f} s")
 
     def _start_layer(self, layer: str) -> None:
@@ -208,11 +208,11 @@ class Stack:
             supervisor.start()
 
     async def _wait_for_layer(self, layer: str) -> None:
-        async def one(supervisor: ProcessSupervisor) -> None:
-            await supervisor.until_ready()
+        async def wait_and_log(supervisor: ProcessSupervisor) -> None:
+            await supervisor.wait_until_ready()
             self._log(f"{supervisor.unit.name} ready after {time.monotonic() - self._began:.1f} s")
 
-        await asyncio.gather(*map(one, self._supervisors[layer]))
+        await asyncio.gather(*map(wait_and_log, self._supervisors[layer]))
 
     def _all_supervisors(self) -> list[ProcessSupervisor]:
         return [supervisor for layer in self._supervisors.values() for supervisor in layer]
@@ -230,19 +230,21 @@ class Stack:
     def _describe_timeout(self) -> str:
         crashing = max(self._all_supervisors(), key=lambda supervisor: supervisor.restarts, default=None)
         if crashing is None or not crashing.restarts:
-            return f"some processes were not ready after {UP_WITHIN_S:.0f} s; see {self.layout.logs}"
+            return f"some processes were not ready after {START_TIMEOUT_S:.0f} s; see {self.layout.logs}"
         name = crashing.unit.name
-        log = self.layout.log_of(name)
-        return f"{name} did not become ready in {crashing.restarts + 1} tries. The end of {log}:\n{tail(log)}"
+        log = self.layout.get_log_path(name)
+        return (
+            f"{name} did not become ready in {crashing.restarts + 1} tries. The end of {log}:\n{read_last_lines(log)}"
+        )
 
 
 def _build_step(plan: "StackPlan", service: str, *argv: str) -> dict[str, object]:
-    return {"module": f"{service}.__main__", "argv": argv, "env": plan.environment(service)}
+    return {"module": f"{service}.__main__", "argv": argv, "env": plan.build_environment(service)}
 
 
 def _lock_state(layout: StateLayout) -> IO[str]:
     """Lock the state directory for as long as the returned file is open."""
-    lock = layout.lock.open("a+")
+    lock = layout.lock_file.open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as held:
@@ -258,7 +260,7 @@ def _lock_state(layout: StateLayout) -> IO[str]:
 
 def read_running_pid(layout: StateLayout) -> int | None:
     """Return the pid of the supervisor that has locked this state directory; None if there is none."""
-    with suppress(FileNotFoundError), layout.lock.open("r") as lock:
+    with suppress(FileNotFoundError), layout.lock_file.open("r") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

@@ -1,4 +1,4 @@
-"""Runs PostgreSQL for root, which it refuses to run as. Only permissions of our own directory change."""
+"""Runs PostgreSQL, which refuses to run as root, when we are root. Changes permissions of our own directory only."""
 
 import os
 import pwd
@@ -18,34 +18,34 @@ class CannotRunPostgres(Exception):
 
 @dataclass(frozen=True, slots=True)
 class UnprivilegedRunner:
-    """The user that a program runs as.
+    """How to run a program as a user other than root.
 
     Attributes:
-        how: description for people.
-        become: called in the child before the program starts.
+        description: description for people.
+        switch_user: called in the child before the program starts.
         owner: uid and gid that must own the data directory; None for our own.
     """
 
-    how: str
-    become: Callable[[], None]
+    description: str
+    switch_user: Callable[[], None]
     owner: tuple[int, int] | None = None
 
 
 def choose_runner(program: Path, data: Path) -> UnprivilegedRunner:
-    """Return the first way that works here, tried with ``program --version``.
+    """Return the first runner that works here: it can run ``program --version``.
 
     Args:
         program: an executable of PostgreSQL.
         data: the directory that it will write to; need not exist yet.
 
     Raises:
-        CannotRunPostgres: no way works.
+        CannotRunPostgres: none works.
     """
     if os.geteuid() != 0:
         return UnprivilegedRunner("you", lambda: None)
-    inside = UnprivilegedRunner("root in a user namespace of its own", enter_user_namespace)
-    if _can_run(inside, program, Path("/")):
-        return inside
+    in_namespace = UnprivilegedRunner("root in a user namespace of its own", enter_user_namespace)
+    if _can_run(in_namespace, program, Path("/")):
+        return in_namespace
     for name in ACCOUNTS:
         try:
             account = pwd.getpwnam(name)
@@ -63,21 +63,21 @@ def choose_runner(program: Path, data: Path) -> UnprivilegedRunner:
 
 
 def _build_account_switch(account: pwd.struct_passwd) -> Callable[[], None]:
-    def drop() -> None:
+    def switch_user() -> None:
         os.setgroups([])
         os.setgid(account.pw_gid)
         os.setuid(account.pw_uid)
 
-    return drop
+    return switch_user
 
 
 def _can_run(runner: UnprivilegedRunner, program: Path, folder: Path) -> bool:
-    def become() -> None:
-        runner.become()
+    def switch_user() -> None:
+        runner.switch_user()
         os.chdir(folder)
 
     try:
-        subprocess.run([program, "--version"], preexec_fn=become, check=True, capture_output=True, timeout=10)
+        subprocess.run([program, "--version"], preexec_fn=switch_user, check=True, capture_output=True, timeout=10)
     except (OSError, subprocess.SubprocessError):
         return False
     return True

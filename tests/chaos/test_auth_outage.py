@@ -41,7 +41,7 @@ async def test_known_tokens_and_keys_work_during_an_auth_outage(fragile: Fleet) 
                 assert login.status_code == 503
         async with fragile.client(key["X-API-Key"]) as client:
             for job_id in ended:
-                assert (await fragile.ended(client, job_id))["status"] == "completed"
+                assert (await fragile.wait_until_ended(client, job_id))["status"] == "completed"
 
 
 @pytest.mark.requirement("S-83")
@@ -74,4 +74,4 @@ async def test_admin_action_is_refused_when_it_cannot_be_audited(fragile: Fleet)
             assert (await admin.get(of_job)).json()["priority"] == 0
         finally:
             assert (await admin.post(f"{of_node}/uncordon")).status_code == 200
-        assert (await fragile.ended(client, job_id))["status"] == "completed"
+        assert (await fragile.wait_until_ended(client, job_id))["status"] == "completed"

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.kit.fleet import HELLO, ROOT, Fleet, frames, running_fleet
+from tests.kit.fleet import HELLO, ROOT, Fleet, read_frames, running_fleet
 from tests.kit.waiting import until
 
 PASSWORD = "a long enough password"
@@ -60,7 +60,7 @@ async def read(client: httpx.AsyncClient, job_id: str) -> dict[str, Any]:
     return job
 
 
-def lose_everything(state: Path) -> None:
+def delete_state(state: Path) -> None:
     """Delete databases, streams, files, and the disks of the GPU machines. Passwords and configuration are kept."""
     for name in ("postgres", "nats/jetstream", "artifacts", "executor-1", "node-1"):
         shutil.rmtree(state / name)
@@ -79,7 +79,7 @@ async def test_system_continues_from_its_backup_after_a_total_loss(tmp_path: Pat
         assert (await client.post("/auth/register", json=body)).status_code == 201
         accepted = [await fleet.submit(client, workflow=HELLO) for _ in range(3)]
         for job in accepted:
-            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
         done = [await read(client, job["job_id"]) for job in accepted]
         bytes_before = [await digests(client, job) for job in done]
         assert all(bytes_before)
@@ -88,25 +88,25 @@ async def test_system_continues_from_its_backup_after_a_total_loss(tmp_path: Pat
         waiting = [(await fleet.submit(client, workflow=HELLO))["job_id"] for _ in range(2)]
         await command("backup", folder, state)
         for job_id in (slow, *waiting):
-            assert (await fleet.ended(client, job_id))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
         later = (await fleet.submit(client, workflow=HELLO))["job_id"]
-        assert (await fleet.ended(client, later))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, later))["status"] == "completed"
         purged = await client.delete(f"/jobs/{done[2]['job_id']}", params={"purge": True})
         assert purged.status_code == 204, purged.text
-    await asyncio.to_thread(lose_everything, state)
+    await asyncio.to_thread(delete_state, state)
     await command("restore", folder, state)
     async with running_fleet("--nodes", "1", state=state, keep=True) as fleet, fleet.client() as client:
         assert [await read(client, job["job_id"]) for job in done] == done
         assert [await digests(client, job) for job in done] == bytes_before
         async with fleet.watch(slow, after=0) as socket:
-            seen = [frame["seq"] for frame in await frames(socket) if frame["type"] == "status"]
+            seen = [frame["seq"] for frame in await read_frames(socket) if frame["type"] == "status"]
         assert seen == list(range(1, len(seen) + 1))
         for job_id in (slow, *waiting):
-            job = await fleet.ended(client, job_id)
+            job = await fleet.wait_until_ended(client, job_id)
             assert job["status"] == "completed"
             assert await digests(client, job)
         assert (await client.get(f"/jobs/{later}")).status_code == 404
-        again = await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+        again = await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
         assert again["status"] == "completed"
         async with fleet.client(key="") as visitor:
             answer = await visitor.post("/jobs", json={"workflow": HELLO}, headers=await log_in(visitor))

@@ -26,20 +26,20 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
         assert ended_before["pending"] > JOBS // 10
         killed = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
-        await fleet.replaced("nats", killed)
+        await fleet.wait_until_replaced("nats", killed)
         # The server may have restarted before the last file was deleted, so delete the folder once more.
         again = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
-        await fleet.replaced("nats", again)
+        await fleet.wait_until_replaced("nats", again)
         for job_id in jobs:
-            assert (await fleet.ended(client, job_id, within_s=120))["status"] == "completed"
-        runs = await fleet.runs()
+            assert (await fleet.wait_until_ended(client, job_id, within_s=120))["status"] == "completed"
+        runs = await fleet.list_runs()
         assert len(runs) == JOBS
         assert len({run["prompt_id"] for run in runs}) == JOBS
-        await until(lambda: stream_was_made_again(fleet))
+        await until(lambda: is_stream_recreated(fleet))
 
 
-def stream_was_made_again(fleet: Fleet) -> bool:
+def is_stream_recreated(fleet: Fleet) -> bool:
     """Whether the scheduler found the stream missing, which proves that the fault occurred."""
     lines = (fleet.state / "logs/scheduler.log").read_text().splitlines()
     made = [json.loads(line) for line in lines if '"scheduler.stream_recreated"' in line]

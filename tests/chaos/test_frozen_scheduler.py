@@ -18,13 +18,13 @@ pytestmark = pytest.mark.chaos
 
 @pytest.mark.requirement("O-11")
 async def test_refused_submits_of_a_frozen_scheduler_are_neither_run_nor_billed(fragile: Fleet) -> None:
-    key = await asyncio.to_thread(fragile.new_user, "impatient", "enterprise")
+    key = await asyncio.to_thread(fragile.create_user, "impatient", "enterprise")
     submission = {"prompt": "one", "width": 64, "height": 64, "steps": 1}
     async with fragile.client(key) as client:
         first = await client.post("/jobs", json=submission)
         assert first.status_code == 201
-        assert (await fragile.ended(client, first.json()["job_id"]))["status"] == "completed"
-        started, pid = len(await fragile.runs()), fragile.pid("scheduler")
+        assert (await fragile.wait_until_ended(client, first.json()["job_id"]))["status"] == "completed"
+        started, pid = len(await fragile.list_runs()), fragile.pid("scheduler")
         headers = [{"Idempotency-Key": f"frozen-{number}"} for number in range(SUBMITS)]
         os.kill(pid, signal.SIGSTOP)
         try:
@@ -37,11 +37,11 @@ async def test_refused_submits_of_a_frozen_scheduler_are_neither_run_nor_billed(
         again = await client.post("/jobs", json=submission, headers=headers[0])
         assert (retried.status_code, again.status_code) == (201, 201)
         assert retried.json()["job_id"] == again.json()["job_id"]
-        assert (await fragile.ended(client, retried.json()["job_id"]))["status"] == "completed"
+        assert (await fragile.wait_until_ended(client, retried.json()["job_id"]))["status"] == "completed"
 
         jobs = {job["job_id"] for job in (await client.get("/jobs?limit=100")).json()["jobs"]}
         assert jobs == {first.json()["job_id"], retried.json()["job_id"]}
-        assert len(await fragile.runs()) == started + 1
+        assert len(await fragile.list_runs()) == started + 1
         assert (await client.get("/auth/me")).json()["used_today"] == 2
     async with http_client() as http:
         metrics = (await http.get(fragile.credentials["metrics"]["scheduler"])).text

@@ -3,7 +3,7 @@
 import httpx
 import pytest
 
-from tests.kit.fleet import Fleet, frames
+from tests.kit.fleet import Fleet, read_frames
 from tests.kit.waiting import until
 
 PARTS = ("auth", "gateway", "scheduler", "executor-1", "notifier", "nats", "postgres")
@@ -16,20 +16,20 @@ async def reach(fleet: Fleet, moment: str, before: int) -> None:
     """Wait until the job has reached this moment on the node, which is the only process that is never killed."""
 
     async def is_running() -> bool:
-        return len(await fleet.runs()) > before
+        return len(await fleet.list_runs()) > before
 
     async def is_done_on_the_node() -> bool:
-        runs = await fleet.runs()
+        runs = await fleet.list_runs()
         return len(runs) > before and runs[-1]["finished"] is not None
 
     if moment != "accepted":
         await until(is_running if moment == "running" else is_done_on_the_node)
 
 
-async def log_of(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
+async def read_status_events(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
     """Return all events of the job as a late watcher receives them."""
     async with fleet.watch(job_id, after=0) as socket:
-        return [(frame["seq"], frame["status"]) for frame in await frames(socket) if frame["type"] == "status"]
+        return [(frame["seq"], frame["status"]) for frame in await read_frames(socket) if frame["type"] == "status"]
 
 
 @pytest.mark.requirement(
@@ -48,18 +48,18 @@ async def log_of(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
 @pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("part", PARTS)
 async def test_job_ends_once_when_any_service_is_killed(fragile: Fleet, part: str, moment: str) -> None:
-    before = len(await fragile.runs())
+    before = len(await fragile.list_runs())
     async with fragile.client() as client:
         job = await fragile.submit(client, prompt="a storm", width=64, height=64, steps=30)
         await reach(fragile, moment, before)
         killed = fragile.kill(part)
-        await fragile.replaced(part, killed)
-        ended = await fragile.ended(client, job["job_id"])
+        await fragile.wait_until_replaced(part, killed)
+        ended = await fragile.wait_until_ended(client, job["job_id"])
         assert ended["status"] == "completed", ended
         assert ended["attempt"] == 1
         picture = await fetched(client, job["job_id"])
         assert picture.startswith(b"\x89PNG")
-    runs = (await fragile.runs())[before:]
+    runs = (await fragile.list_runs())[before:]
     assert [run["outcome"] for run in runs] == ["success"]
     statuses = await patient_log(fragile, job["job_id"])
     assert [seq for seq, _ in statuses] == list(range(1, len(statuses) + 1))
@@ -87,7 +87,7 @@ async def patient_log(fleet: Fleet, job_id: str) -> list[tuple[int, str]]:
     async def is_told() -> bool:
         nonlocal found
         try:
-            found = await log_of(fleet, job_id)
+            found = await read_status_events(fleet, job_id)
         except Exception:  # noqa: BLE001 - whatever a socket says while its server comes back
             return False
         return bool(found) and found[-1][1] == "completed"

@@ -24,13 +24,13 @@ async def read_nodes(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     return {node["node"]: node for node in (await admin.get("/admin/nodes")).json()["nodes"]}
 
 
-async def order(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
+async def order_action(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
     for node in nodes:
         answer = await admin.post(f"/admin/nodes/{node}/{action}")
         assert answer.status_code == 200, answer.text
 
 
-async def until_running(client: httpx.AsyncClient, job_id: str) -> None:
+async def wait_until_running(client: httpx.AsyncClient, job_id: str) -> None:
     async def runs() -> bool:
         return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
 
@@ -40,7 +40,7 @@ async def until_running(client: httpx.AsyncClient, job_id: str) -> None:
 async def repair(fleet: Fleet, admin: httpx.AsyncClient, *nodes: str) -> None:
     """Restart nodes whose device is broken, and wait until they report their GPU again."""
     for node in nodes:
-        await fleet.replaced(node, fleet.kill(node))
+        await fleet.wait_until_replaced(node, fleet.kill(node))
 
     async def are_repaired() -> bool:
         known = await read_nodes(admin)
@@ -67,30 +67,30 @@ async def uncordoned(three_nodes: Fleet) -> AsyncIterator[None]:
     """Let every node take jobs again at the end of a test, so that its failure does not spread to others."""
     yield
     async with three_nodes.client(three_nodes.credentials["admin_key"]) as admin:
-        await order(admin, "uncordon", *NODES)
+        await order_action(admin, "uncordon", *NODES)
 
 
 @pytest.mark.requirement("F-44")
 async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_nodes: Fleet) -> None:
-    fleet, key = three_nodes, three_nodes.new_user("largejob", "enterprise")
+    fleet, key = three_nodes, three_nodes.create_user("largejob", "enterprise")
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
         await set_gpu(fleet, admin, "node-3", 48)
-        await order(admin, "cordon", "node-1", "node-2")
+        await order_action(admin, "cordon", "node-1", "node-2")
         slow = (await fleet.submit(client, workflow=sleep(1, 3)))["job_id"]
-        await until_running(client, slow)
-        await order(admin, "uncordon", "node-1", "node-2")
-        before = [await fleet.fired("oom", node) for node in (0, 1)]
+        await wait_until_running(client, slow)
+        await order_action(admin, "uncordon", "node-1", "node-2")
+        before = [await fleet.count_fault_occurrences("oom", node) for node in (0, 1)]
         for node in (0, 1):
-            await fleet.arm("oom", node)
+            await fleet.arm_fault("oom", node)
         job_id = (await fleet.submit(client, workflow=sleep(2, 0)))["job_id"]
-        job = await fleet.ended(client, job_id)
+        job = await fleet.wait_until_ended(client, job_id)
         assert (job["status"], job["attempt"]) == ("completed", 2)
         first, second = await attempts_of(fleet, job_id)
         assert (first["node"] in {"node-1", "node-2"}, first["code"]) == (True, "node.out_of_memory")
         assert (second["node"], second["code"]) == ("node-3", None)
-        fired = [await fleet.fired("oom", node) for node in (0, 1)]
+        fired = [await fleet.count_fault_occurrences("oom", node) for node in (0, 1)]
         assert sum(fired) - sum(before) == 1
-        assert (await fleet.ended(client, slow))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, slow))["status"] == "completed"
     async with http_client(timeout=20) as http:
         for url in fleet.nodes[:2]:
             await http.delete(f"{url}/simnode/faults", params={"name": "oom"})
@@ -101,17 +101,17 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
     three_nodes: Fleet,
 ) -> None:
     fleet = three_nodes
-    keys = [fleet.new_user(f"faulty{number}", "enterprise") for number in range(3)]
+    keys = [fleet.create_user(f"faulty{number}", "enterprise") for number in range(3)]
     async with fleet.client(fleet.credentials["admin_key"]) as admin, fleet.client(keys[0]) as client:
         for node in (0, 1):
-            await fleet.arm("poisoned", node)
-        await order(admin, "cordon", "node-3")
+            await fleet.arm_fault("poisoned", node)
+        await order_action(admin, "cordon", "node-3")
         job_id = (await fleet.submit(client, workflow=sleep(3, 0)))["job_id"]
-        job = await fleet.ended(client, job_id)
+        job = await fleet.wait_until_ended(client, job_id)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.poison", 2)
         assert {one["node"] for one in await attempts_of(fleet, job_id)} == {"node-1", "node-2"}
         await repair(fleet, admin, "node-2")
-        await order(admin, "uncordon", "node-3")
+        await order_action(admin, "uncordon", "node-3")
         jobs: list[tuple[str, str]] = []
 
         async def is_cordoned() -> bool:
@@ -124,33 +124,33 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
         await until(is_cordoned, within_s=60)
         for key, other in jobs:
             async with fleet.client(key) as owner:
-                assert (await fleet.ended(owner, other))["status"] == "completed"
-        assert await fleet.fired("poisoned", 0) >= 3
+                assert (await fleet.wait_until_ended(owner, other))["status"] == "completed"
+        assert await fleet.count_fault_occurrences("poisoned", 0) >= 3
         known = await read_nodes(admin)
         assert [known[node]["state"] == "cordoned" for node in NODES] == [True, False, False]
         await repair(fleet, admin, "node-1")
-        await order(admin, "uncordon", "node-1")
+        await order_action(admin, "uncordon", "node-1")
         assert (await read_nodes(admin))["node-1"]["cordon_reason"] is None
 
 
 @pytest.mark.requirement("limit.start", "submission.run-within")
 async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: Fleet) -> None:
-    fleet, key = three_nodes, three_nodes.new_user("limited", "pro", graph_policy="open")
+    fleet, key = three_nodes, three_nodes.create_user("limited", "pro", graph_policy="open")
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
         user = (await client.get("/auth/me")).json()
-        fleet.limit(user["id"], graph_policy="open", run_seconds=1)
+        fleet.set_limits(user["id"], graph_policy="open", run_seconds=1)
         assert (await client.get("/auth/me")).json()["limits"]["run_seconds"] == 1
-        await order(admin, "cordon", "node-2", "node-3")
+        await order_action(admin, "cordon", "node-2", "node-3")
         running = (await fleet.submit(client, workflow=sleep(4, 60)))["job_id"]
-        job = await fleet.ended(client, running)
+        job = await fleet.wait_until_ended(client, running)
         assert (job["status"], job["error"]["code"]) == ("failed", "job.run_time_exceeded")
         following = (await fleet.submit(client, workflow=sleep(5, 0)))["job_id"]
-        assert (await fleet.ended(client, following))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, following))["status"] == "completed"
         assert {one["node"] for one in await attempts_of(fleet, following)} == {"node-1"}
-        await order(admin, "cordon", "node-1")
-        fleet.limit(user["id"], graph_policy="open", start_seconds=2)
+        await order_action(admin, "cordon", "node-1")
+        fleet.set_limits(user["id"], graph_policy="open", start_seconds=2)
         assert (await client.get("/auth/me")).json()["limits"]["start_seconds"] == 2
         waiting = (await fleet.submit(client, workflow=sleep(6, 0)))["job_id"]
-        job = await fleet.ended(client, waiting)
+        job = await fleet.wait_until_ended(client, waiting)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.start_time_passed", 0)
         assert (await client.get("/auth/me")).json()["used_today"] == 1  # of the job that completed

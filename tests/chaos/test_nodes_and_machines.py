@@ -23,15 +23,15 @@ async def test_job_of_a_dead_node_runs_on_another_node(three_nodes: Fleet) -> No
         job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=150)
 
         async def is_running() -> bool:
-            for number, ledger in enumerate(await fleet.ledgers(), 1):
+            for number, ledger in enumerate(await fleet.read_ledgers(), 1):
                 if any(prompt["started"] and prompt["finished"] is None for prompt in ledger["prompts"]):
                     busy.append(number)
             return bool(busy)
 
         await until(is_running)
         killed = fleet.kill(f"node-{busy[0]}")
-        await fleet.replaced(f"node-{busy[0]}", killed)
-        ended = await fleet.ended(client, job["job_id"])
+        await fleet.wait_until_replaced(f"node-{busy[0]}", killed)
+        ended = await fleet.wait_until_ended(client, job["job_id"])
         assert (ended["status"], ended["attempt"]) == ("completed", 2)
 
 
@@ -52,18 +52,18 @@ async def test_nothing_is_lost_when_the_whole_machine_restarts() -> None:
         assert fleet.key == key
         async with fleet.client() as client:
             for job_id in jobs:
-                assert (await fleet.ended(client, job_id))["status"] == "completed"
+                assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
 
 
 @pytest.mark.requirement("F-32")
 @pytest.mark.parametrize("part", ["nats", "postgres"])
 async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fleet, part: str) -> None:
-    fleet, before = fragile, len(await fragile.runs())
+    fleet, before = fragile, len(await fragile.list_runs())
     async with fleet.client() as client:
         job = await fleet.submit(client, prompt="patience", width=64, height=64, steps=120)
 
         async def is_running() -> bool:
-            return len(await fleet.runs()) > before
+            return len(await fleet.list_runs()) > before
 
         await until(is_running)
         os.kill(fleet.process.pid, signal.SIGSTOP)  # killed processes are not restarted from here on
@@ -77,19 +77,19 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             assert (await client.get(f"{fleet.base_url}/readyz")).status_code == 503
 
             async def is_done_on_the_node() -> bool:
-                return (await fleet.runs())[-1]["finished"] is not None
+                return (await fleet.list_runs())[-1]["finished"] is not None
 
             away_until = asyncio.get_running_loop().time() + AWAY_S
             await until(is_done_on_the_node, within_s=60)  # 5 s of sampling
             await until(lambda: asyncio.get_running_loop().time() > away_until, within_s=30)
         finally:
             os.kill(fleet.process.pid, signal.SIGCONT)
-        await fleet.replaced(part, killed)
-        ended = await fleet.ended(client, job["job_id"])
+        await fleet.wait_until_replaced(part, killed)
+        ended = await fleet.wait_until_ended(client, job["job_id"])
         assert (ended["status"], ended["attempt"]) == ("completed", 1)
-        assert len(await fleet.runs()) == before + 1
+        assert len(await fleet.list_runs()) == before + 1
         after = await fleet.submit(client, workflow=HELLO)
-        assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, after["job_id"]))["status"] == "completed"
 
 
 @pytest.mark.requirement("F-88")
@@ -97,8 +97,8 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
 async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fleet, part: str) -> None:
     fleet, mine = fragile, {"labels": {"frozen": part}}
     async with fleet.client() as client:
-        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
-        frozen = family(fleet.pid(part))
+        await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
+        frozen = list_descendants(fleet.pid(part))
         for pid in frozen:
             os.kill(pid, signal.SIGSTOP)
         try:
@@ -119,10 +119,10 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
 
         await until(works, within_s=40)
         for job in (await client.get("/jobs", params={"label": f"frozen:{part}"})).json()["jobs"]:
-            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
 
 
-def family(pid: int) -> list[int]:
+def list_descendants(pid: int) -> list[int]:
     """Return a process and its children: PostgreSQL's backends do not stop with the postmaster."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [pid, *map(int, children)]

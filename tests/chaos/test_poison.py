@@ -46,8 +46,8 @@ async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
 async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: str) -> None:
     class_type, inputs, code = KILLERS[killer]
     fleet = three_nodes
-    bystander = fleet.new_user(f"bystander{killer}", "enterprise")
-    attacker = fleet.new_user(f"attacker{killer}", "enterprise")
+    bystander = fleet.create_user(f"bystander{killer}", "enterprise")
+    attacker = fleet.create_user(f"attacker{killer}", "enterprise")
     pids = {f"node-{number}": fleet.pid(f"node-{number}") for number in (1, 2, 3)}
     async with fleet.client(bystander) as others, fleet.client(attacker) as client:
         job_id = (await fleet.submit(client, workflow=graph(class_type, 1, **inputs)))["job_id"]
@@ -55,9 +55,9 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
             (await fleet.submit(others, workflow=graph("SimSleep", color, seconds=0.5)))["job_id"]
             for color in range(BYSTANDERS)
         ]
-        ended = await fleet.ended(client, job_id)
+        ended = await fleet.wait_until_ended(client, job_id)
         for other in jobs:
-            assert (await fleet.ended(others, other))["status"] == "completed"
+            assert (await fleet.wait_until_ended(others, other))["status"] == "completed"
         used = (await client.get("/usage")).json()["usage"]
     assert (ended["status"], ended["error"]["code"], ended["attempt"]) == ("failed", "job.poison", 2)
     attempts = await attempts_of(fleet, job_id)
@@ -68,7 +68,7 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert fleet.pid(spared) == pids[spared]
     if killer == "process":  # the fault occurred: the two other nodes are new processes
         for node in hit:
-            await fleet.replaced(node, pids[node])
+            await fleet.wait_until_replaced(node, pids[node])
     seen = await prompts_of(fleet, spared)
     assert seen
     assert not seen & {one["prompt_id"] for one in attempts}
@@ -78,7 +78,7 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert all(one["gpu_seconds"] > 0 for one in attempts)
     if killer == "worker":  # the node accepts nothing until it is restarted
         for node in hit:
-            await fleet.replaced(node, fleet.kill(node))
+            await fleet.wait_until_replaced(node, fleet.kill(node))
 
 
 async def prompts_of(fleet: Fleet, node: str) -> set[str]:

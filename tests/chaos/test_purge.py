@@ -30,44 +30,44 @@ AFTER_ERASURE = {"auth.users", "auth.changes", "auth.erasures", "auth.audit_log"
 
 
 @dataclass
-class Held:
+class LockedRows:
     """Locked rows of a service; ``sql`` runs in the transaction that holds the lock."""
 
     sql: asyncpg.Connection
 
-    async def wait(self) -> bool:
+    async def is_awaited(self) -> bool:
         """Whether the service waits for the lock."""
-        return bool(await self._waiting("count(*)"))
+        return bool(await self._select_waiting_backends("count(*)"))
 
-    async def let_go(self) -> None:
+    async def unlock(self) -> None:
         """Release the lock."""
         await self.sql.execute("ROLLBACK")
 
-    async def bury(self) -> None:
+    async def terminate_waiting_backends(self) -> None:
         """Terminate the waiting backends of a killed service, so that PostgreSQL does not run their statements."""
-        assert await self._waiting("bool_and(pg_terminate_backend(pid))")
+        assert await self._select_waiting_backends("bool_and(pg_terminate_backend(pid))")
 
-    async def _waiting(self, what: str) -> Any:
+    async def _select_waiting_backends(self, what: str) -> Any:
         await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # otherwise a transaction keeps its first snapshot
         who = "datname = current_database() AND wait_event_type = 'Lock'"
         return await self.sql.fetchval(f"SELECT {what} FROM pg_stat_activity WHERE {who}")  # noqa: S608 - ours
 
 
 @asynccontextmanager
-async def holding(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[Held]:
+async def lock_rows(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[LockedRows]:
     """Lock rows of a service, given as the clause after FROM."""
     sql = await asyncpg.connect(database_of(fleet, service))
     try:
         await sql.execute("BEGIN")
         assert await sql.fetch(f"SELECT 1 FROM {rows} FOR UPDATE", *values)  # noqa: S608 - ours
-        yield Held(sql)
+        yield LockedRows(sql)
     finally:
         await sql.close()  # and with it the transaction
 
 
-async def revived(fleet: Fleet, killed: dict[str, int]) -> None:
+async def wait_until_all_replaced(fleet: Fleet, killed: dict[str, int]) -> None:
     for part, pid in killed.items():
-        await fleet.replaced(part, pid)
+        await fleet.wait_until_replaced(part, pid)
 
 
 async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
@@ -91,7 +91,7 @@ async def test_purged_bytes_are_deleted_although_gateway_and_scheduler_are_kille
         killed = {part: fragile.kill(part) for part in ("scheduler", "gateway")}
     left = [path for path in folders if path.exists()]
     assert left, "the kill came between commit and effect"
-    await revived(fragile, killed)
+    await wait_until_all_replaced(fragile, killed)
     await until(lambda: not any(path.exists() for path in folders), within_s=60)
     async with fragile.client() as client:
         for job_id in jobs:
@@ -108,11 +108,11 @@ async def test_purged_bytes_are_deleted_although_gateway_and_scheduler_are_kille
 async def test_purge_event_is_published_although_the_scheduler_was_killed(fragile: Fleet) -> None:
     async with fragile.client() as client:
         job_id = await finished(fragile, client)
-        async with holding(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
+        async with lock_rows(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
             purging = asyncio.create_task(client.delete(f"/jobs/{job_id}", params={"purge": True}))
-            await until(job.wait)
+            await until(job.is_awaited)
             os.kill(fragile.pid("nats"), signal.SIGSTOP)  # from now on the scheduler publishes nothing
-            await job.let_go()
+            await job.unlock()
 
             async def is_committed() -> bool:
                 return not await job.sql.fetchval("SELECT count(*) FROM jobs WHERE id = $1", UUID(job_id))
@@ -124,21 +124,21 @@ async def test_purge_event_is_published_although_the_scheduler_was_killed(fragil
         assert files_of(fragile, job_id)
         with suppress(httpx.HTTPError):
             assert (await purging).status_code == 503
-        await revived(fragile, killed)
+        await wait_until_all_replaced(fragile, killed)
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
 async def test_purge_continues_after_a_kill_between_bytes_and_rows(fragile: Fleet) -> None:
     async with fragile.client() as client:
         job_id = await finished(fragile, client)
-        async with holding(fragile, "gateway", "artifacts WHERE job_id = $1", UUID(job_id)) as rows:
+        async with lock_rows(fragile, "gateway", "artifacts WHERE job_id = $1", UUID(job_id)) as rows:
             assert (await client.delete(f"/jobs/{job_id}", params={"purge": True})).status_code == 204
-            await until(rows.wait)
+            await until(rows.is_awaited)
             assert not files_of(fragile, job_id)
             killed = {"gateway": fragile.kill("gateway")}
-            await rows.bury()
+            await rows.terminate_waiting_backends()
             assert "gateway.artifacts" in await rows_with(fragile, job_id)
-        await revived(fragile, killed)
+        await wait_until_all_replaced(fragile, killed)
         await is_gone(fragile, job_id, but=AFTER_PURGE)
 
 
@@ -146,8 +146,8 @@ async def test_purge_continues_after_a_kill_between_bytes_and_rows(fragile: Flee
 async def test_account_is_erased_although_every_service_is_killed_before_and_during_it(fragile: Fleet) -> None:
     async with fragile.client("") as public:
         person = await registered(public, "mortal")
-        await asyncio.to_thread(partial(fragile.limit, person["id"], graph_policy="open"))
-        await asyncio.to_thread(fragile.unhurried, person["id"])
+        await asyncio.to_thread(partial(fragile.set_limits, person["id"], graph_policy="open"))
+        await asyncio.to_thread(fragile.lift_rate_limit, person["id"])
         tenant, parts = UUID(person["id"]), ("auth", "gateway", "scheduler")
         async with fragile.client((await new_key(public, person))["key"]) as own:
             done = await finished(fragile, own)
@@ -159,22 +159,22 @@ async def test_account_is_erased_although_every_service_is_killed_before_and_dur
 
             await until(runs)
         async with (
-            holding(fragile, "scheduler", "tenants WHERE id = $1", tenant) as limits,
-            holding(fragile, "gateway", "workflows WHERE tenant_id = $1", tenant) as workflows,
+            lock_rows(fragile, "scheduler", "tenants WHERE id = $1", tenant) as limits,
+            lock_rows(fragile, "gateway", "workflows WHERE tenant_id = $1", tenant) as workflows,
         ):
             proof = {"password": PASSWORD}
             erased = await public.request("DELETE", "/auth/me", json=proof, headers=bearer(person))
             assert erased.status_code == 204, erased.text
-            await revived(fragile, {part: fragile.kill(part) for part in parts})
-            for held in (limits, workflows):
-                await until(held.wait, within_s=30)  # services that start later are notified too
+            await wait_until_all_replaced(fragile, {part: fragile.kill(part) for part in parts})
+            for locked in (limits, workflows):
+                await until(locked.is_awaited, within_s=30)  # services that start later are notified too
             killed = {part: fragile.kill(part) for part in parts}
-            for held in (limits, workflows):
-                await held.bury()
+            for locked in (limits, workflows):
+                await locked.terminate_waiting_backends()
             assert not files_of(fragile, person["id"])
             left = await rows_with(fragile, person["id"])
             assert left >= {"scheduler.tenants", "scheduler.jobs", "gateway.artifacts", "gateway.workflows"}
-        await revived(fragile, killed)
+        await wait_until_all_replaced(fragile, killed)
     await is_gone(fragile, person["id"], but=AFTER_ERASURE)
     for job_id in (done, running):
         await is_gone(fragile, job_id, but=AFTER_PURGE)

@@ -16,7 +16,7 @@ async def test_page_is_accessible_in_light_dark_and_on_a_phone(new_visitor: NewV
     visitor = await new_visitor("operator", role="admin")
     async with visitor.fleet.client() as demo:
         job = await visitor.fleet.submit(demo, prompt="a lighthouse at dusk", steps=2)
-        await visitor.fleet.ended(demo, job["job_id"])
+        await visitor.fleet.wait_until_ended(demo, job["job_id"])
     known = {"{user_id}": visitor.user_id, "{node}": "node-1", "{job_id}": job["job_id"], "{section}": "usage"}
     faults: dict[str, list[str]] = {}
     for path in own_pages(known):

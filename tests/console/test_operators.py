@@ -58,7 +58,7 @@ async def test_operator_sees_attempts_of_another_users_job_but_not_its_content(n
     visitor = await new_visitor("operator", role="admin")
     async with visitor.fleet.client() as demo:
         job = await visitor.fleet.submit(demo, prompt="a private sentence", steps=2)
-        await visitor.fleet.ended(demo, job["job_id"])
+        await visitor.fleet.wait_until_ended(demo, job["job_id"])
     await visitor.open(f"/jobs/{job['job_id']}")
     attempts = visitor.page.get_by_role("table")
     await expect(attempts).to_contain_text("node-")

@@ -46,7 +46,7 @@ async def test_job_shows_live_progress_and_cancel_reaches_the_node(new_visitor: 
     await expect(card).to_contain_text("KSampler")
     await card.get_by_role("button", name="Cancel").click()
     await expect(card).to_contain_text("Cancelled", timeout=15_000)
-    runs = await visitor.fleet.runs()
+    runs = await visitor.fleet.list_runs()
     assert any(run.get("interrupted") or run.get("outcome") == "interrupted" for run in runs), runs[-1]
 
 

@@ -11,7 +11,7 @@ from alembic.script import Script, ScriptDirectory
 
 from chassis.database.migrate import build_alembic_config, find_oldest_code
 from contracts.registry import DATABASES
-from tests.kit.migrations import head_of, write_later_migration
+from tests.kit.migrations import find_head_revision, write_later_migration
 
 BEFORE = {"auth": "0009", "gateway": "0009", "scheduler": "0016", "notifier": "0003"}
 """The last migration of each service from before these rules."""
@@ -77,6 +77,6 @@ def test_new_migrations_build_indexes_concurrently(service: str) -> None:
     ],
 )
 def test_index_that_blocks_writes_is_detected_in_a_migration(body: str, blocked: list[str], tmp_path: Path) -> None:
-    head = head_of("scheduler")
+    head = find_head_revision("scheduler")
     folder = write_later_migration(tmp_path, "scheduler", f"\ndef upgrade():\n    {body}\n")
     assert tables_blocked_by(rendered("scheduler", f"{head}:{int(head) + 1:04}", folder)) == blocked

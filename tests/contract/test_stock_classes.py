@@ -9,8 +9,8 @@ import pytest
 
 from contracts.graph_policy.input_roles import find_role_by_pattern
 from contracts.graph_policy.registry import STOCK_CLASSES, is_stock_module, is_unreviewed
-from executor.domain.catalog import read_catalog
-from tests.contract.simnode.driver import driven
+from executor.domain.catalog import parse_catalog
+from tests.contract.simnode.driver import running_driver
 
 REAL = os.environ.get("COMFYUI_URL")
 HOW_TO_REVIEW = (
@@ -22,7 +22,7 @@ HOW_TO_REVIEW = (
 def unreviewed(object_info: dict[str, Any]) -> list[str]:
     """Return what needs a review: class names, and "class.input" for inputs that look like a path."""
     found = []
-    for name, spec in read_catalog(object_info).items():
+    for name, spec in parse_catalog(object_info).items():
         module = str(object_info[name].get("python_module"))
         if is_unreviewed(name, module):
             found.append(f"{name} ({module})")
@@ -39,14 +39,14 @@ def unreviewed(object_info: dict[str, Any]) -> list[str]:
 
 
 async def test_every_stock_class_of_a_simulated_node_is_reviewed(tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with driven(tmp_path_factory.mktemp("catalog")) as driver:
+    async with running_driver(tmp_path_factory.mktemp("catalog")) as driver:
         object_info = await driver.get("/object_info")
     assert sum(is_stock_module(described["python_module"]) for described in object_info.values()) >= 20
     assert not unreviewed(object_info), HOW_TO_REVIEW
 
 
 async def test_classes_that_only_a_simulated_node_has_are_custom(tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with driven(tmp_path_factory.mktemp("catalog")) as driver:
+    async with running_driver(tmp_path_factory.mktemp("catalog")) as driver:
         object_info = await driver.get("/object_info")
     custom = {name for name, described in object_info.items() if not is_stock_module(described["python_module"])}
     assert custom == {name for name in object_info if name.startswith("Sim")}
@@ -62,7 +62,7 @@ async def test_every_stock_class_of_a_real_node_is_reviewed() -> None:
     assert not unreviewed(object_info), HOW_TO_REVIEW
 
 
-def test_unreviewed_stock_classes_and_inputs_are_named() -> None:
+def test_unreviewed_stock_classes_and_inputs_are_listed() -> None:
     stock = {"python_module": "nodes", "output": [], "output_node": True}
     object_info = {
         "Telepathy": {**stock, "input": {"required": {}}},

@@ -11,7 +11,7 @@ Workflow = dict[str, Any]
 ObjectInfo = Mapping[str, Any]
 
 
-def bases(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> dict[str, Workflow]:
+def build_base_workflows(object_info: ObjectInfo, uploaded: Mapping[str, str]) -> dict[str, Workflow]:
     """Return the workflows by name.
 
     Args:

@@ -8,7 +8,7 @@ IMAGE: dict[str, Any] = {"class_type": "EmptyImage", "inputs": {"width": 32, "he
 SAVE: dict[str, Any] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}
 
 
-def hand_made() -> dict[str, Workflow]:
+def build_handmade_workflows() -> dict[str, Workflow]:
     """Return the workflows by name."""
     image_with: dict[str, dict[str, Any]] = {
         "width as text": {"width": "32"},

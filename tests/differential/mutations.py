@@ -23,7 +23,7 @@ class Case:
     workflow: Workflow
 
 
-def cases(workflows: Mapping[str, Workflow], *, per_workflow: int, seed: int) -> Iterator[Case]:
+def generate_cases(workflows: Mapping[str, Workflow], *, per_workflow: int, seed: int) -> Iterator[Case]:
     """Return every workflow unchanged and with ``per_workflow`` single changes, reproducible by seed."""
     for name, workflow in sorted(workflows.items()):
         yield Case(name, workflow)

@@ -12,16 +12,16 @@ from typing import Any
 import httpx
 import pytest
 
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from scheduler.domain.catalog import Catalog
-from simnode.settings import NEW, OLD
-from tests.contract.simnode.driver import driven
-from tests.differential.bases import bases
-from tests.differential.busy import busy
-from tests.differential.hand_made import hand_made
-from tests.differential.mutations import Case, cases
-from tests.differential.on_purpose import reason_for
-from tests.differential.verdicts import Judgement, of_node, of_ours
+from simnode.settings import VERSION_0_3, VERSION_0_33
+from tests.contract.simnode.driver import running_driver
+from tests.differential.bases import build_base_workflows
+from tests.differential.busy_node import keep_node_busy
+from tests.differential.hand_made import build_handmade_workflows
+from tests.differential.intended_differences import find_intended_difference
+from tests.differential.judgements import Judgement, judge_admission, judge_node_response
+from tests.differential.mutations import Case, generate_cases
 from tests.e2e.test_uploads_in_jobs import png
 from tests.kit.http import http_client
 from tests.ordinary_graphs.builder import UPLOADS
@@ -33,9 +33,9 @@ PER_WORKFLOW_REAL, PER_WORKFLOW_SIMULATED = 5, 16
 
 
 @pytest.mark.requirement("B-40")
-@pytest.mark.parametrize("version", [NEW, OLD])
+@pytest.mark.parametrize("version", [VERSION_0_33, VERSION_0_3])
 async def test_admission_matches_a_simulated_node(version: str, tmp_path: Path) -> None:
-    async with driven(tmp_path, version=version) as driver:
+    async with running_driver(tmp_path, version=version) as driver:
         await compare(driver.node.url, PER_WORKFLOW_SIMULATED)
 
 
@@ -50,17 +50,17 @@ async def compare(url: str, per_workflow: int) -> None:
     async with http_client(base_url=url, timeout=120) as client:
         uploaded = await upload(client)
         info = (await client.get("/object_info")).raise_for_status().json()
-        catalog = Catalog(read_catalog(info))
+        catalog = Catalog(parse_catalog(info))
         counts: Counter[str] = Counter()
         unexplained = []
-        async with busy(client, info) as node:
+        async with keep_node_busy(client, info) as node:
             for case in corpus(info, uploaded, per_workflow):
-                theirs = of_node(*await node.post(case.workflow))
-                ours = of_ours(case.workflow, catalog)
+                theirs = judge_node_response(*await node.post(case.workflow))
+                ours = judge_admission(case.workflow, catalog)
                 counts["refused" if theirs.kinds else "accepted"] += 1
                 counts["refused by us"] += bool(ours.kinds)
                 if not is_same(theirs, ours):
-                    reason = reason_for(case.workflow, theirs, ours, info)
+                    reason = find_intended_difference(case.workflow, theirs, ours, info)
                     counts[reason or "unexplained"] += 1
                     if reason is None:
                         unexplained.append((case, theirs, ours))
@@ -73,8 +73,8 @@ async def compare(url: str, per_workflow: int) -> None:
 
 def corpus(info: Mapping[str, Any], uploaded: Mapping[str, str], per_workflow: int) -> list[Case]:
     """Return ordinary workflows and one per class, each with single changes, and those written by hand."""
-    made = [Case(name, workflow) for name, workflow in hand_made().items()]
-    return made + list(cases(bases(info, uploaded), per_workflow=per_workflow, seed=SEED))
+    made = [Case(name, workflow) for name, workflow in build_handmade_workflows().items()]
+    return made + list(generate_cases(build_base_workflows(info, uploaded), per_workflow=per_workflow, seed=SEED))
 
 
 def is_same(theirs: Judgement, ours: Judgement) -> bool:

@@ -32,7 +32,7 @@ FIRES_S, CLEARS_S = 120, 120
 DURATION = re.compile(r"(?<=for: )\d+m|(?<=\[)\d+[mh](?=\])")
 
 
-def faster(rules: str) -> str:
+def shorten_durations(rules: str) -> str:
     """Divide the durations of alert rules by ``SPEED``."""
     seconds = {"m": 60, "h": 3600}
     return DURATION.sub(lambda found: f"{int(found[0][:-1]) * seconds[found[0][-1]] // SPEED}s", rules)
@@ -42,7 +42,7 @@ def faster(rules: str) -> str:
 async def prometheus(targets: dict[str, str], folder: Path) -> AsyncIterator[httpx.AsyncClient]:
     """Run Prometheus on these metrics URLs by service, and yield a client of its API."""
     (port,) = find_free_ports(1)
-    (folder / "alerts.yml").write_text(faster((ROOT / "deploy/monitoring/alerts.yml").read_text()))
+    (folder / "alerts.yml").write_text(shorten_durations((ROOT / "deploy/monitoring/alerts.yml").read_text()))
     hosts = [url.removeprefix("http://").removesuffix("/metrics") for url in targets.values()]
     scrape = {"job_name": "comfyfleet", "static_configs": [{"targets": hosts}]}
     timing = {"scrape_interval": "1s", "scrape_timeout": "900ms", "evaluation_interval": "1s"}
@@ -71,14 +71,14 @@ async def prometheus(targets: dict[str, str], folder: Path) -> AsyncIterator[htt
         await process.wait()
 
 
-async def firing(client: httpx.AsyncClient) -> set[str]:
+async def list_firing_alerts(client: httpx.AsyncClient) -> set[str]:
     """Return the names of the firing alerts."""
     alerts: list[dict[str, Any]] = (await client.get("/api/v1/alerts")).json()["data"]["alerts"]
     return {alert["labels"]["alertname"] for alert in alerts if alert["state"] == "firing"}
 
 
 @contextmanager
-def frozen(*pids: int) -> Any:
+def freeze_processes(*pids: int) -> Any:
     """Freeze processes until the block ends."""
     for pid in pids:
         os.kill(pid, signal.SIGSTOP)
@@ -108,14 +108,14 @@ async def drill(fleet: Fleet, client: httpx.AsyncClient) -> list[str]:
         for alert, (process, act) in faults.items():
 
             async def is_firing(alert: str = alert) -> bool:
-                return alert in await firing(client)
+                return alert in await list_firing_alerts(client)
 
             async def has_cleared(alert: str = alert) -> bool:
-                return alert not in await firing(client)
+                return alert not in await list_firing_alerts(client)
 
             await until(has_cleared, within_s=CLEARS_S)
             began = monotonic()
-            with frozen(fleet.pid(process)):
+            with freeze_processes(fleet.pid(process)):
                 await act()
                 await until(is_firing, within_s=FIRES_S)
                 fired = monotonic()

@@ -41,7 +41,7 @@ async def kill_processes(fleet: Fleet, kills: int, chance: random.Random) -> Cou
         await asyncio.sleep(chance.uniform(0.1, 2.0))
         part = chance.choice(PARTS)
         pid = fleet.kill(part)
-        await fleet.replaced(part, pid)
+        await fleet.wait_until_replaced(part, pid)
         killed[part] += 1
     return killed
 
@@ -99,7 +99,7 @@ async def run(arguments: argparse.Namespace) -> int:
     """Print what happened; returns the exit status."""
     chance = random.Random(arguments.seed)  # noqa: S311 - a reproducible order, no secret
     async with running_fleet("--nodes", "2", "--step-ms", "0", EXECUTOR_PREFETCH="true") as fleet:
-        key = await asyncio.to_thread(lambda: fleet.new_user("prefetch", "enterprise", graph_policy="open"))
+        key = await asyncio.to_thread(lambda: fleet.create_user("prefetch", "enterprise", graph_policy="open"))
         async with fleet.client(key) as client:
             jobs = [
                 (await fleet.submit(client, workflow=graph(chance.choice((0.01, chance.uniform(0.2, 1.2))), number)))[
@@ -110,7 +110,9 @@ async def run(arguments: argparse.Namespace) -> int:
             killed, cancelled = await asyncio.gather(
                 kill_processes(fleet, arguments.kills, chance), cancel_some(client, jobs, chance)
             )
-            statuses = {job_id: (await fleet.ended(client, job_id, within_s=180))["status"] for job_id in jobs}
+            statuses = {
+                job_id: (await fleet.wait_until_ended(client, job_id, within_s=180))["status"] for job_id in jobs
+            }
         attempts: list[asyncpg.Record] = []
         wrong: list[asyncpg.Record] = []
 
@@ -123,7 +125,7 @@ async def run(arguments: argparse.Namespace) -> int:
             await until(is_settled, within_s=60)
         except TimeoutError:
             print("not settled:", [dict(row) for row in wrong])
-        violations = find_violations(attempts, await fleet.ledgers(), statuses, cancelled)
+        violations = find_violations(attempts, await fleet.read_ledgers(), statuses, cancelled)
         outcomes = Counter(attempt["outcome"] for attempt in attempts)
         prefetches = len(re.findall(r"is_prefetch\W+(?:\x1b\[\d+m)*true", fleet_log(fleet), re.IGNORECASE))
         ended = f"jobs {dict(Counter(statuses.values()))}, attempts {dict(outcomes)}"

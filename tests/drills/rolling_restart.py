@@ -35,7 +35,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from scheduler.domain.settlement import UNCOUNTED_OUTCOMES
-from stack.health_probe import responds
+from stack.health_probe import is_healthy
 from stack.ports import LOOPBACK, find_free_ports
 from stack.process_supervisor import ProcessSupervisor, ProcessUnit
 from stack.processes import ForkServerClient, PythonProcess
@@ -98,7 +98,7 @@ class Replica:
     async def probe(self) -> None:
         """Keep ``is_ready`` up to date."""
         while True:
-            self.is_ready = await responds(LOOPBACK, self.port, "/readyz", PROBE_WITHIN_S)
+            self.is_ready = await is_healthy(LOOPBACK, self.port, "/readyz", PROBE_WITHIN_S)
             await asyncio.sleep(PROBE_S)
 
     async def restart(self) -> float:
@@ -107,7 +107,7 @@ class Replica:
         assert pid is not None
         os.kill(pid, signal.SIGTERM)
         await until(lambda: self._pid() not in {None, pid}, within_s=READY_S)
-        await until(lambda: responds(LOOPBACK, self.port, "/readyz"), within_s=READY_S)
+        await until(lambda: is_healthy(LOOPBACK, self.port, "/readyz"), within_s=READY_S)
         took_s = monotonic() - began
         print(f"{datetime.now(UTC):%H:%M:%S} restarted {self.name} in {took_s:.1f} s", flush=True)
         return took_s
@@ -122,7 +122,7 @@ class Front:
         self.without_ready_replica = 0
         """Connections for which no replica was ready. They may fail: this front, unlike Caddy, does not wait."""
 
-    def port_of(self, first_line: bytes) -> int:
+    def choose_port(self, first_line: bytes) -> int:
         """Return the port for a connection with this first line."""
         turn = self._turns[is_for_notifier(first_line)]
         found = next(turn)
@@ -136,7 +136,7 @@ class Front:
     @asynccontextmanager
     async def running(self) -> AsyncIterator[str]:
         """Serve during the block; yields host and port."""
-        server = await asyncio.get_running_loop().create_server(lambda: ClientSide(self.port_of), LOOPBACK, 0)
+        server = await asyncio.get_running_loop().create_server(lambda: ClientSide(self.choose_port), LOOPBACK, 0)
         probing = [asyncio.create_task(replica.probe()) for replica in self._replicas]
         try:
             yield f"{LOOPBACK}:{server.sockets[0].getsockname()[1]}"
@@ -338,11 +338,11 @@ async def second_replica(fleet: Fleet, fork_server: ForkServerClient, name: str)
     call = PythonProcess(
         f"{name}-b", f"{name}.__main__", ("serve",), environment, str(fleet.state / f"logs/{name}-b.log")
     )
-    unit = ProcessUnit(f"{name}-b", lambda: fork_server.spawn(call), lambda: responds(LOOPBACK, port, "/readyz"))
+    unit = ProcessUnit(f"{name}-b", lambda: fork_server.spawn(call), lambda: is_healthy(LOOPBACK, port, "/readyz"))
     supervisor = ProcessSupervisor(unit, pids.__setitem__, lambda _line: None)
     supervisor.start()
     try:
-        await supervisor.until_ready()
+        await supervisor.wait_until_ready()
         yield Replica(f"{name}-b", lambda: pids.get(f"{name}-b"), port)
     finally:
         await supervisor.stop()

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import simulated_only
-from tests.kit.fleet import HELLO, Fleet, frames
+from tests.kit.fleet import HELLO, Fleet, read_frames
 from tests.kit.http import http_client
 
 WORKFLOWS = sorted((Path(__file__).parents[1] / "workflows").glob("*.json"))
@@ -40,7 +40,7 @@ async def test_outputs_of_a_workflow_equal_the_files_of_its_node(
     if wanted and wanted not in models.get("CheckpointLoaderSimple.ckpt_name", []):
         graph["1"]["inputs"]["ckpt_name"] = models["CheckpointLoaderSimple.ckpt_name"][0]
     job = await fleet.submit(client, workflow=graph)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
     outputs = (await client.get(f"/jobs/{job['job_id']}/outputs")).json()["outputs"]
     assert outputs
@@ -58,7 +58,7 @@ async def test_outputs_of_a_workflow_equal_the_files_of_its_node(
 async def test_prompt_produces_an_image_with_live_progress(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, prompt="a lighthouse at dusk", width=128, height=96, steps=40, seed=7)
     async with fleet.watch(job["job_id"]) as first, fleet.watch(job["job_id"]) as second:
-        one, two = await frames(first), await frames(second)
+        one, two = await read_frames(first), await read_frames(second)
     for seen in (one, two):
         assert seen[0]["type"] == "snapshot"
         kinds = [frame["type"] for frame in seen]
@@ -79,9 +79,9 @@ async def test_prompt_produces_an_image_with_live_progress(fleet: Fleet, client:
 @pytest.mark.requirement("websocket.resume")
 async def test_late_websocket_client_receives_all_events(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = await fleet.submit(client, workflow=HELLO)
-    await fleet.ended(client, job["job_id"])
+    await fleet.wait_until_ended(client, job["job_id"])
     async with fleet.watch(job["job_id"], after=0) as socket:
-        seen = await frames(socket)
+        seen = await read_frames(socket)
     assert [frame["seq"] for frame in seen if frame["type"] == "status"] == [1, 2, 3, 4]
     assert [frame["status"] for frame in seen if frame["type"] == "status"] == [
         "pending", "processing", "processing", "completed",
@@ -90,7 +90,7 @@ async def test_late_websocket_client_receives_all_events(fleet: Fleet, client: h
         (await client.get(f"/jobs/{job['job_id']}")).json()["outputs"]
     )
     async with fleet.watch(job["job_id"], after=3) as socket:
-        assert [frame["seq"] for frame in await frames(socket) if frame["type"] == "status"] == [4]
+        assert [frame["seq"] for frame in await read_frames(socket) if frame["type"] == "status"] == [4]
 
 
 @pytest.mark.requirement("F-5", "submission.idempotency")
@@ -112,7 +112,7 @@ async def test_repeated_idempotency_key_returns_the_same_job(client: httpx.Async
 
 @pytest.mark.requirement("GET /api/v1/jobs", "submission.labels")
 async def test_jobs_are_paged_newest_first(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("lister", "pro")) as client:
+    async with fleet.client(fleet.create_user("lister", "pro")) as client:
         made = [(await fleet.submit(client, workflow=HELLO, labels={"n": str(n)}))["job_id"] for n in range(3)]
         page = (await client.get("/jobs", params={"limit": 2})).json()
         assert [job["job_id"] for job in page["jobs"]] == [made[2], made[1]]

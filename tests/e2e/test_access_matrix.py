@@ -250,7 +250,7 @@ async def world(fleet: Fleet) -> World:
         made.paths["upload_id"] = uploaded.json()["id"]
         made.paths["key_id"] = (await key(http, alice, SCOPES))["id"]
     async with fleet.client(made.weak["keys"]["X-API-Key"]) as reader:
-        assert (await fleet.ended(reader, made.paths["job_id"]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(reader, made.paths["job_id"]))["status"] == "completed"
     return made
 
 

@@ -134,7 +134,7 @@ async def test_cli_covers_a_whole_user_session(fleet: Fleet, person: Person) -> 
     assert name in (await person.does("whoami")).text
     (me,) = (await person.does("whoami", "--json")).objects
     assert (me["username"], me["tier"], me["used_today"]) == (name, "free", 0)
-    await asyncio.to_thread(fleet.unhurried, me["id"])
+    await asyncio.to_thread(fleet.lift_rate_limit, me["id"])
 
     key = (await person.does("keys", "create", "box")).text
     (listed,) = (await person.does("keys", "list", "--json")).objects

@@ -66,7 +66,7 @@ def files_of(fleet: Fleet, word: str) -> list[Path]:
 
 async def finished(fleet: Fleet, client: httpx.AsyncClient, **more: Any) -> str:
     job = await fleet.submit(client, **PICTURE, **more)
-    assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+    assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
     return str(job["job_id"])
 
 
@@ -101,7 +101,7 @@ async def test_purged_job_leaves_no_trace(fleet: Fleet, client: httpx.AsyncClien
 async def test_ended_jobs_are_purged_when_retention_is_shortened(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person = await registered(http, "brief")
-        await asyncio.to_thread(fleet.unhurried, person["id"])
+        await asyncio.to_thread(fleet.lift_rate_limit, person["id"])
         key = await new_key(http, person)
         async with fleet.client(key["key"]) as own:
             old, young = await finished(fleet, own), await finished(fleet, own)
@@ -129,7 +129,7 @@ async def test_ended_jobs_are_purged_when_retention_is_shortened(fleet: Fleet) -
 async def test_erasing_a_user_deletes_all_data_of_the_user(fleet: Fleet) -> None:
     async with fleet.client("") as http, fleet.client(fleet.credentials["admin_key"]) as admin:
         person, other = await registered(http, "erased"), await registered(http, "bystander")
-        await asyncio.to_thread(fleet.unhurried, person["id"])
+        await asyncio.to_thread(fleet.lift_rate_limit, person["id"])
         key = await new_key(http, person)
         async with fleet.client(key["key"]) as own:
             await upload(own, png("blue"))
@@ -158,7 +158,7 @@ async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path
     async with fleet.client("") as http:
         ada, bob = await registered(http, "ada"), await registered(http, "bob")
         for person in (ada, bob):
-            await asyncio.to_thread(fleet.unhurried, person["id"])
+            await asyncio.to_thread(fleet.lift_rate_limit, person["id"])
         jobs = {}
         for person in (ada, bob):
             key = await new_key(http, person)
@@ -212,8 +212,8 @@ async def test_export_contains_exactly_the_users_own_data(fleet: Fleet, tmp_path
 async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Path, commands: Commands) -> None:
     async with fleet.client("") as http:
         user = await registered(http, "shell")
-        await asyncio.to_thread(fleet.unhurried, user["id"])
-        await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
+        await asyncio.to_thread(fleet.lift_rate_limit, user["id"])
+        await asyncio.to_thread(partial(fleet.set_limits, user["id"], graph_policy="open"))
         key = {"COMFYFLEET_KEY": (await new_key(http, user))["key"]}
     person, name = Person(fleet.base_url, tmp_path, commands), user["username"]
     async with fleet.client(key["COMFYFLEET_KEY"]) as own:
@@ -254,7 +254,7 @@ async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Pa
 async def test_erased_account_leaves_nothing(fleet: Fleet) -> None:
     async with fleet.client("") as http:
         person = await registered(http, "canary")
-        await asyncio.to_thread(fleet.unhurried, person["id"])
+        await asyncio.to_thread(fleet.lift_rate_limit, person["id"])
         key = await new_key(http, person)
         session = bearer(person)
         async with fleet.client(key["key"]) as own:

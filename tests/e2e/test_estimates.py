@@ -17,11 +17,11 @@ RUN_S = 2.0
 async def test_estimate_approximates_the_run_time_and_admins_see_its_accuracy(fleet: Fleet) -> None:
     workflow = slow(RUN_S)
     async with (
-        fleet.client(fleet.new_user("estimated", "pro", graph_policy="open")) as client,
+        fleet.client(fleet.create_user("estimated", "pro", graph_policy="open")) as client,
         fleet.client(fleet.credentials["admin_key"]) as admin,
     ):
         first = await fleet.submit(client, workflow=workflow)
-        assert (await fleet.ended(client, first["job_id"]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, first["job_id"]))["status"] == "completed"
         job: dict[str, Any] = {}
 
         async def is_estimated() -> bool:  # what nodes do, and earlier runs, are cached for some seconds
@@ -34,7 +34,7 @@ async def test_estimate_approximates_the_run_time_and_admins_see_its_accuracy(fl
 
         await until(is_estimated)
         assert job["eta_p90_seconds"] > job["eta_seconds"]
-        assert (await fleet.ended(client, job["job_id"]))["eta_seconds"] is None
+        assert (await fleet.wait_until_ended(client, job["job_id"]))["eta_seconds"] is None
 
         async def is_compared() -> bool:
             eta = (await admin.get("/admin/stats")).json()["eta"]

@@ -14,7 +14,7 @@ from tests.e2e.conftest import REAL, simulated_only
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
 from tests.kit.media import samples, wav
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 
 real_only = pytest.mark.skipif(not REAL, reason="what the nodes of ComfyUI make of a file")
 LOADERS = {"audio": ("LoadAudio", "audio", 0), "video": ("LoadVideo", "file", 0), "latent": ("LoadLatent", "latent", 0),
@@ -24,7 +24,7 @@ LOADERS = {"audio": ("LoadAudio", "audio", 0), "video": ("LoadVideo", "file", 0)
 @pytest.fixture(scope="module")
 def own_key(fleet: Fleet) -> str:
     """The key of a user who may use the class that saves a file unchanged."""
-    return fleet.new_user(f"files-{uuid4().hex[:8]}", "enterprise", graph_policy="open")
+    return fleet.create_user(f"files-{uuid4().hex[:8]}", "enterprise", graph_policy="open")
 
 
 async def uploaded(client: httpx.AsyncClient, content: bytes) -> str:
@@ -52,7 +52,7 @@ def saved_as_is(kind: str, name: str, picture: str) -> dict[str, Any]:
 
 async def outputs_of(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, Any]) -> list[dict[str, Any]]:
     job = await fleet.submit(client, workflow=graph)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
     return list(ended["outputs"])
 
@@ -61,7 +61,7 @@ async def outputs_of(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, A
 @simulated_only
 async def test_node_receives_exact_bytes_of_uploads_and_outputs(fleet: Fleet, own_key: str) -> None:
     async with fleet.client(own_key) as client:
-        picture = await uploaded(client, file_of(Image.new("RGB", (64, 64))))
+        picture = await uploaded(client, encode_image(Image.new("RGB", (64, 64))))
         for extension in ("wav", "mp3", "mp4", "latent", "glb", "splat"):
             sample = samples()[extension]
             content = sample.content + os.urandom(16) if extension == "mp3" else sample.content
@@ -86,7 +86,7 @@ async def test_multi_chunk_file_arrives_complete(fleet: Fleet, own_key: str) -> 
 
 
 async def test_own_output_is_the_input_image_of_the_next_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    picture = await uploaded(client, file_of(Image.new("RGB", (32, 32), (10, 20, 30))))
+    picture = await uploaded(client, encode_image(Image.new("RGB", (32, 32), (10, 20, 30))))
     inverting: dict[str, Any] = {
         "1": {"class_type": "LoadImage", "inputs": {"image": picture}},
         "2": {"class_type": "ImageInvert", "inputs": {"image": ["1", 0]}},
@@ -138,7 +138,7 @@ async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx
 async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str) -> None:
     """Each is loaded by its stock class and saved by another class."""
     async with fleet.client(own_key) as client:
-        picture = await uploaded(client, file_of(Image.new("RGB", (64, 64), "teal")))
+        picture = await uploaded(client, encode_image(Image.new("RGB", (64, 64), "teal")))
         saving = {
             "audio": ("SaveAudio", "audio", 0),
             "video": ("SaveVideo", "video", 0),

@@ -31,16 +31,16 @@ async def test_generate_returns_a_downloadable_image(fleet: Fleet, client: httpx
 async def test_slow_job_continues_after_generate_returns_202(fleet: Fleet, client: httpx.AsyncClient) -> None:
     answer = await client.post("/generate", json={"workflow": slow(2)}, headers={"Prefer": "wait=1"})
     assert (answer.status_code, answer.headers["preference-applied"]) == (202, "wait=1")
-    assert (await fleet.ended(client, answer.json()["job_id"]))["status"] == "completed"
+    assert (await fleet.wait_until_ended(client, answer.json()["job_id"]))["status"] == "completed"
 
 
 @pytest.mark.requirement("generate.disconnect")
 @simulated_only
 async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
-    before = {run["prompt_id"] for run in await fleet.runs()}
+    before = {run["prompt_id"] for run in await fleet.list_runs()}
 
     async def outcomes() -> list[str | None]:
-        return [run["outcome"] for run in await fleet.runs() if run["prompt_id"] not in before]
+        return [run["outcome"] for run in await fleet.list_runs() if run["prompt_id"] not in before]
 
     async def is_running() -> bool:
         return await outcomes() == [None]
@@ -72,13 +72,13 @@ async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClien
 @pytest.mark.requirement("limit.own")
 @simulated_only
 async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("batcher", "basic", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("batcher", "basic", graph_policy="open")) as client:
         held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, after the limit is set to 10
         me = (await client.get("/auth/me")).json()
         admin = {"X-API-Key": fleet.credentials["admin_key"]}
         limited = await client.patch(f"/admin/users/{me['id']}", json={"limits": {"images_per_day": 10}}, headers=admin)
         assert limited.status_code == 200, limited.text
-        await fleet.ended(client, held["job_id"])
+        await fleet.wait_until_ended(client, held["job_id"])
         batch = {"jobs": [PICTURE | {"seed": n} for n in range(10)]}
         first = await client.post("/jobs/batch", json=batch, headers={"Idempotency-Key": "ten"})
         assert first.status_code == 200, first.text
@@ -92,7 +92,7 @@ async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
         assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
         for item in items:
             if item["job"]:
-                assert (await fleet.ended(client, item["job"]["job_id"]))["status"] == "completed"
+                assert (await fleet.wait_until_ended(client, item["job"]["job_id"]))["status"] == "completed"
 
 
 @pytest.mark.requirement("POST /api/v1/jobs/batch")

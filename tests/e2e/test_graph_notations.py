@@ -52,7 +52,7 @@ async def need_classes(client: httpx.AsyncClient, graph: dict[str, Any]) -> None
 async def test_graph_that_comfyui_runs_is_run(fleet: Fleet, client: httpx.AsyncClient, graph: dict[str, Any]) -> None:
     await need_classes(client, graph)
     job = await fleet.submit(client, workflow=graph)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
 
 

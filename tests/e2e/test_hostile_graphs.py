@@ -54,7 +54,7 @@ def chat(**more: Any) -> dict[str, Any]:
     return shown({"class_type": "OpenAIChatNode", "inputs": inputs})
 
 
-def file_of(value: Any) -> dict[str, Any]:
+def encode_image(value: Any) -> dict[str, Any]:
     return {
         **switched(),
         "it": {"class_type": "LoadImage", "inputs": {"image": value}},
@@ -71,8 +71,8 @@ MODELS = ["checkpoints/00-evil", {"__value__": "checkpoints/00-evil"}, ["text", 
 async def keys(fleet: Fleet) -> dict[str, str]:
     """Keys of a user with policy strict and of one with policy open."""
     name = secrets.token_hex(4)
-    strict = await asyncio.to_thread(fleet.new_user, f"strict{name}", "pro")
-    trusted = await asyncio.to_thread(fleet.new_user, f"open{name}", "pro", graph_policy="open")
+    strict = await asyncio.to_thread(fleet.create_user, f"strict{name}", "pro")
+    trusted = await asyncio.to_thread(fleet.create_user, f"open{name}", "pro", graph_policy="open")
     return {"strict": strict, "open": trusted}
 
 
@@ -110,7 +110,7 @@ async def test_graph_cannot_read_node_folders(fleet: Fleet, keys: dict[str, str]
 async def test_graph_cannot_read_files_that_were_not_uploaded(fleet: Fleet, keys: dict[str, str], mode: str) -> None:
     expected = {"file_not_uploaded", "link_not_allowed"}
     for value in FILES:
-        assert {error["code"] for error in await refusals(fleet, keys[mode], file_of(value))} <= expected
+        assert {error["code"] for error in await refusals(fleet, keys[mode], encode_image(value))} <= expected
 
 
 @pytest.mark.parametrize("mode", ["strict", "open"])
@@ -135,7 +135,7 @@ async def test_partner_api_classes_never_run(
 ) -> None:
     errors = await refusals(fleet, keys[mode], chat(**more))
     assert [error["code"] for error in errors if error["code"] == "node_class_not_allowed"]
-    assert "OpenAIChatNode" not in str(await fleet.ledgers())
+    assert "OpenAIChatNode" not in str(await fleet.read_ledgers())
 
 
 async def test_regex_and_custom_pack_classes_require_the_open_policy(fleet: Fleet, keys: dict[str, str]) -> None:
@@ -148,7 +148,7 @@ async def test_regex_and_custom_pack_classes_require_the_open_policy(fleet: Flee
         assert error["code"] == "node_class_not_allowed"
         async with fleet.client(keys["open"]) as client:
             job = await fleet.submit(client, workflow=workflow)
-            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
 
 
 async def test_class_rule_applies_to_all_tenants_within_a_second(fleet: Fleet, keys: dict[str, str]) -> None:
@@ -180,7 +180,7 @@ async def test_allowed_model_saving_class_cannot_add_a_usable_model(fleet: Fleet
             before = await _sorted_models(client)
             for prefix in MODELS:
                 job = await fleet.submit(client, workflow=checkpoint(prefix))
-                assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+                assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
             assert await _sorted_models(client) == before
         async with fleet.client() as other:
             job = await fleet.submit(other, prompt="a cat")
@@ -206,7 +206,7 @@ async def test_image_metadata_never_contains_another_tenants_graph(fleet: Fleet,
         }
         async with fleet.client(keys[mode]) as client:
             job = await fleet.submit(client, workflow=workflow)
-            assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
             listed = (await client.get(f"/jobs/{job['job_id']}/outputs")).json()["outputs"]
             for output in listed:
                 if output["kind"] == "image":
@@ -220,8 +220,8 @@ async def test_staged_upload_appears_in_no_public_list(fleet: Fleet, keys: dict[
     async with fleet.client(keys["strict"]) as client:
         content = flat_png(40)
         upload = (await client.post("/upload", files={"file": ("secret.png", content, "image/png")})).json()
-        job = await fleet.submit(client, workflow=file_of(upload["id"]))
-        assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+        job = await fleet.submit(client, workflow=encode_image(upload["id"]))
+        assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
         page = await client.get("/nodes/classes", params={"limit": 100})
         assert "comfyfleet" not in page.text
         image = next(found for found in page.json()["classes"] if found["name"] == "LoadImage")["inputs"]["image"]

@@ -83,7 +83,7 @@ async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: h
         job = await fleet.submit(client, workflow=HELLO)
         # immediate, because the change went through this gateway
         assert (await client.get("/auth/me")).json()["used_today"] > 0
-        ended = await fleet.ended(client, job["job_id"])
+        ended = await fleet.wait_until_ended(client, job["job_id"])
         assert ended["status"] == "completed", ended
         assert (await client.get(f"/jobs/{job['job_id']}/result")).content.startswith(b"\x89PNG")
         assert (await client.get("/auth/keys")).status_code == 403  # not among its scopes
@@ -136,14 +136,14 @@ async def test_tier_change_takes_effect_without_a_restart(
         async with fleet.client(key["X-API-Key"]) as client:
             answer = await client.post("/jobs", json={"workflow": HELLO})
             assert answer.headers.get("x-quota-limit") == (images and str(images))
-            await fleet.ended(client, answer.json()["job_id"])
+            await fleet.wait_until_ended(client, answer.json()["job_id"])
 
 
 @pytest.mark.requirement("S-23", "DELETE /api/v1/auth/keys/{key_id}")
 @simulated_only
 async def test_revoked_key_and_its_websocket_end_at_once(fleet: Fleet, public: httpx.AsyncClient) -> None:
     user = await registered(public, "loser")
-    await asyncio.to_thread(partial(fleet.limit, user["id"], graph_policy="open"))
+    await asyncio.to_thread(partial(fleet.set_limits, user["id"], graph_policy="open"))
     key = await new_key(public, user)
     async with fleet.client(key["key"]) as client:
         job = await fleet.submit(client, workflow=slow(60))
@@ -210,7 +210,7 @@ async def test_auth_outage_keeps_known_users_and_refuses_new_ones(fleet: Fleet, 
     for credential in (*credentials, {"X-API-Key": revoked}):
         assert await status(public, credential) == 200
     async with fleet.client(key) as client:
-        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+        await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
     await public.delete(f"/auth/keys/{revoked.split('_')[1]}", headers=bearer(user))
     await until(lambda: is_refused(public, {"X-API-Key": revoked}), within_s=WITHIN_S)
     async with stopped(fleet, "auth"):

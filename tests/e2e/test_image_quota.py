@@ -163,17 +163,17 @@ async def used(client: httpx.AsyncClient) -> int:
 
 @pytest.mark.parametrize(("workflow", "cost"), FITS.values(), ids=FITS)
 async def test_reserved_and_final_cost_of_a_job_are_equal(fleet: Fleet, workflow: Workflow, cost: int) -> None:
-    async with fleet.client(fleet.new_user(f"fits{new_id().hex[-12:]}", "free")) as client:
+    async with fleet.client(fleet.create_user(f"fits{new_id().hex[-12:]}", "free")) as client:
         answer = await client.post("/jobs", json={"workflow": workflow})
         assert answer.status_code == 201, answer.text
         assert answer.headers["x-quota-remaining"] == str(10 - cost)
-        ended = await fleet.ended(client, answer.json()["job_id"])
+        ended = await fleet.wait_until_ended(client, answer.json()["job_id"])
         assert (ended["status"], ended["warnings"]) == ("completed", [])
         assert await used(client) == cost
 
 
 async def test_job_beyond_the_quota_is_refused_before_it_runs(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("toomuch", "free")) as client:
+    async with fleet.client(fleet.create_user("toomuch", "free")) as client:
         for name, workflow in TOO_MUCH.items():
             answer = await client.post("/jobs", json={"workflow": workflow})
             assert (answer.status_code, answer.json()["code"]) == (429, "quota.images_exceeded"), name
@@ -182,7 +182,7 @@ async def test_job_beyond_the_quota_is_refused_before_it_runs(fleet: Fleet) -> N
 
 @pytest.mark.requirement("B-45")
 async def test_graphs_that_would_exhaust_a_node_are_refused_with_advice(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("killer", "free")) as client:
+    async with fleet.client(fleet.create_user("killer", "free")) as client:
         for name, (workflow, code) in KILLERS.items():
             answer = await client.post("/jobs", json={"workflow": workflow})
             assert (answer.status_code, answer.json()["code"]) == (422, "workflow.invalid"), name
@@ -195,7 +195,7 @@ async def test_graphs_that_would_exhaust_a_node_are_refused_with_advice(fleet: F
 
 async def test_job_that_exceeds_its_reservation_stores_only_the_reserved_images(fleet: Fleet) -> None:
     workflow = {"1": images(1), "2": node("SimMultiply", image=["1", 0], copies=35), "3": saved("2")}
-    async with fleet.client(fleet.new_user("multiplier", "enterprise")) as client:
+    async with fleet.client(fleet.create_user("multiplier", "enterprise")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
             ten = {"limits": {"images_per_day": 10}}
@@ -205,7 +205,7 @@ async def test_job_that_exceeds_its_reservation_stores_only_the_reserved_images(
         refused = {answer.json()["code"] for answer in answers if answer.status_code != 201}
         assert refused <= {"quota.images_exceeded"}
         accepted = [answer.json()["job_id"] for answer in answers if answer.status_code == 201]
-        ended = [await fleet.ended(client, job_id) for job_id in accepted]
+        ended = [await fleet.wait_until_ended(client, job_id) for job_id in accepted]
         assert sum(len(job["outputs"]) for job in ended) == await used(client) == 10
         assert {job["status"] for job in ended} == {"completed"}
         told = [warning for job in ended for warning in job["warnings"]]

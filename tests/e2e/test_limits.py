@@ -27,7 +27,7 @@ def slow(seconds: float) -> dict[str, Any]:
 @pytest.mark.requirement("F-95", "limit.images")
 @simulated_only
 async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("quota", "free", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("quota", "free", graph_policy="open")) as client:
         running = await fleet.submit(client, workflow=slow(120))  # occupies the only slot, so later jobs wait
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
         for _ in range(ROUNDS):
@@ -47,7 +47,7 @@ async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet:
 @pytest.mark.requirement("limit.queue")
 @simulated_only
 async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("queuer", "free")) as client:
+    async with fleet.client(fleet.create_user("queuer", "free")) as client:
         me = (await client.get("/auth/me")).json()
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
             plenty = {"limits": {"images_per_day": 1000, "requests_per_minute": 1_000_000, "graph_policy": "open"}}
@@ -72,9 +72,9 @@ async def test_queue_limit_refuses_excess_jobs(fleet: Fleet) -> None:
 @pytest.mark.requirement("tier free")
 @simulated_only
 async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("single", "free", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("single", "free", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
-        ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
+        ended = [await fleet.wait_until_ended(client, job["job_id"]) for job in jobs]
     spans = sorted((job["started_at"], job["completed_at"]) for job in ended)
     assert [job["status"] for job in ended] == ["completed"] * 4
     assert all(end <= start for (_, end), (start, _) in pairwise(spans))
@@ -83,9 +83,9 @@ async def test_free_tier_runs_one_job_at_a_time(fleet: Fleet) -> None:
 @pytest.mark.requirement("tier basic")
 @simulated_only
 async def test_basic_tier_runs_two_jobs_at_a_time(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("double", "basic", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("double", "basic", graph_policy="open")) as client:
         jobs = [await fleet.submit(client, workflow=slow(0.3 + n / 100)) for n in range(4)]
-        ended = [await fleet.ended(client, job["job_id"]) for job in jobs]
+        ended = [await fleet.wait_until_ended(client, job["job_id"]) for job in jobs]
     spans = [(job["started_at"], job["completed_at"]) for job in ended]
     at_once = [sum(start <= begin < end for start, end in spans) for begin, _ in spans]
     assert [job["status"] for job in ended] == ["completed"] * 4
@@ -98,10 +98,10 @@ async def test_failed_job_costs_no_quota(fleet: Fleet) -> None:
     failing = slow(0) | {
         "2": {"class_type": "SimFail", "inputs": {"image": ["1", 0], "message": "boom", "exception_type": "ValueError"}}
     }
-    async with fleet.client(fleet.new_user("unlucky", "free", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("unlucky", "free", graph_policy="open")) as client:
         first = await client.post("/jobs", json={"workflow": failing})
         assert first.headers["x-quota-remaining"] == "9"
-        ended = await fleet.ended(client, first.json()["job_id"])
+        ended = await fleet.wait_until_ended(client, first.json()["job_id"])
         assert (ended["status"], ended["error"]["code"]) == ("failed", "workflow.execution_failed")
         assert ended["attempt"] == 1
         again = await client.post("/jobs", json={"workflow": slow(0)})
@@ -117,7 +117,7 @@ async def test_cancelling_a_running_job_interrupts_its_node(fleet: Fleet, client
 
     async def is_running() -> bool:
         return bool((await client.get(f"/jobs/{job['job_id']}")).json()["status"] == "processing") and any(
-            run["finished"] is None for run in await fleet.runs()
+            run["finished"] is None for run in await fleet.list_runs()
         )
 
     await until(is_running)
@@ -125,8 +125,8 @@ async def test_cancelling_a_running_job_interrupts_its_node(fleet: Fleet, client
         assert (answer.status_code, answer.json()["status"]) == (200, "cancelled")
 
     async def is_interrupted() -> bool:
-        return any(run["outcome"] == "interrupted" for run in await fleet.runs())
+        return any(run["outcome"] == "interrupted" for run in await fleet.list_runs())
 
     await until(is_interrupted)
     after = await fleet.submit(client, workflow=HELLO)
-    assert (await fleet.ended(client, after["job_id"]))["status"] == "completed"
+    assert (await fleet.wait_until_ended(client, after["job_id"]))["status"] == "completed"

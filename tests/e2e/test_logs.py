@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.conftest import simulated_only
-from tests.kit.fleet import Fleet, frames
+from tests.kit.fleet import Fleet, read_frames
 from tests.kit.waiting import until
 
 REQUEST_ID = "follow-this-job-0001"
@@ -36,15 +36,15 @@ def lines_of(fleet: Fleet, request_id: str) -> list[dict[str, Any]]:
 @pytest.mark.requirement("log.follow-a-job", "log.access", "log.no-credentials")
 @simulated_only
 async def test_one_job_can_be_followed_through_the_logs_of_all_services(fleet: Fleet) -> None:
-    key = fleet.new_user("follow", "pro")
+    key = fleet.create_user("follow", "pro")
     submission = {"prompt": "a lighthouse", "width": 64, "height": 64, "steps": 40}  # long enough to be watched
     async with fleet.client(key) as http:
         answer = await http.post("/jobs", json=submission, headers={"X-Request-Id": REQUEST_ID})
         assert answer.status_code == 201, answer.text
         job_id = answer.json()["job_id"]
         async with fleet.watch(job_id, key=key) as socket:
-            assert (await frames(socket))[-1]["type"] == "end"
-        assert (await fleet.ended(http, job_id))["status"] == "completed"
+            assert (await read_frames(socket))[-1]["type"] == "end"
+        assert (await fleet.wait_until_ended(http, job_id))["status"] == "completed"
 
     def find(service: str, event: str) -> dict[str, Any] | None:
         found = (line for line in lines_of(fleet, REQUEST_ID) if (line["service"], line["event"]) == (service, event))

@@ -28,27 +28,27 @@ def saved(class_type: str, **inputs: object) -> dict[str, object]:
 async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a_user(fleet: Fleet) -> None:
     urls: dict[str, str] = fleet.credentials["metrics"]
     assert {name.partition("-")[0] for name in urls} == set(SERVICES)
-    key = fleet.new_user("metrics", "basic", graph_policy="open")
+    key = fleet.create_user("metrics", "basic", graph_policy="open")
     async with fleet.client(key) as client, Scraper(urls) as found:
         user_id = (await client.get("/auth/me")).json()["id"]
         made = await fleet.submit(client, prompt="a lighthouse")
-        assert (await fleet.ended(client, made["job_id"]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, made["job_id"]))["status"] == "completed"
         failed = await fleet.submit(client, workflow=saved("SimFail", message="no", exception_type="RuntimeError"))
-        assert (await fleet.ended(client, failed["job_id"]))["status"] == "failed"
+        assert (await fleet.wait_until_ended(client, failed["job_id"]))["status"] == "failed"
         refused = await client.post("/jobs", json={"workflow": {"1": {"class_type": "Absent", "inputs": {}}}})
         assert refused.status_code == 422
         sleeping = [await fleet.submit(client, workflow=saved("SimSleep", seconds=600)) for _ in fleet.nodes]
-        await found.until_total("comfyfleet_jobs", len(sleeping), tier="basic", state="running")
+        await found.wait_for_total("comfyfleet_jobs", len(sleeping), tier="basic", state="running")
         queued = await fleet.submit(client, workflow=HELLO)
         async with fleet.watch(queued["job_id"], key=key) as socket:
             await socket.recv()
-            await found.until_total("comfyfleet_jobs", 1, tier="basic", state="queued")
+            await found.wait_for_total("comfyfleet_jobs", 1, tier="basic", state="queued")
             assert found.latest.total("comfyfleet_queue_oldest_seconds", tier="basic") > 0
             assert found.latest.total("comfyfleet_node_state", state="working") == len(fleet.nodes)
             assert found.latest.total("comfyfleet_sockets", kind="job") == 1
         for job in (queued, *sleeping):
             assert (await client.post(f"/jobs/{job['job_id']}/cancel")).is_success
-        await found.until_total("comfyfleet_node_state", 0, state="working")
+        await found.wait_for_total("comfyfleet_node_state", 0, state="working")
 
     expect_ended_jobs(found, cancelled_on_node=len(sleeping))
     expect_stored_artifacts(found)
@@ -62,33 +62,33 @@ async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a
 def expect_ended_jobs(found: Scraper, *, cancelled_on_node: int) -> None:
     """Assert one success, one failure, one cancelled job that never started and others that ran."""
     ended, attempts = "comfyfleet_jobs_ended_total", "comfyfleet_attempts_ended_total"
-    assert found.grown(ended, tier="basic", outcome="succeeded", code="none") == 1
-    assert found.grown(ended, tier="basic", outcome="failed", code="workflow.execution_failed") == 1
-    assert found.grown(ended, tier="basic", outcome="cancelled") == 1 + cancelled_on_node
-    assert found.grown("comfyfleet_job_wait_seconds_count", tier="basic") == 2 + cancelled_on_node
-    assert found.grown(attempts, outcome="succeeded") == 1
-    assert found.grown(attempts, outcome="failed") == 1
-    assert found.grown(attempts, outcome="cancelled") == cancelled_on_node
-    assert found.grown(attempts, outcome="lapsed") == 0
+    assert found.compute_growth(ended, tier="basic", outcome="succeeded", code="none") == 1
+    assert found.compute_growth(ended, tier="basic", outcome="failed", code="workflow.execution_failed") == 1
+    assert found.compute_growth(ended, tier="basic", outcome="cancelled") == 1 + cancelled_on_node
+    assert found.compute_growth("comfyfleet_job_wait_seconds_count", tier="basic") == 2 + cancelled_on_node
+    assert found.compute_growth(attempts, outcome="succeeded") == 1
+    assert found.compute_growth(attempts, outcome="failed") == 1
+    assert found.compute_growth(attempts, outcome="cancelled") == cancelled_on_node
+    assert found.compute_growth(attempts, outcome="lapsed") == 0
     for reason in ("no_work", "preparing", "finishing"):
-        assert found.grown("comfyfleet_node_idle_seconds_total", reason=reason) > 0, reason
+        assert found.compute_growth("comfyfleet_node_idle_seconds_total", reason=reason) > 0, reason
     assert found.latest.label_values("comfyfleet_model_loads_total", "node") == {"node-1", "node-2"}
 
 
 def expect_stored_artifacts(found: Scraper) -> None:
     """Assert that the output of the successful job was written."""
-    assert found.grown("comfyfleet_artifact_writes_total", result="ok") >= 1
-    assert found.grown("comfyfleet_artifact_writes_total", result="full") == 0
+    assert found.compute_growth("comfyfleet_artifact_writes_total", result="ok") >= 1
+    assert found.compute_growth("comfyfleet_artifact_writes_total", result="full") == 0
     assert found.latest.total("comfyfleet_artifact_free_bytes") > 0
     assert found.latest.total("comfyfleet_dependency_up", dependency="artifact_store") == 1
 
 
 def expect_requests(found: Scraper, *, accepted: int) -> None:
     """Assert one refused and ``accepted`` accepted submissions over HTTP, and the latter over NATS."""
-    assert found.grown("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="201") == accepted
-    assert found.grown("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="422") == 1
-    assert found.grown("comfyfleet_rpc_seconds_count", **SUBMIT, outcome="ok") == accepted
-    assert found.grown("comfyfleet_rpc_seconds_count", service="executor", outcome="ok") > 0
+    assert found.compute_growth("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="201") == accepted
+    assert found.compute_growth("comfyfleet_http_request_seconds_count", **JOBS_ROUTE, code="422") == 1
+    assert found.compute_growth("comfyfleet_rpc_seconds_count", **SUBMIT, outcome="ok") == accepted
+    assert found.compute_growth("comfyfleet_rpc_seconds_count", service="executor", outcome="ok") > 0
 
 
 def expect_what_every_service_exports(found: Scrape, fleet: Fleet) -> None:

@@ -9,24 +9,24 @@ from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from tests.kit.fleet import HELLO, Fleet
-from tests.kit.nats import settled
+from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
 
 @pytest.mark.requirement("nats-api")
 async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    outside, _ = await fleet.outside()
+    outside, _ = await fleet.connect_external_system()
     events: list[tuple[str, dict[str, object]]] = []
 
     async def hear(message: object) -> None:
         events.append((message.subject, json.loads(message.data)))  # type: ignore[attr-defined]
 
     await outside.subscribe("jobs.event.>", cb=hear)
-    await settled(outside)
+    await wait_until_processed(outside)
     reply = json.loads((await outside.request("jobs.submit", json.dumps({"workflow": HELLO}).encode(), timeout=5)).data)
     job_id = reply["job_id"]
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and owned by the demo user
-    await fleet.ended(client, job_id)
+    await fleet.wait_until_ended(client, job_id)
     await until(lambda: any(event["state"] == "succeeded" for _, event in events if event["job_id"] == job_id))
     own = [event["seq"] for subject, event in events if subject == f"jobs.event.{job_id}"]
     assert own == [1, 2, 3, 4]
@@ -36,7 +36,7 @@ async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, c
 
 
 async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
-    outside, _ = await fleet.outside()
+    outside, _ = await fleet.connect_external_system()
     evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
     for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):
         reply = await outside.request("jobs.submit", payload, timeout=5)
@@ -50,7 +50,7 @@ async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
 
 @pytest.mark.requirement("S-6")
 async def test_outside_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet) -> None:
-    outside, problems = await fleet.outside()
+    outside, problems = await fleet.connect_external_system()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []
 
@@ -71,11 +71,11 @@ async def test_outside_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet
     await until(lambda: sum("permissions violation" in problem.lower() for problem in problems) >= len(forbidden))
     for subject in (">", "live.>", "evt.>", "_INBOX_gateway.>"):
         await outside.subscribe(subject, cb=hear)
-    await settled(outside)
+    await wait_until_processed(outside)
     async with fleet.client(fleet.credentials["admin_key"]) as client:
         job = await fleet.submit(client, workflow=HELLO)
-        await fleet.ended(client, job["job_id"])
-    await settled(outside)
-    await asyncio.wait_for(settled(outside), 5)
+        await fleet.wait_until_ended(client, job["job_id"])
+    await wait_until_processed(outside)
+    await asyncio.wait_for(wait_until_processed(outside), 5)
     assert overheard == []
     await outside.close()

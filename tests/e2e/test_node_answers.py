@@ -20,17 +20,17 @@ async def test_any_node_error_text_fails_its_job_only(fleet: Fleet, client: http
     inputs = {"image": ["1", 0], "exception_type": "ValueError", "message": f'json:"{text}"'}
     fail = {"class_type": "SimFail", "inputs": inputs}
     job = await fleet.submit(client, workflow={"1": IMAGE, "2": fail, "3": SAVE})
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert (ended["status"], ended["error"]["code"]) == ("failed", "workflow.execution_failed")
     json.dumps(ended).encode("utf-8")
     assert "\x00" not in ended["error"]["message"]
     job = await fleet.submit(client, workflow=HELLO)
-    assert (await fleet.ended(client, job["job_id"], within_s=10))["status"] == "completed"
+    assert (await fleet.wait_until_ended(client, job["job_id"], within_s=10))["status"] == "completed"
 
 
 @pytest.mark.requirement("B-99")
 async def test_jobs_still_run_after_mutated_node_answers() -> None:
     report = await fuzz(40, seed=7)
-    assert report.changes.done.total() >= 40
-    assert len({route for route, number in report.changes.done.items() if number}) >= 4
+    assert report.mutator.done.total() >= 40
+    assert len({route for route, number in report.mutator.done.items() if number}) >= 4
     assert report.failures == []

@@ -42,11 +42,11 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(
         assert held["occupied"]["since"] is not None
         assert f"comfyfleet admin clear {held['node']}" in (await operator.runs("nodes")).text
 
-        user = fleet.new_user(f"blocked-{secrets.token_hex(4)}", "pro")
+        user = fleet.create_user(f"blocked-{secrets.token_hex(4)}", "pro")
         async with fleet.client(user) as client:
             for _ in range(2):
                 job_id = (await fleet.submit(client, workflow=HELLO))["job_id"]
-                assert (await fleet.ended(client, job_id))["status"] == "completed"
+                assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
                 assert (await operator.job("job", job_id))["node"] != held["node"]
 
             (ordered,) = await operator.does("clear", held["node"])
@@ -65,7 +65,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(
             await operator.does("cordon", other)
             try:
                 job_id = (await fleet.submit(client, workflow=HELLO))["job_id"]
-                assert (await fleet.ended(client, job_id))["status"] == "completed"
+                assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
                 assert (await operator.job("job", job_id))["node"] == held["node"]
             finally:
                 await operator.does("uncordon", other)

@@ -88,7 +88,7 @@ async def test_job_of_a_drained_node_runs_elsewhere_and_is_charged_once(
         assert drained["cordoned_at"] is not None
         assert drained["job_id"] != job_id
         try:
-            assert (await fleet.ended(client, job_id))["status"] == "completed"
+            assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
             moved = await operator.job("job", job_id)
             outcomes = [(attempt["outcome"], attempt["node"] == first) for attempt in moved["attempts"]]
             assert outcomes == [("withdrawn", True), ("succeeded", False)]
@@ -100,7 +100,7 @@ async def test_job_of_a_drained_node_runs_elsewhere_and_is_charged_once(
             assert me["used_today"] == 1
             (other,) = {node["node"] for node in await operator.does("nodes")} - {first}
             others = [(await fleet.submit(client, workflow=HELLO))["job_id"] for _ in range(3)]
-            assert {(await fleet.ended(client, one))["status"] for one in others} == {"completed"}
+            assert {(await fleet.wait_until_ended(client, one))["status"] for one in others} == {"completed"}
             for one in others:
                 assert (await operator.job("job", one))["node"] == other
         finally:
@@ -245,12 +245,12 @@ async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
         finally:
             for node in names:
                 await operator.does("uncordon", node)
-        assert (await fleet.ended(client, jobs[1]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, jobs[1]))["status"] == "completed"
         assert (await client.get(f"/jobs/{jobs[0]}")).json()["status"] == "pending"
         begun = [(await client.get(f"/jobs/{one}")).json()["started_at"] for one in (jobs[2], jobs[1])]
         assert begun == sorted(begun)
         await operator.does("release", jobs[0])
-        assert (await fleet.ended(client, jobs[0]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, jobs[0]))["status"] == "completed"
         assert (await operator.runs("requeue", jobs[0])).status == REFUSED
 
         since = (await client.get(f"/jobs/{jobs[1]}")).json()["created_at"]
@@ -291,13 +291,13 @@ async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Per
         picture = await upload(client, png("red"))
         graph = slow(60) | {"1": {"class_type": "LoadImage", "inputs": {"image": picture}}}
         job_id = (await fleet.submit(client, workflow=graph, run_within_seconds=0.5))["job_id"]
-        first = await fleet.ended(client, job_id)
+        first = await fleet.wait_until_ended(client, job_id)
         assert first["status"] == "failed"
         again = await operator.job("requeue", job_id)
         assert again["job_id"] != job_id
         assert again["retry_of"] == job_id
         assert (await operator.job("requeue", job_id))["job_id"] == again["job_id"]
-        second = await fleet.ended(client, again["job_id"])
+        second = await fleet.wait_until_ended(client, again["job_id"])
         assert (second["status"], second["error"]) == ("failed", first["error"])  # it had an upload, too
         assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "failed"
 
@@ -308,7 +308,7 @@ async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Per
         await until(failed)
         stopped = (await fleet.submit(client, workflow=slow(60)))["job_id"]
         assert (await operator.job("cancel", stopped))["status"] == "cancelled"
-        assert (await fleet.ended(client, stopped))["status"] == "cancelled"
+        assert (await fleet.wait_until_ended(client, stopped))["status"] == "cancelled"
         assert (await operator.runs("requeue", stopped)).status == REFUSED
 
 

@@ -24,7 +24,7 @@ pytestmark = simulated_only
 )
 async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
     name = f"pages-{secrets.token_hex(4)}"
-    key = fleet.new_user(name, "enterprise", graph_policy="open")
+    key = fleet.create_user(name, "enterprise", graph_policy="open")
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
         job_id = (await fleet.submit(client, workflow=slow(60)))["job_id"]
         found: dict[str, Any] = {}
@@ -74,4 +74,4 @@ async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
         assert running["node"] in {node["node"] for node in trends["nodes"]}
         for one in (job_id, *waiting):
             await client.delete(f"/jobs/{one}")
-        assert (await fleet.ended(client, job_id))["status"] == "cancelled"
+        assert (await fleet.wait_until_ended(client, job_id))["status"] == "cancelled"

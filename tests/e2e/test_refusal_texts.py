@@ -19,7 +19,7 @@ from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import slow
 from tests.kit.fleet import Fleet
 from tests.kit.media import wav
-from tests.kit.pictures import chunk, file_of, png
+from tests.kit.pictures import chunk, encode_image, png
 from tests.kit.refused_graphs import node, saved
 
 GOLDEN = Path(__file__).with_name("refusals.md")
@@ -75,8 +75,8 @@ async def of_credentials(fleet: Fleet) -> AsyncIterator[Refused]:
 
 
 async def of_requests(fleet: Fleet) -> AsyncIterator[Refused]:
-    async with fleet.client(fleet.new_user("beginner", "free")) as free:
-        fleet.limit((await free.get("/auth/me")).json()["id"], images_per_day=5, run_seconds=600)
+    async with fleet.client(fleet.create_user("beginner", "free")) as free:
+        fleet.set_limits((await free.get("/auth/me")).json()["id"], images_per_day=5, run_seconds=600)
         yield "A path that does not exist", await free.get("/prompt")
         yield "A method that the path does not have", await free.put("/jobs", json={})
         plain = {"Content-Type": "text/plain"}
@@ -98,21 +98,21 @@ async def of_requests(fleet: Fleet) -> AsyncIterator[Refused]:
 
 
 async def of_uploads(fleet: Fleet) -> AsyncIterator[Refused]:
-    async with fleet.client(fleet.new_user("uploader", "free")) as free:
+    async with fleet.client(fleet.create_user("uploader", "free")) as free:
 
         async def upload(content: bytes, field: str = "file") -> httpx.Response:
             return await free.post("/upload", files={field: ("a.png", content)})
 
         yield "An upload as JSON", await free.post("/upload", json={"image": "a.png"})
         yield "A form without a file", await free.post("/upload", files={"overwrite": (None, "true")})
-        yield "A form field of another name", await upload(file_of(Image.new("RGB", (8, 8))), "picture")
+        yield "A form field of another name", await upload(encode_image(Image.new("RGB", (8, 8))), "picture")
         frames = [Image.new("RGB", (8, 8), color) for color in ("red", "blue")]
         animated = BytesIO()
         frames[0].save(animated, "PNG", save_all=True, append_images=frames[1:])
         yield "An animated image", await upload(animated.getvalue())
-        yield "A GIF", await upload(file_of(frames[0], "GIF"))
+        yield "A GIF", await upload(encode_image(frames[0], "GIF"))
         yield "A file of no known type", await upload(b"a text")
-        yield "A damaged image", await upload(file_of(Image.effect_noise((64, 64), 50))[:200])
+        yield "A damaged image", await upload(encode_image(Image.effect_noise((64, 64), 50))[:200])
         yield "An image with too many pixels", await upload(png(20_000, 20_000, chunk(b"IDAT", b"")))
         yield "An upload that does not exist", await free.get(f"/uploads/{UNKNOWN_ID}")
         sound = (await upload(wav())).json()["id"]
@@ -122,19 +122,19 @@ async def of_uploads(fleet: Fleet) -> AsyncIterator[Refused]:
 
 async def of_jobs(fleet: Fleet) -> AsyncIterator[Refused]:
     """Refusals that follow from the state of a job."""
-    async with fleet.client(fleet.new_user("owner", "free", graph_policy="open")) as owner:
+    async with fleet.client(fleet.create_user("owner", "free", graph_policy="open")) as owner:
         me = (await owner.get("/auth/me")).json()
         done = (await fleet.submit(owner, workflow=saved()))["job_id"]
-        await fleet.ended(owner, done)
+        await fleet.wait_until_ended(owner, done)
         yield "An output that does not exist", await owner.get(f"/jobs/{done}/result", params={"index": 1})
         failing = saved(("2", 0), _2=node("SimFail", image=["1", 0], exception_type="KeyError", message="'b'"))
         failed = (await fleet.submit(owner, workflow=failing))["job_id"]
-        await fleet.ended(owner, failed)
+        await fleet.wait_until_ended(owner, failed)
         yield "The result of a failed job", await owner.get(f"/jobs/{failed}/result")
         running = (await fleet.submit(owner, workflow=slow(120)))["job_id"]
         waiting = (await fleet.submit(owner, workflow=saved()))["job_id"]
         yield "The result of a waiting job", await owner.get(f"/jobs/{waiting}/result")
-        fleet.limit(me["id"], queue_cap=1)
+        fleet.set_limits(me["id"], queue_cap=1)
         yield "More waiting jobs than the tier allows", await owner.post("/jobs", json={"workflow": saved()})
         yield "The purge of a waiting job", await owner.delete(f"/jobs/{waiting}", params={"purge": True})
         await owner.delete(f"/jobs/{waiting}")
@@ -143,8 +143,8 @@ async def of_jobs(fleet: Fleet) -> AsyncIterator[Refused]:
 
 
 async def of_rates(fleet: Fleet) -> AsyncIterator[Refused]:
-    async with fleet.client(fleet.new_user("hasty", "free")) as hasty:
-        fleet.limit((await hasty.get("/auth/me")).json()["id"], requests_per_minute=1)
+    async with fleet.client(fleet.create_user("hasty", "free")) as hasty:
+        fleet.set_limits((await hasty.get("/auth/me")).json()["id"], requests_per_minute=1)
         answers = [await hasty.get("/jobs") for _ in range(3)]
         yield "More requests than the tier allows", answers[-1]
 

@@ -54,7 +54,7 @@ async def test_api_key_is_accepted_as_a_bearer_token(fleet: Fleet) -> None:
 @pytest.mark.requirement("B-16")
 async def test_foreign_job_is_not_found(fleet: Fleet, client: httpx.AsyncClient) -> None:
     job = (await fleet.submit(client, workflow=HELLO))["job_id"]
-    await fleet.ended(client, job)
+    await fleet.wait_until_ended(client, job)
     async with fleet.client(fleet.credentials["admin_key"]) as other:
         for method, path in (
             ("GET", ""), ("GET", "/result"), ("GET", "/image"), ("GET", "/outputs"), ("GET", "/events"),
@@ -129,10 +129,10 @@ async def test_missing_model_error_lists_available_models(client: httpx.AsyncCli
 
 @pytest.mark.requirement("B-70", "result.not-finished")
 async def test_unfinished_result_is_a_conflict(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("early", "free")) as client:
+    async with fleet.client(fleet.create_user("early", "free")) as client:
         jobs = [await fleet.submit(client, workflow=HELLO) for _ in range(2)]
         answer = await client.get(f"/jobs/{jobs[1]['job_id']}/result")
         if answer.status_code != 200:  # it may have ended already
             assert problem_of(answer, 409)["code"] == "job.not_finished"
-        await fleet.ended(client, jobs[1]["job_id"])
+        await fleet.wait_until_ended(client, jobs[1]["job_id"])
         assert (await client.get(f"/jobs/{jobs[1]['job_id']}/result")).status_code == 200

@@ -29,7 +29,7 @@ async def job_id(fleet: Fleet) -> str:
     """A job with two images and a preview."""
     async with fleet.client() as client:
         job = await fleet.submit(client, workflow=TWO_AND_A_PREVIEW)
-        assert (await fleet.ended(client, job["job_id"]))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
         return str(job["job_id"])
 
 
@@ -159,7 +159,7 @@ async def test_downloaded_files_keep_the_requested_names(fleet: Fleet, client: h
         "6": {"class_type": "SaveImageWebsocket", "inputs": {"images": ["1", 0]}},
     }
     job = await fleet.submit(client, workflow=graph)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert (ended["status"], ended["attempt"], ended["warnings"]) == ("completed", 1, [])
     assert [(output["node_id"], output["name"]) for output in ended["outputs"]] == [
         ("2", "a cat... at night_00001_.png"),
@@ -209,7 +209,7 @@ async def test_page_downloads_outputs_through_signed_links_without_a_credential(
     assert (await client.post("/workflows/validate", json=again)).json()["valid"]
 
     shared = (await client.post(f"/jobs/{job_id}/share", json={})).json()
-    async with fleet.client(fleet.new_user("colleague", "free")) as colleague:
+    async with fleet.client(fleet.create_user("colleague", "free")) as colleague:
         assert (await colleague.get("/outputs", params={"job_id": job_id})).json()["outputs"] == []
         seen = (await colleague.get(f"/shared/{shared['token']}")).json()
         assert ([one["id"] for one in seen["outputs"]], seen["submission"]) == ([one["id"] for one in listed], again)

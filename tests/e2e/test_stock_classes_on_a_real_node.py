@@ -20,7 +20,7 @@ from contracts.graph_policy.registry import Trait, find_stock_class
 from tests.e2e.conftest import REAL
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
-from tests.stock_classes.graphs import GraphMaker, Impossible, Workflow, is_api, with_names
+from tests.stock_classes.graphs import GraphBuilder, NoWorkflow, Workflow, is_api, with_names
 from tests.stock_classes.outputs import Failed, Outputs, StoredOutput, build_stored_output, run_on_node
 
 pytestmark = [pytest.mark.skipif(not REAL, reason="needs a real ComfyUI (COMFYUI_URL)"), pytest.mark.timeout(3000)]
@@ -83,7 +83,7 @@ def picture() -> bytes:
 def policies(fleet: Fleet) -> dict[str, str]:
     """A user's key for each graph policy."""
     return {
-        policy: fleet.new_user(f"stock{secrets.token_hex(4)}", "enterprise", graph_policy=policy)
+        policy: fleet.create_user(f"stock{secrets.token_hex(4)}", "enterprise", graph_policy=policy)
         for policy in ("strict", "open")
     }
 
@@ -98,7 +98,7 @@ async def test_stock_class_outputs_equal_those_of_a_direct_run(fleet: Fleet, pol
         (await node.post("/upload/image", files={"image": (name, picture(), "image/png")})).raise_for_status()
         people = [Person(policy, key, {name: await upload(fleet, key)}) for policy, key in policies.items()]
         object_info = (await node.get("/object_info")).raise_for_status().json()
-        workflows = make(GraphMaker(object_info, [name]), object_info, tally)
+        workflows = make(GraphBuilder(object_info, [name]), object_info, tally)
         expected = await run_twice(node, workflows, tally)
     slots = asyncio.Semaphore(AT_ONCE)
 
@@ -123,7 +123,7 @@ async def upload(fleet: Fleet, key: str) -> str:
         return str(sent.raise_for_status().json()["id"])
 
 
-def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tally: Tally) -> dict[str, Workflow]:
+def make(maker: GraphBuilder, object_info: Mapping[str, Mapping[str, object]], tally: Tally) -> dict[str, Workflow]:
     workflows: dict[str, Workflow] = {}
     for class_type, described in object_info.items():
         if is_api(described):
@@ -134,9 +134,9 @@ def make(maker: GraphMaker, object_info: Mapping[str, Mapping[str, object]], tal
             tally.skipped[class_type] = "leaves models or datasets on the node"
             continue
         try:
-            for variant, workflow in maker.variants(class_type):
+            for variant, workflow in maker.build_variants(class_type):
                 workflows[f"{class_type}, {variant}"] = workflow
-        except Impossible as impossible:
+        except NoWorkflow as impossible:
             tally.skipped[class_type] = impossible.reason
     return workflows
 
@@ -176,7 +176,7 @@ async def run_through_fleet(
             tally.refused.pop(name, None)
             if person.policy == "open":
                 tally.open_policy.append(name)
-            job = await fleet.ended(client, answer.json()["job_id"], within_s=300)
+            job = await fleet.wait_until_ended(client, answer.json()["job_id"], within_s=300)
             if job["status"] != "completed":
                 return Counter([StoredOutput(job["status"], "", json.dumps(job["error"]).encode())])
             outputs: Outputs = Counter()

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.kit.fleet import Fleet
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 
 GRAPH = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 24, "height": 16, "batch_size": 1, "color": 255}},
@@ -44,7 +44,7 @@ FORMS = [
 
 
 async def picture_of(fleet: Fleet, client: httpx.AsyncClient, job_id: str) -> Image.Image:
-    ended = await fleet.ended(client, job_id)
+    ended = await fleet.wait_until_ended(client, job_id)
     assert ended["status"] == "completed", ended
     return Image.open(io.BytesIO((await client.get(f"/jobs/{job_id}/result")).content))
 
@@ -70,7 +70,7 @@ async def test_body_with_byte_order_mark_and_ignorable_nan_runs(fleet: Fleet, cl
 @pytest.mark.requirement("B-46", "submission.extra-data")
 async def test_extra_data_reaches_only_images_of_its_own_job(fleet: Fleet, client: httpx.AsyncClient) -> None:
     first = await fleet.submit(client, **COMFYUI)
-    await fleet.ended(client, first["job_id"])
+    await fleet.wait_until_ended(client, first["job_id"])
     second = await fleet.submit(client, workflow=GRAPH)
     told = (await picture_of(fleet, client, first["job_id"])).info
     if "prompt" not in told:
@@ -82,7 +82,7 @@ async def test_extra_data_reaches_only_images_of_its_own_job(fleet: Fleet, clien
 async def test_editor_file_can_reference_a_comfyui_form_upload(fleet: Fleet, client: httpx.AsyncClient) -> None:
     form = {"type": "input", "overwrite": "true"}
     sent = await client.post(
-        "/upload", files={"image": ("a.png", file_of(Image.new("RGB", (8, 8), "red")), "image/png")}, data=form
+        "/upload", files={"image": ("a.png", encode_image(Image.new("RGB", (8, 8), "red")), "image/png")}, data=form
     )
     assert sent.status_code in {200, 201}, sent.text
     load = {

@@ -24,7 +24,7 @@ async def test_text_output_is_returned_in_addition_to_a_preview(
     fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     job = await fleet.submit(client, workflow=CAPTIONED)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert (ended["status"], ended["warnings"]) == ("completed", [])
     preview, text = ended["outputs"]
     assert (preview["node_id"], preview["key"], preview["temporary"]) == ("2", "images", True)
@@ -53,14 +53,14 @@ async def test_generate_returns_the_preview_of_a_workflow_that_saves_nothing(cli
 
 @simulated_only
 async def test_job_without_outputs_completes_with_a_warning_or_fails_by_choice(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("reporter", "pro", graph_policy="open")) as client:
+    async with fleet.client(fleet.create_user("reporter", "pro", graph_policy="open")) as client:
         warned = await fleet.submit(client, workflow=reporting({}))
         failed = await fleet.submit(client, workflow=reporting({}), on_no_outputs="fail")
         value = await fleet.submit(client, workflow=reporting({"value": [{"score": 0.5}]}), on_no_outputs="fail")
-        body = await fleet.ended(client, warned["job_id"])
+        body = await fleet.wait_until_ended(client, warned["job_id"])
         assert (body["status"], body["outputs"]) == ("completed", [])
         assert [one["code"] for one in body["warnings"]] == ["job.no_outputs", "job.node_without_outputs"]
-        body = await fleet.ended(client, failed["job_id"])
+        body = await fleet.wait_until_ended(client, failed["job_id"])
         assert (body["status"], body["attempt"], body["error"]["code"]) == ("failed", 1, "job.no_outputs")
-        body = await fleet.ended(client, value["job_id"])
+        body = await fleet.wait_until_ended(client, value["job_id"])
         assert [(one["key"], one["value"]) for one in body["outputs"]] == [("value", {"score": 0.5})]

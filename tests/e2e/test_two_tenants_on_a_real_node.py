@@ -178,7 +178,7 @@ async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen)
     if answer.status_code != 201:
         assert answer.status_code in {422, 413}, answer.text
         return None
-    job = await fleet.ended(client, answer.json()["job_id"], within_s=240)
+    job = await fleet.wait_until_ended(client, answer.json()["job_id"], within_s=240)
     seen.texts.append(json.dumps(job))
     for output in job["outputs"]:
         content = await client.get(output["url"].removeprefix(fleet.base_url + "/api/v1"))
@@ -193,9 +193,11 @@ async def test_second_tenant_obtains_nothing_of_the_first_through_any_class(flee
     async with http_client(timeout=60) as raw:
         catalog = (await raw.get(f"{REAL}/object_info")).json()
     alice_key = await asyncio.to_thread(
-        fleet.new_user, f"alice{secrets.token_hex(4)}", "enterprise", graph_policy=policy
+        fleet.create_user, f"alice{secrets.token_hex(4)}", "enterprise", graph_policy=policy
     )
-    bob_key = await asyncio.to_thread(fleet.new_user, f"bob{secrets.token_hex(4)}", "enterprise", graph_policy=policy)
+    bob_key = await asyncio.to_thread(
+        fleet.create_user, f"bob{secrets.token_hex(4)}", "enterprise", graph_policy=policy
+    )
     async with fleet.client(alice_key) as alice, fleet.client(bob_key) as bob:
         sent = await alice.post("/upload", files={"file": (f"{word}.png", secret_picture(), "image/png")})
         assert sent.status_code == 201, sent.text

@@ -13,7 +13,7 @@ from PIL import Image
 
 from comfyfleet_client import AsyncClient, Client, InvalidRequest, NotFound
 from tests.kit.fleet import Fleet
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 
 COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
 
@@ -38,10 +38,10 @@ async def run(fleet: Fleet, *arguments: object, key: str = "") -> tuple[int, str
     "DELETE /api/v1/uploads/{upload_id}",
 )
 async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path) -> None:
-    picture = file_of(Image.frombytes("RGB", (4, 4), os.urandom(48)))
+    picture = encode_image(Image.frombytes("RGB", (4, 4), os.urandom(48)))
     path, gif = tmp_path / "a picture.png", tmp_path / "a.gif"
     path.write_bytes(picture)
-    gif.write_bytes(file_of(Image.new("L", (4, 4)), "GIF"))
+    gif.write_bytes(encode_image(Image.new("L", (4, 4)), "GIF"))
 
     status, upload_id = await run(fleet, "upload", path)
     assert status == 0
@@ -81,11 +81,11 @@ async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path
 
 
 async def test_upload_without_a_retention_limit_never_expires(fleet: Fleet) -> None:
-    unlimited = fleet.new_user("keeps-uploads", "enterprise")
+    unlimited = fleet.create_user("keeps-uploads", "enterprise")
     async with fleet.client(unlimited) as http:
-        fleet.limit((await http.get("/auth/me")).json()["id"], upload_days=None)
+        fleet.set_limits((await http.get("/auth/me")).json()["id"], upload_days=None)
     async with AsyncClient(fleet.base_url, key=unlimited) as client:
-        made = await client.uploads.add(file_of(Image.frombytes("RGB", (4, 4), os.urandom(48))))
+        made = await client.uploads.add(encode_image(Image.frombytes("RGB", (4, 4), os.urandom(48))))
         assert made.expires_at is None
         assert (await run(fleet, "uploads", "--limit", "1", key=unlimited))[1].endswith("never")
         await client.uploads.delete(made)

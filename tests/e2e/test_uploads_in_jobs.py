@@ -55,7 +55,7 @@ async def upload(client: httpx.AsyncClient, content: bytes) -> str:
 
 async def made(fleet: Fleet, client: httpx.AsyncClient, **submission: Any) -> Image.Image:
     job = await fleet.submit(client, **submission)
-    ended = await fleet.ended(client, job["job_id"])
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
     return Image.open(BytesIO((await client.get(f"/jobs/{job['job_id']}/result")).content)).convert("RGB")
 
@@ -76,7 +76,7 @@ async def test_image_to_image_uses_an_own_upload(fleet: Fleet, client: httpx.Asy
     if not REAL:  # the output of a model is not predictable
         assert pixel(over_red, 120, 90)[0] > pixel(over_blue, 120, 90)[0]
     scaled = await fleet.submit(client, **OVER, image=red, width=64, num_images=2)
-    ended = await fleet.ended(client, scaled["job_id"])
+    ended = await fleet.wait_until_ended(client, scaled["job_id"])
     assert [ended["status"], len(ended["outputs"])] == ["completed", 2]
     assert ended["model"]
     assert ended["seed"] == 7
@@ -111,7 +111,7 @@ async def test_upload_can_be_used_in_every_file_input(fleet: Fleet, client: http
     white = await upload(client, png("white"))
     inverted = await made(fleet, client, workflow_name=name, parameters={"picture": white})
     assert pixel(inverted, 5, 5) == (0, 0, 0)
-    connection, _ = await fleet.outside()
+    connection, _ = await fleet.connect_external_system()
     try:  # over NATS the tenant is the demo user too
         answer = await connection.request("jobs.submit", f'{{"prompt": "a", "image": "{image}"}}'.encode(), timeout=10)
         assert b'"job_id"' in answer.data, answer.data
@@ -168,7 +168,7 @@ async def test_replay_is_accepted_after_its_upload_expired(fleet: Fleet, client:
     key = str(uuid4())
     accepted = ids(await answers(key))
     for job_id in accepted:
-        assert (await fleet.ended(client, job_id))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
     await expire(fleet, image, mask)
 
     async def gone() -> bool:
@@ -210,12 +210,12 @@ async def test_job_survives_an_executor_kill_between_staging_and_posting(
 ) -> None:
     image = await upload(client, png("purple"))
     for node in range(len(fleet.nodes)):
-        await fleet.arm("prompt_500", node, count=1000)
-    before = [await fleet.fired("prompt_500", node) for node in range(len(fleet.nodes))]
+        await fleet.arm_fault("prompt_500", node, count=1000)
+    before = [await fleet.count_fault_occurrences("prompt_500", node) for node in range(len(fleet.nodes))]
     job = await fleet.submit(client, **OVER, image=image)
 
     async def whose() -> int | None:
-        now = [await fleet.fired("prompt_500", node) for node in range(len(fleet.nodes))]
+        now = [await fleet.count_fault_occurrences("prompt_500", node) for node in range(len(fleet.nodes))]
         return next((node for node, (old, new) in enumerate(zip(before, now, strict=True)) if new > old), None)
 
     async def was_posted() -> bool:
@@ -227,8 +227,8 @@ async def test_job_survives_an_executor_kill_between_staging_and_posting(
     async with http_client() as nodes:
         for url in fleet.nodes:
             await nodes.delete(f"{url}/simnode/faults")
-    await fleet.replaced(name, killed)
-    ended = await fleet.ended(client, job["job_id"])
+    await fleet.wait_until_replaced(name, killed)
+    ended = await fleet.wait_until_ended(client, job["job_id"])
     assert ended["status"] == "completed", ended
 
 
@@ -240,16 +240,16 @@ async def test_upload_is_kept_while_its_job_runs_and_when_the_job_runs_again(
     slow = loading(image) | {"2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": 1.5}}}
     job = await fleet.submit(client, workflow=slow)
     assert (await client.delete(f"/uploads/{image}")).status_code == 409
-    done = await fleet.ended(client, job["job_id"])
+    done = await fleet.wait_until_ended(client, job["job_id"])
     assert done["status"] == "completed"
     failing = {"image": ["1", 0], "exception_type": "ValueError", "message": "told to"}
     job = await fleet.submit(client, workflow=loading(image) | {"2": {"class_type": "SimFail", "inputs": failing}})
-    first = await fleet.ended(client, job["job_id"])
+    first = await fleet.wait_until_ended(client, job["job_id"])
     assert first["error"]["code"] == "workflow.execution_failed"
     async with fleet.client(fleet.credentials["admin_key"]) as admin:
         answer = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
         assert answer.status_code == 200, answer.text
-        again = await fleet.ended(client, answer.json()["job_id"])
+        again = await fleet.wait_until_ended(client, answer.json()["job_id"])
         assert (again["job_id"] != first["job_id"], again["error"]["code"]) == (True, first["error"]["code"])
         twice = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
         assert twice.json()["job_id"] == again["job_id"]

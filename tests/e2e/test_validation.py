@@ -37,7 +37,7 @@ async def validated(client: httpx.AsyncClient, submission: Any) -> dict[str, Any
 
 
 async def test_validation_predicts_the_submission_and_creates_no_job(fleet: Fleet) -> None:
-    async with fleet.client(fleet.new_user("checker", "free")) as client:
+    async with fleet.client(fleet.create_user("checker", "free")) as client:
         graph = graph_of(-1, await model_of(client))
         told = await validated(client, {"workflow": graph})
         assert (told["valid"], told["errors"], told["images"]) == (True, [], 3)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import Person
-from tests.kit.fleet import HELLO, Fleet, frames
+from tests.kit.fleet import HELLO, Fleet, read_frames
 from tests.kit.waiting import until
 
 
@@ -41,7 +41,7 @@ async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
         assert job["waiting"]["message"] in shown.text
         async with fleet.watch(job["job_id"]) as socket:
             os.kill(fleet.process.pid, signal.SIGCONT)
-            snapshot, *_, end = await frames(socket)
+            snapshot, *_, end = await read_frames(socket)
     finally:
         os.kill(fleet.process.pid, signal.SIGCONT)
     assert reason_of(snapshot) == "no_node_online"

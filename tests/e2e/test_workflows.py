@@ -36,7 +36,7 @@ async def test_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client:
     assert own.status_code == 201, own.text
     pictures = []
     for job_id in (by_name["job_id"], own.json()["job_id"]):
-        assert (await fleet.ended(client, job_id))["status"] == "completed"
+        assert (await fleet.wait_until_ended(client, job_id))["status"] == "completed"
         picture = await client.get(f"/jobs/{job_id}/result")
         assert picture.headers["content-type"] == "image/png"
         pictures.append(picture.content)

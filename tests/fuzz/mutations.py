@@ -8,7 +8,7 @@ from typing import Any
 
 from tests.kit.hostile_node import Reply
 
-CAP = 2_000_000  # maximum bytes of a response that the executor under test reads
+MAX_RESPONSE_BYTES = 2_000_000  # maximum bytes of a response that the executor under test reads
 HUGE = "\x01huge\x01"  # placeholder for an integer that Python's json does not write
 RECURSION = 900
 
@@ -20,7 +20,7 @@ TEXTS = (
 NUMBERS = (0, -1, 2**31, 2**63, 2**64, 10**300, -(10**300), 0.5, float("nan"), float("inf"), float("-inf"), HUGE)
 
 
-def hostile_value(random: Random) -> Any:
+def choose_hostile_value(random: Random) -> Any:
     """Return an unexpected value."""
     kind = random.randrange(8)
     if kind < 3:
@@ -38,9 +38,9 @@ def hostile_value(random: Random) -> Any:
 def change_json(value: Any, random: Random) -> Any:
     """Return the value with one to three changes at random places."""
     for _ in range(random.randint(1, 3)):
-        places = _places(value)
+        places = _list_positions(value)
         if not places:
-            return hostile_value(random)
+            return choose_hostile_value(random)
         holder, key = random.choice(places)
         _change(holder, key, random)
     return value
@@ -84,7 +84,7 @@ def change_frame(frame: str, random: Random) -> list[str | bytes]:
         return ["\x00", frame]
 
 
-def _places(value: Any) -> list[tuple[Any, Any]]:
+def _list_positions(value: Any) -> list[tuple[Any, Any]]:
     places: list[tuple[Any, Any]] = []
     waiting = [value]
     while waiting and len(places) < 2_000:
@@ -104,58 +104,58 @@ def _change(holder: Any, key: Any, random: Random) -> None:
     elif kind == 2 and isinstance(holder, list):
         holder.extend([holder[key]] * random.choice((1, 100, 10_000)))
     else:
-        holder[key] = hostile_value(random)
+        holder[key] = choose_hostile_value(random)
 
 
-def _truncated(reply: Reply, random: Random) -> Reply:
+def _truncate(reply: Reply, random: Random) -> Reply:
     return replace(reply, body=reply.body[: random.randrange(len(reply.body) + 1)])
 
 
-def _flipped(reply: Reply, random: Random) -> Reply:
+def _flip_bits(reply: Reply, random: Random) -> Reply:
     body = bytearray(reply.body)
     for _ in range(min(len(body), random.randint(1, 20))):
         body[random.randrange(len(body))] = random.randrange(256)
     return replace(reply, body=bytes(body))
 
 
-def _with_nul(reply: Reply, random: Random) -> Reply:
+def _insert_nul(reply: Reply, random: Random) -> Reply:
     place = random.randrange(len(reply.body) + 1)
     return replace(reply, body=reply.body[:place] + b"\x00" * random.choice((1, 1_000)) + reply.body[place:])
 
 
-def _garbage(_: Reply, random: Random) -> Reply:
+def _replace_by_garbage(_: Reply, random: Random) -> Reply:
     return Reply(
         random.choice((b"", b"null", b"[]", b"{}", b"5", b'"x"', b"<html>", random.randbytes(1_000), b"[" * 100_000))
     )
 
 
-def _oversized(reply: Reply, random: Random) -> Reply:
-    return replace(reply, body=b'{"a": "' + b"x" * random.randint(CAP, 2 * CAP) + b'"}')
+def _enlarge(reply: Reply, random: Random) -> Reply:
+    return replace(reply, body=b'{"a": "' + b"x" * random.randint(MAX_RESPONSE_BYTES, 2 * MAX_RESPONSE_BYTES) + b'"}')
 
 
-def _of_status(reply: Reply, random: Random) -> Reply:
+def _change_status(reply: Reply, random: Random) -> Reply:
     status = random.choice((201, 204, 302, 307, 400, 404, 413, 416, 429, 500, 502, 503))
     return replace(reply, status=status, headers={"Location": "http://127.0.0.1:1/"} if status in {302, 307} else {})
 
 
-def _lying(reply: Reply, random: Random) -> Reply:
+def _lie_about_length(reply: Reply, random: Random) -> Reply:
     lies = ("text/html", "application/octet-stream; charset=\udce9", "x" * 5_000, "")
     return replace(reply, headers={"Content-Type": random.choice(lies).encode("utf-8", "replace").decode()})
 
 
-def _cut(reply: Reply, random: Random) -> Reply:
-    return replace(_truncated(reply, random), cut=True)
+def _cut_connection(reply: Reply, random: Random) -> Reply:
+    return replace(_truncate(reply, random), cut=True)
 
 
-def _endless(reply: Reply, _: Random) -> Reply:
+def _repeat_endlessly(reply: Reply, _: Random) -> Reply:
     return replace(reply, body=(reply.body or b" ") * (1 + 65_536 // (len(reply.body) or 1)), endless=True)
 
 
-def _dripping(reply: Reply, _: Random) -> Reply:
+def _send_slowly(reply: Reply, _: Random) -> Reply:
     return replace(reply, body=reply.body[:200], drip_s=0.05)
 
 
 BYTE_CHANGES: tuple[Callable[[Reply, Random], Reply], ...] = (
-    *(_truncated, _flipped, _with_nul, _garbage, _of_status, _lying, _cut) * 4,
-    *(_oversized,) * 2, _endless, _dripping,
+    *(_truncate, _flip_bits, _insert_nul, _replace_by_garbage, _change_status, _lie_about_length, _cut_connection) * 4,
+    *(_enlarge,) * 2, _repeat_endlessly, _send_slowly,
 )  # fmt: skip

@@ -23,24 +23,24 @@ from typing import Any
 
 import httpx
 
-from tests.fuzz.mutations import CAP, change_frame, change_reply
+from tests.fuzz.mutations import MAX_RESPONSE_BYTES, change_frame, change_reply
 from tests.integration.executor.processes import Node
 from tests.kit.fleet import ENDED, Fleet, running_fleet
-from tests.kit.hostile_node import Asked, HostileNode, Reply
+from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
 from tests.kit.waiting import until
 
-ABOUT_ITSELF = ("object_info", "written_models", "models", "system_stats")  # read from time to time, not for a job
-ROUTES = (*("history",) * 6, *("frame",) * 4, *("queue", "prompt", "view") * 2, *ABOUT_ITSELF)
-PER_JOB = 5  # mutated responses per job, so that an ordinary job gets its turn
-TOGETHER = 10  # mutated jobs between two ordinary ones
-LONGEST_S = 60.0  # maximum duration of a job
-ORDINARY = 0xFFFFFF  # colour by which the proxy recognises an ordinary job
-WHILE_CHANGED = ("workflow.invalid", "fleet.empty")  # error code of a submit while the catalog is mutated
+CATALOG_ROUTES = ("object_info", "written_models", "models", "system_stats")  # read from time to time, not for a job
+ROUTES = (*("history",) * 6, *("frame",) * 4, *("queue", "prompt", "view") * 2, *CATALOG_ROUTES)
+MUTATIONS_PER_JOB = 5  # mutated responses per job, so that an ordinary job gets its turn
+JOBS_PER_ROUND = 10  # mutated jobs between two ordinary ones
+MAX_JOB_S = 60.0  # maximum duration of a job
+ORDINARY_COLOUR = 0xFFFFFF  # colour by which the proxy recognises an ordinary job
+CATALOG_ERRORS = ("workflow.invalid", "fleet.empty")  # error code of a submit while the catalog is mutated
 CRASHES = ("bus.handler_crashed", "loop.failed", "web.crashed", "executor.attempt.crashed")
 SETTINGS: dict[str, Any] = {
     "RATE_LIMIT_ENABLED": "false",
     "SCHEDULER_MAX_ATTEMPTS": "1",  # each mutation is used once; retries are tested elsewhere
-    "EXECUTOR_ANSWER_MAX_BYTES": str(CAP),
+    "EXECUTOR_ANSWER_MAX_BYTES": str(MAX_RESPONSE_BYTES),
     "EXECUTOR_REPLY_S": "1",
     "EXECUTOR_POST_S": "2",
     "EXECUTOR_CATALOG_S": "2",
@@ -57,7 +57,7 @@ SETTINGS: dict[str, Any] = {
 
 
 @dataclass
-class Changes:
+class ResponseMutator:
     """The mutations for the node's current job."""
 
     seed: int
@@ -65,35 +65,35 @@ class Changes:
     last: str = ""
     route: str = ""
     left: int = 0
-    due: set[str] = field(default_factory=set)  # routes of ABOUT_ITSELF of which the next response is mutated
+    due: set[str] = field(default_factory=set)  # routes of CATALOG_ROUTES of which the next response is mutated
     changed: set[str] = field(default_factory=set)  # routes of which the last response was mutated
     random: Random = field(default_factory=Random)
 
-    def begin(self, colour: int) -> None:
+    def start_job(self, colour: int) -> None:
         """Handle a new job. Its colour is the number of its case."""
         self.random = Random(f"{self.seed}:{colour}")  # noqa: S311 - to be drawn again
-        self.route = "" if colour == ORDINARY else self.random.choice(ROUTES)
-        self.left = PER_JOB
-        if self.route in ABOUT_ITSELF:
+        self.route = "" if colour == ORDINARY_COLOUR else self.random.choice(ROUTES)
+        self.left = MUTATIONS_PER_JOB
+        if self.route in CATALOG_ROUTES:
             self.due.add(self.route)
 
-    async def answer(self, asked: Asked, reply: Reply) -> Reply:
+    async def mutate_reply(self, request: NodeRequest, reply: Reply) -> Reply:
         """Mutate the response if it is selected."""
-        if asked.route == "prompt":
-            self.begin(_colour(asked.body))
-        if asked.route in ABOUT_ITSELF:
-            if asked.route not in self.due:
-                self.changed.discard(asked.route)
+        if request.route == "prompt":
+            self.start_job(_read_colour(request.body))
+        if request.route in CATALOG_ROUTES:
+            if request.route not in self.due:
+                self.changed.discard(request.route)
                 return reply
-            self.due.remove(asked.route)
-            self.changed.add(asked.route)
-        elif asked.route != self.route or self.left <= 0:
+            self.due.remove(request.route)
+            self.changed.add(request.route)
+        elif request.route != self.route or self.left <= 0:
             return reply
         changed = change_reply(reply, self.random)
-        self._count(asked.route, changed)
+        self._count(request.route, changed)
         return changed
 
-    def frames(self, frame: str) -> Sequence[str | bytes]:
+    def mutate_frame(self, frame: str) -> Sequence[str | bytes]:
         """Mutate the frame if it is selected."""
         if self.route != "frame" or self.left <= 0 or self.random.random() < 0.4:
             return [frame]
@@ -111,13 +111,13 @@ class Changes:
 class Report:
     """Results of a run."""
 
-    changes: Changes
-    next_s: list[float] = field(default_factory=list)
-    endings: Counter[str] = field(default_factory=Counter)
+    mutator: ResponseMutator
+    ordinary_job_s: list[float] = field(default_factory=list)
+    results: Counter[str] = field(default_factory=Counter)
     failures: list[str] = field(default_factory=list)
 
 
-def _graph(colour: int) -> dict[str, Any]:
+def _build_graph(colour: int) -> dict[str, Any]:
     image = {"width": 16, "height": 16, "batch_size": 1, "color": colour}
     return {
         "1": {"class_type": "EmptyImage", "inputs": image},
@@ -126,7 +126,7 @@ def _graph(colour: int) -> dict[str, Any]:
     }
 
 
-def _colour(body: bytes) -> int:
+def _read_colour(body: bytes) -> int:
     return int(json.loads(body)["prompt"]["1"]["inputs"]["color"])
 
 
@@ -136,76 +136,76 @@ async def fuzz(mutations: int, seed: int) -> Report:
         await node.start()
         proxy = HostileNode(node.url)
         await proxy.start()
-        changes = Changes(seed)
+        mutator = ResponseMutator(seed)
         try:
             async with running_fleet("--comfyui", proxy.url, **SETTINGS) as fleet:
                 pids = {name: fleet.pid(name) for name in json.loads((fleet.state / "processes.json").read_text())}
-                report = Report(changes)
-                key = await asyncio.to_thread(fleet.new_user, "fuzz", "enterprise")  # without a quota
+                report = Report(mutator)
+                key = await asyncio.to_thread(fleet.create_user, "fuzz", "enterprise")  # without a quota
                 async with fleet.client(key) as client:
-                    await _ordinary(client, report)
-                    report.next_s.clear()
-                    proxy.answer, proxy.frames = changes.answer, changes.frames
-                    await _rounds(fleet, client, report, mutations)
-                _look_at_logs(fleet, report, pids)
+                    await _run_ordinary_job(client, report)
+                    report.ordinary_job_s.clear()
+                    proxy.change_reply, proxy.change_frame = mutator.mutate_reply, mutator.mutate_frame
+                    await _run_rounds(fleet, client, report, mutations)
+                _check_logs_and_pids(fleet, report, pids)
         finally:
             await proxy.stop()
-            await node.end()
+            await node.stop()
     return report
 
 
-async def _rounds(fleet: Fleet, client: httpx.AsyncClient, report: Report, mutations: int) -> None:
+async def _run_rounds(fleet: Fleet, client: httpx.AsyncClient, report: Report, mutations: int) -> None:
     number = 0
-    told = 0
-    while report.changes.done.total() < mutations and len(report.failures) < 5:
-        if report.changes.done.total() >= told + 250:
-            told = report.changes.done.total()
-            print(f"{told} changed, longest ordinary job {max(report.next_s):.2f} s", flush=True)
+    reported = 0
+    while report.mutator.done.total() < mutations and len(report.failures) < 5:
+        if report.mutator.done.total() >= reported + 250:
+            reported = report.mutator.done.total()
+            print(f"{reported} changed, longest ordinary job {max(report.ordinary_job_s):.2f} s", flush=True)
         jobs = []
-        for _ in range(TOGETHER):
+        for _ in range(JOBS_PER_ROUND):
             number += 1
-            jobs.append(await _submitted(client, number))
+            jobs.append(await _submit_job(client, number))
         for job_id in jobs:
-            job = await fleet.ended(client, job_id, within_s=LONGEST_S)
+            job = await fleet.wait_until_ended(client, job_id, within_s=MAX_JOB_S)
             code = (job.get("error") or {}).get("code")
-            report.endings[f"{job['status']} {code or ''}".strip()] += 1
-        await _true_catalog(report.changes)
-        await _ordinary(client, report)
+            report.results[f"{job['status']} {code or ''}".strip()] += 1
+        await _wait_for_true_catalog(report.mutator)
+        await _run_ordinary_job(client, report)
 
 
-async def _true_catalog(changes: Changes) -> None:
+async def _wait_for_true_catalog(mutator: ResponseMutator) -> None:
     """Wait until the executor has read again what the node says about itself, which it does once a second."""
-    changes.due.clear()
-    if changes.changed:
-        await until(lambda: not changes.changed, within_s=LONGEST_S)
+    mutator.due.clear()
+    if mutator.changed:
+        await until(lambda: not mutator.changed, within_s=MAX_JOB_S)
         await asyncio.sleep(2)
 
 
-async def _submitted(client: httpx.AsyncClient, colour: int) -> str:
+async def _submit_job(client: httpx.AsyncClient, colour: int) -> str:
     """Submit a job; retry while a mutated catalog says that it cannot run."""
-    deadline = time.monotonic() + LONGEST_S
+    deadline = time.monotonic() + MAX_JOB_S
     while True:
-        answer = await client.post("/jobs", json={"workflow": _graph(colour)})
+        answer = await client.post("/jobs", json={"workflow": _build_graph(colour)})
         if answer.status_code == 201:
             return str(answer.json()["job_id"])
-        if answer.json().get("code") not in WHILE_CHANGED or time.monotonic() > deadline:
+        if answer.json().get("code") not in CATALOG_ERRORS or time.monotonic() > deadline:
             raise RuntimeError(f"submit: {answer.status_code} {answer.text[:1000]}")
         await asyncio.sleep(0.2)
 
 
-async def _ordinary(client: httpx.AsyncClient, report: Report) -> None:
+async def _run_ordinary_job(client: httpx.AsyncClient, report: Report) -> None:
     """Run an ordinary job and record its duration since it was accepted."""
-    job_id, begun = await _submitted(client, ORDINARY), time.monotonic()
+    job_id, begun = await _submit_job(client, ORDINARY_COLOUR), time.monotonic()
     job: dict[str, Any] = {}
-    while time.monotonic() - begun < LONGEST_S and job.get("status") not in ENDED:
+    while time.monotonic() - begun < MAX_JOB_S and job.get("status") not in ENDED:
         job = (await client.get(f"/jobs/{job_id}")).json()
         await asyncio.sleep(0.02)
-    report.next_s.append(time.monotonic() - begun)
+    report.ordinary_job_s.append(time.monotonic() - begun)
     if job.get("status") != "completed":
-        report.failures.append(f"ordinary job: {job.get('status')} {job.get('error')} after {report.changes.last}")
+        report.failures.append(f"ordinary job: {job.get('status')} {job.get('error')} after {report.mutator.last}")
 
 
-def _look_at_logs(fleet: Fleet, report: Report, pids: dict[str, int]) -> None:
+def _check_logs_and_pids(fleet: Fleet, report: Report, pids: dict[str, int]) -> None:
     for name, pid in pids.items():
         if fleet.pid(name) != pid:
             report.failures.append(f"{name} was restarted")
@@ -216,14 +216,16 @@ def _look_at_logs(fleet: Fleet, report: Report, pids: dict[str, int]) -> None:
                 report.failures.append(f"{path.name}: {line[:1500]}")
 
 
-def show(report: Report) -> None:
+def print_report(report: Report) -> None:
     """Print the figures."""
-    done = report.changes.done
+    done = report.mutator.done
     print(f"{done.total()} changed answers: {', '.join(f'{n} {route}' for route, n in done.most_common())}")
-    print(f"endings: {', '.join(f'{n} {ending}' for ending, n in report.endings.most_common())}")
-    if report.next_s:
-        longest, median = max(report.next_s), statistics.median(report.next_s)
-        print(f"{len(report.next_s)} ordinary jobs: median {median:.2f} s, longest {longest:.2f} s to completion")
+    print(f"results: {', '.join(f'{n} {ending}' for ending, n in report.results.most_common())}")
+    if report.ordinary_job_s:
+        longest, median = max(report.ordinary_job_s), statistics.median(report.ordinary_job_s)
+        print(
+            f"{len(report.ordinary_job_s)} ordinary jobs: median {median:.2f} s, longest {longest:.2f} s to completion"
+        )
     print(f"{len(report.failures)} failures")
     for failure in report.failures[:20]:
         print(f"  {failure}")
@@ -235,7 +237,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     report = asyncio.run(fuzz(options.mutations, options.seed))
-    show(report)
+    print_report(report)
     sys.exit(bool(report.failures))
 
 

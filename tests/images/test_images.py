@@ -24,7 +24,7 @@ import yaml
 
 from contracts.registry import DATABASES, SERVICES
 from stack.ports import LOOPBACK, find_free_ports
-from stack.postgres import binaries
+from stack.postgres import get_postgres_bin
 from tests.integration.compose.test_environment import JOB, PYTHON, Machine, filled_in
 from tests.kit.compose import ROOT, VARIABLE, read_env
 from tests.kit.postgres import PostgresServer
@@ -165,7 +165,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ima
         postgres._password = told["POSTGRES_PASSWORD"]
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
-        image = {"POSTGRES_USER": "postgres", "PATH": f"{binaries()}:{os.defpath}"}
+        image = {"POSTGRES_USER": "postgres", "PATH": f"{get_postgres_bin()}:{os.defpath}"}
         machine.run("init", [str(ROOT / "deploy/postgres/init.sh")], {**told, **client, **image})
         start_nats(machine)
         start_proxy(machine)

@@ -71,7 +71,7 @@ def serve(descriptor: int) -> None:
     try:
         fork_server.serve(LATER)
     finally:
-        fork_server.kill_all()
+        fork_server.kill_children()
 
 
 if __name__ == "__main__":

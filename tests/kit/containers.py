@@ -49,7 +49,7 @@ class _Container:
     async def start(self) -> None:
         """Start or restart with the stored data, and wait until it responds."""
         await asyncio.to_thread(self._start)
-        await until(self._answers, READY_S)
+        await until(self._is_responding, READY_S)
 
     def kill(self) -> None:
         """Kill it; its data is kept."""
@@ -69,7 +69,7 @@ class _Container:
         self._made = True
         self.host = self._container.get_container_host_ip()
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         raise NotImplementedError
 
 
@@ -85,7 +85,7 @@ class NatsContainer(_Container):
         """URL for clients."""
         return f"nats://{self.host}:{self.port}"
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         try:
             reader, writer = await asyncio.open_connection(self.host, self.port)
             said = await reader.readline()
@@ -120,7 +120,7 @@ class PostgresContainer(_Container):
     def _dsn(self, database: str) -> str:
         return f"postgresql://postgres:{self._password}@{self.host}:{self.port}/{database}"
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         try:
             connection = await asyncpg.connect(self._dsn("postgres"), timeout=2)
         except (OSError, asyncpg.PostgresError, TimeoutError):

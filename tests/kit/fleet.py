@@ -34,7 +34,7 @@ READY_S = 90.0
 END_S = 60.0
 ENDED = {"completed", "failed", "cancelled"}
 
-REGISTER_FREELY = {"GATEWAY_REGISTER_PER_HOUR": "100000", "GATEWAY_REGISTER_NETWORK_PER_HOUR": "100000"}
+HIGH_REGISTRATION_LIMITS = {"GATEWAY_REGISTER_PER_HOUR": "100000", "GATEWAY_REGISTER_NETWORK_PER_HOUR": "100000"}
 """All users of tests come from one address; a test of these limits gives others."""
 
 HELLO = json.loads((ROOT / "tests/workflows/hello.json").read_text())
@@ -76,15 +76,15 @@ class Fleet:
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
         return connect(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
-    async def outside(self, **login: str) -> tuple[Client, list[str]]:
+    async def connect_external_system(self, **login: str) -> tuple[Client, list[str]]:
         """Return a NATS connection with an external system's login, and the errors that the server reports to it."""
         problems: list[str] = []
 
-        async def note(error: Exception) -> None:
+        async def record_error(error: Exception) -> None:
             problems.append(str(error))
 
         connection = await nats.connect(
-            self.credentials["nats_url"], **(login or self.credentials["outside"]), error_cb=note
+            self.credentials["nats_url"], **(login or self.credentials["outside"]), error_cb=record_error
         )
         return connection, problems
 
@@ -97,7 +97,7 @@ class Fleet:
         os.kill(pid, signal.SIGKILL)
         return pid
 
-    async def replaced(self, name: str, pid: int) -> None:
+    async def wait_until_replaced(self, name: str, pid: int) -> None:
         """Wait until the supervisor has started another process in its place."""
         await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=30)
 
@@ -109,52 +109,52 @@ class Fleet:
 
     async def submit(self, client: httpx.AsyncClient, **submission: Any) -> dict[str, Any]:
         """Submit a job and assert that it is accepted."""
-        answer = await client.post("/jobs", json=submission)
-        assert answer.status_code == 201, answer.text
-        job: dict[str, Any] = answer.json()
+        response = await client.post("/jobs", json=submission)
+        assert response.status_code == 201, response.text
+        job: dict[str, Any] = response.json()
         return job
 
-    async def ended(self, client: httpx.AsyncClient, job_id: str, within_s: float = END_S) -> dict[str, Any]:
+    async def wait_until_ended(self, client: httpx.AsyncClient, job_id: str, within_s: float = END_S) -> dict[str, Any]:
         """Wait until the job has ended, also across interruptions; returns it."""
         job: dict[str, Any] = {}
 
         async def has_ended() -> bool:
             nonlocal job
             try:
-                answer = await client.get(f"/jobs/{job_id}")
+                response = await client.get(f"/jobs/{job_id}")
             except httpx.HTTPError:
                 return False
-            if answer.status_code != 200:
+            if response.status_code != 200:
                 return False
-            job = answer.json()
+            job = response.json()
             return job["status"] in ENDED
 
         await until(has_ended, within_s=within_s)
         return job
 
-    async def ledgers(self) -> list[dict[str, Any]]:
-        """Return what every simulated node really did, by prompt."""
+    async def read_ledgers(self) -> list[dict[str, Any]]:
+        """Return the ledger of every simulated node: what it did, by prompt."""
         async with http_client(timeout=20) as client:
-            answers = [await client.get(f"{node}/simnode/ledger") for node in self.nodes]
-        return [answer.json() for answer in answers]
+            responses = [await client.get(f"{node}/simnode/ledger") for node in self.nodes]
+        return [response.json() for response in responses]
 
-    async def runs(self) -> list[dict[str, Any]]:
+    async def list_runs(self) -> list[dict[str, Any]]:
         """Return every start of every prompt on every node."""
-        return [prompt for ledger in await self.ledgers() for prompt in ledger["prompts"] if prompt["started"]]
+        return [prompt for ledger in await self.read_ledgers() for prompt in ledger["prompts"] if prompt["started"]]
 
-    async def arm(self, fault: str, node: int = 0, **parameters: Any) -> None:
+    async def arm_fault(self, fault: str, node: int = 0, **parameters: Any) -> None:
         """Arm a fault of a simulated node."""
         async with http_client(timeout=20) as client:
-            answer = await client.post(f"{self.nodes[node]}/simnode/faults", json={"name": fault, **parameters})
-        assert answer.status_code == 200, answer.text
+            response = await client.post(f"{self.nodes[node]}/simnode/faults", json={"name": fault, **parameters})
+        assert response.status_code == 200, response.text
 
-    async def fired(self, fault: str, node: int = 0) -> int:
+    async def count_fault_occurrences(self, fault: str, node: int = 0) -> int:
         """Return how often a fault of a simulated node has occurred."""
         async with http_client(timeout=20) as client:
             faults = (await client.get(f"{self.nodes[node]}/simnode/faults")).json()["faults"]
         return sum(entry["fired"] for entry in faults if entry["name"] == fault)
 
-    def new_user(self, name: str, tier: str, *, graph_policy: str | None = None) -> str:
+    def create_user(self, name: str, tier: str, *, graph_policy: str | None = None) -> str:
         """Create a user as ``python -m auth bootstrap`` does and return its key.
 
         The graph policy is that of the tier unless given.
@@ -165,24 +165,24 @@ class Fleet:
         making = bootstrap_user(settings, username=name, email=None, role=Role.USER, tier=Tier(tier))
         with ThreadPoolExecutor(1) as thread:  # it runs its own event loop
             user = thread.submit(asyncio.run, making).result(60)
-        self.unhurried(user["user_id"])
+        self.lift_rate_limit(user["user_id"])
         if graph_policy is not None:
-            self.limit(user["user_id"], graph_policy=graph_policy)
+            self.set_limits(user["user_id"], graph_policy=graph_policy)
         return user["key"]
 
-    def unhurried(self, user_id: str) -> None:
-        """Raise a user's request limit, so that a test can poll."""
-        self.limit(user_id, requests_per_minute=1_000_000)
+    def lift_rate_limit(self, user_id: str) -> None:
+        """Raise a user's request limit, so that a test can poll fast."""
+        self.set_limits(user_id, requests_per_minute=1_000_000)
 
-    def limit(self, user_id: str, **limits: Any) -> None:
+    def set_limits(self, user_id: str, **limits: Any) -> None:
         """Set own limits of a user; other limits stay unchanged."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
         with httpx.Client(headers=headers, verify=NO_CERTIFICATES, trust_env=False) as http:
             user = http.get(url).raise_for_status().json()
             own = {name: user["limits"][name] for name in user["own_limits"]}
-            answer = http.patch(url, json={"limits": own | limits})
-        assert answer.status_code == 200, answer.text
+            response = http.patch(url, json={"limits": own | limits})
+        assert response.status_code == 200, response.text
 
     def stop(self) -> None:
         """Stop it like Ctrl-C."""
@@ -210,7 +210,7 @@ async def running_fleet(
         process = subprocess.Popen(  # noqa: ASYNC220 - takes a millisecond
             [sys.executable, "-m", "stack", "up", "--port", "0", "--state", str(folder), *options],
             stdout=log, stderr=log, preexec_fn=lambda: die_with_parent(parent), cwd=ROOT,  # noqa: PLW1509
-            env={**os.environ, **REGISTER_FREELY, **environment},
+            env={**os.environ, **HIGH_REGISTRATION_LIMITS, **environment},
         )  # fmt: skip
     try:
         await until(lambda: is_ready(folder, process.pid) or process.poll() is not None, within_s=READY_S)
@@ -218,7 +218,7 @@ async def running_fleet(
         fleet = Fleet(folder, json.loads((folder / "credentials.json").read_text()), process)
         try:
             for user in ("demo", "admin"):
-                await asyncio.to_thread(fleet.unhurried, fleet.credentials[f"{user}_user_id"])
+                await asyncio.to_thread(fleet.lift_rate_limit, fleet.credentials[f"{user}_user_id"])
             yield fleet
         finally:
             await asyncio.to_thread(fleet.stop)
@@ -238,7 +238,7 @@ def is_ready(state: Path, pid: int) -> bool:
         return False
 
 
-async def frames(socket: ClientConnection, within_s: float = END_S) -> list[dict[str, Any]]:
+async def read_frames(socket: ClientConnection, within_s: float = END_S) -> list[dict[str, Any]]:
     """Read all frames until the server closes the WebSocket."""
     async with asyncio.timeout(within_s):
         return [json.loads(message) async for message in socket]

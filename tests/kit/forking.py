@@ -16,7 +16,7 @@ def main(descriptor: int) -> None:
     try:
         fork_server.serve(PROGRAMS)
     finally:
-        fork_server.kill_all()
+        fork_server.kill_children()
 
 
 if __name__ == "__main__":

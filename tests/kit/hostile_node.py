@@ -1,6 +1,6 @@
 """A proxy in front of a simulated node that replaces responses as a test wants.
 
-Everything passes unchanged until ``answer`` or ``frames`` is set. ``replaced`` counts replacements.
+Everything passes unchanged until ``change_reply`` or ``change_frame`` is set. ``replaced`` counts replacements.
 """
 
 import asyncio
@@ -50,7 +50,7 @@ class Reply:
 
 
 @dataclass(frozen=True)
-class Asked:
+class NodeRequest:
     """A request to the node: the name of its route in ``ROUTES``, the id in its path, and its body."""
 
     route: str
@@ -59,16 +59,16 @@ class Asked:
     query: dict[str, str]
 
 
-Answer = Callable[[Asked, Reply], Awaitable[Reply]]
-Frames = Callable[[str], Sequence[str | bytes]]
+ReplyChange = Callable[[NodeRequest, Reply], Awaitable[Reply]]
+FrameChange = Callable[[str], Sequence[str | bytes]]
 
 
-async def unchanged(_: Asked, reply: Reply) -> Reply:
+async def unchanged_reply(_: NodeRequest, reply: Reply) -> Reply:
     """Return the node's response unchanged."""
     return reply
 
 
-def as_sent(frame: str) -> Sequence[str | bytes]:
+def unchanged_frame(frame: str) -> Sequence[str | bytes]:
     """Return the node's frame unchanged."""
     return [frame]
 
@@ -79,10 +79,10 @@ class HostileNode:
         self._runner: web.AppRunner | None = None
         self._http: aiohttp.ClientSession | None = None
         self.url = ""
-        self.answer: Answer = unchanged
-        self.frames: Frames = as_sent
+        self.change_reply: ReplyChange = unchanged_reply
+        self.change_frame: FrameChange = unchanged_frame
         self.replaced: Counter[str] = Counter()
-        self.asked: Counter[str] = Counter()
+        self.requests: Counter[str] = Counter()
 
     async def start(self) -> None:
         """Listen on a free port."""
@@ -101,9 +101,9 @@ class HostileNode:
         if self._http is not None:
             await self._http.close()
 
-    def be_ordinary(self) -> None:
+    def stop_replacing(self) -> None:
         """Stop replacing anything."""
-        self.answer, self.frames = unchanged, as_sent
+        self.change_reply, self.change_frame = unchanged_reply, unchanged_frame
 
     async def _forward(self, request: web.Request) -> web.StreamResponse:
         assert self._http is not None
@@ -118,19 +118,22 @@ class HostileNode:
                 if name.lower() in {"content-type", "content-range", "etag", "last-modified"}
             }
             said = Reply(await response.read(), response.status, kept)
-        asked = _asked(request, body)
-        self.asked[asked.route] += 1
-        reply = await self.answer(asked, said)
+        asked = _identify_request(request, body)
+        self.requests[asked.route] += 1
+        reply = await self.change_reply(asked, said)
         if reply is not said:
             self.replaced[asked.route] += 1
-        return await _sent(request, reply)
+        return await _send_reply(request, reply)
 
     async def _socket(self, request: web.Request) -> web.WebSocketResponse:
         assert self._http is not None
         near = web.WebSocketResponse(max_msg_size=0)
         await near.prepare(request)
         async with self._http.ws_connect(f"{self._upstream}{request.raw_path}", max_msg_size=0) as far:
-            tasks = {asyncio.create_task(self._down(far, near)), asyncio.create_task(_up(near, far))}
+            tasks = {
+                asyncio.create_task(self._forward_to_client(far, near)),
+                asyncio.create_task(_forward_to_node(near, far)),
+            }
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
@@ -141,7 +144,7 @@ class HostileNode:
             await near.close()
         return near
 
-    async def _down(self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
+    async def _forward_to_client(self, far: aiohttp.ClientWebSocketResponse, near: web.WebSocketResponse) -> None:
         async for message in far:
             if message.type is aiohttp.WSMsgType.BINARY:
                 await near.send_bytes(message.data)
@@ -149,7 +152,7 @@ class HostileNode:
                 await self._send_frames(near, message.data)
 
     async def _send_frames(self, near: web.WebSocketResponse, frame: str) -> None:
-        frames = self.frames(frame)
+        frames = self.change_frame(frame)
         if list(frames) != [frame]:
             self.replaced["frame"] += 1
         for one in frames:
@@ -159,21 +162,21 @@ class HostileNode:
                 await near.send_str(one)
 
 
-async def _up(near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
+async def _forward_to_node(near: web.WebSocketResponse, far: aiohttp.ClientWebSocketResponse) -> None:
     async for message in near:
         if message.type is aiohttp.WSMsgType.TEXT:
             await far.send_str(message.data)
 
 
-def _asked(request: web.Request, body: bytes) -> Asked:
+def _identify_request(request: web.Request, body: bytes) -> NodeRequest:
     for method, path, route in ROUTES:
         found = path.fullmatch(request.path)
         if found and request.method == method:
-            return Asked(route, "".join(found.groups("")), body, dict(request.query))
-    return Asked("other", "", body, dict(request.query))
+            return NodeRequest(route, "".join(found.groups("")), body, dict(request.query))
+    return NodeRequest("other", "", body, dict(request.query))
 
 
-async def _sent(request: web.Request, reply: Reply) -> web.StreamResponse:
+async def _send_reply(request: web.Request, reply: Reply) -> web.StreamResponse:
     if not (reply.drip_s or reply.endless or reply.cut):
         return web.Response(body=reply.body, status=reply.status, headers=reply.headers)
     response = web.StreamResponse(status=reply.status, headers=reply.headers)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from contracts.file_types import FileKind
-from simnode.flac import silence
+from simnode.flac import encode_silence
 
 _FOLDER = Path(__file__).with_name("media_files")
 _TRIANGLE = ((0.0, 0.0, 0.0), (1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
@@ -39,7 +39,7 @@ def samples() -> dict[str, Sample]:
         "m4a": Sample(_written("m4a"), "audio/mp4", audio),
         "aac": Sample(_written("aac"), "audio/aac", audio),
         "wav": Sample(wav(), "audio/wav", audio),
-        "flac": Sample(silence(4000, 8000, 1, {}), "audio/flac", audio),
+        "flac": Sample(encode_silence(4000, 8000, 1, {}), "audio/flac", audio),
         "latent": Sample(safetensors(), "application/x-safetensors", latent),
         "glb": Sample(glb(), "model/gltf-binary", model),
         "gltf": Sample(_gltf(), "model/gltf+json", model),

@@ -84,11 +84,11 @@ class Scraper:
         self.latest = Scrape(texts)
         return self.latest
 
-    def grown(self, name: str, **labels: str) -> float:
+    def compute_growth(self, name: str, **labels: str) -> float:
         """Return by how much these series grew during the block."""
         return self.latest.total(name, **labels) - self.first.total(name, **labels)
 
-    async def until_total(self, name: str, total: float, *, within_s: float = 30, **labels: str) -> None:
+    async def wait_for_total(self, name: str, total: float, *, within_s: float = 30, **labels: str) -> None:
         """Scrape until these series add up to ``total``; raises TimeoutError otherwise."""
 
         async def is_total() -> bool:

@@ -21,7 +21,7 @@ down_revision = "{down}"
 """
 
 
-def head_of(service: str) -> str:
+def find_head_revision(service: str) -> str:
     """Return the newest revision of this code."""
     return ScriptDirectory(str(resources.files(f"{service}.store") / "migrations")).get_current_head() or ""
 
@@ -32,7 +32,7 @@ def write_later_migration(folder: Path, service: str, body: str) -> Path:
     shutil.copytree(
         Path(str(resources.files(f"{service}.store") / "migrations")), folder, ignore=shutil.ignore_patterns("__pyc*")
     )
-    head = head_of(service)
+    head = find_head_revision(service)
     revision = f"{int(head) + 1:04}"
     text = HEADER.format(revision=revision, down=head) + body
     (folder / "versions" / f"{revision}_pre_later.py").write_text(text)

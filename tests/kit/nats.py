@@ -17,7 +17,7 @@ from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 
-async def settled(client: Client) -> None:
+async def wait_until_processed(client: Client) -> None:
     """Wait until the server has processed all earlier subscriptions and publishes.
 
     nats-py's PING overtakes data that is still to be written; the second PING comes after it.
@@ -57,7 +57,7 @@ class NatsServer:
                 preexec_fn=lambda: die_with_parent(parent),  # noqa: PLW1509 - one system call
                 start_new_session=True,
             )
-        await until(self._answers)
+        await until(self._is_responding)
 
     def kill(self) -> None:
         """Kill it, like a power failure."""
@@ -66,12 +66,12 @@ class NatsServer:
             self._process.wait(10)
             self._process = None
 
-    async def subscriptions(self) -> int:
+    async def count_subscriptions(self) -> int:
         """Return the number of subscriptions of all clients."""
         async with http_client() as http:
             return int((await http.get(f"http://127.0.0.1:{self._monitor}/varz")).json()["subscriptions"])
 
-    def log(self) -> str:
+    def read_log(self) -> str:
         """Return its log since the first start."""
         return (self.folder / "log").read_text()
 
@@ -84,7 +84,7 @@ class NatsServer:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         except OSError:

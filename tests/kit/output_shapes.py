@@ -11,7 +11,7 @@ from contracts.scheduler.outputs import OutputKind
 
 
 @dataclass(frozen=True)
-class Arrives:
+class ExpectedOutput:
     """One expected output: the bytes of a file, a text, or a JSON value."""
 
     key: str
@@ -31,7 +31,7 @@ class Shape:
 
     name: str
     report: dict[str, Any]
-    arrives: list[Arrives]
+    expected: list[ExpectedOutput]
     files: list[str] = field(default_factory=list)
 
 
@@ -39,16 +39,16 @@ def content_of(path: str) -> bytes:
     return f"content of {path}".encode()
 
 
-def _file(path: str, key: str = "images", position: int = 0) -> Arrives:
-    return Arrives(key, position, file=path)
+def _file(path: str, key: str = "images", position: int = 0) -> ExpectedOutput:
+    return ExpectedOutput(key, position, file=path)
 
 
-def _text(text: str, key: str = "text", position: int = 0) -> Arrives:
-    return Arrives(key, position, text=text)
+def _text(text: str, key: str = "text", position: int = 0) -> ExpectedOutput:
+    return ExpectedOutput(key, position, text=text)
 
 
-def _json(value: Any, key: str, position: int = 0) -> Arrives:
-    return Arrives(key, position, json=value)
+def _json(value: Any, key: str, position: int = 0) -> ExpectedOutput:
+    return ExpectedOutput(key, position, json=value)
 
 
 def _entry(path: str, **more: Any) -> dict[str, Any]:
@@ -70,11 +70,11 @@ def _named(name: str, string: str, path: str, key: str = "result") -> Shape:
 
 def _values(name: str, key: str, *values: Any) -> Shape:
     """A node that reports values, all of which are expected."""
-    arrives = [
+    expected = [
         _text(value, key, place) if isinstance(value, str) else _json(value, key, place)
         for place, value in enumerate(values)
     ]
-    return Shape(name, {key: list(values)}, arrives)
+    return Shape(name, {key: list(values)}, expected)
 
 
 LONG = "A lighthouse at dusk, seen from a small boat. " * 7_000

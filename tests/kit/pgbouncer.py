@@ -54,7 +54,7 @@ class PgBouncer:
         runner, parent = choose_runner(Path(program), self.folder), os.getpid()
 
         def become() -> None:
-            runner.become()
+            runner.switch_user()
             die_with_parent(parent)
 
         with (self.folder / "log").open("ab") as log:
@@ -65,7 +65,7 @@ class PgBouncer:
                 preexec_fn=become,  # noqa: PLW1509 - system calls only
                 cwd="/",
             )
-        await until(self._answers)
+        await until(self._is_responding)
 
     def remove(self) -> None:
         if self._process is not None:
@@ -78,7 +78,7 @@ class PgBouncer:
         parts = urlsplit(database_url)
         return database_url.replace(f"{parts.hostname}:{parts.port}", f"127.0.0.1:{self.port}")
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         assert self._process is not None
         assert self._process.poll() is None, (self.folder / "log").read_text()
         try:

@@ -10,7 +10,7 @@ from PIL import Image
 PNG = b"\x89PNG\r\n\x1a\n"
 
 
-def file_of(picture: Image.Image, format_: str = "PNG", **more: Any) -> bytes:
+def encode_image(picture: Image.Image, format_: str = "PNG", **more: Any) -> bytes:
     """Encode an image as a file."""
     sink = BytesIO()
     picture.save(sink, format_, **more)

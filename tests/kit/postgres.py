@@ -60,7 +60,7 @@ class PostgresServer:
         """Start and wait until it responds."""
         settings = [part for setting in SETTINGS for part in ("-c", setting)]
         self._process = self._run("postgres", "-D", str(self._data), "-p", str(self.port), *settings)
-        await until(self._answers, READY_S)
+        await until(self._is_responding, READY_S)
 
     def kill(self) -> None:
         """Shut it down immediately; committed data is kept."""
@@ -74,7 +74,7 @@ class PostgresServer:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    async def database(self, service: str) -> str:
+    async def create_database(self, service: str) -> str:
         """Create a database with the newest schema of a service; returns its DSN."""
         template, name = f"template_{service}", f"{service}_{secrets.token_hex(6)}"
         async with self._creating:
@@ -102,7 +102,7 @@ class PostgresServer:
         parent = os.getpid()
 
         def become() -> None:
-            self._runner.become()
+            self._runner.switch_user()
             die_with_parent(parent)
 
         with (self.folder / "log").open("ab") as log:
@@ -116,7 +116,7 @@ class PostgresServer:
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C", "TZ": "UTC"},
             )
 
-    async def _answers(self) -> bool:
+    async def _is_responding(self) -> bool:
         try:
             connection = await asyncpg.connect(self._dsn("postgres"), timeout=2)
         except (OSError, asyncpg.PostgresError, TimeoutError):

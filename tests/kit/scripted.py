@@ -105,19 +105,19 @@ class ScriptedScheduler:
 
     async def read(self, asked: ReadJob, address: Address) -> JobWithEvents:
         self.reads += 1
-        self._be_busy()
+        self._fail_if_busy()
         job = self._own(asked.job_id, address)
         after = asked.after
         events = () if after is None else tuple(event for event in self.logs[asked.job_id] if event.seq > after)
         return JobWithEvents(job=job, events=events)
 
-    def _be_busy(self) -> None:
+    def _fail_if_busy(self) -> None:
         if self.busy:
             self.busy -= 1
             raise Unavailable(service="scheduler", retry_after_s=1)
 
     async def cancel(self, asked: CancelJob, address: Address) -> JobWithEvents:
-        self._be_busy()
+        self._fail_if_busy()
         job = self._own(asked.job_id, address)
         if job.state not in FINAL_STATES:
             self.change(asked.job_id, JobState.CANCELLED)
@@ -257,12 +257,12 @@ class Script:
     def bob(self) -> UUID:
         return self.auth.keys["bob-key"]
 
-    async def say(self, said: UserChanged | TierLimits) -> None:
+    async def publish_change(self, change: UserChanged | TierLimits) -> None:
         """Publish changes of auth."""
-        if isinstance(said, TierLimits):
-            await self.auth_bus.publish(TIER_CHANGED, said)
+        if isinstance(change, TierLimits):
+            await self.auth_bus.publish(TIER_CHANGED, change)
         else:
-            await self.auth_bus.publish(USER_CHANGED, said, tenant=str(said.user_id))
+            await self.auth_bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
     async def stop_auth(self) -> None:
         """Stop auth: its requests have no responder."""

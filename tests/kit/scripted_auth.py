@@ -86,7 +86,7 @@ class SigningKey:
         return Jwk(kid=self.kid, x=base64.urlsafe_b64encode(raw).rstrip(b"=").decode())
 
 
-async def _at_once() -> None:
+async def _return_immediately() -> None:
     pass
 
 
@@ -118,8 +118,8 @@ class ScriptedAuth:
         self.erased: list[UUID] = []
         self.actions: list[RecordAction] = []
         self.asked = self.keysets = self.reads = 0
-        self.before_verify: Callable[[], Awaitable[None]] = _at_once
-        self.before_read: Callable[[], Awaitable[None]] = _at_once
+        self.before_verify: Callable[[], Awaitable[None]] = _return_immediately
+        self.before_read: Callable[[], Awaitable[None]] = _return_immediately
         self.page = 1000
         self.keyset: Keyset | None = None
 
@@ -142,8 +142,8 @@ class ScriptedAuth:
         bus.serve(READ_ACCOUNT, self.read_account)
         bus.serve(LIST_KEYS, self.list_keys)
         bus.serve(LIST_SESSIONS, self.list_sessions)
-        bus.serve(CREATE_TICKET, self.make_ticket)
-        bus.serve(REDEEM_TICKET, self.spend_ticket)
+        bus.serve(CREATE_TICKET, self.create_ticket)
+        bus.serve(REDEEM_TICKET, self.redeem_ticket)
 
     async def subscribe_to_key_uses(self, bus: Bus) -> None:
         """Subscribe to what services publish, once connected."""
@@ -222,13 +222,13 @@ class ScriptedAuth:
             expires_at=expires_at,
         )  # fmt: skip
 
-    async def make_ticket(self, asked: CreateTicket, address: Address) -> Ticket:
+    async def create_ticket(self, asked: CreateTicket, address: Address) -> Ticket:
         assert str(asked.principal.user_id) == address.tenant
         text = f"cft_{uuid4().hex}{uuid4().hex[:11]}"
         self.tickets[text] = asked
         return Ticket(text=SecretStr(text), expires_in=TICKET_LIFETIME_S)
 
-    async def spend_ticket(self, asked: RedeemTicket, _: Address) -> Principal:
+    async def redeem_ticket(self, asked: RedeemTicket, _: Address) -> Principal:
         made = self.tickets.pop(asked.ticket.get_secret_value(), None)
         if made is None or made.origin != asked.origin:
             raise InvalidTicket

@@ -33,7 +33,7 @@ def graph(color: int) -> dict[str, Any]:
     }
 
 
-class Steps:
+class StepTimer:
     """Milliseconds that each step of one job took."""
 
     def __init__(self) -> None:
@@ -45,7 +45,7 @@ class Steps:
         self.took_ms[step], self._last = (now - self._last) * 1000, now
 
 
-async def straight(node: httpx.AsyncClient, url: str, color: int, steps: Steps) -> bytes:
+async def run_on_node(node: httpx.AsyncClient, url: str, color: int, steps: StepTimer) -> bytes:
     """Run one job directly on the node."""
     client_id = uuid.uuid4().hex
     async with connect(f"{url.replace('http', 'ws', 1)}/ws?clientId={client_id}") as socket:
@@ -66,7 +66,7 @@ async def straight(node: httpx.AsyncClient, url: str, color: int, steps: Steps) 
     return content
 
 
-async def through(fleet: Fleet, client: httpx.AsyncClient, color: int, steps: Steps) -> bytes:
+async def run_through_comfyfleet(fleet: Fleet, client: httpx.AsyncClient, color: int, steps: StepTimer) -> bytes:
     """Run one job through comfyfleet."""
     job = (await client.post("/jobs", json={"workflow": graph(color)})).json()
     steps.end("submit")
@@ -83,8 +83,8 @@ async def through(fleet: Fleet, client: httpx.AsyncClient, color: int, steps: St
 
 async def measure(rounds: int) -> None:
     """Alternate both sides and print their latencies."""
-    took: dict[str, list[float]] = {"straight": [], "through": []}
-    steps: dict[str, list[Steps]] = {"straight": [], "through": []}
+    took: dict[str, list[float]] = {"node": [], "fleet": []}
+    steps: dict[str, list[StepTimer]] = {"node": [], "fleet": []}
     async with (
         running_fleet("--nodes", "1", "--step-ms", "0") as fleet,
         fleet.client(fleet.credentials["admin_key"]) as client,
@@ -92,11 +92,11 @@ async def measure(rounds: int) -> None:
     ):
         for number in range(rounds + WARM_UP):
             for name, values in took.items():
-                began, timed = perf_counter(), Steps()
-                if name == "straight":
-                    content = await straight(node, fleet.nodes[0], 2 * number, timed)
+                began, timed = perf_counter(), StepTimer()
+                if name == "node":
+                    content = await run_on_node(node, fleet.nodes[0], 2 * number, timed)
                 else:
-                    content = await through(fleet, client, 2 * number + 1, timed)
+                    content = await run_through_comfyfleet(fleet, client, 2 * number + 1, timed)
                 if number >= WARM_UP:
                     values.append((perf_counter() - began) * 1000)
                     steps[name].append(timed)
@@ -108,7 +108,7 @@ async def measure(rounds: int) -> None:
     for name, jobs in steps.items():
         medians = {step: statistics.median(job.took_ms[step] for job in jobs) for step in jobs[0].took_ms}
         print(f"{name:9} " + ", ".join(f"{step} {median:.1f}" for step, median in medians.items()) + " ms")
-    added = [b - a for a, b in zip(took["straight"], took["through"], strict=True)]
+    added = [b - a for a, b in zip(took["node"], took["fleet"], strict=True)]
     print(f"added     p50 {statistics.median(added):7.1f} ms   (target: at most 14)")
 
 

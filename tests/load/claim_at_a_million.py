@@ -44,7 +44,7 @@ async def measure(number: int) -> None:
     server = PostgresServer()
     try:
         await server.create()
-        url = await server.database("scheduler")
+        url = await server.create_database("scheduler")
         sql = await asyncpg.connect(url.replace("+asyncpg", ""))
         for statement in FILL:
             await sql.execute(statement.format(jobs=number, tenants=TENANTS), timeout=900)

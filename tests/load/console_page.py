@@ -58,7 +58,7 @@ SCROLL = """speed => new Promise(done => {
 })"""
 
 
-def made_up_api(outputs: int, jobs: int, port: int) -> FastAPI:
+def create_simulated_api(outputs: int, jobs: int, port: int) -> FastAPI:
     """Return the built console with an API that has this many outputs and running jobs."""
     app = FastAPI()
 
@@ -100,7 +100,7 @@ def add_outputs(app: FastAPI, count: int, url: str) -> None:
 
     @app.get("/api/v1/outputs")
     async def list_outputs(request: Request) -> dict[str, Any]:
-        return page_of(request, count, output, "outputs")
+        return build_page(request, count, output, "outputs")
 
     @app.get("/api/v1/outputs/{_number}/{_what}")
     async def read_output(_number: int, _what: str) -> Response:
@@ -122,7 +122,7 @@ def add_jobs(app: FastAPI, count: int) -> None:
 
     @app.get("/api/v1/jobs")
     async def list_jobs(request: Request) -> dict[str, Any]:
-        return page_of(request, count, job, "jobs")
+        return build_page(request, count, job, "jobs")
 
     @app.post("/api/v1/ws-tickets", status_code=201)
     async def create_ticket() -> dict[str, Any]:
@@ -156,7 +156,7 @@ async def report_progress(socket: WebSocket, watched: set[str]) -> None:
             await socket.send_json(progress | {"job_id": job_id})
 
 
-def page_of(request: Request, total: int, make: Callable[[int], Any], noun: str) -> dict[str, Any]:
+def build_page(request: Request, total: int, make: Callable[[int], Any], noun: str) -> dict[str, Any]:
     """Return one page of a list, as the API does."""
     start = int(request.query_params.get("cursor") or 0)
     end = min(total, start + int(request.query_params.get("limit") or 50))
@@ -288,7 +288,10 @@ if __name__ == "__main__":
     given = parser.parse_args()
     if given.serve:
         uvicorn.run(
-            made_up_api(given.outputs, given.jobs, given.serve), host=LOOPBACK, port=given.serve, log_level="error"
+            create_simulated_api(given.outputs, given.jobs, given.serve),
+            host=LOOPBACK,
+            port=given.serve,
+            log_level="error",
         )
     else:
         asyncio.run(main(given.outputs, given.jobs))

@@ -31,7 +31,7 @@ from contracts.scheduler.attempts import Assignment, Outcome, RequestWork
 from contracts.wire.errors import Unavailable
 from stack.ports import find_free_ports
 from tests.integration.scheduler.conftest import Auth, Node, System, World, bus_as, catalog
-from tests.kit.hammer import running
+from tests.kit.load_generator import running_module
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -189,7 +189,7 @@ async def measure(arguments: argparse.Namespace) -> None:
     try:
         await postgres.create()
         await nats.start()
-        url = await postgres.database("scheduler")
+        url = await postgres.create_database("scheduler")
         (port,) = find_free_ports(1)
         settings = {
             "SCHEDULER_NATS_URL": nats.url,
@@ -202,7 +202,7 @@ async def measure(arguments: argparse.Namespace) -> None:
         auth, bus = Auth(nats.url), bus_as(nats.url, "gateway")
         await auth.start()
         await bus.start()
-        async with running(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings):
+        async with running_module(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings):
             pool = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=4)
             world = World(System(auth, bus, pool, url, nats.url))
             async with pool.acquire() as sql:

@@ -47,7 +47,7 @@ from contracts.registry import STREAMS
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobState
 from stack.ports import find_free_ports
 from tests.kit.fleet import ROOT
-from tests.kit.hammer import running
+from tests.kit.load_generator import running_module
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -381,7 +381,7 @@ async def measure(arguments: argparse.Namespace) -> int:
         await nats_server.start()
         await script.start()
         await streams.create_missing_streams(script.bus, STREAMS)
-        database_url = await postgres.database("notifier")
+        database_url = await postgres.create_database("notifier")
         async with AsyncExitStack() as stack:
             port, metrics_port = find_free_ports(2)
             notifier = {
@@ -423,7 +423,7 @@ async def measure(arguments: argparse.Namespace) -> int:
 async def start_side(stack: AsyncExitStack, script: Script, arguments: argparse.Namespace, server: Server) -> Side:
     """Start the server of a side and open its sockets."""
     url = f"http://127.0.0.1:{server.port}/readyz"
-    process = await stack.enter_async_context(running(url, *server.argv, **server.environment))
+    process = await stack.enter_async_context(running_module(url, *server.argv, **server.environment))
     jobs = [script.scheduler.add(script.alice, uuid4()).job_id for _ in range(arguments.jobs)]
     for job_id in jobs:
         script.scheduler.change(job_id, JobState.LEASED)

@@ -32,7 +32,7 @@ from stack.layout import StateLayout
 from tests.kit.fleet import ENDED, Fleet, running_fleet
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
-from tests.load.submit_rate import PLENTY, spent
+from tests.load.submit_rate import PLENTY, measure_cpu_seconds
 
 PICTURE = {"prompt": "a lighthouse at dusk, oil on canvas", "width": 64, "height": 64, "steps": 2}
 AT_ONCE = 8
@@ -54,7 +54,7 @@ class Ledger:
         lines = (fleet.state / "env/auth.env").read_text().splitlines()
         url = next(line.split("=", 1)[1] for line in lines if "DATABASE_URL=" in line)
         self._address = url.rpartition("@")[2].rpartition("/")[0]
-        self._password = Secrets.load(StateLayout(fleet.state).secrets).password("postgres-superuser")
+        self._password = Secrets.load(StateLayout(fleet.state).secrets).get_or_create_password("postgres-superuser")
         nats = (fleet.state / "nats/nats.conf").read_text()
         self._monitor = next(line.split()[-1].strip('"') for line in nats.splitlines() if line.startswith("http"))
 
@@ -125,19 +125,19 @@ async def measure_jobs(jobs: int, nodes: int) -> None:
     """Print bytes, CPU and connections per job."""
     async with running_fleet("--nodes", str(nodes), "--step-ms", "1") as fleet, fleet.client() as client:
         limits = {"images_per_day": PLENTY, "max_running": PLENTY, "queue_cap": PLENTY}
-        fleet.limit(fleet.credentials["demo_user_id"], requests_per_minute=1_000_000, **limits)
+        fleet.set_limits(fleet.credentials["demo_user_id"], requests_per_minute=1_000_000, **limits)
         ledger, highest = Ledger(fleet), {"open": Counter[str](), "busy": Counter[str]()}
         await run_wave(client, jobs)
         before = await ledger.read_all()
-        cpu, began = spent(fleet), perf_counter()
+        cpu, began = measure_cpu_seconds(fleet), perf_counter()
         watching = asyncio.create_task(watch_connections(ledger, highest))
         await run_wave(client, jobs)
         seconds = perf_counter() - began
         watching.cancel()
-        used = {name: taken - cpu.get(name, 0.0) for name, taken in spent(fleet).items()}
+        used = {name: taken - cpu.get(name, 0.0) for name, taken in measure_cpu_seconds(fleet).items()}
         after = await ledger.read_all()
     count = jobs // AT_ONCE * AT_ONCE
-    show_jobs(before, after, count)
+    print_jobs(before, after, count)
     print(f"\n{count} jobs in {seconds:.0f} s: {count / seconds:.1f} jobs/s\n\nCPU of a process, ms per job")
     for name, taken in sorted(used.items(), key=lambda item: -item[1]):
         print(f"  {name:<14}{taken / count * 1e3:8.2f}")
@@ -146,7 +146,7 @@ async def measure_jobs(jobs: int, nodes: int) -> None:
         print(f"  {service:<36}{highest['open'][service]:6}{highest['busy'][service]:6}")
 
 
-def show_jobs(before: dict[str, int], after: dict[str, int], count: int) -> None:
+def print_jobs(before: dict[str, int], after: dict[str, int], count: int) -> None:
     """Print what grew, bytes per job."""
     grown = {name: (value - before.get(name, 0)) / count for name, value in after.items()}
     print(f"{'bytes per job':<44}{'data':>8}{'indexes':>9}")
@@ -197,7 +197,7 @@ async def measure_deletion(rows: int, tenants: int = 10_000) -> None:
         )
         for number in (rows // 10, rows):
             for service, statements in (("scheduler", FILL_SCHEDULER), ("notifier", FILL_NOTIFIER)):
-                url = await server.database(service)
+                url = await server.create_database(service)
                 sql = await asyncpg.connect(url.replace("+asyncpg", ""))
                 for statement in statements:
                     await sql.execute(statement.format(rows=number, tenants=tenants), timeout=1800)

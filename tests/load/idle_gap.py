@@ -26,7 +26,7 @@ import httpx
 
 from stack.ports import find_free_ports
 from stack.processes import ForkServerClient
-from tests.integration.executor.processes import Forked
+from tests.integration.executor.processes import ForkedProcess
 from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.http import http_client
 from tests.kit.waiting import until
@@ -108,7 +108,7 @@ async def running_executor(
         "EXECUTOR_ON_STOP": "hand_back",
         "LOG_LEVEL": "ERROR",
     }
-    process = Forked(forking, "executor.__main__", ["serve"], fleet.state / "logs/idle-gap.log", environment)
+    process = ForkedProcess(forking, "executor.__main__", ["serve"], fleet.state / "logs/idle-gap.log", environment)
     await process.start()
 
     async def is_ready() -> bool:
@@ -122,7 +122,7 @@ async def running_executor(
             await until(is_ready, within_s=60)
         yield
     finally:
-        await process.end(signal.SIGTERM)
+        await process.stop(signal.SIGTERM)
         shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -137,7 +137,7 @@ async def measure_one(
 ) -> str:
     """Return utilisation and gaps of one run."""
     seconds, prefetch = case
-    before = len((await fleet.ledgers())[0]["prompts"])
+    before = len((await fleet.read_ledgers())[0]["prompts"])
     async with running_executor(fleet, forking, nats, prefetch=prefetch):
         for number in range(jobs + WARM_UP):
             await fleet.submit(client, workflow=graph(seconds, 10_000 * before + number))
@@ -145,7 +145,7 @@ async def measure_one(
 
         async def is_done() -> bool:
             nonlocal ended
-            ended = [one for one in (await fleet.ledgers())[0]["prompts"][before:] if one["finished"]]
+            ended = [one for one in (await fleet.read_ledgers())[0]["prompts"][before:] if one["finished"]]
             return len(ended) >= jobs + WARM_UP
 
         await until(is_done, within_s=60 + 3 * jobs * seconds)
@@ -181,7 +181,7 @@ async def measure(arguments: argparse.Namespace) -> None:
     ) as fleet:
         gateway.target = ("127.0.0.1", int(read_environment(fleet, "gateway")["GATEWAY_PORT"]))
         nats.target = ("127.0.0.1", httpx.URL(fleet.credentials["nats_url"]).port or 4222)
-        key = await asyncio.to_thread(lambda: fleet.new_user("idle-gap", "enterprise", graph_policy="open"))
+        key = await asyncio.to_thread(lambda: fleet.create_user("idle-gap", "enterprise", graph_policy="open"))
         forking = ForkServerClient(fleet.state / "logs/forking.log", program="tests.kit.forking")
         await forking.start()
         os.kill(fleet.pid("executor-1"), signal.SIGSTOP)

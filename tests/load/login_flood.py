@@ -28,7 +28,7 @@ USERS = 50
 ROUTES = ("/jobs", "/models", "/auth/me")
 
 
-class Paced:
+class PacedCalls:
     """Starts a fixed number of calls per second, without waiting for earlier ones, and records their latencies."""
 
     def __init__(self, call: Callable[[int], Awaitable[int]], *, a_second: float) -> None:
@@ -42,7 +42,7 @@ class Paced:
         async with asyncio.TaskGroup() as calls:
             while (due := number * self._every_s) < seconds:
                 await asyncio.sleep(max(0.0, began + due - perf_counter()))
-                calls.create_task(self._timed(number))
+                calls.create_task(self._measure_call(number))
                 number += 1
 
     def figures(self) -> dict[str, object]:
@@ -55,7 +55,7 @@ class Paced:
             "statuses": dict(sorted(self.statuses.items())),
         }
 
-    async def _timed(self, number: int) -> None:
+    async def _measure_call(self, number: int) -> None:
         began = perf_counter()
         try:
             self.statuses[await self._call(number)] += 1
@@ -82,7 +82,7 @@ async def compare(fleet: Fleet, *, seconds: float, logins: float, reads: float) 
             account = {"username": name, "email": f"{name}@example.org", "password": PASSWORD}
             (await reader.post("/auth/register", json=account)).raise_for_status()
         before = peak_rss_mib(fleet.pid("auth"))
-        quiet, flooded = Paced(read, a_second=reads), Paced(read, a_second=reads)
+        quiet, flooded = PacedCalls(read, a_second=reads), PacedCalls(read, a_second=reads)
         await quiet.run(seconds)
         options = ("--flood", fleet.base_url, "--seconds", str(seconds), "--logins", str(logins))
         flooder = await asyncio.create_subprocess_exec(
@@ -114,7 +114,7 @@ async def flood(base_url: str, seconds: float, logins: float) -> None:
                 return answer.status
 
         print("begins", flush=True)
-        logged_in = Paced(login, a_second=logins)
+        logged_in = PacedCalls(login, a_second=logins)
         await logged_in.run(seconds)
         print(json.dumps(logged_in.figures()))
 

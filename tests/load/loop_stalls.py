@@ -27,7 +27,7 @@ from nats.errors import Error as NatsError
 
 from stack.ports import find_free_ports
 from tests.kit.fleet import Fleet, running_fleet
-from tests.kit.hammer import running
+from tests.kit.load_generator import running_module
 
 TARGET_MS = 50
 SETTLE_S = 0.7  # time for the work that an accepted job causes
@@ -283,11 +283,11 @@ class Stalls:
         return [json.loads(line) for line in new.splitlines() if b'"loop.blocked"' in line]
 
 
-async def send(client: httpx.AsyncClient, door: Client, one: Input, body: bytes) -> str:
+async def send(client: httpx.AsyncClient, nats_client: Client, one: Input, body: bytes) -> str:
     """Return a summary of the response."""
     if one.path.startswith("jobs."):
         try:
-            reply = await door.request(one.path, body, headers=one.headers or None, timeout=30)
+            reply = await nats_client.request(one.path, body, headers=one.headers or None, timeout=30)
         except (NatsError, TimeoutError) as error:
             return type(error).__name__
         return (reply.headers or {}).get("Nats-Service-Error-Code", "200")
@@ -308,7 +308,7 @@ async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClien
     node = f"http://127.0.0.1:{port}"
     argv = ("--port", str(port), "--filler-classes", str(fillers_))
     async with (
-        running(node, "simnode", *argv),
+        running_module(node, "simnode", *argv),
         running_fleet("--comfyui", node, "--log-level", "DEBUG") as fleet,
         fleet.client() as client,
     ):
@@ -316,16 +316,16 @@ async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClien
         async with fleet.client(fleet.credentials["admin_key"]) as admin:
             user = f"/admin/users/{fleet.credentials['demo_user_id']}"
             (await admin.patch(user, json={"limits": limits})).raise_for_status()
-        await fleet.ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
-        door, _ = await fleet.outside()
+        await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
+        nats_client, _ = await fleet.connect_external_system()
         client.timeout = httpx.Timeout(60)
-        yield fleet, client, door
-        await door.close()
+        yield fleet, client, nats_client
+        await nats_client.close()
 
 
 async def measure(arguments: argparse.Namespace) -> None:
     """Send each input several times and print the stalls."""
-    async with measured(arguments.filler_classes) as (fleet, client, door):
+    async with measured(arguments.filler_classes) as (fleet, client, nats_client):
         stalls, over = Stalls(fleet), []
         print(f"{'input':36} {'KiB':>6} {'answer':>18} {'s':>6}   gateway ms      scheduler ms   (own, by the clock)")
         for one in INPUTS:
@@ -336,7 +336,7 @@ async def measure(arguments: argparse.Namespace) -> None:
                 await asyncio.sleep(0.1)
                 stalls.read()
                 begun = perf_counter()
-                said = await send(client, door, one, body)
+                said = await send(client, nats_client, one, body)
                 took = perf_counter() - begun
                 await asyncio.sleep(SETTLE_S)
                 found.append(stalls.read())

@@ -18,7 +18,7 @@ from fastapi import FastAPI
 from chassis.settings import ServiceSettings
 from stack.ports import find_free_ports
 from tests.kit.fleet import running_fleet
-from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare
+from tests.kit.load_generator import Load, find_gateway_url, run_load_generator, running_module, serve_bare
 
 TARGET = 0.60
 
@@ -46,7 +46,7 @@ async def measure(arguments: argparse.Namespace) -> None:
     bare = f"http://127.0.0.1:{port}/bare"
     async with (
         running_fleet("--nodes", "1") as fleet,
-        running(bare, "tests.load.me_rate", "--bare", BARE_PORT=str(port), LOG_LEVEL="ERROR"),
+        running_module(bare, "tests.load.me_rate", "--bare", BARE_PORT=str(port), LOG_LEVEL="ERROR"),
     ):
         admin, counted = fleet.credentials["admin_key"], fleet.key
         async with fleet.client(admin) as client:
@@ -56,7 +56,7 @@ async def measure(arguments: argparse.Namespace) -> None:
             )
             answer.raise_for_status()
             size = len((await client.get("/auth/me")).content)
-        me = f"{gateway_of(fleet)}/api/v1/auth/me"
+        me = f"{find_gateway_url(fleet)}/api/v1/auth/me"
         sides = {
             "bare": (bare, admin),
             "me, not counted": (me, admin),
@@ -67,9 +67,9 @@ async def measure(arguments: argparse.Namespace) -> None:
         for number in range(arguments.rounds + 1):
             for name, (url, key) in sides.items():
                 load = Load([url], key, connections=arguments.connections, seconds=arguments.seconds)
-                answered = await generated(load)
+                result = await run_load_generator(load)
                 if number:  # the first round is a warm-up
-                    rates[name].append(answered.rate)
+                    rates[name].append(result.rate)
     print(f"answers of {size} bytes, {arguments.connections} connections, {arguments.rounds} rounds")
     medians = {name: statistics.median(found) for name, found in rates.items()}
     for name, median in medians.items():

@@ -24,7 +24,7 @@ import httpx
 
 from stack.ports import find_free_ports
 from tests.kit.fleet import Fleet, running_fleet
-from tests.kit.hammer import running
+from tests.kit.load_generator import running_module
 from tests.kit.waiting import until
 
 END_WITHIN_S, RETRY_PAUSE_S = 300.0, 0.5
@@ -65,7 +65,9 @@ async def running_system(arguments: argparse.Namespace, models: Sequence[str], b
             options = ["--port", str(port), "--name", f"node-{number}", "--node-ms", str(arguments.node_ms)]
             options += [word for model in models for word in ("--checkpoint", model)]
             url = f"http://127.0.0.1:{port}"
-            await stack.enter_async_context(running(url, "simnode", "--step-ms", str(arguments.step_ms), *options))
+            await stack.enter_async_context(
+                running_module(url, "simnode", "--step-ms", str(arguments.step_ms), *options)
+            )
             urls += ["--comfyui", url]
         yield await stack.enter_async_context(running_fleet(*urls, SCHEDULER_WARM_BOUND_S=str(bound_s)))
 
@@ -111,7 +113,7 @@ async def count_changes(fleet: Fleet, sql: asyncpg.Connection, models: dict[str,
         str(row["prompt_id"]): str(row["job_id"]) for row in await sql.fetch("SELECT prompt_id, job_id FROM attempts")
     }
     changes = 0
-    for ledger in await fleet.ledgers():
+    for ledger in await fleet.read_ledgers():
         started = sorted((one for one in ledger["prompts"] if one["started"]), key=lambda one: one["started"])
         ran = [models[jobs[one["prompt_id"]]] for one in started if jobs[one["prompt_id"]] in models]
         changes += sum(model != before for before, model in pairwise(ran))
@@ -126,7 +128,7 @@ async def measure_bound(arguments: argparse.Namespace, models: Sequence[str], bo
         given = dict(line.split("=", 1) for line in lines if "=" in line)
         sql = await asyncpg.connect(given["SCHEDULER_DATABASE_URL"].replace("+asyncpg", ""))
         names = [f"tenant-{number}" for number in range(arguments.tenants)]
-        keys = [await asyncio.to_thread(partial(fleet.new_user, name, "enterprise")) for name in names]
+        keys = [await asyncio.to_thread(partial(fleet.create_user, name, "enterprise")) for name in names]
         for seed in range(1, arguments.seeds + 1):
             random.seed(seed)
             began = perf_counter()

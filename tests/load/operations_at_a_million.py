@@ -64,11 +64,11 @@ async def fill(url: str, number: int) -> None:
     await sql.close()
 
 
-def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitable[object]]]:
+def build_queries(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitable[object]]]:
     """Return the queries for operators and their tenants."""
     tenant, then = UUID(int=7), datetime.now(UTC) - timedelta(hours=12)
 
-    def searched(**query: object) -> Callable[[], Awaitable[object]]:
+    def build_search(**query: object) -> Callable[[], Awaitable[object]]:
         return lambda: search.search_jobs(connection, SearchJobs.model_validate(query))
 
     return {
@@ -76,16 +76,16 @@ def questions(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitabl
         "stats: nodes": lambda: stats.count_nodes(connection, offline_after_s=15),
         "stats: the last hour": lambda: stats.measure_last_hour(connection),
         "stats: failures of a day": lambda: stats.count_failures(connection),
-        "jobs: newest": searched(),
-        "jobs: failed": searched(states=(JobState.FAILED, JobState.EXPIRED)),
-        "jobs: cancelled (there are none)": searched(states=(JobState.CANCELLED,)),
-        "jobs: running": searched(states=(JobState.LEASED, JobState.RUNNING)),
-        "jobs: waiting": searched(states=(JobState.QUEUED,)),
-        "jobs: of a tenant": searched(tenant_id=tenant),
-        "jobs: of a node": searched(node="node-3"),
-        "jobs: of a node that there is not": searched(node="node-x"),
-        "jobs: of this morning": searched(created_before=then),
-        "jobs: of a workflow that there is not": searched(workflow="nobodys"),
+        "jobs: newest": build_search(),
+        "jobs: failed": build_search(states=(JobState.FAILED, JobState.EXPIRED)),
+        "jobs: cancelled (there are none)": build_search(states=(JobState.CANCELLED,)),
+        "jobs: running": build_search(states=(JobState.LEASED, JobState.RUNNING)),
+        "jobs: waiting": build_search(states=(JobState.QUEUED,)),
+        "jobs: of a tenant": build_search(tenant_id=tenant),
+        "jobs: of a node": build_search(node="node-3"),
+        "jobs: of a node that there is not": build_search(node="node-x"),
+        "jobs: of this morning": build_search(created_before=then),
+        "jobs: of a workflow that there is not": build_search(workflow="nobodys"),
         "own jobs: of an hour, twelve ago": lambda: jobs.list_jobs(
             connection,
             tenant,
@@ -100,13 +100,13 @@ async def measure(number: int) -> None:
     server = PostgresServer()
     try:
         await server.create()
-        url = await server.database("scheduler")
+        url = await server.create_database("scheduler")
         began = perf_counter()
         await fill(url, number)
         print(f"{number:,} jobs made in {perf_counter() - began:.0f} s\n")
         database = Database(url, name="load")
         async with database.connection() as connection:
-            for name, ask in questions(connection).items():
+            for name, ask in build_queries(connection).items():
                 values = []
                 for _ in range(ROUNDS):
                     began = perf_counter()

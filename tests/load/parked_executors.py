@@ -42,8 +42,8 @@ from contracts.wire.errors import Unavailable
 from executor.domain.request_timing import LONG_IDLE_REPLIES, REPLY_S, choose_wait_s
 from stack.ports import find_free_ports
 from tests.integration.scheduler.conftest import Auth, Node, System, World, bus_as, catalog
-from tests.kit.hammer import running
 from tests.kit.http import http_client
+from tests.kit.load_generator import running_module
 from tests.kit.metrics import Scrape
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -196,7 +196,7 @@ async def run_fleet(nodes: int, *, heartbeat_s: float = 0, empty_replies: int = 
     try:
         await postgres.create()
         await nats.start()
-        url = await postgres.database("scheduler")
+        url = await postgres.create_database("scheduler")
         port, metrics_port = find_free_ports(2)
         settings = {
             "SCHEDULER_NATS_URL": nats.url,
@@ -209,7 +209,7 @@ async def run_fleet(nodes: int, *, heartbeat_s: float = 0, empty_replies: int = 
         auth, bus = Auth(nats.url), bus_as(nats.url, "gateway")
         await auth.start()
         await bus.start()
-        async with running(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings) as scheduler:
+        async with running_module(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings) as scheduler:
             sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=4)
             system = System(auth, bus, sql, url, nats.url)
             world = World(system)

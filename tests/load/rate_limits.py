@@ -83,7 +83,7 @@ async def gateway(nats_url: str, database_url: str, folder: str, **more: str) ->
         await process.wait()
 
 
-async def cost(script: Script, where: tuple[str, str, str], rounds: int) -> None:
+async def measure_cost(script: Script, where: tuple[str, str, str], rounds: int) -> None:
     """Print the latency of a request with and without rate limits."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": PLENTY})
     script.auth.change(script.alice, limits=limits, own_limits=True)
@@ -112,7 +112,7 @@ def _unused(_user_id: UUID, _method: str, _path: str) -> None:
     pass
 
 
-class _Known:
+class _KnownPrincipal:
     """An identity provider that accepts every credential."""
 
     def __init__(self, principal: Principal) -> None:
@@ -125,7 +125,7 @@ class _Known:
         return self._principal
 
 
-async def alone(script: Script, database_url: str, rounds: int) -> None:
+async def measure_middleware(script: Script, database_url: str, rounds: int) -> None:
     """Print the latency of the middleware alone."""
     database = Database(database_url, name="measurement")
     rates = AddressRateLimits(
@@ -155,7 +155,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     for name, counted in (("counting", rates), ("not counting", None)):
         admission = Admission(
             app,
-            identity=_Known(principal),
+            identity=_KnownPrincipal(principal),
             clients=ClientAddressResolver(()),
             rates=counted,
             find_link_owner=lambda _path, _query: None,
@@ -177,7 +177,7 @@ async def alone(script: Script, database_url: str, rounds: int) -> None:
     await database.close()
 
 
-async def exactness(script: Script, where: tuple[str, str, str], seconds: float) -> None:
+async def measure_exactness(script: Script, where: tuple[str, str, str], seconds: float) -> None:
     """Print how many requests were accepted, and how many are allowed."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": LIMIT})
     script.auth.keys["crowd-key"] = crowd = script.bob
@@ -221,12 +221,12 @@ async def measure(rounds: int, seconds: float) -> None:
         await postgres.create()
         script = Script(nats.url)
         await script.start()
-        database_url = await postgres.database("gateway")
+        database_url = await postgres.create_database("gateway")
         with tempfile.TemporaryDirectory() as folder:
             where = (nats.url, database_url, folder)
-            await cost(script, where, rounds)
-            await alone(script, database_url, rounds)
-            await exactness(script, where, seconds)
+            await measure_cost(script, where, rounds)
+            await measure_middleware(script, database_url, rounds)
+            await measure_exactness(script, where, seconds)
         await script.stop()
     finally:
         postgres.remove()

@@ -99,7 +99,7 @@ async def measure(number: int, tenants: int) -> None:
     try:
         await postgres.create()
         await nats.start()
-        url = await postgres.database("scheduler")
+        url = await postgres.create_database("scheduler")
         places = await fill(url, number=number, tenants=tenants)
         print(f"{number:,} waiting jobs of {tenants:,} tenants")
         async with run_system(nats.url, url, lease_s=600) as system:

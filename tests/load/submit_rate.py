@@ -30,7 +30,7 @@ from chassis.settings import ServiceSettings
 from contracts.gateway.submissions import Submission
 from stack.ports import find_free_ports
 from tests.kit.fleet import ROOT, Fleet, running_fleet
-from tests.kit.hammer import Load, gateway_of, generated, running, serve_bare
+from tests.kit.load_generator import Load, find_gateway_url, run_load_generator, running_module, serve_bare
 from tests.kit.waiting import until
 
 TARGET = 0.15
@@ -54,7 +54,7 @@ class Side:
     key: str = ""
     counted: bool = False
     rates: list[float] = field(default_factory=list)
-    spent: dict[str, list[float]] = field(default_factory=dict)
+    cpu_ms: dict[str, list[float]] = field(default_factory=dict)
 
 
 def bare_app(_: ServiceSettings | None = None) -> FastAPI:
@@ -76,7 +76,7 @@ def bare_app(_: ServiceSettings | None = None) -> FastAPI:
     return app
 
 
-def spent(fleet: Fleet) -> dict[str, float]:
+def measure_cpu_seconds(fleet: Fleet) -> dict[str, float]:
     """Return the CPU seconds of every process of the system, including child processes."""
     parts = {pid: name for name, pid in json.loads((fleet.state / "processes.json").read_text()).items()}
     parents, seconds = {}, {}
@@ -98,7 +98,7 @@ def spent(fleet: Fleet) -> dict[str, float]:
 
 
 @asynccontextmanager
-async def busy(fleet: Fleet) -> AsyncIterator[None]:
+async def keep_node_busy(fleet: Fleet) -> AsyncIterator[None]:
     """Give the user limits that are counted but never reached, and the node an endless job."""
     limits = {"images_per_day": PLENTY, "max_running": PLENTY, "queue_cap": PLENTY, "requests_per_minute": 1_000_000}
     async with fleet.client(fleet.credentials["admin_key"]) as client:
@@ -120,14 +120,14 @@ async def measure(arguments: argparse.Namespace) -> None:
     bare, served, node = (f"http://127.0.0.1:{port}" for port in (bare_port, served_port, node_port))
     async with (
         running_fleet("--nodes", "1", "--step-ms", str(STEP_MS)) as fleet,
-        running(bare, "tests.load.submit_rate", "--bare", str(bare_port)),
-        running(served, "tests.load.submit_rate", "--served", BARE_PORT=str(served_port), LOG_LEVEL="ERROR"),
-        running(node, "simnode", "--port", str(node_port), "--step-ms", str(STEP_MS)),
+        running_module(bare, "tests.load.submit_rate", "--bare", str(bare_port)),
+        running_module(served, "tests.load.submit_rate", "--served", BARE_PORT=str(served_port), LOG_LEVEL="ERROR"),
+        running_module(node, "simnode", "--port", str(node_port), "--step-ms", str(STEP_MS)),
         httpx.AsyncClient(trust_env=False) as client,
-        busy(fleet),
+        keep_node_busy(fleet),
     ):
         (await client.post(f"{node}/prompt", json={"prompt": ENDLESS})).raise_for_status()
-        gateway = f"{gateway_of(fleet)}/api/v1/jobs"
+        gateway = f"{find_gateway_url(fleet)}/api/v1/jobs"
         submission = {"workflow": GRAPH}
         sides = {
             "bare": Side(f"{bare}/bare", submission),
@@ -140,20 +140,20 @@ async def measure(arguments: argparse.Namespace) -> None:
             sides["real /prompt"] = Side(f"{real}/prompt", {"prompt": GRAPH})
         for number in range(arguments.rounds + 1):
             for side in sides.values():
-                before = spent(fleet)
+                before = measure_cpu_seconds(fleet)
                 load = Load([side.url], side.key, side.body, arguments.connections, arguments.seconds)
-                answered = await generated(load)
+                result = await run_load_generator(load)
                 if side is sides.get("real /prompt"):  # it would go on with what was queued
                     (await client.post(f"{real}/queue", json={"clear": True})).raise_for_status()
                 if not number:  # the first round is a warm-up
                     continue
-                side.rates.append(answered.rate)
-                for name, seconds in spent(fleet).items():
-                    side.spent.setdefault(name, []).append((seconds - before[name]) / answered.number * 1000)
-    show(sides, arguments)
+                side.rates.append(result.rate)
+                for name, seconds in measure_cpu_seconds(fleet).items():
+                    side.cpu_ms.setdefault(name, []).append((seconds - before[name]) / result.number * 1000)
+    print_results(sides, arguments)
 
 
-def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
+def print_results(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
     """Print rates, ratios and CPU time per submit."""
     median: Callable[[list[float]], float] = statistics.median
     print(f"{arguments.connections} connections, {arguments.rounds} rounds of {arguments.seconds} s")
@@ -166,7 +166,7 @@ def show(sides: dict[str, Side], arguments: argparse.Namespace) -> None:
     print(f"target: {TARGET:.2f} x bare, or 1.5 x a real /prompt; CPU time of one submit, ms:")
     for side in sides.values():
         if side.counted:
-            costs = {name: median(values) for name, values in side.spent.items()}
+            costs = {name: median(values) for name, values in side.cpu_ms.items()}
             for name, cost in sorted(costs.items(), key=lambda item: -item[1]):
                 print(f"  {name:14} {cost:7.3f}")
             print(f"  {'all':14} {sum(costs.values()):7.3f}")

@@ -20,7 +20,7 @@ import httpx
 from PIL import Image
 
 from tests.kit.fleet import running_fleet
-from tests.kit.pictures import bombs, file_of, flat_png, text_bomb
+from tests.kit.pictures import bombs, encode_image, flat_png, text_bomb
 
 TARGET_MS, TARGET_MIB = 100, 64
 LOOK_S = 0.002
@@ -62,7 +62,7 @@ def memory_mib(pid: int, line: str) -> float:
     return next(int(each.split()[1]) for each in lines if each.startswith(f"{line}:")) / 1024
 
 
-def from_here(pid: int) -> float:
+def reset_peak_memory(pid: int) -> float:
     """Reset the peak memory of a process; returns its current memory."""
     Path(f"/proc/{pid}/clear_refs").write_text(RESET_PEAK)
     return memory_mib(pid, "VmRSS")
@@ -89,20 +89,20 @@ async def main(rounds: int) -> int:
     }
     count = len(cases)
     cases |= {
-        "1024 x 1024 PNG, taken": file_of(Image.effect_noise((1024, 1024), 20)),
+        "1024 x 1024 PNG, taken": encode_image(Image.effect_noise((1024, 1024), 20)),
         "2048 x 2048 PNG in 10,000 chunks, taken": flat_png(2048, parts=10_000),
-        "4096 x 4096 JPEG, taken": file_of(noise, "JPEG", quality=75),
-        "4096 x 4096 CMYK JPEG, taken": file_of(Image.merge("CMYK", [noise] * 4), "JPEG", quality=30),
+        "4096 x 4096 JPEG, taken": encode_image(noise, "JPEG", quality=75),
+        "4096 x 4096 CMYK JPEG, taken": encode_image(Image.merge("CMYK", [noise] * 4), "JPEG", quality=30),
     }
     within = True
     async with running_fleet("--nodes", "1") as fleet, fleet.client() as client:
         gateway = fleet.pid("gateway")
-        await measure(client, file_of(Image.new("L", (64, 64))), 3)  # so that modules that load once are loaded
+        await measure(client, encode_image(Image.new("L", (64, 64))), 3)  # so that modules that load once are loaded
         print(
             f"{'file':42}{'bytes':>11}{'median ms':>11}{'worst':>8}{'gateway MiB':>13}{'helpers':>9}{'their MiB':>11}"
         )
         for number, (name, content) in enumerate(cases.items()):
-            before = from_here(gateway)
+            before = reset_peak_memory(gateway)
             with Helpers(gateway) as helpers:
                 says, took = await measure(client, content, rounds)
             grew = memory_mib(gateway, "VmHWM") - before

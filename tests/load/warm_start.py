@@ -47,7 +47,7 @@ async def start_system(state: Path) -> tuple[float, float]:
         fleet = Fleet(state, json.loads((state / "credentials.json").read_text()), process)
         async with fleet.client() as client:
             job = await fleet.submit(client, workflow=HELLO)
-            await fleet.ended(client, job["job_id"])
+            await fleet.wait_until_ended(client, job["job_id"])
         return ready_s, perf_counter() - began
     finally:
         process.terminate()

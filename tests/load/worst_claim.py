@@ -202,7 +202,7 @@ async def measure(number: int, rounds: int, only: str) -> None:
     server = PostgresServer()
     try:
         await server.create()
-        url = await server.database("scheduler")
+        url = await server.create_database("scheduler")
         sql = await asyncpg.connect(url.replace("+asyncpg", ""))
         await sql.execute(
             "INSERT INTO requirements (digest, needs)"

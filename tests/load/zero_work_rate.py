@@ -49,7 +49,7 @@ def rate_of(ends: Sequence[float]) -> float:
     return (len(counted) - 1) / (counted[-1] - counted[0])
 
 
-async def run_alone(node: httpx.AsyncClient, url: str, jobs: int) -> float:
+async def run_on_node(node: httpx.AsyncClient, url: str, jobs: int) -> float:
     """Return the node's rate with two prompts in flight."""
     client_id = uuid.uuid4().hex
     ends: list[float] = []
@@ -75,7 +75,7 @@ async def run_alone(node: httpx.AsyncClient, url: str, jobs: int) -> float:
     return rate_of(ends)
 
 
-async def run_through(fleet: Fleet, client: httpx.AsyncClient, node: httpx.AsyncClient, jobs: int) -> float:
+async def run_through_comfyfleet(fleet: Fleet, client: httpx.AsyncClient, node: httpx.AsyncClient, jobs: int) -> float:
     """Return the rate at which the node ends prompts that come from comfyfleet's queue, by the node's history."""
     await node.post("/history", json={"clear": True})
     total = jobs + WARM_UP
@@ -122,8 +122,8 @@ async def measure_fleet(jobs: int, rounds: int, prefetch: str) -> None:
             httpx.AsyncClient(base_url=fleet.nodes[0], timeout=60) as node,
         ):
             for _ in range(rounds):
-                alone.append(await run_alone(node, fleet.nodes[0], jobs))
-                through.append(await run_through(fleet, client, node, jobs))
+                alone.append(await run_on_node(node, fleet.nodes[0], jobs))
+                through.append(await run_through_comfyfleet(fleet, client, node, jobs))
     ratio = statistics.median(through) / statistics.median(alone)
     ratios = [b / a for a, b in zip(alone, through, strict=True)]
     print(
@@ -134,7 +134,7 @@ async def measure_fleet(jobs: int, rounds: int, prefetch: str) -> None:
 
 
 async def new_key(fleet: Fleet) -> str:
-    return await asyncio.to_thread(lambda: fleet.new_user("zero-work", "enterprise"))
+    return await asyncio.to_thread(lambda: fleet.create_user("zero-work", "enterprise"))
 
 
 async def measure(arguments: argparse.Namespace) -> None:

@@ -115,32 +115,32 @@ class OrdinaryGraph:
             yield from (value for value in node["inputs"].values() if isinstance(value, str))
 
 
-Recipe = Callable[[Builder], None]
+GraphFunction = Callable[[Builder], None]
 
 
-class Cookbook:
+class GraphRegistry:
     """Collects functions that build graphs. A graph has the name of its function."""
 
     def __init__(self) -> None:
-        self._recipes: list[tuple[str, Recipe]] = []
+        self._functions: list[tuple[str, GraphFunction]] = []
 
-    def shape(self, shape: str) -> Callable[[Recipe], Recipe]:
-        def register(recipe: Recipe) -> Recipe:
-            self._recipes.append((shape, recipe))
-            return recipe
+    def register(self, shape: str) -> Callable[[GraphFunction], GraphFunction]:
+        def add(function: GraphFunction) -> GraphFunction:
+            self._functions.append((shape, function))
+            return function
 
-        return register
+        return add
 
-    def graphs(self) -> Iterator[OrdinaryGraph]:
-        for shape, recipe in self._recipes:
+    def build_graphs(self) -> Iterator[OrdinaryGraph]:
+        for shape, function in self._functions:
             builder = Builder()
-            recipe(builder)
-            yield OrdinaryGraph(recipe.__name__, shape, builder.workflow)
+            function(builder)
+            yield OrdinaryGraph(function.__name__, shape, builder.workflow)
 
 
 @cache
 def known_classes() -> dict[str, Any]:
-    """Return the classes of the graphs from ``classes.json``; see ``learn``."""
+    """Return the classes of the graphs from ``classes.json``; see ``extract_classes``."""
     classes: dict[str, Any] = json.loads(CLASSES.read_text()) if CLASSES.exists() else {}
     return classes
 

@@ -8,13 +8,13 @@ from pathlib import Path
 from tests.ordinary_graphs.builder import OrdinaryGraph
 from tests.ordinary_graphs.graphics import GRAPHICS
 from tests.ordinary_graphs.images import IMAGES
-from tests.ordinary_graphs.motion import MOTION
+from tests.ordinary_graphs.videos_and_audio import VIDEOS_AND_AUDIO
 
 
 @cache
 def ordinary_graphs() -> tuple[OrdinaryGraph, ...]:
     """Return every graph of the corpus, by name."""
-    made = [*IMAGES.graphs(), *GRAPHICS.graphs(), *MOTION.graphs(), *_exported()]
+    made = [*IMAGES.build_graphs(), *GRAPHICS.build_graphs(), *VIDEOS_AND_AUDIO.build_graphs(), *_exported()]
     return tuple(sorted(made, key=lambda graph: graph.name))
 
 

@@ -1,20 +1,20 @@
 """Workflows without a sampler: masks, compositing, batches, latents, text, primitives, 3D."""
 
-from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, LATENT_1, MASK_1, SCENE_1, Builder, Cookbook
+from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, LATENT_1, MASK_1, SCENE_1, Builder, GraphRegistry
 from tests.ordinary_graphs.parts import SDXL, checkpoint, decode, image, picture, prompts, sample, save, text
 
-GRAPHICS = Cookbook()
+GRAPHICS = GraphRegistry()
 
 
 # --- masks and compositing, no model -------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def solid_color_inverted(g: Builder) -> None:
     save(g, g.add("ImageInvert", image=g.add("EmptyImage", width=640, height=480, color=0xFF8800)))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def logo_over_photo(g: Builder) -> None:
     photo, logo = image(g, IMAGE_1), image(g, IMAGE_2)
     small = g.add("ImageScale", image=logo, upscale_method="lanczos", width=256, height=256)
@@ -22,7 +22,7 @@ def logo_over_photo(g: Builder) -> None:
     save(g, g.add("ImageCompositeMasked", destination=photo, source=small, x=32, y=32, mask=mask), "branded")
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def porter_duff_over(g: Builder) -> None:
     first, second = image(g, IMAGE_1), image(g, IMAGE_2)
     done = g.add(
@@ -32,21 +32,21 @@ def porter_duff_over(g: Builder) -> None:
     save(g, g.add("JoinImageWithAlpha", image=done[0], alpha=done[1]))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def alpha_split_and_mask_shown(g: Builder) -> None:
     split = g.add("SplitImageWithAlpha", image=image(g, IMAGE_1))
     g.add("MaskPreview", mask=g.add("ThresholdMask", mask=split[1], value=0.5))
     save(g, split)
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def blend_blur_and_quantize(g: Builder) -> None:
     blurred = g.add("ImageBlur", image=image(g, IMAGE_1), blur_radius=8, sigma=2.0)
     mixed = g.add("ImageBlend", image1=image(g, IMAGE_2), image2=blurred, blend_factor=0.5, blend_mode="soft_light")
     save(g, g.add("ImageQuantize", image=mixed, colors=32, dither="floyd-steinberg"))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def mask_drawn_from_image_channels(g: Builder) -> None:
     mask = g.add("ImageToMask", image=image(g, IMAGE_1), channel="blue")
     both = g.add(
@@ -55,20 +55,20 @@ def mask_drawn_from_image_channels(g: Builder) -> None:
     save(g, g.add("MaskToImage", mask=g.add("GrowMask", mask=both, expand=-4)))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def edges_thickened(g: Builder) -> None:
     edges = g.add("Canny", image=image(g, IMAGE_1))
     save(g, g.add("Morphology", image=edges, operation="dilate", kernel_size=5))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def rotated_flipped_and_cropped(g: Builder) -> None:
     turned = g.add("ImageRotate", image=image(g, IMAGE_1), rotation="90 degrees")
     mirrored = g.add("ImageFlip", image=turned, flip_method="x-axis: vertically")
     save(g, g.add("ImageCrop", image=mirrored, width=512, height=512, x=100, y=100))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def caption_written_on_image(g: Builder) -> None:
     caption = g.add(
         "TextOverlay", images=image(g, IMAGE_1), text="Summer 1987", font_size=6.0, color="#ffffff", position="bottom"
@@ -77,7 +77,7 @@ def caption_written_on_image(g: Builder) -> None:
           format__input_color_space="sRGB")  # fmt: skip
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def layers_composed(g: Builder) -> None:
     bottom = g.add("AddLayer", image=image(g, IMAGE_1), name="background")
     logo = image(g, IMAGE_2)
@@ -85,7 +85,7 @@ def layers_composed(g: Builder) -> None:
     save(g, g.add("ImageCompositor", layers=top, compositor={}))
 
 
-@GRAPHICS.shape("compositing")
+@GRAPHICS.register("compositing")
 def color_match_and_compare(g: Builder) -> None:
     target, reference = image(g, IMAGE_1), image(g, IMAGE_2)
     matched = g.add(
@@ -98,14 +98,14 @@ def color_match_and_compare(g: Builder) -> None:
 # --- batches and lists ---------------------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def two_uploads_in_one_batch(g: Builder) -> None:
     loaded = checkpoint(g)
     both = g.add("ImageBatch", image1=image(g, IMAGE_1), image2=image(g, IMAGE_2))
     save(g, picture(g, loaded, g.add("VAEEncode", pixels=both, vae=loaded.vae), denoise=0.5))
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def batch_split_into_single_samples(g: Builder) -> None:
     latent = g.add("EmptyLatentImage", width=768, height=768, batch_size=6)
     loaded = checkpoint(g)
@@ -113,7 +113,7 @@ def batch_split_into_single_samples(g: Builder) -> None:
     save(g, picture(g, loaded, single))
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def best_of_the_batch_refined(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -124,13 +124,13 @@ def best_of_the_batch_refined(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, large, denoise=0.55), loaded.vae))
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def images_repeated_and_rebatched(g: Builder) -> None:
     many = g.add("RepeatImageBatch", image=image(g, IMAGE_1), amount=4)
     save(g, g.add("ImageFromBatch", image=g.add("RebatchImages", images=many, batch_size=2), batch_index=0, length=1))
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def same_prompt_in_three_sizes(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     positive, negative = prompts(g, loaded.clip)
@@ -140,7 +140,7 @@ def same_prompt_in_three_sizes(g: Builder) -> None:
         save(g, decode(g, result, loaded.vae), f"sizes/{width}x{height}")
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def four_samplers_compared(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -155,7 +155,7 @@ def four_samplers_compared(g: Builder) -> None:
     save(g, sheet, "comparison")
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def grid_of_samplers_and_guidance(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     positive, negative = prompts(g, loaded.clip)
@@ -167,7 +167,7 @@ def grid_of_samplers_and_guidance(g: Builder) -> None:
             save(g, decode(g, result, loaded.vae), f"grid/{name}-{cfg}")
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def list_of_images_processed(g: Builder) -> None:
     listed = g.add("CreateList", inputs__input0=image(g, IMAGE_1), inputs__input1=image(g, IMAGE_2))
     small = g.add(
@@ -177,7 +177,7 @@ def list_of_images_processed(g: Builder) -> None:
     save(g, small)
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def batch_node_with_three_images(g: Builder) -> None:
     blank = g.add("EmptyImage", width=512, height=512, color=0)
     batch = g.add(
@@ -186,7 +186,7 @@ def batch_node_with_three_images(g: Builder) -> None:
     save(g, batch)
 
 
-@GRAPHICS.shape("batch")
+@GRAPHICS.register("batch")
 def contact_sheet_of_a_batch(g: Builder) -> None:
     loaded = checkpoint(g)
     made = picture(g, loaded, g.add("EmptyLatentImage", batch_size=4))
@@ -199,7 +199,7 @@ def contact_sheet_of_a_batch(g: Builder) -> None:
 # --- latents -------------------------------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latent_saved(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -207,13 +207,13 @@ def latent_saved(g: Builder) -> None:
     g.add("SaveLatent", samples=result, filename_prefix="latents/ComfyUI")
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latent_loaded_and_refined(g: Builder) -> None:
     loaded = checkpoint(g)
     save(g, picture(g, loaded, g.add("LoadLatent", latent=LATENT_1), denoise=0.4))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latents_composed(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -230,7 +230,7 @@ def latents_composed(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, pasted, denoise=0.55), loaded.vae))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latents_blended_and_interpolated(g: Builder) -> None:
     vae = g.add("VAELoader", vae_name="vae-ft-mse-840000-ema-pruned.safetensors")
     first = g.add("VAEEncode", pixels=image(g, IMAGE_1), vae=vae)
@@ -240,7 +240,7 @@ def latents_blended_and_interpolated(g: Builder) -> None:
     save(g, decode(g, g.add("LatentBatch", samples1=blended, samples2=between), vae))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latent_arithmetic(g: Builder) -> None:
     vae = g.add("VAELoader", vae_name="vae-ft-mse-840000-ema-pruned.safetensors")
     first = g.add("VAEEncode", pixels=image(g, IMAGE_1), vae=vae)
@@ -250,7 +250,7 @@ def latent_arithmetic(g: Builder) -> None:
     save(g, decode(g, sharper, vae))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latent_turned_flipped_and_cropped(g: Builder) -> None:
     loaded = checkpoint(g)
     turned = g.add("LatentRotate", samples=g.add("LoadLatent", latent=LATENT_1), rotation="90 degrees")
@@ -258,7 +258,7 @@ def latent_turned_flipped_and_cropped(g: Builder) -> None:
     save(g, decode(g, g.add("LatentCrop", samples=mirrored, width=512, height=512), loaded.vae))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def latent_operation_during_sampling(g: Builder) -> None:
     loaded = checkpoint(g)
     operation = g.add("LatentOperationSharpen", sharpen_radius=9, sigma=1.0, alpha=0.1)
@@ -267,7 +267,7 @@ def latent_operation_during_sampling(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent))
 
 
-@GRAPHICS.shape("latent")
+@GRAPHICS.register("latent")
 def masked_latents_joined(g: Builder) -> None:
     loaded = checkpoint(g)
     mask = g.add("SolidMask", width=512, height=512)
@@ -282,7 +282,7 @@ def masked_latents_joined(g: Builder) -> None:
 # --- primitives linked into widgets --------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def size_steps_and_seed_by_link(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     width, height = g.add("PrimitiveInt", value=896), g.add("PrimitiveInt", value=1152)
@@ -291,13 +291,13 @@ def size_steps_and_seed_by_link(g: Builder) -> None:
     save(g, picture(g, loaded, latent, steps=steps, seed=seed, cfg=g.add("PrimitiveFloat", value=6.5)))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def batch_size_by_link(g: Builder) -> None:
     latent = g.add("EmptyLatentImage", batch_size=g.add("PrimitiveInt", value=4))
     save(g, picture(g, checkpoint(g), latent))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def prompt_by_link(g: Builder) -> None:
     loaded = checkpoint(g)
     words = g.add("PrimitiveStringMultiline", value="a watermill\nautumn, mist\nkodak portra 400")
@@ -305,7 +305,7 @@ def prompt_by_link(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, g.add("EmptyLatentImage")), loaded.vae))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def prompt_joined_from_pieces(g: Builder) -> None:
     loaded = checkpoint(g)
     subject = g.add("PrimitiveString", value="a violin maker")
@@ -319,14 +319,14 @@ def prompt_joined_from_pieces(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, g.add("EmptyLatentImage")), loaded.vae))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def canvas_with_the_size_of_an_upload(g: Builder) -> None:
     loaded = checkpoint(g)
     size = g.add("GetImageSize", image=g.add("ImageScaleToTotalPixels", image=image(g, IMAGE_1), upscale_method="area"))
     save(g, picture(g, loaded, g.add("EmptyLatentImage", width=size[0], height=size[1])))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def switch_between_two_models(g: Builder) -> None:
     first, second = checkpoint(g, SDXL), checkpoint(g, "sdxl/juggernautXL_v9.safetensors")
     fast = g.add("PrimitiveBoolean", value=False)
@@ -335,7 +335,7 @@ def switch_between_two_models(g: Builder) -> None:
     save(g, picture(g, first._replace(model=model), latent))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def switch_between_upload_and_empty_canvas(g: Builder) -> None:
     loaded = checkpoint(g)
     encoded = g.add("VAEEncode", pixels=image(g, IMAGE_1), vae=loaded.vae)
@@ -343,7 +343,7 @@ def switch_between_upload_and_empty_canvas(g: Builder) -> None:
     save(g, picture(g, loaded, latent, denoise=0.7))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def size_computed_by_expression(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     base = g.add("PrimitiveInt", value=512)
@@ -351,7 +351,7 @@ def size_computed_by_expression(g: Builder) -> None:
     save(g, picture(g, loaded, g.add("EmptyLatentImage", width=double[1], height=1024)))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def aspect_ratio_and_seed_nodes(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     size = g.add("ResolutionSelector", aspect_ratio="3:4 (Portrait Standard)", megapixels=1.0)
@@ -359,7 +359,7 @@ def aspect_ratio_and_seed_nodes(g: Builder) -> None:
     save(g, picture(g, loaded, latent, seed=g.add("SeedNode", seed=1234567890)))
 
 
-@GRAPHICS.shape("primitives")
+@GRAPHICS.register("primitives")
 def prompt_filled_into_a_template(g: Builder) -> None:
     loaded = checkpoint(g)
     words = g.add(
@@ -373,13 +373,13 @@ def prompt_filled_into_a_template(g: Builder) -> None:
 # --- text as a result ----------------------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def text_shown(g: Builder) -> None:
     upper = g.add("CaseConverter", string="hello world", mode="UPPERCASE")
     g.add("PreviewAny", source=upper)
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def image_size_and_string_length_shown(g: Builder) -> None:
     size = g.add("GetImageSize", image=image(g, IMAGE_1))
     g.add("PreviewAny", source=size[0])
@@ -387,13 +387,13 @@ def image_size_and_string_length_shown(g: Builder) -> None:
     g.add("PreviewAny", source=g.add("StringContains", string="red, green", substring="green"))
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def part_of_a_json_answer(g: Builder) -> None:
     answer = g.add("PrimitiveStringMultiline", value='{"title": "Harbour", "tags": ["boat", "fog"]}')
     g.add("PreviewAny", source=g.add("JsonExtractString", json_string=answer, key="title"))
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def prompt_written_by_a_language_model(g: Builder) -> None:
     loaded = checkpoint(g)
     writer = g.add("CLIPLoader", clip_name="qwen_3_4b.safetensors", type="lumina2")
@@ -407,7 +407,7 @@ def prompt_written_by_a_language_model(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, g.add("EmptyLatentImage")), loaded.vae))
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def image_described_with_long_instructions(g: Builder) -> None:
     writer = g.add("CLIPLoader", clip_name="qwen_3_4b.safetensors", type="lumina2")
     rules = "\n".join(
@@ -419,7 +419,7 @@ def image_described_with_long_instructions(g: Builder) -> None:
     g.add("PreviewAny", source=words)
 
 
-@GRAPHICS.shape("text")
+@GRAPHICS.register("text")
 def caption_saved_as_file(g: Builder) -> None:
     words = g.add("StringConcatenate", string_a="a quiet harbour", string_b="fog", delimiter=", ")
     g.add("SaveText", text=words, filename_prefix="captions/harbour", format="txt")
@@ -428,7 +428,7 @@ def caption_saved_as_file(g: Builder) -> None:
 # --- 3D ------------------------------------------------------------------------------------------------------------
 
 
-@GRAPHICS.shape("3d")
+@GRAPHICS.register("3d")
 def hunyuan3d_mesh_from_image(g: Builder) -> None:
     loader = g.add("ImageOnlyCheckpointLoader", ckpt_name="hunyuan3d-dit-v2_fp16.safetensors")
     seen = g.add("CLIPVisionEncode", clip_vision=loader[1], image=image(g, IMAGE_1), crop="none")
@@ -440,13 +440,13 @@ def hunyuan3d_mesh_from_image(g: Builder) -> None:
     g.add("SaveGLB", mesh=g.add("VoxelToMesh", voxel=voxel, algorithm="surface net"), filename_prefix="mesh/ComfyUI")
 
 
-@GRAPHICS.shape("3d")
+@GRAPHICS.register("3d")
 def uploaded_scene_saved_again(g: Builder) -> None:
     scene = g.add("Load3DAdvanced", model_file=SCENE_1, viewport_state={}, width=1024, height=1024)
     g.add("SaveGLB", mesh=scene[0], filename_prefix="mesh/copy")
 
 
-@GRAPHICS.shape("3d")
+@GRAPHICS.register("3d")
 def depth_to_mesh(g: Builder) -> None:
     estimator = g.add("LoadMoGeModel", model_name="moge_2_vitl_normal_fp16.safetensors")
     geometry = g.add("MoGeInference", moge_model=estimator, image=image(g, IMAGE_1))

@@ -1,6 +1,6 @@
 """Workflows that generate images from text and images."""
 
-from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, IMAGE_3, MASK_1, Builder, Cookbook
+from tests.ordinary_graphs.builder import IMAGE_1, IMAGE_2, IMAGE_3, MASK_1, Builder, GraphRegistry
 from tests.ordinary_graphs.parts import (
     SD15,
     SDXL,
@@ -18,7 +18,7 @@ from tests.ordinary_graphs.parts import (
     text,
 )
 
-IMAGES = Cookbook()
+IMAGES = GraphRegistry()
 
 ESRGAN = "RealESRGAN_x4plus.pth"
 LONG_PROMPT = ", ".join(
@@ -30,18 +30,18 @@ LONG_PROMPT = ", ".join(
 # --- text to image ---------------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd15_first_workflow(g: Builder) -> None:
     save(g, picture(g, checkpoint(g), g.add("EmptyLatentImage", width=512, height=512)))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd15_batch_of_eight(g: Builder) -> None:
     latent = g.add("EmptyLatentImage", width=512, height=768, batch_size=8)
     save(g, picture(g, checkpoint(g), latent, steps=30, sampler_name="dpmpp_2m", scheduler="karras"), "portraits/run")
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd15_clip_skip_and_own_vae(g: Builder) -> None:
     loaded = checkpoint(g, "dreamshaper_8.safetensors")
     clip = g.add("CLIPSetLastLayer", clip=loaded.clip, stop_at_clip_layer=-2)
@@ -50,7 +50,7 @@ def sd15_clip_skip_and_own_vae(g: Builder) -> None:
     save(g, picture(g, loaded._replace(clip=clip, vae=vae), latent, steps=28, sampler_name="dpmpp_sde_gpu"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd15_very_long_prompt(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip, LONG_PROMPT)
@@ -58,7 +58,7 @@ def sd15_very_long_prompt(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, latent, steps=50), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd15_prompt_in_other_scripts(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip, "浮世絵, 富士山, 桜 🌸\n{día|noche}, Frühling, <lora:none>", "")
@@ -66,13 +66,13 @@ def sd15_prompt_in_other_scripts(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, latent), loaded.vae), "%date:yyyy-MM-dd%/ukiyo-e")
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sdxl_base(g: Builder) -> None:
     latent = g.add("EmptyLatentImage", width=1024, height=1024, batch_size=1)
     save(g, picture(g, checkpoint(g, SDXL), latent, steps=30, cfg=6.5, sampler_name="dpmpp_2m_sde", scheduler="karras"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sdxl_size_conditioning(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     sizes = {"width": 4096, "height": 4096, "target_width": 1216, "target_height": 832, "clip": loaded.clip}
@@ -82,7 +82,7 @@ def sdxl_size_conditioning(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, latent, steps=40), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sdxl_base_then_refiner(g: Builder) -> None:
     base, refiner = checkpoint(g, SDXL), checkpoint(g, "sd_xl_refiner_1.0.safetensors")
     positive, negative = prompts(g, base.clip)
@@ -100,7 +100,7 @@ def sdxl_base_then_refiner(g: Builder) -> None:
     save(g, decode(g, second, refiner.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sdxl_turbo_one_step(g: Builder) -> None:
     loaded = checkpoint(g, "sd_xl_turbo_1.0_fp16.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -112,7 +112,7 @@ def sdxl_turbo_one_step(g: Builder) -> None:
     save(g, decode(g, result, loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sdxl_lightning_with_unet_file(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     model = g.add("UNETLoader", unet_name="sdxl_lightning_4step_unet.safetensors")
@@ -120,7 +120,7 @@ def sdxl_lightning_with_unet_file(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=4, cfg=1.0, scheduler="sgm_uniform"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd3_medium(g: Builder) -> None:
     loaded = checkpoint(g, "sd3_medium_incl_clips_t5xxlfp8.safetensors")
     model = g.add("ModelSamplingSD3", model=loaded.model, shift=3.0)
@@ -134,7 +134,7 @@ def sd3_medium(g: Builder) -> None:
     save(g, decode(g, sample(g, model, positive, both, latent, **settings), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def sd35_large_three_text_encoders(g: Builder) -> None:
     clips = ("clip_l.safetensors", "clip_g.safetensors", "t5xxl_fp16.safetensors")
     loaded = parts(g, "sd3.5_large.safetensors", clips, "sd3", "sd3_vae.safetensors")
@@ -146,7 +146,7 @@ def sd35_large_three_text_encoders(g: Builder) -> None:
     save(g, decode(g, sample(g, model, positive, negative, latent, steps=40, cfg=4.5), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def flux_dev(g: Builder) -> None:
     loaded = flux(g)
     guidance = g.add("FluxGuidance", conditioning=text(g, loaded.clip), guidance=3.5)
@@ -156,7 +156,7 @@ def flux_dev(g: Builder) -> None:
     save(g, decode(g, guided(g, model, guidance, latent, sigmas), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def flux_dev_checkpoint_at_two_megapixels(g: Builder) -> None:
     loaded = checkpoint(g, "flux1-dev-fp8.safetensors")
     positive, negative = prompts(g, loaded.clip, negative="")
@@ -166,7 +166,7 @@ def flux_dev_checkpoint_at_two_megapixels(g: Builder) -> None:
     save(g, decode(g, result, loaded.vae), "wallpapers/flux")
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def flux_schnell_four_steps(g: Builder) -> None:
     loaded = flux(g, "flux1-schnell.safetensors")
     conditioning = g.add("CLIPTextEncodeFlux", clip=loaded.clip, clip_l="a cat", t5xxl="A cat that holds a sign.")
@@ -175,7 +175,7 @@ def flux_schnell_four_steps(g: Builder) -> None:
     save(g, decode(g, guided(g, loaded.model, conditioning, latent, sigmas), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def flux2_dev(g: Builder) -> None:
     clip = "mistral_3_small_flux2_bf16.safetensors"
     loaded = parts(g, "flux2_dev_fp8mixed.safetensors", clip, "flux2", "flux2-vae.safetensors")
@@ -185,7 +185,7 @@ def flux2_dev(g: Builder) -> None:
     save(g, decode(g, guided(g, loaded.model, guidance, latent, sigmas), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def qwen_image(g: Builder) -> None:
     loaded = qwen(g)
     model = g.add("ModelSamplingAuraFlow", model=loaded.model, shift=3.1)
@@ -193,7 +193,7 @@ def qwen_image(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=20, cfg=2.5, scheduler="simple"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def qwen_image_lightning_lora(g: Builder) -> None:
     loaded = qwen(g)
     fast = g.add("LoraLoaderModelOnly", model=loaded.model, lora_name="Qwen-Image-Lightning-8steps-V1.0.safetensors")
@@ -202,7 +202,7 @@ def qwen_image_lightning_lora(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=8, cfg=1.0, scheduler="simple"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def z_image_turbo(g: Builder) -> None:
     loaded = parts(g, "z_image_turbo_bf16.safetensors", "qwen_3_4b.safetensors", "lumina2", "ae.safetensors")
     positive = text(g, loaded.clip)
@@ -213,7 +213,7 @@ def z_image_turbo(g: Builder) -> None:
     save(g, decode(g, sample(g, model, positive, negative, latent, **settings), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def hidream_four_text_encoders(g: Builder) -> None:
     clips = (
         "clip_l_hidream.safetensors", "clip_g_hidream.safetensors",
@@ -225,7 +225,7 @@ def hidream_four_text_encoders(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=50, cfg=5.0, sampler_name="uni_pc"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def lumina2_with_system_prompt(g: Builder) -> None:
     loaded = checkpoint(g, "lumina_2.safetensors")
     words = {"clip": loaded.clip, "system_prompt": "superior"}
@@ -236,7 +236,7 @@ def lumina2_with_system_prompt(g: Builder) -> None:
     save(g, decode(g, sample(g, model, positive, negative, latent, steps=25, cfg=4.0), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def chroma_with_beta_schedule(g: Builder) -> None:
     loaded = parts(g, "chroma1-hd.safetensors", "t5xxl_fp16.safetensors", "chroma", "ae.safetensors")
     clip = g.add("T5TokenizerOptions", clip=loaded.clip, min_padding=1, min_length=0)
@@ -251,7 +251,7 @@ def chroma_with_beta_schedule(g: Builder) -> None:
     save(g, decode(g, result, loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def stable_cascade_two_stages(g: Builder) -> None:
     stage_c = checkpoint(g, "stable_cascade_stage_c.safetensors")
     stage_b = checkpoint(g, "stable_cascade_stage_b.safetensors")
@@ -264,7 +264,7 @@ def stable_cascade_two_stages(g: Builder) -> None:
     save(g, decode(g, second, stage_b.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def pixart_sigma(g: Builder) -> None:
     loaded = parts(g, "PixArt-Sigma-XL-2-1024-MS.pth", "t5xxl_fp16.safetensors", "pixart", "pixart_vae.safetensors")
     positive = g.add("CLIPTextEncodePixArtAlpha", clip=loaded.clip, text="isometric city block")
@@ -272,7 +272,7 @@ def pixart_sigma(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, text(g, loaded.clip, ""), latent, cfg=4.5), loaded.vae))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def hunyuan_image_at_2048(g: Builder) -> None:
     clips = ("qwen_2.5_vl_7b.safetensors", "byt5_small_glyphxl_fp16.safetensors")
     loaded = parts(g, "hunyuanimage2.1_bf16.safetensors", clips, "hunyuan_image", "hunyuan_image_2.1_vae.safetensors")
@@ -280,7 +280,7 @@ def hunyuan_image_at_2048(g: Builder) -> None:
     save(g, picture(g, loaded, latent, steps=50, cfg=3.5, scheduler="simple"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def cosmos_predict2_text_to_image(g: Builder) -> None:
     loaded = parts(
         g, "cosmos_predict2_2B_t2i.safetensors", "oldt5_xxl_fp8_e4m3fn_scaled.safetensors", "cosmos",
@@ -289,18 +289,18 @@ def cosmos_predict2_text_to_image(g: Builder) -> None:
     save(g, picture(g, loaded, g.add("EmptySD3LatentImage", width=1024, height=1024), steps=35, cfg=4.0))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def many_steps_for_a_comparison(g: Builder) -> None:
     latent = g.add("EmptyLatentImage", width=1024, height=1024)
     save(g, picture(g, checkpoint(g, SDXL), latent, steps=150, cfg=8.0, sampler_name="dpmpp_3m_sde_gpu"))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def preview_only(g: Builder) -> None:
     g.add("PreviewImage", images=picture(g, checkpoint(g), g.add("EmptyLatentImage")))
 
 
-@IMAGES.shape("txt2img")
+@IMAGES.register("txt2img")
 def several_guidance_patches(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     model = g.add("FreeU_V2", model=loaded.model)
@@ -315,14 +315,14 @@ def several_guidance_patches(g: Builder) -> None:
 # --- image to image --------------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def sd15_image_to_image(g: Builder) -> None:
     loaded = checkpoint(g)
     latent = g.add("VAEEncode", pixels=image(g, IMAGE_1), vae=loaded.vae)
     save(g, picture(g, loaded, latent, denoise=0.6))
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def sdxl_scaled_to_one_megapixel(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     fitted = g.add("ImageScaleToTotalPixels", image=image(g, IMAGE_1), upscale_method="lanczos", megapixels=1.0)
@@ -330,7 +330,7 @@ def sdxl_scaled_to_one_megapixel(g: Builder) -> None:
     save(g, picture(g, loaded, latent, steps=30, denoise=0.45))
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def four_variations_of_one_upload(g: Builder) -> None:
     loaded = checkpoint(g)
     scaled = g.add(
@@ -340,7 +340,7 @@ def four_variations_of_one_upload(g: Builder) -> None:
     save(g, picture(g, loaded, latent, denoise=0.75), "variations")
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def flux_image_to_image(g: Builder) -> None:
     loaded = flux(g)
     small = g.add("ImageScaleToMaxDimension", image=image(g, IMAGE_1), upscale_method="lanczos", largest_size=1024)
@@ -350,7 +350,7 @@ def flux_image_to_image(g: Builder) -> None:
     save(g, decode(g, guided(g, loaded.model, guidance, latent, sigmas), loaded.vae))
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def instruct_pix2pix(g: Builder) -> None:
     loaded = checkpoint(g, "instruct-pix2pix-00-22000.safetensors")
     positive, negative = prompts(g, loaded.clip, "make it winter")
@@ -360,7 +360,7 @@ def instruct_pix2pix(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=7.5), loaded.vae))
 
 
-@IMAGES.shape("img2img")
+@IMAGES.register("img2img")
 def sketch_with_noise_added(g: Builder) -> None:
     loaded = checkpoint(g)
     rough = g.add("ImageAddNoise", image=image(g, IMAGE_1), seed=11, strength=0.3)
@@ -371,7 +371,7 @@ def sketch_with_noise_added(g: Builder) -> None:
 # --- editing by instruction ------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("edit")
+@IMAGES.register("edit")
 def flux_kontext(g: Builder) -> None:
     loaded = flux(g, "flux1-dev-kontext_fp8_scaled.safetensors")
     scaled = g.add("FluxKontextImageScale", image=image(g, IMAGE_1))
@@ -383,7 +383,7 @@ def flux_kontext(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, guidance, zero, latent, cfg=1.0, scheduler="simple"), loaded.vae))
 
 
-@IMAGES.shape("edit")
+@IMAGES.register("edit")
 def flux_kontext_two_images_stitched(g: Builder) -> None:
     loaded = flux(g, "flux1-dev-kontext_fp8_scaled.safetensors")
     both = g.add("ImageStitch", image1=image(g, IMAGE_1), image2=image(g, IMAGE_2))
@@ -397,7 +397,7 @@ def flux_kontext_two_images_stitched(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, guidance, zero, canvas, cfg=1.0, scheduler="simple"), loaded.vae))
 
 
-@IMAGES.shape("edit")
+@IMAGES.register("edit")
 def qwen_image_edit(g: Builder) -> None:
     loaded = qwen(g, "qwen_image_edit_fp8_e4m3fn.safetensors")
     source = g.add("ImageScaleToTotalPixels", image=image(g, IMAGE_1), upscale_method="lanczos", megapixels=1.0)
@@ -409,7 +409,7 @@ def qwen_image_edit(g: Builder) -> None:
     save(g, decode(g, sample(g, model, positive, negative, latent, cfg=2.5, scheduler="simple"), loaded.vae))
 
 
-@IMAGES.shape("edit")
+@IMAGES.register("edit")
 def qwen_image_edit_three_references(g: Builder) -> None:
     loaded = qwen(g, "qwen_image_edit_2509_fp8_e4m3fn.safetensors")
     first = image(g, IMAGE_1)
@@ -423,7 +423,7 @@ def qwen_image_edit_three_references(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, latent, cfg=2.5, scheduler="simple"), loaded.vae))
 
 
-@IMAGES.shape("edit")
+@IMAGES.register("edit")
 def omnigen2_reference(g: Builder) -> None:
     loaded = parts(g, "omnigen2_fp16.safetensors", "qwen_2.5_vl_fp16.safetensors", "omnigen2", "ae.safetensors")
     latent = g.add("VAEEncode", pixels=image(g, IMAGE_1), vae=loaded.vae)
@@ -445,7 +445,7 @@ def omnigen2_reference(g: Builder) -> None:
 # --- inpaint and outpaint --------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def inpainting_checkpoint(g: Builder) -> None:
     loaded = checkpoint(g, "512-inpainting-ema.safetensors")
     source = image(g, IMAGE_1)
@@ -453,7 +453,7 @@ def inpainting_checkpoint(g: Builder) -> None:
     save(g, picture(g, loaded, latent))
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def noise_mask_from_its_own_file(g: Builder) -> None:
     loaded = checkpoint(g)
     mask = g.add("LoadImageMask", image=MASK_1, channel="red")
@@ -462,7 +462,7 @@ def noise_mask_from_its_own_file(g: Builder) -> None:
     save(g, picture(g, loaded, masked, denoise=0.85))
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def flux_fill(g: Builder) -> None:
     loaded = flux(g, "flux1-fill-dev.safetensors")
     source = image(g, IMAGE_1)
@@ -475,7 +475,7 @@ def flux_fill(g: Builder) -> None:
     save(g, decode(g, sample(g, model, wired[0], wired[1], wired[2], cfg=1.0), loaded.vae))
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def inpaint_and_paste_back(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     source, mask = image(g, IMAGE_1), g.add("LoadImageMask", image=MASK_1, channel="alpha")
@@ -489,7 +489,7 @@ def inpaint_and_paste_back(g: Builder) -> None:
     save(g, g.add("ImageCompositeMasked", destination=source, source=small, x=256, y=128, mask=edge))
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def qwen_inpaint_by_color(g: Builder) -> None:
     loaded = qwen(g)
     source = image(g, IMAGE_1)
@@ -499,7 +499,7 @@ def qwen_inpaint_by_color(g: Builder) -> None:
     save(g, picture(g, loaded, masked, cfg=2.5, denoise=0.9, scheduler="simple"))
 
 
-@IMAGES.shape("inpaint")
+@IMAGES.register("inpaint")
 def background_replaced_by_model(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     source = image(g, IMAGE_1)
@@ -510,7 +510,7 @@ def background_replaced_by_model(g: Builder) -> None:
     save(g, picture(g, loaded, masked))
 
 
-@IMAGES.shape("outpaint")
+@IMAGES.register("outpaint")
 def sd15_outpaint(g: Builder) -> None:
     loaded = checkpoint(g, "512-inpainting-ema.safetensors")
     padded = g.add("ImagePadForOutpaint", image=image(g, IMAGE_1), left=256, right=256, feathering=40)
@@ -518,7 +518,7 @@ def sd15_outpaint(g: Builder) -> None:
     save(g, picture(g, loaded, latent, steps=30))
 
 
-@IMAGES.shape("outpaint")
+@IMAGES.register("outpaint")
 def flux_fill_outpaint_all_sides(g: Builder) -> None:
     loaded = flux(g, "flux1-fill-dev.safetensors")
     padded = g.add("ImagePadForOutpaint", image=image(g, IMAGE_1), left=400, top=400, right=400, bottom=400)
@@ -530,7 +530,7 @@ def flux_fill_outpaint_all_sides(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=1.0), loaded.vae))
 
 
-@IMAGES.shape("outpaint")
+@IMAGES.register("outpaint")
 def canvas_padded_to_a_size(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     wide = g.add("ResizeAndPadImage", image=image(g, IMAGE_1), target_width=1344, target_height=768)
@@ -541,7 +541,7 @@ def canvas_padded_to_a_size(g: Builder) -> None:
 # --- ControlNet ------------------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def canny_control(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -555,7 +555,7 @@ def canny_control(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, guided_by[0], guided_by[1], latent), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def old_style_control_apply(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -564,7 +564,7 @@ def old_style_control_apply(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, drawn, negative, g.add("EmptyLatentImage")), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def pose_depth_and_edges_stacked(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     positive, negative = (node[0] for node in prompts(g, loaded.clip))
@@ -583,7 +583,7 @@ def pose_depth_and_edges_stacked(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, negative, latent, steps=30), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def union_control_on_flux(g: Builder) -> None:
     loaded = flux(g)
     positive, negative = prompts(g, loaded.clip, negative="")
@@ -597,7 +597,7 @@ def union_control_on_flux(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, applied[0], applied[1], latent, cfg=1.0), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def inpaint_control_on_flux(g: Builder) -> None:
     loaded = flux(g)
     positive, negative = prompts(g, loaded.clip)
@@ -611,7 +611,7 @@ def inpaint_control_on_flux(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, applied[0], applied[1], latent, cfg=3.5), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def flux_depth_model_with_lora(g: Builder) -> None:
     loaded = flux(g)
     model = g.add("LoraLoaderModelOnly", model=loaded.model, lora_name="flux1-depth-dev-lora.safetensors")
@@ -623,7 +623,7 @@ def flux_depth_model_with_lora(g: Builder) -> None:
     save(g, decode(g, sample(g, model, wired[0], wired[1], wired[2], cfg=1.0), loaded.vae))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def qwen_model_patch_control(g: Builder) -> None:
     loaded = qwen(g)
     patch = g.add("ModelPatchLoader", name="qwen_image_canny_diffsynth_controlnet.safetensors")
@@ -635,7 +635,7 @@ def qwen_model_patch_control(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, cfg=2.5, scheduler="simple"))
 
 
-@IMAGES.shape("controlnet")
+@IMAGES.register("controlnet")
 def depth_estimated_then_controlled(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     estimator = g.add("LoadDA3Model", model_name="depth_anything_3_base.safetensors")
@@ -652,7 +652,7 @@ def depth_estimated_then_controlled(g: Builder) -> None:
 # --- LoRA and other additions to a model -----------------------------------------------------------------------------
 
 
-@IMAGES.shape("lora")
+@IMAGES.register("lora")
 def one_lora(g: Builder) -> None:
     loaded = checkpoint(g)
     lora = g.add(
@@ -661,7 +661,7 @@ def one_lora(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=lora[0], clip=lora[1]), g.add("EmptyLatentImage", width=512, height=768)))
 
 
-@IMAGES.shape("lora")
+@IMAGES.register("lora")
 def five_loras_stacked(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     names = (
@@ -679,7 +679,7 @@ def five_loras_stacked(g: Builder) -> None:
     save(g, picture(g, loaded, g.add("EmptyLatentImage", width=1024, height=1024, batch_size=2)))
 
 
-@IMAGES.shape("lora")
+@IMAGES.register("lora")
 def lcm_lora(g: Builder) -> None:
     loaded = checkpoint(g)
     fast = g.add("LoraLoaderModelOnly", model=loaded.model, lora_name="lcm-lora-sdv1-5.safetensors")
@@ -688,14 +688,14 @@ def lcm_lora(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=6, cfg=1.5, sampler_name="lcm"))
 
 
-@IMAGES.shape("lora")
+@IMAGES.register("lora")
 def hypernetwork(g: Builder) -> None:
     loaded = checkpoint(g)
     model = g.add("HypernetworkLoader", model=loaded.model, hypernetwork_name="anime_3.pt", strength=0.6)
     save(g, picture(g, loaded._replace(model=model), g.add("EmptyLatentImage")))
 
 
-@IMAGES.shape("lora")
+@IMAGES.register("lora")
 def lora_scheduled_with_hooks(g: Builder) -> None:
     loaded = checkpoint(g)
     first = g.add("CreateHookKeyframe", strength_mult=0.0, start_percent=0.0)
@@ -709,7 +709,7 @@ def lora_scheduled_with_hooks(g: Builder) -> None:
 # --- hires fix and upscaling -----------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("hires")
+@IMAGES.register("hires")
 def latent_upscale_then_second_pass(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -720,7 +720,7 @@ def latent_upscale_then_second_pass(g: Builder) -> None:
     save(g, decode(g, second, loaded.vae), "hires/second")
 
 
-@IMAGES.shape("hires")
+@IMAGES.register("hires")
 def upscale_latent_by_factor(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     positive, negative = prompts(g, loaded.clip)
@@ -730,7 +730,7 @@ def upscale_latent_by_factor(g: Builder) -> None:
     save(g, g.add("VAEDecodeTiled", samples=second, vae=loaded.vae))
 
 
-@IMAGES.shape("hires")
+@IMAGES.register("hires")
 def model_upscale_then_second_pass(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -743,7 +743,7 @@ def model_upscale_then_second_pass(g: Builder) -> None:
     save(g, g.add("VAEDecodeTiled", samples=second, vae=loaded.vae, tile_size=768))
 
 
-@IMAGES.shape("hires")
+@IMAGES.register("hires")
 def patched_downscale_at_2048(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     model = g.add("PatchModelAddDownscale", model=loaded.model, block_number=3, downscale_factor=2.0)
@@ -751,13 +751,13 @@ def patched_downscale_at_2048(g: Builder) -> None:
     save(g, picture(g, loaded._replace(model=model), latent, steps=35))
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def upload_upscaled_four_times(g: Builder) -> None:
     upscaler = g.add("UpscaleModelLoader", model_name=ESRGAN)
     save(g, g.add("ImageUpscaleWithModel", upscale_model=upscaler, image=image(g, IMAGE_1)), "upscaled")
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def two_k_picture_upscaled_four_times(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     made = picture(g, loaded, g.add("EmptyLatentImage", width=2048, height=2048), steps=30)
@@ -765,13 +765,13 @@ def two_k_picture_upscaled_four_times(g: Builder) -> None:
     save(g, g.add("ImageUpscaleWithModel", upscale_model=upscaler, image=made))
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def scaled_and_sharpened(g: Builder) -> None:
     large = g.add("ImageScaleBy", image=image(g, IMAGE_1), upscale_method="lanczos", scale_by=2.0)
     save(g, g.add("ImageSharpen", image=large, sharpen_radius=2, sigma=1.0, alpha=0.6))
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def sd_x4_upscaler(g: Builder) -> None:
     loaded = checkpoint(g, "x4-upscaler-ema.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -781,7 +781,7 @@ def sd_x4_upscaler(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], steps=25), loaded.vae))
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def tiles_redrawn_one_by_one(g: Builder) -> None:
     loaded = checkpoint(g)
     upscaler = g.add("UpscaleModelLoader", model_name=ESRGAN)
@@ -794,7 +794,7 @@ def tiles_redrawn_one_by_one(g: Builder) -> None:
     save(g, merged)
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def tiled_vae_for_a_large_upload(g: Builder) -> None:
     vae = g.add("VAELoader", vae_name="ae.safetensors")
     large = g.add("ImageScale", image=image(g, IMAGE_1), upscale_method="lanczos", width=3840, height=2160)
@@ -802,7 +802,7 @@ def tiled_vae_for_a_large_upload(g: Builder) -> None:
     save(g, g.add("VAEDecodeTiled", samples=latent, vae=vae, tile_size=1024, overlap=128))
 
 
-@IMAGES.shape("upscale")
+@IMAGES.register("upscale")
 def supir_restoration(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     source = g.add("ImageScaleBy", image=image(g, IMAGE_1), upscale_method="lanczos", scale_by=2.0)
@@ -815,7 +815,7 @@ def supir_restoration(g: Builder) -> None:
 # --- images as prompts -----------------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("image_prompt")
+@IMAGES.register("image_prompt")
 def unclip_from_two_images(g: Builder) -> None:
     node = g.add("unCLIPCheckpointLoader", ckpt_name="sd21-unclip-h.ckpt")
     positive, negative = prompts(g, node[1])
@@ -827,7 +827,7 @@ def unclip_from_two_images(g: Builder) -> None:
     save(g, decode(g, sample(g, node[0], conditioning, negative, latent), node[2]))
 
 
-@IMAGES.shape("image_prompt")
+@IMAGES.register("image_prompt")
 def flux_redux_style(g: Builder) -> None:
     loaded = flux(g)
     vision = g.add("CLIPVisionLoader", clip_name="sigclip_vision_patch14_384.safetensors")
@@ -840,7 +840,7 @@ def flux_redux_style(g: Builder) -> None:
     save(g, decode(g, guided(g, loaded.model, conditioning, latent, sigmas), loaded.vae))
 
 
-@IMAGES.shape("image_prompt")
+@IMAGES.register("image_prompt")
 def sdxl_revision(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     vision = g.add("CLIPVisionLoader", clip_name="clip_vision_g.safetensors")
@@ -851,7 +851,7 @@ def sdxl_revision(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, zero, latent), loaded.vae))
 
 
-@IMAGES.shape("image_prompt")
+@IMAGES.register("image_prompt")
 def photomaker(g: Builder) -> None:
     loaded = checkpoint(g, SDXL)
     maker = g.add("PhotoMakerLoader", photomaker_model_name="photomaker-v1.bin")
@@ -863,7 +863,7 @@ def photomaker(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, positive, text(g, loaded.clip, ""), latent), loaded.vae))
 
 
-@IMAGES.shape("image_prompt")
+@IMAGES.register("image_prompt")
 def zero123_turntable(g: Builder) -> None:
     loader = g.add("ImageOnlyCheckpointLoader", ckpt_name="stable_zero123.ckpt")
     wired = g.add(
@@ -876,7 +876,7 @@ def zero123_turntable(g: Builder) -> None:
 # --- prompts for regions and in time ---------------------------------------------------------------------------------
 
 
-@IMAGES.shape("regional")
+@IMAGES.register("regional")
 def two_areas(g: Builder) -> None:
     loaded = checkpoint(g)
     left = g.add("ConditioningSetArea", conditioning=text(g, loaded.clip, "a castle"), width=512, height=768, x=0)
@@ -886,7 +886,7 @@ def two_areas(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, both, text(g, loaded.clip, ""), latent), loaded.vae))
 
 
-@IMAGES.shape("regional")
+@IMAGES.register("regional")
 def masked_conditioning(g: Builder) -> None:
     loaded = checkpoint(g)
     canvas = g.add("SolidMask", value=0.0, width=768, height=512)
@@ -899,7 +899,7 @@ def masked_conditioning(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, both, text(g, loaded.clip, ""), latent), loaded.vae))
 
 
-@IMAGES.shape("regional")
+@IMAGES.register("regional")
 def prompt_changes_in_time(g: Builder) -> None:
     loaded = checkpoint(g)
     early = g.add("ConditioningSetTimestepRange", conditioning=text(g, loaded.clip, "a face"), start=0.0, end=0.4)
@@ -909,7 +909,7 @@ def prompt_changes_in_time(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, both, text(g, loaded.clip, ""), latent), loaded.vae))
 
 
-@IMAGES.shape("regional")
+@IMAGES.register("regional")
 def prompts_averaged_and_joined(g: Builder) -> None:
     loaded = checkpoint(g)
     cat, dog, style = (text(g, loaded.clip, words) for words in ("a cat", "a dog", "pencil drawing"))
@@ -919,7 +919,7 @@ def prompts_averaged_and_joined(g: Builder) -> None:
     save(g, decode(g, sample(g, loaded.model, joined, text(g, loaded.clip, ""), latent), loaded.vae))
 
 
-@IMAGES.shape("regional")
+@IMAGES.register("regional")
 def gligen_boxes(g: Builder) -> None:
     loaded = checkpoint(g)
     boxes = g.add("GLIGENLoader", gligen_name="gligen_sd14_textbox_pruned.safetensors")
@@ -936,7 +936,7 @@ def gligen_boxes(g: Builder) -> None:
 # --- other chains of samplers ----------------------------------------------------------------------------------------
 
 
-@IMAGES.shape("custom_sampling")
+@IMAGES.register("custom_sampling")
 def split_sigmas_between_two_models(g: Builder) -> None:
     first, second = checkpoint(g, SDXL), checkpoint(g, "sdxl/juggernautXL_v9.safetensors")
     positive, negative = prompts(g, first.clip)
@@ -955,7 +955,7 @@ def split_sigmas_between_two_models(g: Builder) -> None:
     save(g, decode(g, end, second.vae))
 
 
-@IMAGES.shape("custom_sampling")
+@IMAGES.register("custom_sampling")
 def unsampling_with_flipped_sigmas(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -971,7 +971,7 @@ def unsampling_with_flipped_sigmas(g: Builder) -> None:
     save(g, decode(g, forth, loaded.vae))
 
 
-@IMAGES.shape("custom_sampling")
+@IMAGES.register("custom_sampling")
 def perpendicular_negative(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -987,7 +987,7 @@ def perpendicular_negative(g: Builder) -> None:
     save(g, decode(g, result[1], loaded.vae))
 
 
-@IMAGES.shape("custom_sampling")
+@IMAGES.register("custom_sampling")
 def noise_added_by_hand(g: Builder) -> None:
     loaded = checkpoint(g)
     positive, negative = prompts(g, loaded.clip)
@@ -1003,7 +1003,7 @@ def noise_added_by_hand(g: Builder) -> None:
     save(g, decode(g, result, loaded.vae))
 
 
-@IMAGES.shape("custom_sampling")
+@IMAGES.register("custom_sampling")
 def cfg_zero_star_and_adaptive_guidance(g: Builder) -> None:
     loaded = checkpoint(g, "sd3.5_large.safetensors")
     model = g.add("EasyCache", model=g.add("APG", model=g.add("CFGZeroStar", model=loaded.model)))
@@ -1022,7 +1022,7 @@ def cfg_zero_star_and_adaptive_guidance(g: Builder) -> None:
 # --- model merging, kept in memory -----------------------------------------------------------------------------------
 
 
-@IMAGES.shape("merge")
+@IMAGES.register("merge")
 def two_checkpoints_half_and_half(g: Builder) -> None:
     first, second = checkpoint(g, SD15), checkpoint(g, "dreamshaper_8.safetensors")
     model = g.add("ModelMergeSimple", model1=first.model, model2=second.model, ratio=0.5)
@@ -1030,14 +1030,14 @@ def two_checkpoints_half_and_half(g: Builder) -> None:
     save(g, picture(g, first._replace(model=model, clip=clip), g.add("EmptyLatentImage")))
 
 
-@IMAGES.shape("merge")
+@IMAGES.register("merge")
 def blocks_merged(g: Builder) -> None:
     first, second = checkpoint(g, SDXL), checkpoint(g, "sdxl/juggernautXL_v9.safetensors")
     model = g.add("ModelMergeBlocks", model1=first.model, model2=second.model, input=0.8, middle=0.5, out=0.2)
     save(g, picture(g, first._replace(model=model), g.add("EmptyLatentImage", width=1024, height=1024)))
 
 
-@IMAGES.shape("merge")
+@IMAGES.register("merge")
 def inpainting_made_by_difference(g: Builder) -> None:
     base, other, inpaint = (
         checkpoint(g, name) for name in (SD15, "dreamshaper_8.safetensors", "512-inpainting-ema.safetensors")

@@ -36,7 +36,7 @@ PREFERRED: Mapping[str, tuple[str, int]] = {
 }
 
 # Output nodes by type: the class, its input, and its other inputs.
-KEEPERS: Mapping[str, tuple[str, str, dict[str, Any]]] = {
+OUTPUT_NODES: Mapping[str, tuple[str, str, dict[str, Any]]] = {
     "IMAGE": ("SaveImage", "images", {"filename_prefix": "kept"}),
     "LATENT": ("SaveLatent", "samples", {"filename_prefix": "kept"}),
     "AUDIO": ("SaveAudio", "audio", {"filename_prefix": "kept"}),
@@ -50,14 +50,14 @@ ANY = "*"
 
 
 @dataclass(frozen=True)
-class Impossible(Exception):
+class NoWorkflow(Exception):
     """A class has no workflow; the message contains the reason."""
 
     reason: str
 
 
 @dataclass(frozen=True)
-class Maker:
+class TypeSource:
     """A source of a type: a node's output, and the workflow that contains the node."""
 
     class_type: str
@@ -65,7 +65,7 @@ class Maker:
     workflow: Workflow
 
 
-class GraphMaker:
+class GraphBuilder:
     """Builds workflows from a node's catalog.
 
     Args:
@@ -74,15 +74,15 @@ class GraphMaker:
 
     def __init__(self, object_info: ObjectInfo, files: Iterable[str]) -> None:
         self._info, self._files = object_info, tuple(files)
-        self._makers: dict[str, Maker] = {}
+        self._sources: dict[str, TypeSource] = {}
         self._find_makers()
 
-    def variants(self, class_type: str) -> Iterator[tuple[str, Workflow]]:
+    def build_variants(self, class_type: str) -> Iterator[tuple[str, Workflow]]:
         """Return workflows of one class: with required inputs, with all inputs, and with each option of a dynamic
         input.
 
         Raises:
-            Impossible: a required input cannot be filled.
+            NoWorkflow: a required input cannot be filled.
         """
         described = self._info[class_type]["input"]
         plain = self._workflow(class_type, {}, with_optional=False)
@@ -94,33 +94,33 @@ class GraphMaker:
                 for option in facts["options"][1:]:
                     try:
                         yield f"{name} {option['key']}", self._workflow(class_type, {name: option["key"]}, False)
-                    except Impossible:
+                    except NoWorkflow:
                         continue
 
     def _find_makers(self) -> None:
         """Find a source of each type: a class whose own inputs can be filled by sources found before."""
         local = {name: one for name, one in sorted(self._info.items()) if not is_api(one)}
         while True:
-            found: dict[str, Maker] = {}
+            found: dict[str, TypeSource] = {}
             for class_type, one in local.items():
                 for slot, kind in enumerate(one["output"]):
-                    if not isinstance(kind, str) or kind in self._makers or kind in found:
+                    if not isinstance(kind, str) or kind in self._sources or kind in found:
                         continue
                     preferred = PREFERRED.get(kind, ("", 0))
                     if preferred[0] in local and preferred != (class_type, slot):
                         continue
-                    if (workflow := self._fed(class_type)) is not None:
-                        found[kind] = Maker(class_type, slot, workflow)
+                    if (workflow := self._build_source(class_type)) is not None:
+                        found[kind] = TypeSource(class_type, slot, workflow)
             if not found:
                 return
-            self._makers.update(found)
+            self._sources.update(found)
 
-    def _fed(self, class_type: str) -> Workflow | None:
+    def _build_source(self, class_type: str) -> Workflow | None:
         """Return a node of this class with its sources."""
         workflow: Workflow = {}
         try:
             inputs = self._fill(workflow, _inputs(self._info[class_type]["input"], "required"), {}, "")
-        except Impossible:
+        except NoWorkflow:
             return None
         return {**workflow, f"from {class_type}": {"class_type": class_type, "inputs": inputs}}
 
@@ -132,14 +132,14 @@ class GraphMaker:
             for described in _inputs(one["input"], "optional"):
                 try:
                     inputs |= self._fill(workflow, [described], chosen, "")
-                except Impossible:
+                except NoWorkflow:
                     continue
         workflow["subject"] = {"class_type": class_type, "inputs": inputs}
         matched = self._matched_type(one, inputs, workflow)
         for slot, kind in enumerate(one["output"]):
             self._keep(workflow, slot, matched if kind == MATCHED else kind)
         if not one["output_node"] and not one["output"]:
-            raise Impossible("gives nothing")
+            raise NoWorkflow("gives nothing")
         return workflow
 
     def _matched_type(self, one: Mapping[str, Any], inputs: Mapping[str, Any], workflow: Workflow) -> str:
@@ -154,7 +154,7 @@ class GraphMaker:
         if kind == "MASK":
             workflow[f"image {slot}"] = {"class_type": "MaskToImage", "inputs": {"mask": source}}
             source, kind = [f"image {slot}", 0], "IMAGE"
-        class_type, name, more = KEEPERS.get(kind if isinstance(kind, str) else "", ("", "", {}))
+        class_type, name, more = OUTPUT_NODES.get(kind if isinstance(kind, str) else "", ("", "", {}))
         if class_type not in self._info:
             class_type, name, more = "PreviewAny", "source", {}
         workflow[f"keep {slot}"] = {"class_type": class_type, "inputs": {name: source, **more}}
@@ -188,11 +188,11 @@ class GraphMaker:
             if one in WIDGETS and not facts.get("forceInput"):
                 return _widget(name.rpartition(".")[2], one, facts)
         for one in kinds:
-            if one == ANY or one in self._makers:
+            if one == ANY or one in self._sources:
                 return self._link(workflow, "IMAGE" if one == ANY else one)
         if "default" in facts:
             return facts["default"]
-        raise Impossible(f"nothing gives {kind}")
+        raise NoWorkflow(f"nothing gives {kind}")
 
     def _rows(
         self, workflow: Workflow, name: str, template: Mapping[str, Any], chosen: Mapping[str, str]
@@ -207,17 +207,17 @@ class GraphMaker:
             if file in options:
                 return file
         if _takes_file(facts):
-            raise Impossible(f"no file of ours for {name}")
+            raise NoWorkflow(f"no file of ours for {name}")
         if facts.get("default") in options:
             return facts["default"]
         if not options:
-            raise Impossible(f"the node has nothing to choose for {name}")
+            raise NoWorkflow(f"the node has nothing to choose for {name}")
         return options[0]
 
     def _link(self, workflow: Workflow, kind: str) -> list[Any]:
-        if kind not in self._makers:
-            raise Impossible(f"nothing gives {kind}")
-        maker = self._makers[kind]
+        if kind not in self._sources:
+            raise NoWorkflow(f"nothing gives {kind}")
+        maker = self._sources[kind]
         workflow.update(maker.workflow)
         return [f"from {maker.class_type}", maker.slot]
 

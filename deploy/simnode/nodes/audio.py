@@ -2,7 +2,7 @@
 
 import json
 
-from simnode.flac import silence
+from simnode.flac import encode_silence
 from simnode.folders import choose_save_target
 from simnode.node_class import (
     SEED_MAX,
@@ -11,9 +11,9 @@ from simnode.node_class import (
     NodeClass,
     NodeResult,
     build_hidden_metadata_inputs,
-    instantly,
+    link_input,
     run_in_thread,
-    socket,
+    run_inline,
 )
 from simnode.nodes.saving import build_file_entry
 from simnode.values import Silence, check_size_limit
@@ -31,23 +31,23 @@ def _save_audio(call: Call) -> NodeResult:
 
 
 def _preview_audio(call: Call) -> NodeResult:
-    return _write_audio(call, f"ComfyUI_temp_{call.shelf.choose_preview_letters(call.node_id)}", "temp")
+    return _write_audio(call, f"ComfyUI_temp_{call.resources.choose_preview_letters(call.node_id)}", "temp")
 
 
 def _write_audio(call: Call, prefix: str, kind: str) -> NodeResult:
     sound = call["audio"]
-    target = choose_save_target(prefix, call.shelf.folders.root / kind)
-    name = target.name(0, ".flac")
+    target = choose_save_target(prefix, call.resources.folders.root / kind)
+    name = target.build_name(0, ".flac")
     path = target.folder / name
     comments = {key: json.dumps(value) for key, value in {"prompt": call.prompt, **(call.pnginfo or {})}.items()}
-    path.write_bytes(silence(sound.samples, sound.sample_rate, sound.channels, comments))
+    path.write_bytes(encode_silence(sound.samples, sound.sample_rate, sound.channels, comments))
     return NodeResult((sound,), {"audio": [build_file_entry(target, name, kind)]})
 
 
 CLASSES = (
     NodeClass(
         name="EmptyAudio",
-        run=instantly(_create_silence),
+        run=run_inline(_create_silence),
         inputs=(
             Field("duration", "FLOAT", {"default": 60.0, "min": 0.0, "max": SEED_MAX, "step": 0.01}),
             Field("sample_rate", "INT", {"default": 44100, "min": 1, "max": 192000, "advanced": True}),
@@ -64,7 +64,7 @@ CLASSES = (
         name="SaveAudio",
         run=run_in_thread(_save_audio),
         inputs=(
-            socket("audio", "AUDIO"),
+            link_input("audio", "AUDIO"),
             Field("filename_prefix", "STRING", {"default": "audio/ComfyUI"}),
             *build_hidden_metadata_inputs(),
         ),
@@ -81,7 +81,7 @@ CLASSES = (
     NodeClass(
         name="PreviewAudio",
         run=run_in_thread(_preview_audio),
-        inputs=(socket("audio", "AUDIO"), *build_hidden_metadata_inputs()),
+        inputs=(link_input("audio", "AUDIO"), *build_hidden_metadata_inputs()),
         outputs=("AUDIO",),
         output_names=("audio",),
         output_node=True,

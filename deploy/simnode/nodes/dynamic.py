@@ -4,16 +4,16 @@ from typing import TYPE_CHECKING
 
 from simnode.node_class import (
     MATCH_TYPE,
+    Autogrow,
     Call,
-    DynamicChoice,
+    DynamicCombo,
     Field,
-    GrowingInputs,
     NodeClass,
     NodeResult,
-    instantly,
     run_in_thread,
+    run_inline,
 )
-from simnode.nodes.pictures import scaled
+from simnode.nodes.images import scale_images
 from simnode.values import check_size_limit
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def _resize_image(call: Call) -> NodeResult:
     width, height = _compute_size(call, images[0].width, images[0].height)
     check_size_limit(width * height * 3 * len(images))
     center = call.inputs.get("resize_type.crop") == "center"
-    return NodeResult((scaled(images, max(1, width), max(1, height), call["scale_method"], center=center),))
+    return NodeResult((scale_images(images, max(1, width), max(1, height), call["scale_method"], center=center),))
 
 
 def _compute_size(call: Call, width: int, height: int) -> tuple[int, int]:
@@ -69,7 +69,7 @@ def _batch_images(call: Call) -> NodeResult:
     named = [call.inputs[name] for name in call.inputs if name.startswith("images.")]
     batches: list[Images] = [images for images in named if images is not None]
     first = batches[0][0]
-    fitted = [scaled(images, first.width, first.height, "bilinear", center=True) for images in batches]
+    fitted = [scale_images(images, first.width, first.height, "bilinear", center=True) for images in batches]
     return NodeResult(([image.convert("RGB") for images in fitted for image in images],))
 
 
@@ -81,7 +81,7 @@ CLASSES = (
             Field("input", MATCH_TYPE, {"template": {"template_id": "input_type", "allowed_types": "IMAGE,MASK"}}),
             Field(
                 "resize_type",
-                DynamicChoice(
+                DynamicCombo(
                     {
                         "scale dimensions": (_build_side_field("width"), _build_side_field("height"), CROP),
                         "scale by multiplier": (
@@ -111,7 +111,7 @@ CLASSES = (
     NodeClass(
         name="BatchImagesNode",
         run=run_in_thread(_batch_images),
-        inputs=(Field("images", GrowingInputs(Field("image", "IMAGE"), "image", 1, 50)),),
+        inputs=(Field("images", Autogrow(Field("image", "IMAGE"), "image", 1, 50)),),
         outputs=("IMAGE",),
         category="image/batch",
         module="comfy_extras.nodes_post_processing",
@@ -120,7 +120,7 @@ CLASSES = (
     ),
     NodeClass(
         name="CustomCombo",
-        run=instantly(lambda call: NodeResult((call["choice"], call.inputs.get("index") or 0))),
+        run=run_inline(lambda call: NodeResult((call["choice"], call.inputs.get("index") or 0))),
         inputs=(Field("choice", ()),),
         outputs=("STRING", "INT"),
         output_names=("STRING", "INDEX"),

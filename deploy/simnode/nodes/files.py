@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from simnode.folders import choose_save_target
-from simnode.node_class import Call, Field, NodeClass, NodeResult, run_in_thread, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, link_input, run_in_thread
 from simnode.nodes.loaders import find_annotated_path
 from simnode.nodes.saving import build_file_entry
-from simnode.shelf import Shelf
+from simnode.resources import NodeResources
 from simnode.values import LoadedFile, LoadedLatent, LoadedSilence
 from simnode.wire import Document
 
@@ -17,7 +17,7 @@ MODELS = (".gltf", ".glb", ".obj", ".fbx", ".stl", ".spz", ".splat", ".ply", ".k
 
 
 def _read_file(call: Call, name: str) -> LoadedFile:
-    path = find_annotated_path(str(call[name]), call.shelf)
+    path = find_annotated_path(str(call[name]), call.resources)
     if path is None:
         raise FileNotFoundError(call[name])
     return LoadedFile(path.read_bytes(), path.suffix)
@@ -44,23 +44,23 @@ def _load_model(call: Call) -> NodeResult:
 
 def _save_file(call: Call) -> NodeResult:
     file = call["source"] if isinstance(call["source"], LoadedFile) else call["source"].file
-    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output")
-    name = target.name(0, "_" + file.suffix)
+    target = choose_save_target(call["filename_prefix"], call.resources.folders.root / "output")
+    name = target.build_name(0, "_" + file.suffix)
     (target.folder / name).write_bytes(file.content)
     return NodeResult((), {"files": [build_file_entry(target, name, "output")]})
 
 
-def _build_check(what: str) -> Callable[[object, Shelf], bool | str]:
-    def check(name: object, shelf: Shelf) -> bool | str:
-        path = find_annotated_path(str(name), shelf)
+def _build_check(what: str) -> Callable[[object, NodeResources], bool | str]:
+    def check(name: object, resources: NodeResources) -> bool | str:
+        path = find_annotated_path(str(name), resources)
         return True if path is not None and path.exists() else f"Invalid {what} file: {name}"
 
     return check
 
 
-def _build_fingerprint(name: str) -> Callable[[Document, Shelf], str]:
-    def fingerprint(inputs: Document, shelf: Shelf) -> str:
-        path = find_annotated_path(str(inputs[name]), shelf)
+def _build_fingerprint(name: str) -> Callable[[Document, NodeResources], str]:
+    def fingerprint(inputs: Document, resources: NodeResources) -> str:
+        path = find_annotated_path(str(inputs[name]), resources)
         if path is None:
             raise FileNotFoundError(inputs[name])
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -68,21 +68,21 @@ def _build_fingerprint(name: str) -> Callable[[Document, Shelf], str]:
     return fingerprint
 
 
-def _named(suffixes: tuple[str, ...], folder: str = "") -> Callable[[Shelf], list[str]]:
-    def files(shelf: Shelf) -> list[str]:
-        base = shelf.folders.root / "input"
-        found = (path.relative_to(base).as_posix() for path in _files(base / folder, deep=bool(folder)))
+def _list_files_with_suffix(suffixes: tuple[str, ...], folder: str = "") -> Callable[[NodeResources], list[str]]:
+    def files(resources: NodeResources) -> list[str]:
+        base = resources.folders.root / "input"
+        found = (path.relative_to(base).as_posix() for path in _find_files(base / folder, deep=bool(folder)))
         return sorted(one for one in found if one.lower().endswith(suffixes))
 
     return files
 
 
-def _files(folder: Path, *, deep: bool) -> list[Path]:
+def _find_files(folder: Path, *, deep: bool) -> list[Path]:
     return [path for path in (folder.rglob("*") if deep else folder.glob("*")) if path.is_file()]
 
 
-def _add_none_option(files: Callable[[Shelf], list[str]]) -> Callable[[Shelf], list[str]]:
-    return lambda shelf: ["none", *files(shelf)]
+def _add_none_option(files: Callable[[NodeResources], list[str]]) -> Callable[[NodeResources], list[str]]:
+    return lambda resources: ["none", *files(resources)]
 
 
 _SIDE = {"default": 1024, "min": 1, "max": 4096, "step": 1}
@@ -91,7 +91,9 @@ CLASSES = (
     NodeClass(
         name="LoadAudio",
         run=run_in_thread(_load_audio),
-        inputs=(Field("audio", _named((".wav", ".mp3", ".flac", ".ogg", ".mp4")), {"audio_upload": True}),),
+        inputs=(
+            Field("audio", _list_files_with_suffix((".wav", ".mp3", ".flac", ".ogg", ".mp4")), {"audio_upload": True}),
+        ),
         outputs=("AUDIO",),
         category="audio",
         module="comfy_extras.nodes_audio",
@@ -105,7 +107,7 @@ CLASSES = (
     NodeClass(
         name="LoadVideo",
         run=run_in_thread(_load_video),
-        inputs=(Field("file", _named((".mp4", ".webm", ".mkv", ".mov")), {"video_upload": True}),),
+        inputs=(Field("file", _list_files_with_suffix((".mp4", ".webm", ".mkv", ".mov")), {"video_upload": True}),),
         outputs=("VIDEO",),
         category="video",
         module="comfy_extras.nodes_video",
@@ -119,7 +121,7 @@ CLASSES = (
     NodeClass(
         name="LoadLatent",
         run=run_in_thread(_load_latent),
-        inputs=(Field("latent", _named((".latent",))),),
+        inputs=(Field("latent", _list_files_with_suffix((".latent",))),),
         outputs=("LATENT",),
         category="model/latent",
         display_name="Load Latent",
@@ -131,7 +133,7 @@ CLASSES = (
         name="Load3D",
         run=run_in_thread(_load_model),
         inputs=(
-            Field("model_file", _add_none_option(_named(MODELS, "3d")), {"file_upload": True}),
+            Field("model_file", _add_none_option(_list_files_with_suffix(MODELS, "3d")), {"file_upload": True}),
             Field("image", "LOAD_3D"),
             Field("width", "INT", _SIDE),
             Field("height", "INT", _SIDE),
@@ -151,7 +153,7 @@ CLASSES = (
     NodeClass(
         name="SimSaveFile",
         run=run_in_thread(_save_file),
-        inputs=(socket("source", "*"), Field("filename_prefix", "STRING", {"default": "ComfyUI"})),
+        inputs=(link_input("source", "*"), Field("filename_prefix", "STRING", {"default": "ComfyUI"})),
         output_node=True,
         category="simnode",
         module="custom_nodes.simnode",

@@ -1,6 +1,6 @@
 """Generates classes that do nothing, to simulate a node with many packs and long model lists."""
 
-from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly
+from simnode.node_class import Call, Field, NodeClass, NodeResult, run_inline
 
 OPTIONS = 5_000  # per list: the file names of a large model collection
 
@@ -9,7 +9,7 @@ def _return_nothing(_: Call) -> NodeResult:
     return NodeResult(("",))
 
 
-def classes(count: int) -> list[NodeClass]:
+def build_filler_classes(count: int) -> list[NodeClass]:
     """Return the given number of classes, ``Filler0001`` and so on.
 
     Every hundredth has an input with ``OPTIONS`` options.
@@ -20,7 +20,7 @@ def classes(count: int) -> list[NodeClass]:
     return [
         NodeClass(
             name=f"Filler{number:04}",
-            run=instantly(_return_nothing),
+            run=run_inline(_return_nothing),
             inputs=(text, model) if number % 100 == 0 else (text,),
             outputs=("STRING",),
             output_node=number == 1,

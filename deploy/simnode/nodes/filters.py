@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops, ImageFilter
 
-from simnode.node_class import Call, Field, NodeClass, NodeResult, run_in_thread, socket
-from simnode.nodes.pictures import scaled
+from simnode.node_class import Call, Field, NodeClass, NodeResult, link_input, run_in_thread
+from simnode.nodes.images import scale_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,7 +23,7 @@ MODES: "dict[str, Callable[[Image.Image, Image.Image], Image.Image]]" = {
 def _blend_images(call: Call) -> NodeResult:
     first, second = call["image1"], call["image2"]
     if first[0].size != second[0].size:
-        second = scaled(second, first[0].width, first[0].height, "bicubic", center=True)
+        second = scale_images(second, first[0].width, first[0].height, "bicubic", center=True)
     mix = MODES[call["blend_mode"]]
     pairs = [(one.convert("RGB"), second[min(i, len(second) - 1)].convert("RGB")) for i, one in enumerate(first)]
     return NodeResult(([Image.blend(one, mix(one, two), call["blend_factor"]) for one, two in pairs],))
@@ -39,8 +39,8 @@ CLASSES = (
         name="ImageBlend",
         run=run_in_thread(_blend_images),
         inputs=(
-            socket("image1", "IMAGE"),
-            socket("image2", "IMAGE"),
+            link_input("image1", "IMAGE"),
+            link_input("image2", "IMAGE"),
             Field("blend_factor", "FLOAT", {"default": 0.5, "min": 0.0, "max": 1.0, "step": 0.01}),
             Field("blend_mode", tuple(MODES)),
         ),
@@ -56,7 +56,7 @@ CLASSES = (
         name="ImageBlur",
         run=run_in_thread(_blur_image),
         inputs=(
-            socket("image", "IMAGE"),
+            link_input("image", "IMAGE"),
             Field("blur_radius", "INT", {"default": 1, "min": 1, "max": 31, "step": 1}),
             Field("sigma", "FLOAT", {"default": 1.0, "min": 0.1, "max": 10.0, "step": 0.1}),
         ),

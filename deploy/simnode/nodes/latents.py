@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from simnode.drawing import draw_latent
-from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
+from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, link_input, run_in_thread, run_inline
 from simnode.values import Conditioning, Latent, Model, check_size_limit
 
 NO_CLIP = (
@@ -49,7 +49,7 @@ def _repeat_latent(call: Call) -> NodeResult:
 def _decode_latent(call: Call) -> NodeResult:
     latent = call["samples"]
     check_size_limit(latent.width * latent.height * latent.batch * 3)
-    return NodeResult((draw_latent(latent, call.shelf.settings.name),))
+    return NodeResult((draw_latent(latent, call.resources.settings.name),))
 
 
 def _find_compression(vae: Model) -> int:
@@ -64,10 +64,10 @@ def _build_size_field(name: str) -> Field:
 CLASSES = (
     NodeClass(
         name="CLIPTextEncode",
-        run=instantly(_encode_text),
+        run=run_inline(_encode_text),
         inputs=(
             Field("text", "STRING", {"multiline": True, "dynamicPrompts": True}),
-            socket("clip", "CLIP", "The CLIP model used for encoding the text."),
+            link_input("clip", "CLIP", "The CLIP model used for encoding the text."),
         ),
         outputs=("CONDITIONING",),
         category="model/conditioning",
@@ -77,9 +77,9 @@ CLASSES = (
     ),
     NodeClass(
         name="CLIPSetLastLayer",
-        run=instantly(lambda call: NodeResult((call["clip"],))),
+        run=run_inline(lambda call: NodeResult((call["clip"],))),
         inputs=(
-            socket("clip", "CLIP"),
+            link_input("clip", "CLIP"),
             Field("stop_at_clip_layer", "INT", {"default": -1, "min": -24, "max": -1, "step": 1, "advanced": True}),
         ),
         outputs=("CLIP",),
@@ -88,7 +88,7 @@ CLASSES = (
     ),
     NodeClass(
         name="LotusConditioning",
-        run=instantly(lambda _: NodeResult((Conditioning(None),))),
+        run=run_inline(lambda _: NodeResult((Conditioning(None),))),
         outputs=("CONDITIONING",),
         output_names=("conditioning",),
         category="model/conditioning/lotus",
@@ -97,7 +97,7 @@ CLASSES = (
     ),
     NodeClass(
         name="EmptyLatentImage",
-        run=instantly(_create_empty_latent),
+        run=run_inline(_create_empty_latent),
         inputs=(
             _build_size_field("width"),
             _build_size_field("height"),
@@ -114,7 +114,7 @@ CLASSES = (
     NodeClass(
         name="VAEEncode",
         run=run_in_thread(_encode_image),
-        inputs=(socket("pixels", "IMAGE"), socket("vae", "VAE")),
+        inputs=(link_input("pixels", "IMAGE"), link_input("vae", "VAE")),
         outputs=("LATENT",),
         category="model/latent",
         display_name="VAE Encode",
@@ -124,9 +124,9 @@ CLASSES = (
         name="VAEEncodeForInpaint",
         run=run_in_thread(_encode_for_inpainting),
         inputs=(
-            socket("pixels", "IMAGE"),
-            socket("vae", "VAE"),
-            socket("mask", "MASK"),
+            link_input("pixels", "IMAGE"),
+            link_input("vae", "VAE"),
+            link_input("mask", "MASK"),
             Field("grow_mask_by", "INT", {"default": 6, "min": 0, "max": 64, "step": 1}),
         ),
         outputs=("LATENT",),
@@ -135,16 +135,16 @@ CLASSES = (
     ),
     NodeClass(
         name="SetLatentNoiseMask",
-        run=instantly(_set_mask),
-        inputs=(socket("samples", "LATENT"), socket("mask", "MASK")),
+        run=run_inline(_set_mask),
+        inputs=(link_input("samples", "LATENT"), link_input("mask", "MASK")),
         outputs=("LATENT",),
         category="model/latent",
         display_name="Set Latent Noise Mask",
     ),
     NodeClass(
         name="RepeatLatentBatch",
-        run=instantly(_repeat_latent),
-        inputs=(socket("samples", "LATENT"), Field("amount", "INT", {"default": 1, "min": 1, "max": 64})),
+        run=run_inline(_repeat_latent),
+        inputs=(link_input("samples", "LATENT"), Field("amount", "INT", {"default": 1, "min": 1, "max": 64})),
         outputs=("LATENT",),
         category="model/latent/batch",
         display_name="Repeat Latent Batch",
@@ -153,8 +153,8 @@ CLASSES = (
         name="VAEDecode",
         run=run_in_thread(_decode_latent),
         inputs=(
-            socket("samples", "LATENT", "The latent to be decoded."),
-            socket("vae", "VAE", "The VAE model used for decoding the latent."),
+            link_input("samples", "LATENT", "The latent to be decoded."),
+            link_input("vae", "VAE", "The VAE model used for decoding the latent."),
         ),
         outputs=("IMAGE",),
         category="model/latent",

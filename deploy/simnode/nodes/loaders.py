@@ -6,8 +6,8 @@ from pathlib import Path
 from PIL import Image, ImageChops, ImageOps
 
 from simnode.folders import is_inside
-from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
-from simnode.shelf import Shelf
+from simnode.node_class import Call, Field, NodeClass, NodeResult, link_input, run_in_thread, run_inline
+from simnode.resources import NodeResources
 from simnode.values import Model
 from simnode.wire import Document
 
@@ -30,30 +30,30 @@ def _load_vae(call: Call) -> NodeResult:
     return NodeResult((Model(name, pixel_space=name == "pixel_space"),))
 
 
-def find_annotated_path(name: str, shelf: Shelf) -> Path | None:
-    """Return the file that a loader names.
+def find_annotated_path(name: str, resources: NodeResources) -> Path | None:
+    """Return the file that a loader refers to; None if it may not be read.
 
     ComfyUI 0.33 keeps it inside its folder; 0.3 allows ``..`` and absolute names.
     """
-    bare, folder = shelf.folders.annotated(name, "input")
+    bare, folder = resources.folders.split_annotation(name, "input")
     path = folder / bare
-    return path if not shelf.settings.is_new or is_inside(path, folder) else None
+    return path if not resources.settings.is_0_33 or is_inside(path, folder) else None
 
 
-def _check_file(name: object, shelf: Shelf) -> bool | str:
-    path = find_annotated_path(str(name), shelf)
+def _check_file(name: object, resources: NodeResources) -> bool | str:
+    path = find_annotated_path(str(name), resources)
     return True if path is not None and path.exists() else f"Invalid image file: {name}"
 
 
-def _hash_file(inputs: Document, shelf: Shelf) -> str:
-    path = find_annotated_path(str(inputs["image"]), shelf)
+def _hash_file(inputs: Document, resources: NodeResources) -> str:
+    path = find_annotated_path(str(inputs["image"]), resources)
     if path is None:
         raise FileNotFoundError(inputs["image"])
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _open_image(call: Call) -> Image.Image:
-    path = find_annotated_path(str(call["image"]), call.shelf)
+    path = find_annotated_path(str(call["image"]), call.resources)
     if path is None:
         raise FileNotFoundError(call["image"])
     with Image.open(path) as image:
@@ -75,14 +75,18 @@ def _extract_mask(image: Image.Image) -> Image.Image:
     return ImageChops.invert(image.getchannel("A")) if image.mode == "RGBA" else Image.new("L", (64, 64), 0)
 
 
-_FILE = Field("image", Shelf.input_files, {"image_upload": True})
+_FILE = Field("image", NodeResources.list_input_files, {"image_upload": True})
 _STRENGTH = {"default": 1.0, "min": -100.0, "max": 100.0, "step": 0.01}
 
 CLASSES = (
     NodeClass(
         name="CheckpointLoaderSimple",
-        run=instantly(_load_checkpoint),
-        inputs=(Field("ckpt_name", Shelf.checkpoints, {"tooltip": "The name of the checkpoint (model) to load."}),),
+        run=run_inline(_load_checkpoint),
+        inputs=(
+            Field(
+                "ckpt_name", NodeResources.list_checkpoints, {"tooltip": "The name of the checkpoint (model) to load."}
+            ),
+        ),
         outputs=("MODEL", "CLIP", "VAE"),
         category="model/loaders",
         display_name="Load Checkpoint",
@@ -91,11 +95,11 @@ CLASSES = (
     ),
     NodeClass(
         name="LoraLoader",
-        run=instantly(_load_lora),
+        run=run_inline(_load_lora),
         inputs=(
-            socket("model", "MODEL"),
-            socket("clip", "CLIP"),
-            Field("lora_name", Shelf.loras),
+            link_input("model", "MODEL"),
+            link_input("clip", "CLIP"),
+            Field("lora_name", NodeResources.list_loras),
             Field("strength_model", "FLOAT", _STRENGTH),
             Field("strength_clip", "FLOAT", _STRENGTH),
         ),
@@ -107,8 +111,8 @@ CLASSES = (
     ),
     NodeClass(
         name="VAELoader",
-        run=instantly(_load_vae),
-        inputs=(Field("vae_name", Shelf.vaes),),
+        run=run_inline(_load_vae),
+        inputs=(Field("vae_name", NodeResources.list_vaes),),
         outputs=("VAE",),
         category="model/loaders",
         display_name="Load VAE",

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 
 from simnode.drawing import draw_preview
-from simnode.node_class import SEED_MAX, Call, Field, NodeClass, NodeResult, socket
+from simnode.node_class import SEED_MAX, Call, Field, NodeClass, NodeResult, link_input
 from simnode.values import Latent, Sampling
 
 SAMPLERS = (
@@ -39,11 +39,11 @@ async def _sample_latent(call: Call, *, seed: int, first: int, last: int, denois
         negative=call["negative"].text,
     )
     latent: Latent = call["latent_image"]
-    settings = call.shelf.settings
+    settings = call.resources.settings
     for step in range(first, last):
         await asyncio.sleep(settings.step_s)
         plan = replace(plan, done=step + 1)
-        await call.tick(
+        await call.report_progress(
             step + 1 - first, last - first, _build_previewer(replace(latent, sampling=plan), settings.preview)
         )
     return NodeResult((replace(latent, sampling=plan),))
@@ -76,9 +76,9 @@ _CFG = Field("cfg", "FLOAT", {"default": 8.0, "min": 0.0, "max": 100.0, "step": 
 _COMMON = (
     Field("sampler_name", SAMPLERS),
     Field("scheduler", SCHEDULERS),
-    socket("positive", "CONDITIONING"),
-    socket("negative", "CONDITIONING"),
-    socket("latent_image", "LATENT"),
+    link_input("positive", "CONDITIONING"),
+    link_input("negative", "CONDITIONING"),
+    link_input("latent_image", "LATENT"),
 )
 
 CLASSES = (
@@ -86,7 +86,7 @@ CLASSES = (
         name="KSampler",
         run=_run_ksampler,
         inputs=(
-            socket("model", "MODEL"),
+            link_input("model", "MODEL"),
             _build_seed_field("seed"),
             _STEPS,
             _CFG,
@@ -97,13 +97,13 @@ CLASSES = (
         category="model/sampling",
         search_aliases=("sampler", "generate", "txt2img", "img2img"),
         output_tooltips=("The denoised latent.",),
-        paced=False,
+        has_delay=False,
     ),
     NodeClass(
         name="KSamplerAdvanced",
         run=_run_advanced_ksampler,
         inputs=(
-            socket("model", "MODEL"),
+            link_input("model", "MODEL"),
             Field("add_noise", ("enable", "disable"), {"advanced": True}),
             _build_seed_field("noise_seed"),
             _STEPS,
@@ -116,6 +116,6 @@ CLASSES = (
         outputs=("LATENT",),
         category="model/sampling",
         display_name="KSampler (Advanced)",
-        paced=False,
+        has_delay=False,
     ),
 )

@@ -10,7 +10,15 @@ from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
 from simnode.folders import SaveTarget, choose_save_target
-from simnode.node_class import Call, Field, NodeClass, NodeResult, build_hidden_metadata_inputs, run_in_thread, socket
+from simnode.node_class import (
+    Call,
+    Field,
+    NodeClass,
+    NodeResult,
+    build_hidden_metadata_inputs,
+    link_input,
+    run_in_thread,
+)
 from simnode.wire import Document
 
 COMPRESSION = {"default": 4, "fastest": 0, "slowest": 6}
@@ -23,11 +31,11 @@ def build_file_entry(target: SaveTarget, name: str, kind: str) -> Document:
 
 def _write_pngs(call: Call, prefix: str, kind: str, compress_level: int) -> list[Document]:
     images = call["images"]
-    target = choose_save_target(prefix, call.shelf.folders.root / kind, *images[0].size)
+    target = choose_save_target(prefix, call.resources.folders.root / kind, *images[0].size)
     chunks = _build_png_chunks(call)
     entries = []
     for index, image in enumerate(images):
-        name = target.name(index, "_.png")
+        name = target.build_name(index, "_.png")
         image.save(target.folder / name, pnginfo=chunks, compress_level=compress_level)
         entries.append(build_file_entry(target, name, kind))
     return entries
@@ -46,14 +54,14 @@ def _save_images(call: Call) -> NodeResult:
 
 
 def _preview_images(call: Call) -> NodeResult:
-    prefix = f"ComfyUI_temp_{call.shelf.choose_preview_letters(call.node_id)}"
+    prefix = f"ComfyUI_temp_{call.resources.choose_preview_letters(call.node_id)}"
     return NodeResult((call["images"],), {"images": _write_pngs(call, prefix, "temp", 1)})
 
 
 async def _send_images(call: Call) -> NodeResult:
     images = call["images"]
     for step, image in enumerate(images):
-        await call.tick(step, len(images), partial(_encode_png, image))
+        await call.report_progress(step, len(images), partial(_encode_png, image))
     return NodeResult()
 
 
@@ -65,8 +73,8 @@ def _encode_png(image: Image.Image) -> bytes:
 
 def _save_animation(call: Call) -> NodeResult:
     images = call["images"]
-    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
-    name = target.name(0, "_.webp")
+    target = choose_save_target(call["filename_prefix"], call.resources.folders.root / "output", *images[0].size)
+    name = target.build_name(0, "_.webp")
     images[0].save(
         target.folder / name,
         save_all=True,
@@ -81,8 +89,8 @@ def _save_animation(call: Call) -> NodeResult:
 
 def _save_latent(call: Call) -> NodeResult:
     latent = call["samples"]
-    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output")
-    name = target.name(0, "_.latent")
+    target = choose_save_target(call["filename_prefix"], call.resources.folders.root / "output")
+    name = target.build_name(0, "_.latent")
     shape = [latent.batch, 4, latent.height // 8, latent.width // 8]
     path = target.folder / name
     path.write_bytes(_encode_safetensors(shape, {"prompt": json.dumps(call.prompt)}))
@@ -111,7 +119,7 @@ CLASSES = (
         name="SaveImage",
         run=run_in_thread(_save_images),
         inputs=(
-            socket("images", "IMAGE", "The images to save."),
+            link_input("images", "IMAGE", "The images to save."),
             _build_prefix_field("ComfyUI"),
             *build_hidden_metadata_inputs(),
         ),
@@ -126,7 +134,7 @@ CLASSES = (
     NodeClass(
         name="PreviewImage",
         run=run_in_thread(_preview_images),
-        inputs=(socket("images", "IMAGE"), *build_hidden_metadata_inputs()),
+        inputs=(link_input("images", "IMAGE"), *build_hidden_metadata_inputs()),
         outputs=("IMAGE",),
         output_names=("images",),
         output_node=True,
@@ -138,18 +146,18 @@ CLASSES = (
     NodeClass(
         name="SaveImageWebsocket",
         run=_send_images,
-        inputs=(socket("images", "IMAGE"),),
+        inputs=(link_input("images", "IMAGE"),),
         output_node=True,
         category="image",
         module="custom_nodes.websocket_image_save",
-        fingerprint=lambda _inputs, _shelf: str(time.time_ns()),
-        paced=False,
+        fingerprint=lambda _inputs, _resources: str(time.time_ns()),
+        has_delay=False,
     ),
     NodeClass(
         name="SaveAnimatedWEBP",
         run=run_in_thread(_save_animation),
         inputs=(
-            socket("images", "IMAGE"),
+            link_input("images", "IMAGE"),
             _build_prefix_field("ComfyUI"),
             Field("fps", "FLOAT", {"default": 6.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
             Field("lossless", "BOOLEAN", {"default": True}),
@@ -168,7 +176,11 @@ CLASSES = (
     NodeClass(
         name="SaveLatent",
         run=run_in_thread(_save_latent),
-        inputs=(socket("samples", "LATENT"), _build_prefix_field("latents/ComfyUI"), *build_hidden_metadata_inputs()),
+        inputs=(
+            link_input("samples", "LATENT"),
+            _build_prefix_field("latents/ComfyUI"),
+            *build_hidden_metadata_inputs(),
+        ),
         outputs=("LATENT",),
         output_names=("samples",),
         output_node=True,

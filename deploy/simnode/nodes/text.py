@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly
+from simnode.node_class import Call, Field, NodeClass, NodeResult, run_inline
 
 
 def _concatenate_texts(call: Call) -> NodeResult:
@@ -29,7 +29,7 @@ def _convert_to_text(source: Any) -> str:
 CLASSES = (
     NodeClass(
         name="PrimitiveString",
-        run=instantly(lambda call: NodeResult((call["value"],))),
+        run=run_inline(lambda call: NodeResult((call["value"],))),
         inputs=(Field("value", "STRING", {"multiline": False}),),
         outputs=("STRING",),
         category="utilities/primitive",
@@ -40,7 +40,7 @@ CLASSES = (
     ),
     NodeClass(
         name="StringConcatenate",
-        run=instantly(_concatenate_texts),
+        run=run_inline(_concatenate_texts),
         inputs=(
             Field("string_a", "STRING", {"multiline": True}),
             Field("string_b", "STRING", {"multiline": True}),
@@ -55,7 +55,7 @@ CLASSES = (
     ),
     NodeClass(
         name="PreviewAny",
-        run=instantly(_show_text),
+        run=run_inline(_show_text),
         inputs=(Field("source", "*"),),
         outputs=("STRING",),
         output_node=True,

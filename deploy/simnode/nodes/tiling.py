@@ -4,7 +4,7 @@ import asyncio
 import math
 
 from simnode.drawing import draw_latent
-from simnode.node_class import Call, Field, NodeClass, NodeResult, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, link_input
 
 TILES_PER_STEP = 20  # a tile takes a twentieth of a sampler step: about a second for 431 tiles at the default pace
 
@@ -30,9 +30,9 @@ async def _decode_in_tiles(call: Call) -> NodeResult:
     overlap = tile // 4 if tile < overlap * 4 else overlap
     total = count_tiles(latent.width // scale, latent.height // scale, tile // scale, overlap // scale) * latent.batch
     for done in range(1, total + 1):
-        await asyncio.sleep(call.shelf.settings.step_s / TILES_PER_STEP)
-        await call.tick(done, total, None)
-    return NodeResult((await asyncio.to_thread(draw_latent, latent, call.shelf.settings.name),))
+        await asyncio.sleep(call.resources.settings.step_s / TILES_PER_STEP)
+        await call.report_progress(done, total, None)
+    return NodeResult((await asyncio.to_thread(draw_latent, latent, call.resources.settings.name),))
 
 
 def _build_length_field(name: str, default: int, least: int, step: int) -> Field:
@@ -44,8 +44,8 @@ CLASSES = (
         name="VAEDecodeTiled",
         run=_decode_in_tiles,
         inputs=(
-            socket("samples", "LATENT"),
-            socket("vae", "VAE"),
+            link_input("samples", "LATENT"),
+            link_input("vae", "VAE"),
             _build_length_field("tile_size", 512, 64, 32),
             _build_length_field("overlap", 64, 0, 32),
             _build_length_field("temporal_size", 64, 8, 4),
@@ -54,6 +54,6 @@ CLASSES = (
         outputs=("IMAGE",),
         category="model/latent",
         display_name="VAE Decode (Tiled)",
-        paced=False,
+        has_delay=False,
     ),
 )

@@ -5,11 +5,11 @@ import sys
 
 from aiohttp import web
 
+from simnode.components import NodeComponents
 from simnode.failures import build_broken_device
-from simnode.object_info import describe
-from simnode.parts import Parts
-from simnode.routes.registry import get_parts
-from simnode.shelf import MODEL_FOLDERS
+from simnode.object_info import describe_class
+from simnode.resources import MODEL_FOLDERS
+from simnode.routes.registry import get_components
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -17,10 +17,10 @@ routes = web.RouteTableDef()
 GIB = 2**30
 
 
-def build_feature_flags(parts: Parts) -> Document:
+def build_feature_flags(components: NodeComponents) -> Document:
     """Return the server's features, for ``GET /features`` and in reply to a client's flags."""
-    flags: Document = {"supports_preview_metadata": True, "max_upload_size": parts.settings.max_upload_bytes}
-    if parts.settings.is_new:
+    flags: Document = {"supports_preview_metadata": True, "max_upload_size": components.settings.max_upload_bytes}
+    if components.settings.is_0_33:
         flags |= {
             "supports_model_type_tags": True,
             "extension": {"manager": {"supports_v4": True}},
@@ -33,23 +33,25 @@ def build_feature_flags(parts: Parts) -> Document:
 @routes.get("/features")
 async def get_features(request: web.Request) -> web.Response:
     """Feature flags of the server."""
-    return web.json_response(build_feature_flags(get_parts(request)))
+    return web.json_response(build_feature_flags(get_components(request)))
 
 
 @routes.get("/object_info")
 async def get_object_info(request: web.Request) -> web.Response:
     """Every node class."""
-    parts = get_parts(request)
-    classes = (parts.catalog.get(name) for name in parts.catalog.names())
-    return web.json_response({one.name: describe(one, parts.shelf) for one in classes if one is not None})
+    components = get_components(request)
+    classes = (components.catalog.find_class(name) for name in components.catalog.list_names())
+    return web.json_response(
+        {one.name: describe_class(one, components.resources) for one in classes if one is not None}
+    )
 
 
 @routes.get("/object_info/{name}")
 async def get_one_object_info(request: web.Request) -> web.Response:
     """One node class, or ``{}``."""
-    parts, name = get_parts(request), request.match_info["name"]
-    found = parts.catalog.get(name)
-    return web.json_response({} if found is None else {name: describe(found, parts.shelf)})
+    components, name = get_components(request), request.match_info["name"]
+    found = components.catalog.find_class(name)
+    return web.json_response({} if found is None else {name: describe_class(found, components.resources)})
 
 
 @routes.get("/models")
@@ -61,15 +63,15 @@ async def get_models(_request: web.Request) -> web.Response:
 @routes.get("/models/{folder}")
 async def get_model_folder(request: web.Request) -> web.Response:
     """File names in a model folder; 404 if there is no such folder."""
-    names = get_parts(request).shelf.models(request.match_info["folder"])
+    names = get_components(request).resources.list_models(request.match_info["folder"])
     return web.Response(status=404) if names is None else web.json_response(names)
 
 
 @routes.get("/experiment/models")
 async def get_model_folders(request: web.Request) -> web.Response:
     """The folders of each kind of model."""
-    shelf = get_parts(request).shelf
-    return web.json_response([{"name": name, "folders": shelf.list_model_folders(name)} for name in MODEL_FOLDERS])
+    resources = get_components(request).resources
+    return web.json_response([{"name": name, "folders": resources.list_model_folders(name)} for name in MODEL_FOLDERS])
 
 
 @routes.get("/experiment/models/{folder}")
@@ -77,7 +79,11 @@ async def get_model_files(request: web.Request) -> web.Response:
     """The files of a kind of model, each with the index of its folder."""
     folder = request.match_info["folder"]
     known = folder in MODEL_FOLDERS
-    return web.json_response(get_parts(request).shelf.list_model_files(folder)) if known else web.Response(status=404)
+    return (
+        web.json_response(get_components(request).resources.list_model_files(folder))
+        if known
+        else web.Response(status=404)
+    )
 
 
 @routes.get("/embeddings")
@@ -93,29 +99,29 @@ async def get_system_stats(request: web.Request) -> web.Response:
     Raises:
         Failure: the device context is broken; answered with 500.
     """
-    parts = get_parts(request)
-    if parts.poisoned:
+    components = get_components(request)
+    if components.poisoned:
         raise build_broken_device()
-    system = _build_system_stats(parts)
+    system = _build_system_stats(components)
     device = {
-        "name": f"cuda:0 Simulated {parts.settings.name} : native",
+        "name": f"cuda:0 Simulated {components.settings.name} : native",
         "type": "cuda",
         "index": 0,
-        "vram_total": parts.vram_gib * GIB,
-        "vram_free": parts.vram_gib * GIB * 3 // 4,
+        "vram_total": components.vram_gib * GIB,
+        "vram_free": components.vram_gib * GIB * 3 // 4,
         "torch_vram_total": 0,
         "torch_vram_free": 0,
     }
     return web.json_response({"system": system, "devices": [device]})
 
 
-def _build_system_stats(parts: Parts) -> Document:
+def _build_system_stats(components: NodeComponents) -> Document:
     page = os.sysconf("SC_PAGE_SIZE")
     system = {
-        "os": sys.platform if parts.settings.is_new else os.name,
+        "os": sys.platform if components.settings.is_0_33 else os.name,
         "ram_total": page * os.sysconf("SC_PHYS_PAGES"),
         "ram_free": page * os.sysconf("SC_AVPHYS_PAGES"),
-        "comfyui_version": parts.settings.version,
+        "comfyui_version": components.settings.version,
         "required_frontend_version": "0.0.0",
         "installed_templates_version": "0.0.0",
         "required_templates_version": "0.0.0",
@@ -124,6 +130,6 @@ def _build_system_stats(parts: Parts) -> Document:
         "embedded_python": False,
         "argv": list(sys.argv),
     }
-    if parts.settings.is_new:
+    if components.settings.is_0_33:
         system |= {"comfy_package_versions": [], "deploy_environment": "simnode"}
     return system

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from simnode.routes.registry import get_parts
+from simnode.routes.registry import get_components
 
 routes = web.RouteTableDef()
 
@@ -10,4 +10,4 @@ routes = web.RouteTableDef()
 @routes.get("/internal/logs/raw")
 async def get_raw_logs(request: web.Request) -> web.Response:
     """Return the node's latest output to its standard streams."""
-    return web.json_response({"entries": get_parts(request).log.entries(), "size": {"cols": 80, "rows": 24}})
+    return web.json_response({"entries": get_components(request).log.list_entries(), "size": {"cols": 80, "rows": 24}})

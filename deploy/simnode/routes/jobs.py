@@ -6,10 +6,10 @@ from typing import Any
 
 from aiohttp import web
 
-from simnode.job_view import STATUSES, describe_finished_job, describe_waiting_job, detailed
-from simnode.parts import Parts
+from simnode.components import NodeComponents
+from simnode.job_view import STATUSES, describe_details, describe_finished_job, describe_waiting_job
 from simnode.routes.queue import delete_waiting, interrupt_if_running
-from simnode.routes.registry import get_parts
+from simnode.routes.registry import get_components
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -32,7 +32,7 @@ async def get_jobs(request: web.Request) -> web.Response:
     except _BadQuery as error:
         return web.json_response({"error": str(error)}, status=400)
     wanted = query.get("workflow_id")
-    jobs = [job for job in _list_jobs(get_parts(request)) if wanted is None or job.get("workflow_id") == wanted]
+    jobs = [job for job in _list_jobs(get_components(request)) if wanted is None or job.get("workflow_id") == wanted]
     jobs = [job for job in jobs if statuses is None or job["status"] in statuses]
     jobs.sort(key=_get_creation_time if key == "created_at" else _get_execution_time, reverse=order == "desc")
     page = jobs[offset:] if limit is None else jobs[offset : offset + limit]
@@ -44,11 +44,11 @@ async def get_jobs(request: web.Request) -> web.Response:
 @routes.get("/api/jobs/{job_id}")
 async def get_job(request: web.Request) -> web.Response:
     """One job; finished ones with outputs and workflow."""
-    parts, job_id = get_parts(request), request.match_info["job_id"]
-    entry = parts.history.one(job_id).get(job_id)
+    components, job_id = get_components(request), request.match_info["job_id"]
+    entry = components.history.get_entry(job_id).get(job_id)
     if entry is not None:
-        return web.json_response({**describe_finished_job(entry), **detailed(entry)})
-    job = next((one for one in _list_jobs(parts) if one["id"] == job_id), None)
+        return web.json_response({**describe_finished_job(entry), **describe_details(entry)})
+    job = next((one for one in _list_jobs(components) if one["id"] == job_id), None)
     if job is None:
         return web.json_response({"error": "Job not found"}, status=404)
     return web.json_response(job)
@@ -68,25 +68,29 @@ async def post_cancel_many(request: web.Request) -> web.Response:
     if invalid:
         answer = {"error": "job_ids contains invalid id(s)", "invalid_ids": invalid}
         return web.json_response(answer, status=400)
-    parts = get_parts(request)
-    cancelled = [_cancel_jobs(parts, one) for one in ids]
+    components = get_components(request)
+    cancelled = [_cancel_jobs(components, one) for one in ids]
     return web.json_response({"cancelled": any(cancelled)})
 
 
 @routes.post("/api/jobs/{job_id}/cancel")
 async def post_cancel(request: web.Request) -> web.Response:
     """Cancel one job, running or waiting; false if it is neither."""
-    return web.json_response({"cancelled": _cancel_jobs(get_parts(request), request.match_info["job_id"])})
+    return web.json_response({"cancelled": _cancel_jobs(get_components(request), request.match_info["job_id"])})
 
 
-def _cancel_jobs(parts: Parts, job_id: str) -> bool:
-    return interrupt_if_running(parts, job_id) or delete_waiting(parts, job_id)
+def _cancel_jobs(components: NodeComponents, job_id: str) -> bool:
+    return interrupt_if_running(components, job_id) or delete_waiting(components, job_id)
 
 
-def _list_jobs(parts: Parts) -> list[Document]:
-    waiting = [describe_waiting_job(item, "pending") for item in parts.queue.pending]
-    running = [describe_waiting_job(item, "in_progress") for item in parts.queue.running]
-    return [*running, *waiting, *(describe_finished_job(entry) for entry in parts.history.page(None, 0).values())]
+def _list_jobs(components: NodeComponents) -> list[Document]:
+    waiting = [describe_waiting_job(item, "pending") for item in components.queue.pending]
+    running = [describe_waiting_job(item, "in_progress") for item in components.queue.running]
+    return [
+        *running,
+        *waiting,
+        *(describe_finished_job(entry) for entry in components.history.list_page(None, 0).values()),
+    ]
 
 
 def _get_creation_time(job: Document) -> int:

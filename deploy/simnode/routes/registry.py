@@ -2,14 +2,14 @@
 
 from aiohttp import web
 
-from simnode.parts import Parts
+from simnode.components import NodeComponents
 
-PARTS: web.AppKey[Parts] = web.AppKey("parts", Parts)
+COMPONENTS: web.AppKey[NodeComponents] = web.AppKey("components", NodeComponents)
 
 
-def get_parts(request: web.Request) -> Parts:
+def get_components(request: web.Request) -> NodeComponents:
     """Return the node that serves a request."""
-    return request.app[PARTS]
+    return request.app[COMPONENTS]
 
 
 def add_routes_with_prefix(app: web.Application, routes: web.RouteTableDef) -> None:

@@ -7,7 +7,7 @@ from aiohttp import WSMsgType, web
 
 from simnode.hub import Hub
 from simnode.routes.facts import build_feature_flags
-from simnode.routes.registry import get_parts
+from simnode.routes.registry import get_components
 from simnode.wire import Document
 
 routes = web.RouteTableDef()
@@ -16,18 +16,18 @@ routes = web.RouteTableDef()
 @routes.get("/ws")
 async def open_socket(request: web.Request) -> web.StreamResponse:
     """Register a socket under its session id and read until it closes. A plain GET gives 400."""
-    parts = get_parts(request)
-    if parts.faults.fire("ws_refuse"):
+    components = get_components(request)
+    if components.faults.trigger("ws_refuse"):
         return web.Response(status=503)
     socket = web.WebSocketResponse()
     await socket.prepare(request)
     sid = request.rel_url.query.get("clientId", "") or uuid.uuid4().hex
-    parts.hub.register(sid, socket, request.transport)
+    components.hub.register(sid, socket, request.transport)
     try:
-        await parts.hub.greet(sid, parts.queue.remaining)
-        await _receive_messages(socket, sid, parts.hub, build_feature_flags(parts))
+        await components.hub.send_initial_messages(sid, components.queue.remaining)
+        await _receive_messages(socket, sid, components.hub, build_feature_flags(components))
     finally:
-        parts.hub.forget(sid, socket)
+        components.hub.unregister(sid, socket)
     return socket
 
 

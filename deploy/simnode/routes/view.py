@@ -9,9 +9,9 @@ from pathlib import Path
 from aiohttp import web
 from PIL import Image
 
+from simnode.components import NodeComponents
 from simnode.folders import is_inside
-from simnode.parts import Parts
-from simnode.routes.registry import get_parts
+from simnode.routes.registry import get_components
 
 routes = web.RouteTableDef()
 
@@ -33,13 +33,13 @@ DEFAULT_QUALITY = 90
 @routes.get("/view")
 async def get_view(request: web.Request) -> web.StreamResponse:
     """Return a file by exact name, subfolder and type. 400, 403 and 404 have empty bodies."""
-    parts, query = get_parts(request), request.rel_url.query
-    path = _find_file(parts, query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
+    components, query = get_components(request), request.rel_url.query
+    path = _find_file(components, query.get("filename", ""), query.get("type", "output"), query.get("subfolder", ""))
     if isinstance(path, int):
         return web.Response(status=path)
-    if parts.faults.fire("view_404") or not await asyncio.to_thread(path.is_file):
+    if components.faults.trigger("view_404") or not await asyncio.to_thread(path.is_file):
         return web.Response(status=404)
-    if parts.faults.fire("view_truncated"):
+    if components.faults.trigger("view_truncated"):
         return await _truncate_response(request, path)
     channel = query.get("channel", "rgba")
     disposition = {"Content-Disposition": f'filename="{path.name}"'}
@@ -49,17 +49,17 @@ async def get_view(request: web.Request) -> web.StreamResponse:
     if channel in {"rgb", "a"}:
         body = await asyncio.to_thread(_extract_channel, path, channel)
         return web.Response(body=body, content_type="image/png", headers=disposition)
-    return web.FileResponse(path, headers=_build_response_headers(path, is_new=parts.settings.is_new))
+    return web.FileResponse(path, headers=_build_response_headers(path, is_0_33=components.settings.is_0_33))
 
 
-def _find_file(parts: Parts, filename: str, kind: str, subfolder: str) -> Path | int:
+def _find_file(components: NodeComponents, filename: str, kind: str, subfolder: str) -> Path | int:
     """Return the path for a query, or the status that refuses it."""
     if not filename:
         return 404
-    name, folder = parts.folders.annotated(filename, "")
+    name, folder = components.folders.split_annotation(filename, "")
     if not name or name.startswith("/") or ".." in name:
         return 400
-    base = folder if name != filename else parts.folders.of(kind)
+    base = folder if name != filename else components.folders.get_folder(kind)
     if base is None:
         return 400
     if not is_inside(base / subfolder, base):
@@ -67,13 +67,13 @@ def _find_file(parts: Parts, filename: str, kind: str, subfolder: str) -> Path |
     return base / subfolder / os.path.basename(name)  # noqa: PTH119 - a string from the wire
 
 
-def _build_response_headers(path: Path, *, is_new: bool) -> dict[str, str]:
+def _build_response_headers(path: Path, *, is_0_33: bool) -> dict[str, str]:
     kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     disposition = f'filename="{path.name}"'
     if kind in ACTIVE_TYPES:
         kind, disposition = "application/octet-stream", f"attachment; {disposition}"
     headers = {"Content-Disposition": disposition, "Content-Type": kind}
-    return {**headers, "X-Content-Type-Options": "nosniff"} if is_new else headers
+    return {**headers, "X-Content-Type-Options": "nosniff"} if is_0_33 else headers
 
 
 def _build_preview_response(path: Path, wish: str, channel: str) -> tuple[bytes, str]:
@@ -83,8 +83,8 @@ def _build_preview_response(path: Path, wish: str, channel: str) -> tuple[bytes,
         kind = "webp"
     buffer = io.BytesIO()
     with Image.open(path) as image:
-        picture = image.convert("RGB") if kind == "jpeg" else image
-        picture.save(buffer, kind, quality=int(quality) if quality.isdigit() else DEFAULT_QUALITY)
+        converted = image.convert("RGB") if kind == "jpeg" else image
+        converted.save(buffer, kind, quality=int(quality) if quality.isdigit() else DEFAULT_QUALITY)
     return buffer.getvalue(), f"image/{kind}"
 
 

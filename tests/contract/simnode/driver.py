@@ -75,7 +75,7 @@ def sampled(seed: int = 1, steps: int = 4, size: int = 64) -> Json:
     }
 
 
-def fresh_id() -> str:
+def create_prompt_id() -> str:
     return str(uuid.uuid4())
 
 
@@ -111,10 +111,10 @@ class Stream:
             if isinstance(message, dict) and message["type"] == kind and data.items() <= message["data"].items():
                 return message
 
-    async def until_over(self, prompt_id: str) -> None:
+    async def wait_until_ended(self, prompt_id: str) -> None:
         await self.until("executing", node=None, prompt_id=prompt_id)
 
-    def story(self) -> list[str]:
+    def list_events(self) -> list[str]:
         """Return the events since connecting in short form: ``status 1``, ``executing 3``, ``bin 1``."""
         return [_short(message) for message in self.seen[1:]]
 
@@ -160,7 +160,7 @@ class Driver:
         assert isinstance(body["prompt_id"], str)
         return body["prompt_id"]
 
-    async def entry(self, prompt_id: str) -> Json:
+    async def wait_for_history_entry(self, prompt_id: str) -> Json:
         """Wait for the history entry and return it."""
 
         async def look() -> Any:
@@ -170,9 +170,9 @@ class Driver:
         return found
 
     async def run(self, prompt: Any, **fields: Any) -> Json:
-        return await self.entry(await self.submit(prompt, **fields))
+        return await self.wait_for_history_entry(await self.submit(prompt, **fields))
 
-    async def running(self, prompt_id: str) -> None:
+    async def wait_until_running(self, prompt_id: str) -> None:
         """Wait until this prompt is running."""
 
         async def look() -> bool:
@@ -180,14 +180,14 @@ class Driver:
 
         await until(look)
 
-    async def arm(self, name: str, **params: Any) -> None:
+    async def arm_fault(self, name: str, **params: Any) -> None:
         status, body = await self.request("POST", "/simnode/faults", json={"name": name, **params})
         assert status == 200, body
 
     async def clear_faults(self) -> None:
         await self.request("DELETE", "/simnode/faults")
 
-    async def fired(self, name: str) -> int:
+    async def count_fault_occurrences(self, name: str) -> int:
         rows = (await self.get("/simnode/faults"))["faults"]
         return sum(row["fired"] for row in rows if row["name"] == name)
 
@@ -209,7 +209,7 @@ class Driver:
 
 
 @asynccontextmanager
-async def driven(directory: Path, **settings: Any) -> AsyncIterator[Driver]:
+async def running_driver(directory: Path, **settings: Any) -> AsyncIterator[Driver]:
     """Run a node and a client of it."""
     settings = {"step_s": 0.0, **settings}
     async with SimNode(Settings(directory=directory, **settings)) as node, aiohttp.ClientSession() as http:

@@ -27,7 +27,7 @@ async def program(directory: Path, *options: str) -> AsyncIterator[tuple[asyncio
         await process.communicate()
 
 
-async def status_of(process: asyncio.subprocess.Process) -> int:
+async def wait_for_exit(process: asyncio.subprocess.Process) -> int:
     return await asyncio.wait_for(process.wait(), DEADLINE_S)
 
 
@@ -39,7 +39,7 @@ async def test_signal_stops_the_program_cleanly(tmp_path: Path, number: signal.S
         async with http.ws_connect(f"{url}/ws?clientId=a") as socket:
             process.send_signal(number)
             await socket.receive()
-            assert await status_of(process) == 0
+            assert await wait_for_exit(process) == 0
 
 
 async def test_exit_fault_ends_the_program_with_status_137(tmp_path: Path) -> None:
@@ -47,11 +47,11 @@ async def test_exit_fault_ends_the_program_with_status_137(tmp_path: Path) -> No
         await http.post(f"{url}/simnode/faults", json={"name": "exit", "when": "accepted"})
         with pytest.raises(aiohttp.ClientError):
             await http.post(f"{url}/prompt", json={"prompt": saved()})
-        assert await status_of(process) == 137
+        assert await wait_for_exit(process) == 137
 
 
 async def test_client_id_that_is_not_a_string_crashes_the_program(tmp_path: Path) -> None:
     async with program(tmp_path) as (process, url), aiohttp.ClientSession() as http:
         async with http.post(f"{url}/prompt", json={"prompt": saved(), "client_id": {}}) as answer:
             assert answer.status == 200
-        assert await status_of(process) == 1
+        assert await wait_for_exit(process) == 1

@@ -35,7 +35,7 @@ async def test_uploads_are_deduplicated_by_content(driver: Driver) -> None:
     assert (await upload(driver, form(b"two", subfolder="job")))[1]["name"] == "a (1).png"
     assert (await upload(driver, form(b"three", subfolder="job"), "/api/upload/image"))[1]["name"] == "a (2).png"
     assert (await upload(driver, form(b"four", subfolder="job", overwrite="true")))[1]["name"] == "a.png"
-    folder = driver.node.parts.folders.root / "input" / "job"
+    folder = driver.node.components.folders.root / "input" / "job"
     assert sorted(path.read_bytes() for path in folder.iterdir()) == [b"four", b"three", b"two"]
 
 
@@ -54,11 +54,11 @@ async def test_mask_upload_becomes_the_alpha_channel_of_an_earlier_image(driver:
     reference = '{"filename": "a.png", "type": "input"}'
     answer = await upload(driver, form(png((9, 9, 9, 7)), name="m.png", original_ref=reference), "/upload/mask")
     assert answer == (200, {"name": "m.png", "subfolder": "", "type": "input"})
-    masked = Image.open(driver.node.parts.folders.root / "input" / "m.png")
+    masked = Image.open(driver.node.components.folders.root / "input" / "m.png")
     assert masked.getpixel((0, 0)) == (1, 2, 3, 7)
     missing = '{"filename": "none.png", "type": "input"}'
     assert (await upload(driver, form(png(), name="n.png", original_ref=missing), "/upload/mask"))[0] == 200
-    assert not (driver.node.parts.folders.root / "input" / "n.png").exists()
+    assert not (driver.node.components.folders.root / "input" / "n.png").exists()
 
 
 async def test_uploads_and_results_can_be_loaded(driver: Driver) -> None:

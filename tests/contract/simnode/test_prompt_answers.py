@@ -3,8 +3,8 @@ from typing import Any
 
 import pytest
 
-from simnode.settings import NEW
-from tests.contract.simnode.driver import Driver, driven, fresh_id, node, picture, saved, slept
+from simnode.settings import VERSION_0_33
+from tests.contract.simnode.driver import Driver, create_prompt_id, node, picture, running_driver, saved, slept
 
 
 def errors_of(body: Any, node_id: str) -> list[str]:
@@ -47,7 +47,7 @@ async def test_refusals_have_exact_bodies(driver: Driver, old: Driver) -> None:
     }
     no_class = (await driver.post({"1": {"inputs": {}}}))[1]["error"]
     assert no_class["message"].startswith("Node 'ID #1' has no class_type.")
-    status, body = await driver.post(saved(), prompt_id=fresh_id().upper())
+    status, body = await driver.post(saved(), prompt_id=create_prompt_id().upper())
     assert (status, body["error"]["type"]) == (400, "invalid_prompt_id")
     assert (await old.post(saved(), prompt_id=None))[1]["prompt_id"] == "None"
     assert (await driver.post({"1": picture()}))[1]["error"]["type"] == "prompt_no_outputs"
@@ -73,7 +73,7 @@ async def test_null_extra_data_with_a_client_id_returns_500(driver: Driver) -> N
 
 
 async def test_body_over_the_limit_returns_413(tmp_path: Path) -> None:
-    async with driven(tmp_path, max_upload_bytes=1000) as driver:
+    async with running_driver(tmp_path, max_upload_bytes=1000) as driver:
         answer = await driver.request("POST", "/prompt", data=b" " * 1001)
     assert answer == (413, b"Maximum request body size 1000 exceeded.")
 
@@ -152,7 +152,7 @@ async def test_valid_outputs_of_a_prompt_run_and_invalid_outputs_are_reported(dr
     status, body = await driver.post(graph)
     assert status == 200
     assert errors_of(body, "3") == ["required_input_missing"]
-    entry = await driver.entry(body["prompt_id"])
+    entry = await driver.wait_for_history_entry(body["prompt_id"])
     assert list(entry["outputs"]) == ["2"]
     assert entry["prompt"][4] == ["2"]
 
@@ -170,33 +170,33 @@ async def test_partial_execution_targets_determine_which_outputs_run(driver: Dri
     graph = {"1": picture(), "2": node("PreviewImage", images=["1", 0]), "3": node("PreviewImage", images=["1", 0])}
     status, body = await driver.post(graph, partial_execution_targets=["3"])
     assert status == 200
-    assert list((await driver.entry(body["prompt_id"]))["outputs"]) == ["3"]
+    assert list((await driver.wait_for_history_entry(body["prompt_id"]))["outputs"]) == ["3"]
     assert (await driver.post(graph, partial_execution_targets=["1"]))[1]["error"]["type"] == "prompt_no_outputs"
 
 
 async def test_queue_is_ordered_by_number_and_entries_have_five_elements(driver: Driver, old: Driver) -> None:
     for one in (driver, old):
         running = await one.submit(slept(60))
-        await one.running(running)
+        await one.wait_until_running(running)
         for number in (30, 10, 20):
             await one.submit(saved(), number=number, extra_data={"api_key_comfy_org": "secret"})
         queue = await one.get("/api/queue")
         assert [item[0] for item in queue["queue_pending"]] == [10, 30, 20]
         assert {len(item) for item in queue["queue_pending"] + queue["queue_running"]} == {5}
         secret_shown = "api_key_comfy_org" in queue["queue_pending"][0][3]
-        assert secret_shown is (one.node.parts.settings.version != NEW)
+        assert secret_shown is (one.node.components.settings.version != VERSION_0_33)
         assert await one.get("/prompt") == {"exec_info": {"queue_remaining": 4}}
         await one.request("POST", "/queue", json={"clear": True})
         assert await one.get("/prompt") == {"exec_info": {"queue_remaining": 1}}
 
 
 async def test_a_repeated_prompt_id_runs_twice(driver: Driver) -> None:
-    prompt_id = fresh_id()
+    prompt_id = create_prompt_id()
     async with driver.socket("a") as stream:
         for _ in range(2):
             await driver.submit(saved(), prompt_id=prompt_id, client_id="a")
         for _ in range(2):
-            await stream.until_over(prompt_id)
+            await stream.wait_until_ended(prompt_id)
     ledger = await driver.ledger()
     assert [(one["prompt_id"], one["outcome"]) for one in ledger["prompts"]] == [(prompt_id, "success")] * 2
     assert all(one["received"] <= one["started"] <= one["finished"] for one in ledger["prompts"])

@@ -6,7 +6,17 @@ from typing import Any
 
 from PIL import Image
 
-from tests.contract.simnode.driver import Driver, driven, fresh_id, node, picture, sampled, saved, slept, workflow
+from tests.contract.simnode.driver import (
+    Driver,
+    create_prompt_id,
+    node,
+    picture,
+    running_driver,
+    sampled,
+    saved,
+    slept,
+    workflow,
+)
 
 
 async def fetch(driver: Driver, entry: Any, node_id: str, key: str = "images", index: int = 0) -> bytes:
@@ -16,7 +26,7 @@ async def fetch(driver: Driver, entry: Any, node_id: str, key: str = "images", i
 
 
 async def test_the_three_shared_workflows_run(tmp_path: Path) -> None:
-    async with driven(tmp_path, checkpoints=("tiny_sd2.safetensors",)) as driver:
+    async with running_driver(tmp_path, checkpoints=("tiny_sd2.safetensors",)) as driver:
         hello = await driver.run(workflow("hello"))
         tiled = await driver.run(workflow("tiled-vae-progress"))
         tiny = await driver.run(workflow("tiny-txt2img"))
@@ -45,7 +55,7 @@ async def test_sampled_image_depends_only_on_the_seed(driver: Driver) -> None:
 
 async def test_history_entries_have_the_exact_comfyui_shape(driver: Driver) -> None:
     prompt_id = await driver.submit(saved(), client_id="client-A")
-    entry = await driver.entry(prompt_id)
+    entry = await driver.wait_for_history_entry(prompt_id)
     number, stored_id, prompt, extra, targets = entry["prompt"]
     assert (number, stored_id, prompt, targets) == (0, prompt_id, saved(), ["2"])
     assert sorted(extra) == ["client_id", "create_time"]
@@ -60,7 +70,7 @@ async def test_history_entries_have_the_exact_comfyui_shape(driver: Driver) -> N
 
 
 async def test_history_can_be_paged_and_deleted(driver: Driver) -> None:
-    ids = [fresh_id() for _ in range(3)]
+    ids = [create_prompt_id() for _ in range(3)]
     for color, prompt_id in enumerate(ids):
         await driver.run(saved(color), prompt_id=prompt_id)
     assert list(await driver.get("/history")) == ids
@@ -79,7 +89,7 @@ async def test_history_is_empty_until_after_success(driver: Driver) -> None:
         await stream.until("executing", node="2")
         assert await driver.get(f"/history/{prompt_id}") == {}
         await driver.request("POST", "/interrupt")
-        await stream.until_over(prompt_id)
+        await stream.wait_until_ended(prompt_id)
         assert list(await driver.get(f"/history/{prompt_id}")) == [prompt_id]
 
 
@@ -98,7 +108,7 @@ async def test_cache_keeps_the_latest_prompt_until_free(driver: Driver) -> None:
 
 
 async def test_loaded_file_is_cached_by_content(driver: Driver) -> None:
-    folder = driver.node.parts.folders.root / "input"
+    folder = driver.node.components.folders.root / "input"
     graph = {"1": node("LoadImage", image="a.png"), "2": node("PreviewImage", images=["1", 0])}
     for color, expected in (("red", []), ("red", ["1", "2"]), ("blue", [])):
         Image.new("RGB", (8, 8), color).save(folder / "a.png")
@@ -111,7 +121,7 @@ async def test_loaded_file_is_cached_by_content(driver: Driver) -> None:
 
 async def test_loaders_cannot_leave_their_folder_in_the_new_version_only(driver: Driver, old: Driver) -> None:
     for one in (driver, old):
-        Image.new("RGB", (8, 8)).save(one.node.parts.folders.root / "secret.png")
+        Image.new("RGB", (8, 8)).save(one.node.components.folders.root / "secret.png")
     graph = {"1": node("LoadImage", image="../secret.png"), "2": node("PreviewImage", images=["1", 0])}
     status, body = await driver.post(graph)
     assert status == 400
@@ -158,7 +168,7 @@ async def test_images_pass_through_every_image_node(driver: Driver) -> None:
 
 
 async def test_inpainting_sampling_and_latents_run(driver: Driver) -> None:
-    base = driver.node.parts.folders.root / "input"
+    base = driver.node.components.folders.root / "input"
     Image.new("RGBA", (64, 64), (0, 255, 0, 128)).save(base / "m.png")
     graph = {
         **sampled(),
@@ -227,11 +237,11 @@ async def test_oversized_images_fail_like_torch(driver: Driver) -> None:
 
 
 async def test_restarted_node_keeps_only_its_files(tmp_path: Path) -> None:
-    async with driven(tmp_path) as driver:
+    async with running_driver(tmp_path) as driver:
         await driver.run(saved())
         await driver.run({"1": picture(), "2": node("PreviewImage", images=["1", 0])})
         boot = (await driver.ledger())["boot_id"]
-    async with driven(tmp_path) as driver:
+    async with running_driver(tmp_path) as driver:
         assert await driver.get("/history") == {}
         assert (await driver.ledger())["boot_id"] != boot
         entry = await driver.run(saved())

@@ -14,20 +14,20 @@ def sending(batch: int = 2) -> dict[str, object]:
     return {"1": picture(batch=batch), "2": node("SaveImageWebsocket", images=["1", 0])}
 
 
-async def test_sent_images_are_frames_without_ids_by_default(driver: Driver) -> None:
+async def test_websocket_images_have_no_ids_by_default(driver: Driver) -> None:
     async with driver.socket("plain") as stream:
         prompt_id = await driver.submit(sending(), client_id="plain")
-        await stream.until_over(prompt_id)
-        entry = await driver.entry(prompt_id)
+        await stream.wait_until_ended(prompt_id)
+        entry = await driver.wait_for_history_entry(prompt_id)
     frames = [message for message in stream.seen if isinstance(message, bytes)]
     assert [struct.unpack(">II", frame[:8]) for frame in frames] == [(1, 2), (1, 2)]
     assert all(frame[8:].startswith(PNG) for frame in frames)
     assert entry["outputs"] == {}
 
 
-async def test_sent_images_name_their_node_for_clients_with_metadata_support(driver: Driver) -> None:
+async def test_websocket_images_name_their_node_for_clients_with_metadata_support(driver: Driver) -> None:
     async with driver.socket("flags", supports_preview_metadata=True) as stream:
-        await stream.until_over(await driver.submit(sending(1), client_id="flags"))
+        await stream.wait_until_ended(await driver.submit(sending(1), client_id="flags"))
     (frame,) = [message for message in stream.seen if isinstance(message, bytes)]
     kind, size = struct.unpack(">II", frame[:8])
     metadata = json.loads(frame[8 : 8 + size])

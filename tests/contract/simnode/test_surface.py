@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from tests.contract.simnode.driver import Driver, driven, failing, fresh_id, picture, saved, slept
+from tests.contract.simnode.driver import Driver, create_prompt_id, failing, picture, running_driver, saved, slept
 
 
 async def test_unknown_paths_and_methods_are_refused_as_comfyui_does(driver: Driver) -> None:
@@ -57,7 +57,7 @@ async def test_system_statistics_differ_by_version(driver: Driver, old: Driver) 
 
 
 async def test_hidden_classes_are_unknown(tmp_path_factory: pytest.TempPathFactory) -> None:
-    async with driven(tmp_path_factory.mktemp("hidden"), without=frozenset({"SaveImage"})) as driver:
+    async with running_driver(tmp_path_factory.mktemp("hidden"), without=frozenset({"SaveImage"})) as driver:
         assert await driver.get("/object_info/SaveImage") == {}
         assert (await driver.post(saved()))[1]["error"]["type"] == "missing_node_type"
 
@@ -65,11 +65,11 @@ async def test_hidden_classes_are_unknown(tmp_path_factory: pytest.TempPathFacto
 async def test_jobs_list_can_be_filtered_and_shows_details(driver: Driver) -> None:
     extra = {"extra_pnginfo": {"workflow": {"id": "wf-1"}}}
     done = await driver.submit(saved(), extra_data=extra)
-    await driver.entry(done)
+    await driver.wait_for_history_entry(done)
     failed = await driver.submit(failing())
-    await driver.entry(failed)
+    await driver.wait_for_history_entry(failed)
     running = await driver.submit(slept(60))
-    await driver.running(running)
+    await driver.wait_until_running(running)
     waiting = await driver.submit(saved(2))
     jobs = (await driver.get("/api/jobs?sort_order=asc"))["jobs"]
     assert {job["id"]: job["status"] for job in jobs} == {
@@ -87,7 +87,7 @@ async def test_jobs_list_can_be_filtered_and_shows_details(driver: Driver) -> No
     one = await driver.get(f"/api/jobs/{failed}")
     assert one["execution_error"]["exception_type"] == "RuntimeError"
     assert one["workflow"]["prompt"]["2"]["class_type"] == "SimFail"
-    assert await driver.request("GET", f"/api/jobs/{fresh_id()}") == (404, {"error": "Job not found"})
+    assert await driver.request("GET", f"/api/jobs/{create_prompt_id()}") == (404, {"error": "Job not found"})
     assert (await driver.request("GET", "/jobs"))[0] == 404
 
 
@@ -111,13 +111,13 @@ async def test_jobs_queries_are_refused_with_exact_texts(driver: Driver, query: 
 
 async def test_running_and_pending_jobs_can_be_cancelled(driver: Driver) -> None:
     running = await driver.submit(slept(60))
-    await driver.running(running)
+    await driver.wait_until_running(running)
     waiting = await driver.submit(saved())
     assert (await driver.request("POST", f"/api/jobs/{waiting}/cancel"))[1] == {"cancelled": True}
     assert (await driver.request("POST", f"/api/jobs/{waiting}/cancel"))[1] == {"cancelled": False}
-    many = {"job_ids": [fresh_id(), running]}
+    many = {"job_ids": [create_prompt_id(), running]}
     assert (await driver.request("POST", "/api/jobs/cancel", json=many))[1] == {"cancelled": True}
-    await driver.entry(running)
+    await driver.wait_for_history_entry(running)
     assert (await driver.get(f"/api/jobs/{running}"))["status"] == "cancelled"
     assert await driver.request("POST", "/api/jobs/cancel", data="{") == (
         400,
@@ -137,7 +137,7 @@ async def test_old_version_has_no_jobs_route(old: Driver) -> None:
 
 
 async def test_interrupt_route_accepts_any_body_except_a_list(driver: Driver) -> None:
-    for body in ("", "{", json.dumps({"prompt_id": fresh_id()})):
+    for body in ("", "{", json.dumps({"prompt_id": create_prompt_id()})):
         assert await driver.request("POST", "/interrupt", data=body) == (200, b"")
     assert (await driver.request("POST", "/interrupt", data="[]"))[0] == 500
     assert (await driver.run({"1": picture(), **saved()}))["status"]["status_str"] == "success"

@@ -92,7 +92,7 @@ async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        async with system_at(server.url, await postgres_server.database("auth")) as system:
+        async with system_at(server.url, await postgres_server.create_database("auth")) as system:
             yield system
     finally:
         server.remove()

@@ -97,7 +97,7 @@ async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -
 async def test_audit_log_is_exported_and_verification_finds_tampering(
     postgres_server: PostgresServer, auth_commands: AuthCommands
 ) -> None:
-    url = await postgres_server.database("auth")
+    url = await postgres_server.create_database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         for number in range(5):
@@ -128,7 +128,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(
 async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
     postgres_server: PostgresServer, auth_commands: AuthCommands, tmp_path: Path
 ) -> None:
-    url = await postgres_server.database("auth")
+    url = await postgres_server.create_database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     keeping = {"AUTH_AUDIT_DAYS": "30", "AUTH_AUDIT_ARCHIVE": str(tmp_path)}
     try:
@@ -171,7 +171,7 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
 async def test_audit_log_that_was_cut_without_an_archive_entry_is_reported(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
-    url = await postgres_server.database("auth")
+    url = await postgres_server.create_database("auth")
     database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         await fill_audit_log(database, sql, old=3, young=2)

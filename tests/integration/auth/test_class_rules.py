@@ -145,7 +145,7 @@ async def test_rules_from_settings_apply_and_cannot_be_removed(postgres_server: 
     server = NatsServer()
     try:
         await server.start()
-        url = await postgres_server.database("auth")
+        url = await postgres_server.create_database("auth")
         async with system_at(server.url, url, **FROM_SETTINGS) as system:
             fixed = ClassRules(allowed_classes=("RegexMatch", "SaveLatent"), denied_packs=("custom_nodes.evil",))
             assert await rules_of(system) == OperatorRules(**fixed.model_dump(), from_settings=fixed)

@@ -23,7 +23,7 @@ MAKE_KEY = "INSERT INTO api_keys (id, user_id, digest, name, scopes) VALUES ($1,
 async def test_migrated_key_keeps_all_scopes_of_its_user(
     nats_server: NatsServer, postgres_server: PostgresServer
 ) -> None:
-    url = await postgres_server.database("auth")
+    url = await postgres_server.create_database("auth")
     async with system_at(nats_server.url, url) as system:
         await asyncio.to_thread(command.downgrade, build_alembic_config("auth", url), "0001")
         keys = {role: new_api_key() for role in Role}
@@ -38,7 +38,7 @@ async def test_migrated_key_keeps_all_scopes_of_its_user(
 
 @pytest.mark.requirement("tier enterprise")
 async def test_only_a_new_installation_gets_a_retention_for_enterprise(postgres_server: PostgresServer) -> None:
-    url = await postgres_server.database("auth")
+    url = await postgres_server.create_database("auth")
     sql = await asyncpg.connect(url.replace("+asyncpg", ""))
     retention = "SELECT result_days, upload_days FROM tiers WHERE name = 'enterprise'"
     try:

@@ -293,7 +293,7 @@ async def test_password_change_ends_sessions_refreshed_within_the_grace_period(
 
 @pytest.mark.requirement("S-36")
 async def test_new_installation_has_no_accounts(postgres_server: PostgresServer) -> None:
-    fresh = await postgres_server.database("auth")
+    fresh = await postgres_server.create_database("auth")
     connection = await asyncpg.connect(fresh.replace("+asyncpg", ""))
     try:
         assert await connection.fetchval("SELECT count(*) FROM users") == 0

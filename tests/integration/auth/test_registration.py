@@ -54,7 +54,7 @@ async def another(postgres: PostgresServer, **settings: object) -> AsyncIterator
     server = NatsServer()
     try:
         await server.start()
-        async with system_at(server.url, await postgres.database("auth"), **settings) as system:
+        async with system_at(server.url, await postgres.create_database("auth"), **settings) as system:
             yield system
     finally:
         server.remove()

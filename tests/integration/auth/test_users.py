@@ -221,7 +221,7 @@ async def test_last_admin_remains_when_two_admins_demote_each_other(postgres_ser
     nats = NatsServer()
     try:
         await nats.start()
-        async with system_at(nats.url, await postgres_server.database("auth")) as system:
+        async with system_at(nats.url, await postgres_server.create_database("auth")) as system:
             for last in ({"role": Role.USER}, {"is_active": False}):
                 await system.sql.execute("UPDATE users SET role = 'user'")
                 one, two = await somebody(system, Role.ADMIN), await somebody(system, Role.ADMIN)

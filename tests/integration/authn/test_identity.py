@@ -19,7 +19,7 @@ from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keys
 from contracts.auth.tiers import Tier
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import bus_at, connected
-from tests.kit.nats import NatsServer, settled
+from tests.kit.nats import NatsServer, wait_until_processed
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
 from tests.kit.waiting import until
@@ -220,7 +220,7 @@ async def test_revoked_key_is_refused(script: Script, nats: NatsServer, said: bo
         other = await identity.authenticate("bob-key")
         with identity.watch_credential(principal) as ended, identity.watch_credential(other) as not_ended:
             change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY))
-            await (script.say(change) if said else asyncio.sleep(0))
+            await (script.publish_change(change) if said else asyncio.sleep(0))
             await until(ended.is_set)
             assert not not_ended.is_set()
         assert identity.find_cached(ALICE_KEY) is None
@@ -236,7 +236,7 @@ async def test_deactivated_user_is_refused(script: Script, nats: NatsServer, sai
         principals = [await identity.authenticate(credential) for credential in (ALICE_KEY, token)]
         with identity.watch_credential(principals[0]) as by_key, identity.watch_credential(principals[1]) as by_token:
             change = script.auth.change(script.alice, is_active=False)
-            await (script.say(change) if said else asyncio.sleep(0))
+            await (script.publish_change(change) if said else asyncio.sleep(0))
             await until(lambda: by_key.is_set() and by_token.is_set())
         assert await is_refused(identity, ALICE_KEY)
         assert await is_refused(identity, token)
@@ -253,7 +253,7 @@ async def test_ended_session_is_refused_and_other_sessions_keep_working(
         token = script.auth.token(script.alice, sid=str(ended))
         with identity.watch_credential(await identity.authenticate(token)) as over:
             change = script.auth.change(script.alice, ended_session=ended)
-            await (script.say(change) if said else asyncio.sleep(0))
+            await (script.publish_change(change) if said else asyncio.sleep(0))
             await until(over.is_set)
         assert await is_refused(identity, token)
         assert await is_refused(identity, script.auth.token(script.alice, sid=str(ended)))
@@ -269,7 +269,7 @@ async def test_voided_tokens_are_refused_and_new_ones_accepted(script: Script, n
         assert await is_good(identity, ALICE_KEY)
         with identity.watch_credential(await identity.authenticate(used)) as over:
             change = script.auth.change(script.alice, void_tokens=True)
-            await (script.say(change) if said else asyncio.sleep(0))
+            await (script.publish_change(change) if said else asyncio.sleep(0))
             await until(over.is_set)
         assert await is_refused(identity, used)
         assert await is_refused(identity, unused)
@@ -295,7 +295,7 @@ async def test_principal_has_the_newest_tier_role_and_limits(script: Script, nat
             script.auth.change(script.alice, limits=limits, own_limits=True),
         ]
         for change in changes if said else ():
-            await script.say(change)
+            await script.publish_change(change)
 
         async def newest() -> bool:
             bob = await identity.authenticate(tokens["admin"])
@@ -316,7 +316,7 @@ async def test_tier_limits_apply_to_users_without_own_limits(script: Script, nat
         for credential in (token, ALICE_KEY, "bob-key"):
             await identity.authenticate(credential)
         change = script.auth.change_tier(Tier.PRO, UNLIMITED.model_copy(update={"requests_per_minute": 60}))
-        await (script.say(change) if said else asyncio.sleep(0))
+        await (script.publish_change(change) if said else asyncio.sleep(0))
 
         async def told() -> list[int | None]:
             return [
@@ -336,7 +336,7 @@ async def say_and_wait(script: Script, identity: Authenticator, *changes: UserCh
     last = await identity.authenticate(script.auth.token(marker))
     with identity.watch_credential(last) as heard:
         for change in (*changes, script.auth.change(marker, is_active=False)):
-            await script.say(change)
+            await script.publish_change(change)
         await until(heard.is_set)
 
 
@@ -368,7 +368,7 @@ async def test_revocation_overrides_a_verification_in_flight(script: Script, ide
     await reached.wait()
     with identity.watch_credential(heard) as ended:
         change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY), ended_session=heard.session_id)
-        await script.say(change)
+        await script.publish_change(change)
         await until(ended.is_set)  # so the resolver has the change before auth's outdated answer arrives
     go_on.set()
     assert await asking
@@ -440,7 +440,7 @@ async def test_malformed_keyset_reply_leaves_the_current_keyset_in_place(script:
     async with authenticator_at(script, nats.url, refetch_s=0) as identity, connected(nats.url, "raw") as raw:
         await script.stop_auth()
         await raw._client.subscribe(READ_KEYSET.pattern, cb=answer)
-        await settled(raw._client)
+        await wait_until_processed(raw._client)
         assert await is_refused(identity, script.auth.token(script.alice, key=SigningKey("unknown")))
         assert len(answered) == 1
         assert await is_good(identity, script.auth.token(script.alice))

@@ -110,7 +110,7 @@ class Outbox:
 
 @pytest.fixture(scope="module")
 async def database_url(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("scheduler")  # any service whose schema has an outbox
+    return await postgres_server.create_database("scheduler")  # any service whose schema has an outbox
 
 
 @pytest.fixture

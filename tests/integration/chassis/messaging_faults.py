@@ -150,7 +150,7 @@ class Faults:
             return False
 
     def _refusals(self) -> int:
-        return len(re.findall(r"authentication error", self.server.log()))
+        return len(re.findall(r"authentication error", self.server.read_log()))
 
 
 async def survive(server: NatsServer, letters: DeadLetterStore, *, outage_s: float) -> Faults:
@@ -203,7 +203,7 @@ async def main() -> None:
     try:
         await server.start()
         await postgres.create()
-        async with letters_at(await postgres.database("notifier")) as letters:
+        async with letters_at(await postgres.create_database("notifier")) as letters:
             began = monotonic()
             faults = await survive(server, letters, outage_s=outage_s)
             letters_found = len(await faults.dead_letters())

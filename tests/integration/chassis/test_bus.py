@@ -25,7 +25,7 @@ from contracts.wire.errors import (
 )
 from contracts.wire.topic import Address, Rpc
 from tests.integration.chassis.conftest import ECHO, Answer, Question, bus_at, connected
-from tests.kit.nats import NatsServer, settled
+from tests.kit.nats import NatsServer, wait_until_processed
 from tests.kit.waiting import until
 
 TICK_S = 0.01
@@ -101,7 +101,7 @@ def login(password: str) -> str:
 
 
 def refusals(server: NatsServer) -> int:
-    return len(re.findall(r"authentication error", server.log()))
+    return len(re.findall(r"authentication error", server.read_log()))
 
 
 @pytest.fixture
@@ -385,7 +385,7 @@ async def test_unreadable_reply_is_an_internal_error(nats: NatsServer) -> None:
             await odd._client.publish(message.reply, b'{"text": "\\ud800"}')
 
         await odd._client.subscribe(ECHO.pattern, cb=answer)
-        await settled(odd._client)
+        await wait_until_processed(odd._client)
         with pytest.raises(InternalFault):
             await asker.request(ECHO, Question(text="a"))
 

@@ -31,7 +31,7 @@ async def is_served(asker: Bus) -> bool:
 
 
 async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, postgres_server: PostgresServer) -> None:
-    url = DatabaseUrl.parse(await postgres_server.database("notifier"))
+    url = DatabaseUrl.parse(await postgres_server.create_database("notifier"))
     name, password = f"late_{secrets.token_hex(4)}", secrets.token_hex(8)
     database, bus = Database(replace(url, user=name, password=password), name="late"), bus_at(own_nats.url)
 

@@ -29,7 +29,7 @@ async def guarded() -> AsyncIterator[NatsServer]:
 async def test_no_message_is_stuck_or_lost_through_any_fault_of_nats(
     guarded: NatsServer, postgres_server: PostgresServer
 ) -> None:
-    async with letters_at(await postgres_server.database("notifier")) as letters:
+    async with letters_at(await postgres_server.create_database("notifier")) as letters:
         faults = await survive(guarded, letters, outage_s=OUTAGE_S)
         bus = bus_at(guarded.url, user="echo", password="right")
         await bus.start()

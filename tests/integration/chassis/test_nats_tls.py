@@ -74,7 +74,7 @@ async def test_connection_over_tls_needs_the_servers_ca_and_the_certificate_that
         ]
         attempts = [asyncio.create_task(bus.start()) for bus in refused]
         try:
-            await until(lambda: server.log().count("TLS handshake error") >= 2 * len(refused))
+            await until(lambda: server.read_log().count("TLS handshake error") >= 2 * len(refused))
             assert not any(bus.connected for bus in refused)
         finally:
             for attempt, bus in zip(attempts, refused, strict=True):
@@ -95,7 +95,7 @@ async def test_start_fails_where_tls_is_required_and_the_server_has_none(authori
             bus = bus_to(url, tls, user="us:er", password=PASSWORD)
             with pytest.raises(TlsNotOffered, match=rf"127.0.0.1:{server.port} does not offer TLS"):
                 await answers(bus)
-        assert "authentication error" not in server.log()
+        assert "authentication error" not in server.read_log()
 
 
 @pytest.mark.requirement("O-6")

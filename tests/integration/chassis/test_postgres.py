@@ -16,7 +16,7 @@ LOCK = "SELECT pg_advisory_xact_lock(4711)"
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = Database(await postgres_server.database("scheduler"), name="test")
+    opened = Database(await postgres_server.create_database("scheduler"), name="test")
     yield opened
     await opened.close()
 
@@ -43,7 +43,7 @@ async def test_invalid_statement_raises(database: Database) -> None:
 
 
 async def test_next_host_is_used_if_the_first_does_not_answer(postgres_server: PostgresServer) -> None:
-    url = DatabaseUrl.parse(await postgres_server.database("scheduler"))
+    url = DatabaseUrl.parse(await postgres_server.create_database("scheduler"))
     (working,) = url.hosts
     opened = Database(replace(url, hosts=(("127.0.0.1", 1), working)), name="test", pool_size=2)
     await opened.probe()
@@ -51,7 +51,7 @@ async def test_next_host_is_used_if_the_first_does_not_answer(postgres_server: P
 
 
 async def test_database_opens_at_most_its_configured_number_of_connections(postgres_server: PostgresServer) -> None:
-    opened = Database(await postgres_server.database("scheduler"), name="counted", pool_size=3)
+    opened = Database(await postgres_server.create_database("scheduler"), name="counted", pool_size=3)
 
     async def work() -> None:
         async with opened.transaction() as connection:

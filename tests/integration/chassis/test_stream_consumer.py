@@ -39,7 +39,7 @@ NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
 
 @pytest.fixture(scope="module")
 async def letters_url(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("notifier")  # any service that consumes streams
+    return await postgres_server.create_database("notifier")  # any service that consumes streams
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ import pytest
 from contracts.registry import DATABASES, SERVICES
 from stack.linux import die_with_parent
 from stack.ports import LOOPBACK, find_free_ports
-from stack.postgres import binaries
+from stack.postgres import get_postgres_bin
 from tests.kit.compose import COMPOSE, EXAMPLE, ROOT, environment, read_compose, read_env
 from tests.kit.http import http_client
 from tests.kit.postgres import PostgresServer
@@ -167,7 +167,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mac
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
         # the first is set by its entry point
-        image = {"POSTGRES_USER": "postgres", "PATH": f"{binaries()}:{os.defpath}"}
+        image = {"POSTGRES_USER": "postgres", "PATH": f"{get_postgres_bin()}:{os.defpath}"}
         machine.run("init", [str(ROOT / "deploy/postgres/init.sh")], {**told, **client, **image})
 
         machine.start("nats", machine.configure_nats(), machine.environment("nats"))

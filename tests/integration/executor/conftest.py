@@ -9,7 +9,7 @@ import pytest
 from executor.app import create_app
 from executor.settings import Settings
 from stack.processes import ForkServerClient
-from tests.integration.executor.processes import Forked, Nats, Node
+from tests.integration.executor.processes import ForkedProcess, Nats, Node
 from tests.integration.executor.scripted import Gateway, Scheduler
 
 NAME = "node-1"
@@ -20,7 +20,7 @@ async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
     server = Nats(tmp_path_factory.mktemp("nats"))
     await server.start()
     yield server.url
-    await server.end()
+    await server.stop()
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
     server = Nats(tmp_path)
     await server.start()
     yield server
-    await server.end()
+    await server.stop()
 
 
 @pytest.fixture(scope="package")
@@ -45,7 +45,7 @@ async def node(fork_server: ForkServerClient, tmp_path: Path) -> AsyncIterator[N
     node = Node(tmp_path, "--step-ms", "20", fork_server=fork_server)
     await node.start()
     yield node
-    await node.end()
+    await node.stop()
 
 
 @pytest.fixture
@@ -103,14 +103,14 @@ def spawn_executor(
     """Run an executor in a separate process during a block; yields a function that kills it."""
 
     @asynccontextmanager
-    async def spawn(**more: Any) -> AsyncIterator[Forked]:
+    async def spawn(**more: Any) -> AsyncIterator[ForkedProcess]:
         chosen = settings(**more).model_dump(mode="json", exclude_none=True)
         env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        process = Forked(fork_server, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
+        process = ForkedProcess(fork_server, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
         await process.start()
         try:
             yield process
         finally:
-            await process.end(signal.SIGKILL)
+            await process.stop(signal.SIGKILL)
 
     return spawn

@@ -19,7 +19,7 @@ BIN = Path(sys.executable).parent
 READY_S = 20.0
 
 
-class Forked:
+class ForkedProcess:
     """A Python program forked from a process that has imported it. Its output goes to a file."""
 
     def __init__(
@@ -39,10 +39,10 @@ class Forked:
         assert self._child is not None
         self._child.signal(number)
 
-    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self._child is None:
             return 0
-        self._child.signal(how)
+        self._child.signal(number)
         async with asyncio.timeout(READY_S):
             code = await self._child.wait()
         self._child = None
@@ -62,11 +62,11 @@ class Process:
                 *self._command, stdout=out, stderr=out, env={**os.environ, **self._env}, cwd=ROOT
             )
 
-    async def end(self, how: signal.Signals = signal.SIGTERM) -> int:
+    async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self._process is None:
             return 0
         if self._process.returncode is None:
-            self._process.send_signal(how)
+            self._process.send_signal(number)
         async with asyncio.timeout(READY_S):
             code = await self._process.wait()
         self._process = None
@@ -77,7 +77,7 @@ class Process:
         return self._log.read_text()
 
 
-async def answers(url: str) -> None:
+async def wait_until_responding(url: str) -> None:
     """Wait until a URL responds."""
     async with asyncio.timeout(READY_S), http_client() as http:
         while True:
@@ -89,7 +89,7 @@ async def answers(url: str) -> None:
                 return
 
 
-async def listens(port: int) -> None:
+async def wait_until_listening(port: int) -> None:
     """Wait until a port accepts connections."""
     async with asyncio.timeout(READY_S):
         while True:
@@ -111,44 +111,44 @@ class Node:
         self.url = f"http://127.0.0.1:{self.port}"
         argv = ["--port", str(self.port), "--directory", str(folder / "node"), *options]
         log, env = folder / "simnode.log", {"COLUMNS": "200"}
-        self._process: Forked | Process
+        self._process: ForkedProcess | Process
         if fork_server is not None:
-            self._process = Forked(fork_server, "simnode.__main__", argv, log, env)
+            self._process = ForkedProcess(fork_server, "simnode.__main__", argv, log, env)
         else:
             self._process = Process([sys.executable, "-m", "simnode", *argv], log, env)
 
     async def start(self) -> None:
         await self._process.start()
-        await answers(f"{self.url}/prompt")
+        await wait_until_responding(f"{self.url}/prompt")
 
-    async def end(self, how: signal.Signals = signal.SIGKILL) -> None:
-        await self._process.end(how)
+    async def stop(self, number: signal.Signals = signal.SIGKILL) -> None:
+        await self._process.stop(number)
 
-    async def ask(self, method: str, path: str, body: Any = None) -> Any:
+    async def request(self, method: str, path: str, body: Any = None) -> Any:
         async with http_client() as http:
             response = await http.request(method, f"{self.url}{path}", json=body)
             response.raise_for_status()
             return json.loads(response.content) if response.content else None
 
-    async def arm(self, name: str, **params: Any) -> None:
-        await self.ask("POST", "/simnode/faults", {"name": name, **params})
+    async def arm_fault(self, name: str, **params: Any) -> None:
+        await self.request("POST", "/simnode/faults", {"name": name, **params})
 
-    async def fired(self, name: str) -> int:
+    async def count_fault_occurrences(self, name: str) -> int:
         """Return how often a fault has occurred."""
-        faults = (await self.ask("GET", "/simnode/faults"))["faults"]
+        faults = (await self.request("GET", "/simnode/faults"))["faults"]
         return sum(entry["fired"] for entry in faults if entry["name"] == name)
 
     async def ledger(self, prompt_id: Any) -> list[dict[str, Any]]:
         """Return everything that the node did for one prompt."""
-        told = await self.ask("GET", "/simnode/ledger")
-        return [entry for entry in told["prompts"] if entry["prompt_id"] == str(prompt_id)]
+        ledger = await self.request("GET", "/simnode/ledger")
+        return [entry for entry in ledger["prompts"] if entry["prompt_id"] == str(prompt_id)]
 
-    async def asked(self, what: str) -> int:
+    async def count_requests(self, route: str) -> int:
         """Return the number of requests to a route such as ``GET /queue``."""
-        told = await self.ask("GET", "/simnode/ledger")
-        return int(told["requests"].get(what, 0))
+        ledger = await self.request("GET", "/simnode/ledger")
+        return int(ledger["requests"].get(route, 0))
 
-    async def until_ended(self, prompt_id: Any) -> None:
+    async def wait_until_ended(self, prompt_id: Any) -> None:
         async with asyncio.timeout(READY_S):
             while True:
                 if any(entry["finished"] for entry in await self.ledger(prompt_id)):
@@ -168,7 +168,7 @@ class Nats:
 
     async def start(self) -> None:
         await self._process.start()
-        await listens(self._port)
+        await wait_until_listening(self._port)
 
-    async def end(self) -> None:
-        await self._process.end(signal.SIGKILL)
+    async def stop(self) -> None:
+        await self._process.stop(signal.SIGKILL)

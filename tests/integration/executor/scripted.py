@@ -66,13 +66,13 @@ Message = TypeVar("Message")
 Reply = TypeVar("Reply")
 
 
-class Scene:
-    """Records all messages, and waits for conditions on them."""
+class MessageRecorder:
+    """Wakes the test at each recorded message, so that it can wait for conditions on them."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()
 
-    async def note(self) -> None:
+    async def notify(self) -> None:
         async with self._changed:
             self._changed.notify_all()
 
@@ -81,8 +81,8 @@ class Scene:
             await self._changed.wait_for(holds)
 
 
-class Scheduler(Scene):
-    """Assigns the jobs that ``give`` queued and records every report.
+class Scheduler(MessageRecorder):
+    """Assigns the jobs from ``offer_job`` and records every message.
 
     ``lease`` is the state in the next heartbeat replies.
     """
@@ -94,22 +94,22 @@ class Scheduler(Scene):
         self.offers: deque[Assignment] = deque()
         self.assigned: list[Assignment] = []  # live attempts, oldest first
         self.max_attempts = 2  # of the node
-        self.refuses_further = False  # like a scheduler of a version in which a node has two attempts
-        self.holds_ends_of: UUID | None = None  # reports of the end of this job are not answered
-        self.asks: list[RequestWork] = []
-        self.cancelled_asks: list[CancelWorkRequests] = []
-        self.beats: list[Heartbeat] = []
+        self.allows_two_attempts_only = False  # like an earlier scheduler, for which a node has at most two attempts
+        self.delayed_finish: UUID | None = None  # reports of the end of this job are not answered
+        self.work_requests: list[RequestWork] = []
+        self.cancelled_work_requests: list[CancelWorkRequests] = []
+        self.heartbeats: list[Heartbeat] = []
         self.starts: list[StartAttempt] = []
         self.finishes: list[FinishAttempt] = []
         self.catalogs: list[ReportCatalog] = []
         self.progress: list[Progress] = []
-        self.given_at: dict[UUID, float] = {}
+        self.offered_at: dict[UUID, float] = {}
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
-        self.clear: datetime | None = None  # actions of operators, in every heartbeat reply until they are done
+        self.clear: datetime | None = None  # what operators request, in every heartbeat reply until it is done
         self.refresh: datetime | None = None
-        self.mute_finishes = 0
-        self.images_at_most = 10_000  # granted when a job requests more
+        self.unanswered_finishes = 0
+        self.max_granted_images = 10_000  # granted when a job requests more
         self.reservations: list[ReserveImages] = []
         self.applies = True
         self.offer_when_cancelled = False  # assign a job to the waiting request of a stopping executor
@@ -131,15 +131,15 @@ class Scheduler(Scene):
         self.assigned = []
 
     async def start(self) -> None:
-        self.bus.serve(REQUEST_WORK, self._interruptible(self._ask))
-        self.bus.serve(HEARTBEAT, self._beat)
+        self.bus.serve(REQUEST_WORK, self._interruptible(self._assign_work))
+        self.bus.serve(HEARTBEAT, self._handle_heartbeat)
         self.bus.serve(START_ATTEMPT, self._interruptible(self._started))
         self.bus.serve(FINISH_ATTEMPT, self._interruptible(self._finished))
         self.bus.serve(REPORT_CATALOG, self._catalog)
         self.bus.serve(RESERVE_IMAGES, self._reserve)
         await self.bus.start()
         await self.bus.subscribe(PROGRESS, self._progress)
-        await self.bus.subscribe(CANCEL_WORK_REQUESTS, self._cancel_asks)
+        await self.bus.subscribe(CANCEL_WORK_REQUESTS, self._cancel_work_requests)
 
     async def stop(self) -> None:
         """Stop immediately: some requests are pending and a muted reply never comes."""
@@ -149,7 +149,7 @@ class Scheduler(Scene):
         await asyncio.gather(*parked, return_exceptions=True)
         await self.bus.stop()
 
-    async def give(
+    async def offer_job(
         self,
         graph: dict[str, Any],
         *,
@@ -173,20 +173,20 @@ class Scheduler(Scene):
             free_memory=free_memory,
         )
         self.offers.append(assignment)
-        await self.note()
+        await self.notify()
         return assignment
 
-    async def finish_of(self, assignment: Assignment, within_s: float = PATIENCE_S) -> FinishAttempt:
+    async def wait_for_finish(self, assignment: Assignment, within_s: float = PATIENCE_S) -> FinishAttempt:
         await self.until(lambda: assignment.ref.job_id in self.finished_at, within_s)
         return next(finish for finish in self.finishes if finish.ref == assignment.ref)
 
-    def order_clear(self) -> datetime:
-        """Order "clear" in the next heartbeat replies; returns the time of the order."""
+    def request_clear(self) -> datetime:
+        """Request "clear" in the next heartbeat replies; returns the time of the request."""
         self.clear = datetime.now(UTC)
         return self.clear
 
-    def order_refresh(self) -> datetime:
-        """Order "refresh" in the next heartbeat replies; returns the time of the order."""
+    def request_refresh(self) -> datetime:
+        """Request "refresh" in the next heartbeat replies; returns the time of the request."""
         self.refresh = datetime.now(UTC)
         return self.refresh
 
@@ -213,34 +213,34 @@ class Scheduler(Scene):
             if not is_lost:
                 reply = await handler(message, address)
                 is_lost = self.after is not None and await self.after(message)
-            await self.note()
+            await self.notify()
             if is_lost:
                 await asyncio.Event().wait()
             return reply
 
         return handle
 
-    async def _ask(self, asked: RequestWork, _: Address) -> WorkReply:
-        self.asks.append(asked)
-        await self.note()
-        if asked.held is not None:
-            return self._prefetch(asked)
+    async def _assign_work(self, request: RequestWork, _: Address) -> WorkReply:
+        self.work_requests.append(request)
+        await self.notify()
+        if request.held is not None:
+            return self._prefetch(request)
         if self.current is None:
             try:
-                await self.until(lambda: self.offers or self.cancelled_asks, asked.wait_s)
+                await self.until(lambda: self.offers or self.cancelled_work_requests, request.wait_s)
             except TimeoutError:
                 return WorkReply(assignment=None)
             if not self.offers:
                 return WorkReply(assignment=None)
             assignment = self.offers.popleft()
             self.assigned.append(assignment)
-            self.given_at[assignment.ref.job_id] = asyncio.get_running_loop().time()
+            self.offered_at[assignment.ref.job_id] = asyncio.get_running_loop().time()
             return WorkReply(assignment=assignment)
         return WorkReply(assignment=self.current.model_copy(update={"renewed": True}))
 
     def _prefetch(self, request: RequestWork) -> WorkReply:
         """Assign the next job to an executor that has other attempts."""
-        if self.refuses_further and request.also_held:
+        if self.allows_two_attempts_only and request.also_held:
             raise InvalidMessage
         for one in self.assigned:
             if one.ref not in request.all_held:
@@ -250,17 +250,17 @@ class Scheduler(Scene):
         self.assigned.append(self.offers.popleft())
         return WorkReply(assignment=self.assigned[-1])
 
-    async def _cancel_asks(self, hint: CancelWorkRequests, _: Metadata) -> None:
-        self.cancelled_asks.append(hint)
+    async def _cancel_work_requests(self, hint: CancelWorkRequests, _: Metadata) -> None:
+        self.cancelled_work_requests.append(hint)
         if self.offer_when_cancelled:
-            await self.give(hello())
-        await self.note()
+            await self.offer_job(hello())
+        await self.notify()
 
-    async def _beat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
-        if self.refuses_further and beat.further_attempts:
+    async def _handle_heartbeat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
+        if self.allows_two_attempts_only and beat.further_attempts:
             raise InvalidMessage
-        self.beats.append(beat)
-        await self.note()
+        self.heartbeats.append(beat)
+        await self.notify()
         lease = self.lease if beat.attempt else LeaseState.NONE
         other_lease = self.lease if beat.other_attempt else LeaseState.NONE
         known = {catalog.digest for catalog in self.catalogs}
@@ -276,7 +276,7 @@ class Scheduler(Scene):
 
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWriteReply:
         self.starts.append(start)
-        await self.note()
+        await self.notify()
         live = start.ref in [one.ref for one in self.assigned]
         return AttemptWriteReply(applied=live and not self.cancelled)
 
@@ -285,39 +285,41 @@ class Scheduler(Scene):
             raise refusal
         self.finishes.append(finish)
         self.finished_at.setdefault(finish.ref.job_id, asyncio.get_running_loop().time())
-        if self.mute_finishes > 0:
-            self.mute_finishes -= 1
-            await self.note()
+        if self.unanswered_finishes > 0:
+            self.unanswered_finishes -= 1
+            await self.notify()
             await asyncio.Event().wait()
-        if self.holds_ends_of == finish.ref.job_id:
-            await self.until(lambda: self.holds_ends_of is None)
+        if self.delayed_finish == finish.ref.job_id:
+            await self.until(lambda: self.delayed_finish is None)
         self.assigned = [one for one in self.assigned if one.ref != finish.ref]
         following = None
         if finish.request is not None and finish.request.held is not None:
-            self.asks.append(finish.request)
+            self.work_requests.append(finish.request)
             following = self._prefetch(finish.request).assignment
-        await self.note()
+        await self.notify()
         return FinishReply(applied=self.applies, assignment=following)
 
     async def _reserve(self, asked: ReserveImages, _: Address) -> ImagesReserved:
         self.reservations.append(asked)
-        await self.note()
-        return ImagesReserved(images=min(asked.images, self.images_at_most), applied=True)
+        await self.notify()
+        return ImagesReserved(images=min(asked.images, self.max_granted_images), applied=True)
 
     async def _catalog(self, report: ReportCatalog, _: Address) -> AttemptWriteReply:
         self.catalogs.append(report)
-        await self.note()
+        await self.notify()
         return AttemptWriteReply(applied=True)
 
     async def _progress(self, message: Progress, _: Metadata) -> None:
         self.progress.append(message)
-        await self.note()
+        await self.notify()
 
 
-class Gateway(Scene):
-    """Grants outputs and accepts them over HTTP. ``answers``: statuses for the next PUTs.
+class Gateway(MessageRecorder):
+    """Grants outputs and accepts them over HTTP; grants ``uploads`` and serves them over HTTP, counted in ``gets``.
 
-    Also grants ``uploads`` and serves them over HTTP, counted in ``gets``. ``get_answers``: statuses for the next GETs.
+    Attributes:
+        put_statuses: statuses of the next responses to PUT.
+        get_statuses: statuses of the next responses to GET.
     """
 
     def __init__(self, nats_url: str) -> None:
@@ -327,14 +329,14 @@ class Gateway(Scene):
         self.tenants: list[str] = []
         self.stored: dict[UUID, bytes] = {}
         self.types: dict[UUID, str] = {}
-        self.answers: deque[int] = deque()
+        self.put_statuses: deque[int] = deque()
         self.is_full = False  # the store has no space left
         self.holds_uploads = False  # nothing is stored, and executors wait for the answers
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
-        self.claimed: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
+        self.announced_content: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
         self.extensions: dict[UUID, str] = {}  # file name extension on the node, if not png
-        self.get_answers: deque[int] = deque()
+        self.get_statuses: deque[int] = deque()
         self.gets = 0
         self._open: set[UUID] = set()
         self._runner: web.AppRunner | None = None
@@ -361,7 +363,7 @@ class Gateway(Scene):
     async def store_held_uploads(self) -> None:
         """Answer the uploads that ``holds_uploads`` kept waiting."""
         self.holds_uploads = False
-        await self.note()
+        await self.notify()
 
     def expire(self) -> None:
         """Invalidate all grants so far."""
@@ -372,7 +374,7 @@ class Gateway(Scene):
         self.tenants.append(address.tenant)
         ids = [uuid4() for _ in range(asked.count)]
         self._open.update(ids)
-        await self.note()
+        await self.notify()
         grants = tuple(OutputGrant(id=name, url=f"{self._url}/o/{name}") for name in ids)
         return OutputsGranted(grants=grants, expires_at=datetime.now(UTC) + timedelta(hours=1))
 
@@ -380,7 +382,7 @@ class Gateway(Scene):
         self.tenants.append(address.tenant)
         grants = []
         for name, content in self.uploads.items():
-            said = self.claimed.get(name, content)
+            said = self.announced_content.get(name, content)
             digest = hashlib.sha256(said).hexdigest()
             grants.append(
                 InputGrant(
@@ -395,19 +397,19 @@ class Gateway(Scene):
 
     async def _get(self, request: web.Request) -> web.Response:
         self.gets += 1
-        await self.note()
-        if self.get_answers:
-            return web.Response(status=self.get_answers.popleft())
+        await self.notify()
+        if self.get_statuses:
+            return web.Response(status=self.get_statuses.popleft())
         return web.Response(body=self.uploads[UUID(request.match_info["id"])])
 
     async def _put(self, request: web.Request) -> web.Response:
         name = UUID(request.match_info["id"])
         content = await request.read()
         self.puts += 1
-        await self.note()
+        await self.notify()
         await self.until(lambda: not self.holds_uploads)
-        if self.answers:
-            return web.Response(status=self.answers.popleft())
+        if self.put_statuses:
+            return web.Response(status=self.put_statuses.popleft())
         if self.is_full:
             return web.json_response({"code": "storage.full"}, status=503)
         if name not in self._open:

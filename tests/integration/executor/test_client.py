@@ -10,7 +10,7 @@ from uuid import uuid4
 import pytest
 from websockets.asyncio.server import ServerConnection, serve
 
-from executor.clients.comfyui import ComfyUI, FileUnavailable
+from executor.clients.comfyui import ComfyUIClient, FileUnavailable
 from executor.clients.comfyui_events import NodeEvents
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.collect_outputs import FoundOutput, collect_outputs
@@ -33,12 +33,12 @@ async def either_node(
     node = Node(tmp_path, "--step-ms", "20", "--version", request.param, fork_server=fork_server)
     await node.start()
     yield node
-    await node.end()
+    await node.stop()
 
 
 @pytest.fixture
-async def client(either_node: Node) -> AsyncIterator[ComfyUI]:
-    client = ComfyUI(either_node.url, **LIMITS)
+async def client(either_node: Node) -> AsyncIterator[ComfyUIClient]:
+    client = ComfyUIClient(either_node.url, **LIMITS)
     yield client
     await client.close()
 
@@ -51,7 +51,7 @@ def journal(tmp_path: Path) -> Any:
     journal.close()
 
 
-async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUI) -> None:
+async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUIClient) -> None:
     state = NodeState(client, catalog_every_s=60)
     classes = ("SaveImage", "PreviewAudio", "PreviewAny", "EmptyAudio", "ImageInvert")
     await state.check_node()
@@ -61,7 +61,7 @@ async def test_node_classes_are_known_once_the_node_is_online(client: ComfyUI) -
 
 
 @pytest.mark.requirement("B-44")
-async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_path: Path) -> None:
+async def test_model_in_the_output_folder_is_not_offered(client: ComfyUIClient, tmp_path: Path) -> None:
     written = tmp_path / "node/output/checkpoints/00-evil_00001_.safetensors"
     written.parent.mkdir(parents=True)
     written.write_bytes(b"")
@@ -75,11 +75,11 @@ async def test_model_in_the_output_folder_is_not_offered(client: ComfyUI, tmp_pa
     assert offered == tuple(name for name in listed if name != written.name)
 
 
-async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUI, either_node: Node) -> None:
+async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUIClient, either_node: Node) -> None:
     prompt_id, graph = str(uuid4()), hello()
     answer = await client.post_prompt(graph, prompt_id, "c")
     assert answer.accepted
-    await either_node.until_ended(prompt_id)
+    await either_node.wait_until_ended(prompt_id)
     seen = await find_prompt(client, prompt_id)
     assert seen.state is PromptState.ENDED
     assert seen.entry is not None
@@ -93,36 +93,38 @@ async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUI, eith
 
 
 @pytest.mark.requirement("F-108")
-async def test_stopping_one_prompt_leaves_the_others(client: ComfyUI, either_node: Node, journal: Journal) -> None:
+async def test_stopping_one_prompt_leaves_the_others(
+    client: ComfyUIClient, either_node: Node, journal: Journal
+) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
     for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
         await client.post_prompt(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
     assert journal.list_orphans() == []
-    await either_node.until_ended(first)
-    await either_node.until_ended(third)
+    await either_node.wait_until_ended(first)
+    await either_node.wait_until_ended(third)
     outcomes = [(await either_node.ledger(prompt_id))[0]["outcome"] for prompt_id in (first, second, third)]
     assert outcomes == ["success", "deleted", "success"]
 
 
-async def test_a_running_prompt_is_interrupted(client: ComfyUI, either_node: Node, journal: Journal) -> None:
+async def test_a_running_prompt_is_interrupted(client: ComfyUIClient, either_node: Node, journal: Journal) -> None:
     prompt_id = str(uuid4())
     await client.post_prompt(slow(30), prompt_id, "c")
     assert await stop_prompt(client, journal, prompt_id, within_s=READY_S)
     assert (await either_node.ledger(prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
 
-async def test_prompt_that_ignores_interruption_is_recorded(
-    client: ComfyUI, either_node: Node, journal: Journal
+async def test_prompt_that_ignores_interruption_is_recorded_as_orphaned(
+    client: ComfyUIClient, either_node: Node, journal: Journal
 ) -> None:
-    await either_node.arm("interrupt_latency", seconds=60)
+    await either_node.arm_fault("interrupt_latency", seconds=60)
     prompt_id = str(uuid4())
     await client.post_prompt(slow(30), prompt_id, "c")
     assert not await stop_prompt(client, journal, prompt_id, within_s=0.3)
     assert journal.list_orphans() == [prompt_id]
 
 
-async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUI) -> None:
+async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUIClient) -> None:
     found = FoundOutput(node_id="1", name="x.png", kind="image", content_type="image/png", filename="x.png")  # type: ignore[arg-type]
     with pytest.raises(FileUnavailable):
         async with client.download_file(found):
@@ -130,7 +132,7 @@ async def test_downloading_a_missing_file_reports_it_as_missing(client: ComfyUI)
 
 
 async def test_request_to_an_unreachable_node_counts_as_never_received() -> None:
-    client = ComfyUI(f"http://127.0.0.1:{find_free_ports(1)[0]}", **LIMITS)
+    client = ComfyUIClient(f"http://127.0.0.1:{find_free_ports(1)[0]}", **LIMITS)
     with pytest.raises(NodeUnavailable) as away:
         await client.post_prompt({}, str(uuid4()), "c")
     assert not away.value.may_have_arrived
@@ -156,4 +158,4 @@ async def test_oversized_message_closes_the_connection_and_is_recorded() -> None
             await dropped.wait()
         await events.close()
     assert frames == [b"short"]
-    assert events.has_overflowed
+    assert events.had_oversized_message

@@ -46,7 +46,7 @@ async def test_output_file_keeps_the_requested_name(start_executor, scheduler, g
         f"save-{place}": node_of("SaveImage", images=["1", 0], filename_prefix=prefix)
         for place, prefix in enumerate(ODD_PREFIXES)
     }
-    finish = await scheduler.finish_of(await scheduler.give(graph))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert finish.outcome is Outcome.SUCCEEDED, finish
     asked = [*ODD_PREFIXES[:-2], "inner", "linked..name"]
     assert [output.name for output in finish.outputs] == [f"{prefix}_00001_.png" for prefix in asked]
@@ -56,7 +56,7 @@ async def test_output_file_keeps_the_requested_name(start_executor, scheduler, g
 async def test_two_nodes_saving_the_same_image_have_one_output_each(start_executor, scheduler, gateway, url) -> None:
     await start_executor(comfyui_url=url)
     save = node_of("SaveImage", images=["1", 0], filename_prefix="a")
-    finish = await scheduler.finish_of(await scheduler.give({"1": picture(), "2": save, "3": save}))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job({"1": picture(), "2": save, "3": save}))
     assert [output.node_id for output in finish.outputs] == ["2", "3"]
     first, second = finish.outputs
     assert first.id != second.id
@@ -71,7 +71,7 @@ async def test_images_sent_only_over_the_websocket_are_stored(start_executor, sc
         "4": node_of("SaveImage", images=["1", 0], filename_prefix="saved"),
     }
     for _ in range(2):  # the second time the node has the image in its cache
-        finish = await scheduler.finish_of(await scheduler.give(graph))
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [output.node_id for output in finish.outputs] == ["2", "2", "4", "4"]
         assert [output.name for output in finish.outputs[:2]] == ["ComfyUI_00001_.png", "ComfyUI_00002_.png"]
@@ -87,7 +87,7 @@ async def test_websocket_image_without_node_id_belongs_to_the_running_node(start
         "3": node_of("SimSendImageWebSocket", images=["1", 0], format="PNG"),
     }
     for _ in range(2):  # the second time the node would answer from its cache and send nothing
-        finish = await scheduler.finish_of(await scheduler.give(graph))
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [(output.node_id, output.content_type) for output in finish.outputs] == [
             ("2", "image/jpeg"),
@@ -97,12 +97,12 @@ async def test_websocket_image_without_node_id_belongs_to_the_running_node(start
 
 async def test_lost_websocket_image_fails_the_attempt(start_executor, scheduler, node) -> None:
     await start_executor()
-    await node.arm("picture_lost")
+    await node.arm_fault("picture_lost")
     graph = {"1": picture(), "2": node_of("SaveImageWebsocket", images=["1", 0])}
-    finish = await scheduler.finish_of(await scheduler.give(graph))
-    assert await node.fired("picture_lost") == 1
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert await node.count_fault_occurrences("picture_lost") == 1
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
-    again = await scheduler.finish_of(await scheduler.give(graph))
+    again = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert (again.outcome, len(again.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
@@ -116,8 +116,8 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
     }
     seen: set[bytes] = set()
     for _ in range(3):
-        given = await scheduler.give(graph)
-        finish = await scheduler.finish_of(given)
+        given = await scheduler.offer_job(graph)
+        finish = await scheduler.wait_for_finish(given)
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [output.node_id for output in finish.outputs] == ["3"] * 5 + ["4"]
         assert not finish.warnings
@@ -127,7 +127,7 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
         seen |= made
 
 
-async def test_held_job_with_an_expanding_class_is_never_served_from_the_cache(
+async def test_prefetched_job_with_an_expanding_class_is_never_served_from_the_cache(
     start_executor, scheduler, gateway
 ) -> None:
     """Only the prompt before it shows that the class expands."""
@@ -138,10 +138,10 @@ async def test_held_job_with_an_expanding_class_is_never_served_from_the_cache(
         "3": node_of("SimExpand", image=["2", 0], times=2),
         "4": node_of("SaveImage", images=["3", 0], filename_prefix="a"),
     }
-    first, second = await scheduler.give(graph), await scheduler.give(graph)
-    await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].other_attempt == second.ref)
+    first, second = await scheduler.offer_job(graph), await scheduler.offer_job(graph)
+    await scheduler.until(lambda: scheduler.heartbeats and scheduler.heartbeats[-1].other_attempt == second.ref)
     assert not scheduler.finishes
-    await scheduler.finish_of(first)
-    finish = await scheduler.finish_of(second)
+    await scheduler.wait_for_finish(first)
+    finish = await scheduler.wait_for_finish(second)
     assert [output.node_id for output in finish.outputs] == ["3", "3", "4"]
     assert all(str(second.ref.job_id).encode() in gateway.stored[output.id] for output in finish.outputs)

@@ -10,8 +10,8 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.metrics import Metrics
 from contracts.permissions import inbox_prefix
 from contracts.scheduler.attempts import Outcome
-from executor.clients.artifacts import Artifacts
-from executor.clients.comfyui import ComfyUI
+from executor.clients.artifacts import ArtifactClient
+from executor.clients.comfyui import ComfyUIClient
 from executor.domain.attempt import AttemptRecord
 from executor.domain.attempt_result import AttemptResult
 from executor.domain.occupancy import Occupancy
@@ -37,8 +37,8 @@ pytestmark = pytest.mark.usefixtures("gateway")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Defective(PromptPoster):
-    """Posts the prompt, and then fails as only a defect does."""
+class CrashingPromptPoster(PromptPoster):
+    """Posts the prompt, and then raises an unexpected error."""
 
     async def post_prompt(
         self, record: AttemptRecord, files: Mapping[str, str], *, maybe_posted: bool, prompt: Prompt | None = None
@@ -49,56 +49,57 @@ class Defective(PromptPoster):
 
 @pytest.mark.requirement("F-109")
 async def test_prompt_orphaned_by_a_crash_is_stopped_before_the_next_job(settings, scheduler, node) -> None:
-    told, live, journal = settings(), LiveAttempts(), Journal(settings().journal_path)
-    name = told.node
-    bus = Bus(told.nats_url, name="executor", user=None, password=None, inbox_prefix=inbox_prefix("executor", name))
-    comfyui = ComfyUI(node.url, reply_s=told.reply_s, post_s=told.post_s, catalog_s=told.catalog_s)
-    artifacts, standby, state = Artifacts(), StandbySocket(node.url, name), NodeState(comfyui, catalog_every_s=60)
-    report = AttemptReporter(bus=bus, node_name=name, live=live)
+    chosen, live_attempts, journal = settings(), LiveAttempts(), Journal(settings().journal_path)
+    name = chosen.node
+    bus = Bus(chosen.nats_url, name="executor", user=None, password=None, inbox_prefix=inbox_prefix("executor", name))
+    comfyui = ComfyUIClient(node.url, reply_s=chosen.reply_s, post_s=chosen.post_s, catalog_s=chosen.catalog_s)
+    artifacts, state = ArtifactClient(), NodeState(comfyui, catalog_every_s=60)
+    standby_socket = StandbySocket(node.url, name)
+    reporter = AttemptReporter(bus=bus, node_name=name, live_attempts=live_attempts)
     stager = InputStager(bus=bus, node=comfyui, artifacts=artifacts, node_name=name, unreachable_s=2)
     await state.check_node()
     builder = PromptBuilder(state=state, journal=journal, catalog_s=5)
-    poster = Defective(node=comfyui, builder=builder, journal=journal, unreachable_s=2, stop_within_s=5)
-    death = WorkerDeathDetector(comfyui, check_every_s=1)
-    occupancy = OccupancyMonitor(Occupancy(blocked_after_s=60, dead_worker_s=10), death)
+    poster = CrashingPromptPoster(node=comfyui, builder=builder, journal=journal, unreachable_s=2, stop_within_s=5)
+    death_detector = WorkerDeathDetector(comfyui, check_every_s=1)
+    occupancy = OccupancyMonitor(Occupancy(blocked_after_s=60, dead_worker_s=10), death_detector)
     uploader = OutputUploader(
         node=comfyui, artifacts=artifacts, output_max_bytes=1 << 20, unreachable_s=2, storage_wait_s=9,
         occupancy=occupancy,
     )  # fmt: skip
-    measured = NodeMetrics(Metrics("executor"), name)
+    node_metrics = NodeMetrics(Metrics("executor"), name)
     requester = WorkRequester(
-        standby=standby, state=state, node=comfyui, bus=bus, journal=journal, occupancy=occupancy, node_name=name,
-        idle=measured.idle,
+        standby_socket=standby_socket, state=state, node=comfyui, bus=bus, journal=journal, occupancy=occupancy,
+        node_name=name, idle_time=node_metrics.idle_time,
         boot_id=new_id(), wait_s=1, stop_within_s=10,
     )  # fmt: skip
     runner = AttemptRunner(
-        standby=standby, settings=told, node=comfyui, bus=bus, journal=journal,
-        live=live, stager=stager, poster=poster, uploader=uploader, report=report, death=death,
-        metrics=measured,
-        state=state, locator=FileLocator(node=comfyui, unreachable_s=2), timing=PrefetchTiming(hold_s=3),
+        standby_socket=standby_socket, settings=chosen, node=comfyui, bus=bus, journal=journal,
+        live_attempts=live_attempts, stager=stager, poster=poster, uploader=uploader, reporter=reporter,
+        death_detector=death_detector, metrics=node_metrics,
+        state=state, locator=FileLocator(node=comfyui, unreachable_s=2), prefetch_timing=PrefetchTiming(hold_s=3),
     )  # fmt: skip
     journal.open()
     await bus.start()
     try:
-        given = await scheduler.give(slow(60))
+        given = await scheduler.offer_job(slow(60))
         assigned = await requester.request_work()
         assert assigned is not None
-        attempt = live.add(assigned.record)
+        attempt = live_attempts.add(assigned.record)
         finish = await runner.run_attempt(attempt, maybe_posted=False)
         assert finish is not None
         assert finish.error is not None
         assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", False)
         assert journal.list_orphans() == [str(given.prompt_id)]
-        assert await report.report_end(finish)
+        assert await reporter.report_end(finish)
         journal.clear_attempt(assigned.record.prompt_id)
-        live.remove(attempt)
-        await scheduler.give(hello())
+        live_attempts.remove(attempt)
+        await scheduler.offer_job(hello())
         assert await requester.request_work() is not None
         assert journal.list_orphans() == []
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"
     finally:
-        await standby.close()
+        await standby_socket.close()
         await bus.stop()
         await comfyui.close()
         await artifacts.close()

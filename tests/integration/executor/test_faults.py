@@ -18,14 +18,14 @@ pytestmark = pytest.mark.usefixtures("gateway")
 async def test_successor_adopts_the_prompt_of_an_executor_killed_mid_run(
     spawn_executor, scheduler, gateway, node
 ) -> None:
-    given = await scheduler.give(slow(3))
+    given = await scheduler.offer_job(slow(3))
     async with spawn_executor() as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-        await executor.end(signal.SIGKILL)
+        await executor.stop(signal.SIGKILL)
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["finished"] is None
         await executor.start()
-        finish = await scheduler.finish_of(given)
+        finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED
     assert len(await node.ledger(given.prompt_id)) == 1
     assert gateway.stored[finish.outputs[0].id].startswith(b"\x89PNG")
@@ -35,14 +35,14 @@ async def test_successor_adopts_the_prompt_of_an_executor_killed_mid_run(
 async def test_successor_stores_outputs_of_an_executor_killed_while_storing(
     spawn_executor, scheduler, gateway, node
 ) -> None:
-    gateway.answers.extend([503] * 1000)
-    given = await scheduler.give(hello())
+    gateway.put_statuses.extend([503] * 1000)
+    given = await scheduler.offer_job(hello())
     async with spawn_executor() as executor:
         await gateway.until(lambda: gateway.puts > 2)
-        await executor.end(signal.SIGKILL)
-        gateway.answers.clear()
+        await executor.stop(signal.SIGKILL)
+        gateway.put_statuses.clear()
         await executor.start()
-        finish = await scheduler.finish_of(given)
+        finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED
     assert len(finish.outputs) == 5
     assert len(await node.ledger(given.prompt_id)) == 1
@@ -50,11 +50,11 @@ async def test_successor_stores_outputs_of_an_executor_killed_while_storing(
 
 @pytest.mark.requirement("F-30")
 async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor, scheduler, gateway, node) -> None:
-    scheduler.mute_finishes = 1
-    given = await scheduler.give(hello())
+    scheduler.unanswered_finishes = 1
+    given = await scheduler.offer_job(hello())
     async with spawn_executor() as executor:
         await scheduler.until(lambda: scheduler.finishes)
-        await executor.end(signal.SIGKILL)
+        await executor.stop(signal.SIGKILL)
         await executor.start()
         await scheduler.until(lambda: len(scheduler.finishes) > 1)
     assert scheduler.finishes[0] == scheduler.finishes[1]
@@ -64,101 +64,105 @@ async def test_successor_repeats_the_report_of_a_killed_executor(spawn_executor,
 
 @pytest.mark.requirement("F-35")
 async def test_stopped_executor_leaves_the_prompt_to_its_successor(spawn_executor, scheduler, node) -> None:
-    given = await scheduler.give(slow(3))
+    given = await scheduler.offer_job(slow(3))
     async with spawn_executor(on_stop="leave_running") as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-        await executor.end(signal.SIGTERM)
+        await executor.stop(signal.SIGTERM)
         assert not scheduler.finishes
         await executor.start()
-        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+        assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "success"
 
 
 async def test_prompt_is_adopted_by_id_when_the_journal_is_lost(spawn_executor, scheduler, node, tmp_path) -> None:
-    given = await scheduler.give(slow(3))
+    given = await scheduler.offer_job(slow(3))
     async with spawn_executor() as executor:
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-        await executor.end(signal.SIGKILL)
+        await executor.stop(signal.SIGKILL)
         for file in tmp_path.glob("journal.sqlite*"):
             file.unlink()
         await executor.start()
-        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+        assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
 @pytest.mark.requirement("F-41", "F-54")
 async def test_node_restart_ends_the_attempt_as_lost(start_executor, scheduler, node) -> None:
     await start_executor()
-    given = await scheduler.give(slow(30))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-    await node.end()
-    await scheduler.until(lambda: not scheduler.beats[-1].online)
+    await node.stop()
+    await scheduler.until(lambda: not scheduler.heartbeats[-1].online)
     await node.start()
-    finish = await scheduler.finish_of(given)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", True)
-    following = await scheduler.give(hello())
-    assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
+    following = await scheduler.offer_job(hello())
+    assert (await scheduler.wait_for_finish(following)).outcome is Outcome.SUCCEEDED
 
 
 async def test_unreachable_node_loses_the_attempt_and_requests_no_work(start_executor, scheduler, node) -> None:
     await start_executor()
-    given = await scheduler.give(slow(30))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
-    await node.end()
-    finish = await scheduler.finish_of(given)
+    await node.stop()
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", True)
     assert finish.gpu_seconds > 0
-    asked = len(scheduler.asks)
-    beats = len(scheduler.beats)
-    await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
-    assert len(scheduler.asks) == asked
+    asked = len(scheduler.work_requests)
+    beats = len(scheduler.heartbeats)
+    await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 3)
+    assert len(scheduler.work_requests) == asked
     await node.start()
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-50")
 async def test_polling_detects_completion_without_a_websocket(start_executor, scheduler, node) -> None:
-    await node.arm("ws_refuse")
+    await node.arm_fault("ws_refuse")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(0.5)), within_s=10)
     assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
 
 
 @pytest.mark.requirement("F-49")
 async def test_silent_websocket_does_not_block_completion(start_executor, scheduler, node) -> None:
-    await node.arm("ws_stall")
+    await node.arm_fault("ws_stall")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)), within_s=10)
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(0.5)), within_s=10)
     assert finish.outcome is Outcome.SUCCEEDED
 
 
 async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor, scheduler, node) -> None:
     """The node is checked again soon, because it may be free in a moment, then less often; each time starts over."""
     with capture_logs() as logs:
-        await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
+        await node.request("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
         await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)
         for _ in range(2):
             await until(lambda: any(entry["event"] == "executor.node.foreign_prompts" for entry in logs))
             logs.clear()
-            await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].foreign_prompts == 1)
-            looks, beats, asks = await node.asked("GET /queue"), len(scheduler.beats), len(scheduler.asks)
-            given = await scheduler.give(hello())
-            await scheduler.until(lambda beats=beats: len(scheduler.beats) >= beats + 10)
-            assert 3 <= await node.asked("GET /queue") - looks <= 12
-            assert len(scheduler.asks) == asks
-            await node.ask("POST", "/interrupt")
-            assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
-            assert scheduler.beats[-1].foreign_prompts == 0
-            await node.ask("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
+            await scheduler.until(lambda: scheduler.heartbeats and scheduler.heartbeats[-1].foreign_prompts == 1)
+            looks, beats, asks = (
+                await node.count_requests("GET /queue"),
+                len(scheduler.heartbeats),
+                len(scheduler.work_requests),
+            )
+            given = await scheduler.offer_job(hello())
+            await scheduler.until(lambda beats=beats: len(scheduler.heartbeats) >= beats + 10)
+            assert 3 <= await node.count_requests("GET /queue") - looks <= 12
+            assert len(scheduler.work_requests) == asks
+            await node.request("POST", "/interrupt")
+            assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
+            assert scheduler.heartbeats[-1].foreign_prompts == 0
+            await node.request("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
 
 
 @pytest.mark.requirement("F-51", "F-52")
 async def test_duplicate_and_foreign_events_are_ignored(start_executor, scheduler, node) -> None:
-    await node.arm("events_twice")
-    await node.arm("foreign_events")
+    await node.arm_fault("events_twice")
+    await node.arm_fault("foreign_events")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(slow(0.5)))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(0.5)))
     assert finish.outcome is Outcome.SUCCEEDED
     said = [progress.progress for progress in scheduler.progress]
     assert said == sorted(said)
@@ -166,70 +170,70 @@ async def test_duplicate_and_foreign_events_are_ignored(start_executor, schedule
 
 @pytest.mark.requirement("F-47")
 async def test_prompt_accepted_without_a_reply_runs_once(start_executor, scheduler, node) -> None:
-    await node.arm("prompt_timeout")
+    await node.arm_fault("prompt_timeout")
     await start_executor()
-    given = await scheduler.give(hello())
-    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    given = await scheduler.offer_job(hello())
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
 @pytest.mark.requirement("F-48")
 async def test_posting_a_prompt_is_retried_after_a_server_error(start_executor, scheduler, node) -> None:
-    await node.arm("prompt_500")
+    await node.arm_fault("prompt_500")
     await start_executor()
-    given = await scheduler.give(hello())
-    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    given = await scheduler.offer_job(hello())
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
 @pytest.mark.requirement("F-44")
 async def test_node_memory_is_freed_before_a_retry_after_out_of_memory(start_executor, scheduler, node) -> None:
-    await node.arm("oom", until_freed=True)
+    await node.arm_fault("oom", until_freed=True)
     await start_executor()
-    first = await scheduler.finish_of(await scheduler.give(hello()))
+    first = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (first.outcome, first.error.code) == (Outcome.NODE_FAULT, "node.out_of_memory")
-    again = await scheduler.give(hello(), attempt=2, free_memory=True)
-    assert (await scheduler.finish_of(again)).outcome is Outcome.SUCCEEDED
-    freed = await node.asked("POST /free")
+    again = await scheduler.offer_job(hello(), attempt=2, free_memory=True)
+    assert (await scheduler.wait_for_finish(again)).outcome is Outcome.SUCCEEDED
+    freed = await node.count_requests("POST /free")
     assert freed > 0
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
-    assert (await node.asked("POST /free"), await node.fired("oom")) == (freed, 1)
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
+    assert (await node.count_requests("POST /free"), await node.count_fault_occurrences("oom")) == (freed, 1)
 
 
 @pytest.mark.requirement("F-44")
 async def test_out_of_memory_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
-    await node.arm("oom")
+    await node.arm_fault("oom")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.out_of_memory", False)
 
 
 async def test_error_messages_override_a_success_status(start_executor, scheduler, node) -> None:
-    await node.arm("error_as_success")
+    await node.arm_fault("error_as_success")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(failing("ValueError", "no")))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(failing("ValueError", "no")))
     assert finish.outcome is Outcome.FAILED
 
 
 @pytest.mark.requirement("F-43")
 async def test_dead_worker_thread_is_classified_as_a_node_fault(start_executor, scheduler, node) -> None:
-    await node.arm("worker_death")
+    await node.arm_fault("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
 
 
 async def test_node_with_a_dead_worker_takes_no_job_until_restarted(start_executor, scheduler, node) -> None:
-    await node.arm("worker_death")
+    await node.arm_fault("worker_death")
     await start_executor(dead_worker_s=1.0, stalled_s=3.0)
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).node_died
-    asked, beats = len(scheduler.asks), len(scheduler.beats)
-    innocent = await scheduler.give(hello())
-    await scheduler.until(lambda: len(scheduler.beats) > beats + 5)
-    assert len(scheduler.asks) == asked
-    await node.end()
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).node_died
+    asked, beats = len(scheduler.work_requests), len(scheduler.heartbeats)
+    innocent = await scheduler.offer_job(hello())
+    await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 5)
+    assert len(scheduler.work_requests) == asked
+    await node.stop()
     await node.start()
-    assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(innocent)).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize(
@@ -243,7 +247,7 @@ async def test_node_with_a_dead_worker_takes_no_job_until_restarted(start_execut
 )
 async def test_graph_that_crashes_its_node_is_reported_as_the_cause(start_executor, scheduler, graph, code) -> None:
     await start_executor(stalled_s=3.0, reply_s=1.0, stop_within_s=1.0)
-    finish = await scheduler.finish_of(await scheduler.give(graph))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, code, True)
     assert finish.gpu_seconds > 0
 
@@ -251,86 +255,86 @@ async def test_graph_that_crashes_its_node_is_reported_as_the_cause(start_execut
 @pytest.mark.requirement("F-42")
 async def test_node_with_a_stuck_prompt_takes_no_further_job(start_executor, scheduler, node) -> None:
     await start_executor(stalled_s=2.0, stop_within_s=0.5)
-    given = await scheduler.give(killing("SimKillWorker"))
-    assert (await scheduler.finish_of(given)).node_died
-    asked, beats = len(scheduler.asks), len(scheduler.beats)
-    innocent = await scheduler.give(hello())
-    await scheduler.until(lambda: len(scheduler.beats) > beats + 5)
-    assert len(scheduler.asks) == asked
+    given = await scheduler.offer_job(killing("SimKillWorker"))
+    assert (await scheduler.wait_for_finish(given)).node_died
+    asked, beats = len(scheduler.work_requests), len(scheduler.heartbeats)
+    innocent = await scheduler.offer_job(hello())
+    await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 5)
+    assert len(scheduler.work_requests) == asked
     (entry,) = await node.ledger(given.prompt_id)
     assert (entry["outcome"], await node.ledger(innocent.prompt_id)) == (None, [])
-    await node.end()
+    await node.stop()
     await node.start()
-    assert (await scheduler.finish_of(innocent)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(innocent)).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-54")
 async def test_prompt_missing_from_one_queue_reading_is_still_watched(start_executor, scheduler, node) -> None:
     await start_executor()
-    given = await scheduler.give(slow(3))
+    given = await scheduler.offer_job(slow(3))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-    await node.arm("queue_hidden")
-    finish = await scheduler.finish_of(given)
+    await node.arm_fault("queue_hidden")
+    finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED
-    assert await node.fired("queue_hidden") == 1
+    assert await node.count_fault_occurrences("queue_hidden") == 1
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
 async def test_run_time_limit_applies_while_the_node_is_unreachable(start_executor, scheduler, node) -> None:
     await start_executor(unreachable_s=30.0)
-    given = await scheduler.give(slow(30), run_within_s=1.5)
+    given = await scheduler.offer_job(slow(30), run_within_s=1.5)
     await scheduler.until(lambda: scheduler.starts)
-    await node.end()
-    finish = await scheduler.finish_of(given, within_s=15)
+    await node.stop()
+    finish = await scheduler.wait_for_finish(given, within_s=15)
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "job.run_time_exceeded")
     assert not finish.node_died
 
 
 @pytest.mark.requirement("F-55")
 async def test_missing_or_truncated_file_is_downloaded_again(start_executor, scheduler, gateway, node) -> None:
-    await node.arm("view_404")
-    await node.arm("view_truncated")
+    await node.arm_fault("view_404")
+    await node.arm_fault("view_truncated")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert finish.outcome is Outcome.SUCCEEDED
     assert all(len(gateway.stored[output.id]) == output.size_bytes for output in finish.outputs)
 
 
 @pytest.mark.requirement("F-55")
 async def test_permanently_missing_file_is_a_node_fault(start_executor, scheduler, node) -> None:
-    await node.arm("view_404", count=100)
+    await node.arm_fault("view_404", count=100)
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
 @pytest.mark.requirement("F-142")
 async def test_output_upload_waits_for_storage_and_renews_an_expired_grant(start_executor, scheduler, gateway) -> None:
-    gateway.answers.extend([503, 500, 403, 503])
+    gateway.put_statuses.extend([503, 500, 403, 503])
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert finish.outcome is Outcome.SUCCEEDED
     assert len(gateway.grants) == 2
     assert all(output.id in gateway.stored for output in finish.outputs)
 
 
 @pytest.mark.requirement("F-141")
-async def test_outputs_wait_visibly_for_a_full_store_for_a_limited_time(start_executor, scheduler, gateway) -> None:
+async def test_outputs_waiting_for_a_full_store_are_reported_and_time_out(start_executor, scheduler, gateway) -> None:
     def waiting() -> bool:
-        occupied = scheduler.beats[-1].occupied if scheduler.beats else None
+        occupied = scheduler.heartbeats[-1].occupied if scheduler.heartbeats else None
         return occupied is not None and (occupied.by, occupied.blocked) == (OccupancyCause.STORAGE, True)
 
     gateway.is_full = True
     await start_executor(storage_wait_s=3, blocked_after_s=0.5)
-    kept = await scheduler.give(hello())
+    kept = await scheduler.offer_job(hello())
     await scheduler.until(waiting)
     gateway.is_full = False
-    finish = await scheduler.finish_of(kept)
+    finish = await scheduler.wait_for_finish(kept)
     assert finish.outcome is Outcome.SUCCEEDED
     assert all(output.id in gateway.stored for output in finish.outputs)
-    await scheduler.until(lambda: scheduler.beats[-1].occupied is None)
+    await scheduler.until(lambda: scheduler.heartbeats[-1].occupied is None)
     gateway.is_full = True
-    given_up = await scheduler.finish_of(await scheduler.give(hello()))
+    given_up = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (given_up.outcome, given_up.error.code) == (Outcome.NODE_FAULT, "job.storage_unavailable")
     assert not given_up.node_died
 
@@ -338,7 +342,7 @@ async def test_outputs_wait_visibly_for_a_full_store_for_a_limited_time(start_ex
 @pytest.mark.requirement("F-36")
 async def test_output_larger_than_the_limit_fails_the_job(start_executor, scheduler, gateway) -> None:
     await start_executor(output_max_bytes=10)
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
     assert not finish.outputs
     assert all(len(content) <= 10 for content in gateway.stored.values())
@@ -346,27 +350,27 @@ async def test_output_larger_than_the_limit_fails_the_job(start_executor, schedu
 
 @pytest.mark.requirement("F-57")
 async def test_foreign_prompt_is_awaited_and_never_touched(start_executor, scheduler, node) -> None:
-    await node.ask("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
-    given = await scheduler.give(hello())
+    await node.request("POST", "/prompt", {"prompt": slow(1.5), "client_id": "somebody"})
+    given = await scheduler.offer_job(hello())
     await start_executor()
-    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
-    told = await node.ask("GET", "/simnode/ledger")
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
+    told = await node.request("GET", "/simnode/ledger")
     assert [entry["outcome"] for entry in told["prompts"]] == ["success", "success"]
     assert told["prompts"][0]["finished"] <= told["prompts"][1]["received"]
 
 
 async def test_node_crash_before_the_prompt_is_posted_loses_the_attempt(start_executor, scheduler, node) -> None:
     await start_executor(ask_wait_s=5.0)
-    await scheduler.until(lambda: scheduler.asks)
-    await node.end()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    await scheduler.until(lambda: scheduler.work_requests)
+    await node.stop()
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.lost", False)
 
 
 async def test_node_that_never_accepts_the_prompt_is_at_fault(start_executor, scheduler, node) -> None:
-    await node.arm("prompt_500", count=100)
+    await node.arm_fault("prompt_500", count=100)
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello()))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
     assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
 
 
@@ -375,13 +379,13 @@ async def test_job_completes_despite_a_nats_outage_during_the_run(spawn_executor
     scheduler, gateway = Scheduler(own_nats.url, "node-1"), Gateway(own_nats.url)
     await scheduler.start()
     await gateway.start()
-    given = await scheduler.give(slow(2))
+    given = await scheduler.offer_job(slow(2))
     async with spawn_executor(nats_url=own_nats.url):
         await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
-        await own_nats.end()
-        await node.until_ended(given.prompt_id)
+        await own_nats.stop()
+        await node.wait_until_ended(given.prompt_id)
         await own_nats.start()
-        finish = await scheduler.finish_of(given)
+        finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "success"

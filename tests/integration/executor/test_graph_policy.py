@@ -91,13 +91,13 @@ async def test_graph_refused_by_the_policy_never_reaches_the_node(
 ) -> None:
     graph, policy, code, node_id = case
     await start_executor()
-    given = await scheduler.give(graph, policy=policy)
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(graph, policy=policy)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.gpu_seconds) == (Outcome.FAILED, 0)
     assert finish.error
     assert (finish.error.code, finish.error.node_id) == (f"workflow.{code}", node_id)
     assert finish.error.node_class == graph[node_id]["class_type"]
-    assert await node.asked("POST /prompt") == 0
+    assert await node.count_requests("POST /prompt") == 0
 
 
 FORMS: list[Any] = [
@@ -146,8 +146,8 @@ async def test_outputs_stay_in_the_attempt_folder_for_every_form_of_prefix(
     ]
     for graph in graphs:
         before = files_in(tmp_path / "node")
-        given = await scheduler.give(graph, policy=policy)
-        finish = await scheduler.finish_of(given)
+        given = await scheduler.offer_job(graph, policy=policy)
+        finish = await scheduler.wait_for_finish(given)
         assert finish.outcome is Outcome.SUCCEEDED, finish
         written = files_in(tmp_path / "node") - before
         folder = f"output/{given.ref.job_id}/1/"
@@ -170,7 +170,7 @@ async def test_linked_prefix_never_returns_the_image_of_another_job(start_execut
     ]
     stored = []
     for graph in graphs:
-        finish = await scheduler.finish_of(await scheduler.give(graph, policy=STRICT))
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph, policy=STRICT))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         stored.append([gateway.stored[output.id] for output in finish.outputs if output.name.endswith(".png")])
     assert [len(pictures) for pictures in stored] == [1, 1]
@@ -184,7 +184,9 @@ async def test_staged_upload_is_not_listed_by_any_folder_of_the_node(
     upload = uuid4()
     gateway.uploads[upload] = png("red")
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(inverted(upload), inputs=(upload,), policy=STRICT))
+    finish = await scheduler.wait_for_finish(
+        await scheduler.offer_job(inverted(upload), inputs=(upload,), policy=STRICT)
+    )
     assert finish.outcome is Outcome.SUCCEEDED, finish
     assert not files_in(tmp_path / "node/input")
     assert [name for name in files_in(tmp_path / "node/temp") if name.startswith("comfyfleet/")]

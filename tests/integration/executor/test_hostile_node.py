@@ -13,7 +13,7 @@ from contracts.scheduler.heartbeats import LeaseState
 from contracts.wire.errors import InternalFault, InvalidMessage, Refusal
 from tests.integration.executor.graphs import failing, hello, slow
 from tests.integration.executor.processes import Node
-from tests.kit.hostile_node import Asked, HostileNode, Reply
+from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
@@ -38,16 +38,16 @@ async def hostile(proxy: HostileNode, start_executor: Callable[..., Any]) -> Hos
     return proxy
 
 
-def on(route: str, change: Callable[[Reply], Reply]) -> Callable[..., Any]:
+def replace_replies(route: str, change: Callable[[Reply], Reply]) -> Callable[..., Any]:
     """Replace every response of one route."""
 
-    async def answer(asked: Asked, reply: Reply) -> Reply:
+    async def answer(asked: NodeRequest, reply: Reply) -> Reply:
         return change(reply) if asked.route == route else reply
 
     return answer
 
 
-def in_entry(change: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
+def replace_history_entries(change: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
     """Change the history entry of every prompt."""
 
     def changed(reply: Reply) -> Reply:
@@ -57,23 +57,23 @@ def in_entry(change: Callable[[dict[str, Any]], Any]) -> Callable[..., Any]:
             said[prompt_id] = entry if new is None else new
         return Reply(json.dumps(said).encode()) if said else reply
 
-    return on("history", changed)
+    return replace_replies("history", changed)
 
 
-def say(body: bytes, **more: Any) -> Callable[[Reply], Reply]:
+def reply_with(body: bytes, **more: Any) -> Callable[[Reply], Reply]:
     """Respond with this instead, after the prompt has ended."""
     return lambda reply: Reply(body, **more) if len(reply.body) > 2 else reply
 
 
-async def ordinary_job_runs(scheduler: Any, hostile: HostileNode) -> None:
-    hostile.be_ordinary()
-    given = await scheduler.give(hello())
-    finish = await scheduler.finish_of(given, within_s=PROMPTLY_S)
+async def assert_ordinary_job_runs(scheduler: Any, hostile: HostileNode) -> None:
+    hostile.stop_replacing()
+    given = await scheduler.offer_job(hello())
+    finish = await scheduler.wait_for_finish(given, within_s=PROMPTLY_S)
     assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 5)
 
 
-async def outcome(scheduler: Any, graph: dict[str, Any] | None = None) -> FinishAttempt:
-    finish: FinishAttempt = await scheduler.finish_of(await scheduler.give(graph or hello()))
+async def run_job(scheduler: Any, graph: dict[str, Any] | None = None) -> FinishAttempt:
+    finish: FinishAttempt = await scheduler.wait_for_finish(await scheduler.offer_job(graph or hello()))
     return finish
 
 
@@ -86,15 +86,15 @@ async def test_nul_and_surrogates_are_removed_from_node_error_texts(scheduler, h
             if name == "execution_error":
                 told.update(exception_message=UNFIT, node_id=UNFIT, node_type=UNFIT, exception_type=UNFIT)
 
-    hostile.answer = in_entry(change)
-    finish = await outcome(scheduler, failing("ValueError", "m"))
+    hostile.change_reply = replace_history_entries(change)
+    finish = await run_job(scheduler, failing("ValueError", "m"))
     assert hostile.replaced["history"]
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.execution_failed")
     error = finish.error
     assert error is not None
     cleaned = "a\ufffdb\ufffdc\ufffdd"
     assert (error.message, error.node_id, error.node_class) == (cleaned,) * 3
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 async def test_model_folders_with_names_that_are_not_utf_8_do_not_hide_new_models(
@@ -102,18 +102,18 @@ async def test_model_folders_with_names_that_are_not_utf_8_do_not_hide_new_model
 ) -> None:
     names = ["\ud800", "caf\udce9"]
 
-    async def add_folders(asked: Asked, reply: Reply) -> Reply:
-        if (asked.route, asked.prompt_id) == ("models", ""):
+    async def add_folders(request: NodeRequest, reply: Reply) -> Reply:
+        if (request.route, request.prompt_id) == ("models", ""):
             return Reply(json.dumps([*json.loads(reply.body), *names]).encode())
-        if (asked.route, asked.prompt_id) == ("written_models", ""):
+        if (request.route, request.prompt_id) == ("written_models", ""):
             folders = [{"name": name, "folders": ["/srv/output/models"]} for name in names]
             return Reply(json.dumps([*json.loads(reply.body), *folders]).encode())
         return reply
 
-    proxy.answer = add_folders
+    proxy.change_reply = add_folders
     await start_executor(comfyui_url=proxy.url, catalog_every_s=3600.0, models_every_s=0.1, heartbeat_s=0.1)
     await scheduler.until(lambda: len(scheduler.catalogs) >= 1)
-    await node.ask("POST", "/simnode/models", {"folder": "checkpoints", "names": ["hostile_new.safetensors"]})
+    await node.request("POST", "/simnode/models", {"folder": "checkpoints", "names": ["hostile_new.safetensors"]})
     await scheduler.until(lambda: scheduler.offers_model("hostile_new.safetensors"))
     assert proxy.replaced["models"]
     assert proxy.replaced["written_models"]
@@ -129,49 +129,49 @@ async def test_model_folders_with_names_that_are_not_utf_8_do_not_hide_new_model
     ],
     ids=ascii,
 )
-async def test_output_file_with_an_undownloadable_name_fails_the_workflow_at_once(
+async def test_output_file_with_an_undownloadable_name_fails_the_workflow_without_a_retry(
     scheduler, hostile, place: dict[str, str]
 ) -> None:
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"]["images"][0].update(place)
 
-    hostile.answer = in_entry(change)
-    finish = await outcome(scheduler)
+    hostile.change_reply = replace_history_entries(change)
+    finish = await run_job(scheduler)
     assert hostile.replaced["history"]
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_name_invalid")
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.parametrize(
     ("answer", "code"),
     [
-        (say(LARGE), "workflow.answer_too_large"),
-        (say(b"[1,2," * 10_000, endless=True), "workflow.answer_too_large"),
-        (say(b"[" * 200_000 + b"]" * 200_000), "workflow.answer_too_large"),
-        (say(b"[" * 100_000), "workflow.answer_unreadable"),
-        (say(b'{"a": ' + b"9" * 5_000 + b"}"), "workflow.answer_unreadable"),
-        (say(b"\xff\xfe\x00"), "workflow.answer_unreadable"),
-        (say(b"no json"), "workflow.answer_unreadable"),
-        (say(b"", status=500), "workflow.answer_unreadable"),
-        (say(b"{" * 50, cut=True), "workflow.answer_unreadable"),
-        (say(b" " * 60, drip_s=0.1), "workflow.answer_unreadable"),
-        (say(b"{}", status=302, headers={"Location": "http://127.0.0.1:1/"}), "workflow.answer_unreadable"),
+        (reply_with(LARGE), "workflow.answer_too_large"),
+        (reply_with(b"[1,2," * 10_000, endless=True), "workflow.answer_too_large"),
+        (reply_with(b"[" * 200_000 + b"]" * 200_000), "workflow.answer_too_large"),
+        (reply_with(b"[" * 100_000), "workflow.answer_unreadable"),
+        (reply_with(b'{"a": ' + b"9" * 5_000 + b"}"), "workflow.answer_unreadable"),
+        (reply_with(b"\xff\xfe\x00"), "workflow.answer_unreadable"),
+        (reply_with(b"no json"), "workflow.answer_unreadable"),
+        (reply_with(b"", status=500), "workflow.answer_unreadable"),
+        (reply_with(b"{" * 50, cut=True), "workflow.answer_unreadable"),
+        (reply_with(b" " * 60, drip_s=0.1), "workflow.answer_unreadable"),
+        (reply_with(b"{}", status=302, headers={"Location": "http://127.0.0.1:1/"}), "workflow.answer_unreadable"),
     ],
 )
 async def test_unreadable_history_entry_fails_the_workflow(scheduler, hostile, node, answer, code) -> None:
-    hostile.answer = on("history", answer)
-    given = await scheduler.give(hello())
-    finish = await scheduler.finish_of(given)
+    hostile.change_reply = replace_replies("history", answer)
+    given = await scheduler.offer_job(hello())
+    finish = await scheduler.wait_for_finish(given)
     assert hostile.replaced["history"]
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, code)
-    assert all(beat.online for beat in scheduler.beats[1:] if beat.attempt is not None)
-    hostile.be_ordinary()
+    assert all(beat.online for beat in scheduler.heartbeats[1:] if beat.attempt is not None)
+    hostile.stop_replacing()
 
     async def removed() -> bool:
-        return bool(await node.ask("GET", f"/history/{given.prompt_id}") == {})
+        return bool(await node.request("GET", f"/history/{given.prompt_id}") == {})
 
     await until(removed)  # the unreadable entry
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.parametrize(
@@ -191,12 +191,12 @@ async def test_unreadable_history_entry_fails_the_workflow(scheduler, hostile, n
     ],
 )
 async def test_malformed_history_entry_ends_the_attempt(scheduler, hostile, change) -> None:
-    hostile.answer = in_entry(change)
-    finish = await outcome(scheduler)
+    hostile.change_reply = replace_history_entries(change)
+    finish = await run_job(scheduler)
     assert hostile.replaced["history"]
     assert finish.outcome in {Outcome.SUCCEEDED, Outcome.FAILED, Outcome.NODE_FAULT}
-    assert finish.error is None or finish.error.message != "The job could not be followed to its end."
-    await ordinary_job_runs(scheduler, hostile)
+    assert finish.error is None or finish.error.message != "The executor failed while it ran the job."
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.requirement("B-99")
@@ -204,35 +204,35 @@ async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) 
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
 
-    hostile.answer = in_entry(change)
-    finish = await outcome(scheduler)
+    hostile.change_reply = replace_history_entries(change)
+    finish = await run_job(scheduler)
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.too_many_outputs")
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 async def test_node_with_an_oversized_queue_is_reported_as_occupied_not_offline(scheduler, hostile) -> None:
-    hostile.answer = on("queue", lambda _: Reply(LARGE))
-    given = await scheduler.give(hello())
+    hostile.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
+    given = await scheduler.offer_job(hello())
     with capture_logs() as logs:
-        asked = len(scheduler.asks)
+        asked = len(scheduler.work_requests)
         await until(lambda: any(entry["event"] == "executor.queue.unreadable" for entry in logs))
-        beats = len(scheduler.beats)
-        await scheduler.until(lambda: len(scheduler.beats) > beats + 2)
-    assert scheduler.beats[-1].online
-    assert len(scheduler.asks) <= asked + 1
-    hostile.be_ordinary()
-    assert (await scheduler.finish_of(given, within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+        beats = len(scheduler.heartbeats)
+        await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 2)
+    assert scheduler.heartbeats[-1].online
+    assert len(scheduler.work_requests) <= asked + 1
+    hostile.stop_replacing()
+    assert (await scheduler.wait_for_finish(given, within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
 
 
 async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(scheduler, hostile) -> None:
-    given = await scheduler.give(slow(1.5))
+    given = await scheduler.offer_job(slow(1.5))
     await scheduler.until(lambda: scheduler.starts)
-    hostile.answer = on("queue", lambda _: Reply(LARGE))
-    hostile.frames = lambda _: []  # so that only polling detects the end
-    finish = await scheduler.finish_of(given)
+    hostile.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
+    hostile.change_frame = lambda _: []  # so that only polling detects the end
+    finish = await scheduler.wait_for_finish(given)
     assert hostile.replaced["queue"]
     assert finish.outcome is Outcome.SUCCEEDED
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.parametrize(
@@ -246,11 +246,11 @@ async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(sche
     ],
 )
 async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, queue) -> None:
-    hostile.answer = on("queue", lambda _: Reply(json.dumps(queue).encode()))
+    hostile.change_reply = replace_replies("queue", lambda _: Reply(json.dumps(queue).encode()))
     await until(lambda: hostile.replaced["queue"] >= 3)
-    assert not hostile.asked["cancel"]
-    assert await node.asked("POST /free") == 0
-    await ordinary_job_runs(scheduler, hostile)
+    assert not hostile.requests["cancel"]
+    assert await node.count_requests("POST /free") == 0
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.requirement("F-48")
@@ -279,11 +279,11 @@ async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, que
     ],
 )
 async def test_malformed_reply_to_a_posted_prompt_is_refused_or_verified(scheduler, hostile, reply, ending) -> None:
-    hostile.answer = on("prompt", lambda _: reply)
-    finish = await outcome(scheduler)
+    hostile.change_reply = replace_replies("prompt", lambda _: reply)
+    finish = await run_job(scheduler)
     assert hostile.replaced["prompt"] == 1
     assert (finish.outcome, finish.error and finish.error.code) == ending
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.requirement("F-52")
@@ -302,11 +302,11 @@ async def test_malformed_reply_to_a_posted_prompt_is_refused_or_verified(schedul
     ],
 )
 async def test_malformed_events_are_ignored(scheduler, hostile, frames) -> None:
-    hostile.frames = frames
-    finish = await outcome(scheduler)
+    hostile.change_frame = frames
+    finish = await run_job(scheduler)
     assert hostile.replaced["frame"]
     assert finish.outcome is Outcome.SUCCEEDED
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 def _changed(frame: str, **more: Any) -> str:
@@ -324,19 +324,19 @@ def _changed(frame: str, **more: Any) -> str:
     ],
 )
 async def test_failing_file_download_is_a_node_fault(scheduler, hostile, change) -> None:
-    hostile.answer = on("view", change)
-    finish = await outcome(scheduler)
+    hostile.change_reply = replace_replies("view", change)
+    finish = await run_job(scheduler)
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)
 
 
 @pytest.mark.requirement("F-36")
 async def test_endless_file_is_cut_off_at_the_size_limit(proxy, start_executor, scheduler) -> None:
     await start_executor(comfyui_url=proxy.url, output_max_bytes=100_000)
-    proxy.answer = on("view", lambda reply: Reply(reply.body, endless=True))
-    finish = await outcome(scheduler)
+    proxy.change_reply = replace_replies("view", lambda reply: Reply(reply.body, endless=True))
+    finish = await run_job(scheduler)
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "workflow.output_too_large")
-    await ordinary_job_runs(scheduler, proxy)
+    await assert_ordinary_job_runs(scheduler, proxy)
 
 
 @pytest.mark.parametrize(
@@ -354,15 +354,15 @@ async def test_endless_file_is_cut_off_at_the_size_limit(proxy, start_executor, 
 )
 async def test_malformed_catalog_leaves_the_node_online(proxy, start_executor, scheduler, catalog) -> None:
     await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, catalog_every_s=0.1)
-    await scheduler.until(lambda: scheduler.catalogs and scheduler.beats[-1].online)
-    proxy.answer = on("object_info", lambda _: Reply(catalog))
+    await scheduler.until(lambda: scheduler.catalogs and scheduler.heartbeats[-1].online)
+    proxy.change_reply = replace_replies("object_info", lambda _: Reply(catalog))
     await until(lambda: proxy.replaced["object_info"] >= 1)
-    beats = len(scheduler.beats)
-    await scheduler.until(lambda: len(scheduler.beats) > beats + 3)
-    assert scheduler.beats[-1].online
-    proxy.be_ordinary()
-    await scheduler.until(lambda: scheduler.beats[-1].catalog_digest == scheduler.catalogs[0].digest)
-    await ordinary_job_runs(scheduler, proxy)
+    beats = len(scheduler.heartbeats)
+    await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 3)
+    assert scheduler.heartbeats[-1].online
+    proxy.stop_replacing()
+    await scheduler.until(lambda: scheduler.heartbeats[-1].catalog_digest == scheduler.catalogs[0].digest)
+    await assert_ordinary_job_runs(scheduler, proxy)
 
 
 class Refusing:
@@ -387,7 +387,7 @@ def is_minimal(finish: FinishAttempt) -> bool:
 async def test_permanently_refused_report_is_resent_without_details(start_executor, scheduler, refusal) -> None:
     refusing = Refusing(scheduler, refusal, minimal_too=False)
     await start_executor()
-    finish = await outcome(scheduler)
+    finish = await run_job(scheduler)
     assert len(refusing.finishes) > 1
     assert (finish.outcome, finish.outputs, finish.error and finish.error.code) == (
         Outcome.FAILED,
@@ -395,44 +395,48 @@ async def test_permanently_refused_report_is_resent_without_details(start_execut
         "node.answer_unusable",
     )
     scheduler.refuse = None
-    assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+    assert (
+        await scheduler.wait_for_finish(await scheduler.offer_job(hello()), within_s=PROMPTLY_S)
+    ).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.parametrize("refusal", [InvalidMessage, InternalFault])
 async def test_attempt_whose_end_cannot_be_reported_is_released(start_executor, scheduler, refusal) -> None:
     refusing = Refusing(scheduler, refusal, minimal_too=True)
     await start_executor()
-    given = await scheduler.give(hello())
+    given = await scheduler.offer_job(hello())
     await scheduler.until(lambda: any(is_minimal(finish) for finish in refusing.finishes))
     scheduler.end_leases()
-    await scheduler.until(lambda: scheduler.beats and scheduler.beats[-1].attempt is None)
+    await scheduler.until(lambda: scheduler.heartbeats and scheduler.heartbeats[-1].attempt is None)
     assert {finish.ref for finish in refusing.finishes} == {given.ref}
     told = len(refusing.finishes)
     scheduler.refuse = None
-    assert (await scheduler.finish_of(await scheduler.give(hello()), within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
+    assert (
+        await scheduler.wait_for_finish(await scheduler.offer_job(hello()), within_s=PROMPTLY_S)
+    ).outcome is Outcome.SUCCEEDED
     assert len(refusing.finishes) == told
 
 
 async def test_successor_with_a_refused_report_continues_with_the_next_job(spawn_executor, scheduler) -> None:
-    scheduler.mute_finishes = 1
-    given = await scheduler.give(hello())
+    scheduler.unanswered_finishes = 1
+    given = await scheduler.offer_job(hello())
     async with spawn_executor() as executor:
         await scheduler.until(lambda: scheduler.finishes)
-        await executor.end(signal.SIGKILL)
+        await executor.stop(signal.SIGKILL)
         refusing = Refusing(scheduler, InvalidMessage, minimal_too=False)
         await executor.start()
         await scheduler.until(lambda: scheduler.current is None)
         assert [finish.outcome for finish in refusing.finishes] == [Outcome.SUCCEEDED, Outcome.FAILED]
         assert {finish.ref for finish in refusing.finishes} == {given.ref}
         scheduler.refuse = None
-        assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+        assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
 
 
 async def test_cancellation_with_unreadable_history_frees_the_node(scheduler, hostile) -> None:
-    hostile.answer = on("history", say(LARGE))
-    given = await scheduler.give(slow(30))
+    hostile.change_reply = replace_replies("history", reply_with(LARGE))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
     scheduler.lease = LeaseState.CANCELLED
-    assert (await scheduler.finish_of(given)).outcome is Outcome.CANCELLED
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.CANCELLED
     scheduler.lease = LeaseState.KEPT
-    await ordinary_job_runs(scheduler, hostile)
+    await assert_ordinary_job_runs(scheduler, hostile)

@@ -55,19 +55,19 @@ COUNTED: dict[str, tuple[dict[str, Any], int]] = {
 
 
 @pytest.mark.parametrize(("graph", "images"), COUNTED.values(), ids=COUNTED)
-async def test_outputs_are_counted_like_their_reservation(
+async def test_job_that_stores_as_many_images_as_reserved_requests_no_more(
     start_executor, scheduler, graph: dict[str, Any], images: int
 ) -> None:
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(graph, images=images))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph, images=images))
     assert (finish.outcome, finish.images, finish.warnings) == (Outcome.SUCCEEDED, images, ())
     assert scheduler.reservations == []
 
 
-async def test_more_is_reserved_before_more_is_stored(start_executor, scheduler, gateway) -> None:
+async def test_additional_images_are_reserved_before_they_are_stored(start_executor, scheduler, gateway) -> None:
     await start_executor()
-    given = await scheduler.give(multiplied(12), images=1)
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(multiplied(12), images=1)
+    finish = await scheduler.wait_for_finish(given)
     assert [(asked.ref, asked.images) for asked in scheduler.reservations] == [(given.ref, 12)]
     assert (finish.outcome, finish.images, len(finish.outputs), finish.warnings) == (Outcome.SUCCEEDED, 12, 12, ())
     assert len(gateway.stored) == 12
@@ -75,8 +75,8 @@ async def test_more_is_reserved_before_more_is_stored(start_executor, scheduler,
 
 async def test_outputs_beyond_the_reservation_are_dropped_with_a_warning(start_executor, scheduler, gateway) -> None:
     await start_executor()
-    scheduler.images_at_most = 5
-    finish = await scheduler.finish_of(await scheduler.give(multiplied(12), images=1))
+    scheduler.max_granted_images = 5
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(multiplied(12), images=1))
     assert (finish.outcome, finish.images, len(finish.outputs)) == (Outcome.SUCCEEDED, 5, 5)
     (warning,) = finish.warnings
     assert (warning.code, warning.message.partition(":")[0]) == (
@@ -88,39 +88,39 @@ async def test_outputs_beyond_the_reservation_are_dropped_with_a_warning(start_e
 
 async def test_job_without_any_storable_output_fails(start_executor, scheduler, gateway) -> None:
     await start_executor()
-    scheduler.images_at_most = 0
-    finish = await scheduler.finish_of(await scheduler.give(multiplied(3), images=0))
+    scheduler.max_granted_images = 0
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(multiplied(3), images=0))
     assert finish.error is not None
     assert (finish.outcome, finish.error.code, finish.images) == (Outcome.FAILED, "quota.images_exceeded", 0)
     assert gateway.stored == {}
 
 
-async def test_free_outputs_are_stored_without_quota(start_executor, scheduler) -> None:
+async def test_outputs_that_are_not_images_are_stored_without_quota(start_executor, scheduler) -> None:
     await start_executor()
-    scheduler.images_at_most = 0
+    scheduler.max_granted_images = 0
     graph = multiplied(3) | {"4": node("PreviewAny", source="a text")}
-    finish = await scheduler.finish_of(await scheduler.give(graph, images=0))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph, images=0))
     assert (finish.outcome, finish.images) == (Outcome.SUCCEEDED, 0)
     assert [output.kind for output in finish.outputs] == [OutputKind.TEXT]
     assert len(finish.warnings) == 1
 
 
-async def test_early_images_do_not_exceed_the_reservation(start_executor, scheduler, gateway) -> None:
+async def test_images_stored_during_the_run_do_not_exceed_the_reservation(start_executor, scheduler, gateway) -> None:
     """Outputs that are stored while later nodes still run count, too."""
     await start_executor()
-    scheduler.images_at_most = 4
+    scheduler.max_granted_images = 4
     graph = multiplied(6) | {
         "5": node("SimSleep", image=["2", 0], seconds=0.5),
         "6": saved("5", "late"),
     }
-    finish = await scheduler.finish_of(await scheduler.give(graph, images=4))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph, images=4))
     assert (finish.images, len(finish.outputs)) == (4, 4)
     assert len(gateway.stored) == 4
     assert finish.warnings[0].message.startswith("8 of 12 ")
 
 
-async def test_preview_of_a_saved_image_is_stored_for_free(start_executor, scheduler) -> None:
+async def test_preview_of_a_saved_image_uses_no_quota(start_executor, scheduler) -> None:
     await start_executor()
-    finish = await scheduler.finish_of(await scheduler.give(hello(2), images=2))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello(2), images=2))
     assert (finish.images, len(finish.outputs), finish.warnings) == (2, 5, ())
     assert scheduler.reservations == []

@@ -36,56 +36,56 @@ def inverted(upload: UUID) -> dict[str, Any]:
     }
 
 
-async def give(scheduler: Scheduler, gateway: Gateway, content: bytes) -> Assignment:
+async def offer_job_with_upload(scheduler: Scheduler, gateway: Gateway, content: bytes) -> Assignment:
     upload = uuid4()
     gateway.uploads[upload] = content
-    return await scheduler.give(inverted(upload), inputs=(upload,))
+    return await scheduler.offer_job(inverted(upload), inputs=(upload,))
 
 
-async def arm(url: str, fault: str, **parameters: Any) -> None:
+async def arm_fault(url: str, fault: str, **parameters: Any) -> None:
     async with http_client() as client:
         (await client.post(f"{url}/simnode/faults", json={"name": fault, **parameters})).raise_for_status()
 
 
-async def fired(url: str, fault: str) -> int:
+async def count_fault_occurrences(url: str, fault: str) -> int:
     async with http_client() as client:
         faults = (await client.get(f"{url}/simnode/faults")).json()["faults"]
     return next((row["fired"] for row in faults if row["name"] == fault), 0)
 
 
-def color_of(gateway: Gateway, finish: Any) -> Any:
+def read_output_color(gateway: Gateway, finish: Any) -> Any:
     with Image.open(BytesIO(gateway.stored[finish.outputs[0].id])) as image:
         return image.convert("RGB").getpixel((3, 3))
 
 
 async def test_node_receives_the_exact_uploaded_bytes_once(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
-    first = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    first = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("red")))
     assert first.outcome is Outcome.SUCCEEDED, first
-    assert color_of(gateway, first) == (0, 255, 255)
-    again = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
-    assert color_of(gateway, again) == (0, 255, 255)
+    assert read_output_color(gateway, first) == (0, 255, 255)
+    again = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("red")))
+    assert read_output_color(gateway, again) == (0, 255, 255)
     assert gateway.gets == 1
-    other = await scheduler.finish_of(await give(scheduler, gateway, png("blue")))
-    assert color_of(gateway, other) == (255, 255, 0)
+    other = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("blue")))
+    assert read_output_color(gateway, other) == (255, 255, 0)
     async with http_client() as client:  # names that a graph could guess are not listed
         listed = (await client.get(f"{node.url}/object_info/LoadImage")).json()["LoadImage"]["input"]["required"]
     assert listed["image"][0] == []
 
 
-async def test_input_download_waits_for_unavailable_storage(start_executor, scheduler, gateway) -> None:
-    gateway.get_answers.extend([503] * 6)
+async def test_input_download_waits_while_storage_is_unavailable(start_executor, scheduler, gateway) -> None:
+    gateway.get_statuses.extend([503] * 6)
     await start_executor()
-    finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    finish = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("red")))
     assert finish.outcome is Outcome.SUCCEEDED
     assert gateway.gets == 7
 
 
 async def test_altered_input_bytes_never_reach_a_node(start_executor, scheduler, gateway, node) -> None:
-    given = await give(scheduler, gateway, png("red"))
-    gateway.claimed[given.inputs[0]] = png("blue")
+    given = await offer_job_with_upload(scheduler, gateway, png("red"))
+    gateway.announced_content[given.inputs[0]] = png("blue")
     await start_executor()
-    finish = await scheduler.finish_of(given)
+    finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.NODE_FAULT
     assert finish.error
     assert finish.error.code == "input.unreadable"
@@ -93,36 +93,36 @@ async def test_altered_input_bytes_never_reach_a_node(start_executor, scheduler,
     assert not await node.ledger(given.prompt_id)
 
 
-async def test_missing_upload_fails_the_job_at_once(start_executor, scheduler, gateway) -> None:
-    given = await give(scheduler, gateway, png("red"))
+async def test_missing_upload_fails_the_job_without_a_retry(start_executor, scheduler, gateway) -> None:
+    given = await offer_job_with_upload(scheduler, gateway, png("red"))
     gateway.uploads.clear()
     await start_executor()
-    finish = await scheduler.finish_of(given)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "input.gone")
 
 
 async def test_input_file_lost_by_the_node_is_a_node_fault(start_executor, scheduler, gateway, node) -> None:
-    await arm(node.url, "upload_lost")
+    await arm_fault(node.url, "upload_lost")
     await start_executor()
-    finish = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
-    assert await fired(node.url, "upload_lost") == 1
+    finish = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("red")))
+    assert await count_fault_occurrences(node.url, "upload_lost") == 1
     assert finish.outcome is Outcome.NODE_FAULT
-    again = await scheduler.finish_of(await give(scheduler, gateway, png("red")))
+    again = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("red")))
     assert again.outcome is Outcome.SUCCEEDED
 
 
-async def test_upload_larger_than_the_nodes_limit_fails_the_job_at_once(
+async def test_upload_larger_than_the_nodes_limit_fails_the_job_without_a_retry(
     start_executor, scheduler, gateway, tmp_path
 ) -> None:
     (tmp_path / "small").mkdir()
     node = Node(tmp_path / "small", "--max-upload-bytes", "100000")
     await node.start()
     await start_executor(comfyui_url=node.url)
-    finish = await scheduler.finish_of(await give(scheduler, gateway, os.urandom(5_000_000)))
+    finish = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, os.urandom(5_000_000)))
     assert (finish.outcome, finish.error and finish.error.code) == (Outcome.FAILED, "input.too_large")
     assert finish.error
     assert "--max-upload-size" in finish.error.message
-    await node.end()
+    await node.stop()
 
 
 async def test_streamed_upload_arrives_complete(start_executor, scheduler, gateway) -> None:
@@ -135,7 +135,7 @@ async def test_streamed_upload_arrives_complete(start_executor, scheduler, gatew
     }
     await start_executor()
     policy = TenantPolicy(mode=GraphPolicy.OPEN)
-    finish = await scheduler.finish_of(await scheduler.give(graph, inputs=(upload,), policy=policy))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph, inputs=(upload,), policy=policy))
     assert finish.outcome is Outcome.SUCCEEDED, finish
     (output,) = finish.outputs
     assert output.name.endswith(".wav")
@@ -145,21 +145,21 @@ async def test_streamed_upload_arrives_complete(start_executor, scheduler, gatew
 async def test_successor_continues_after_a_kill_between_staging_and_posting(
     spawn_executor, scheduler, gateway, node
 ) -> None:
-    await arm(node.url, "prompt_500", count=1000)
-    given = await give(scheduler, gateway, png("red"))
+    await arm_fault(node.url, "prompt_500", count=1000)
+    given = await offer_job_with_upload(scheduler, gateway, png("red"))
     async with spawn_executor() as executor:
 
         async def prompt_was_refused() -> bool:
-            return await fired(node.url, "prompt_500") > 0
+            return await count_fault_occurrences(node.url, "prompt_500") > 0
 
         await until(prompt_was_refused)
-        await executor.end(signal.SIGKILL)
+        await executor.stop(signal.SIGKILL)
         async with http_client() as client:
             await client.delete(f"{node.url}/simnode/faults")
         await executor.start()
-        finish = await scheduler.finish_of(given)
+        finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED, finish
-    assert color_of(gateway, finish) == (0, 255, 255)
+    assert read_output_color(gateway, finish) == (0, 255, 255)
     assert gateway.gets == 1
     assert len(await node.ledger(given.prompt_id)) == 1
 
@@ -168,12 +168,12 @@ async def test_successor_continues_after_a_kill_between_staging_and_posting(
 async def test_job_cancelled_while_storage_is_unavailable_costs_nothing(
     start_executor, scheduler, gateway, node
 ) -> None:
-    gateway.get_answers.extend([503] * 1000)
-    given = await give(scheduler, gateway, png("red"))
+    gateway.get_statuses.extend([503] * 1000)
+    given = await offer_job_with_upload(scheduler, gateway, png("red"))
     await start_executor()
     await gateway.until(lambda: gateway.gets > 3)
     scheduler.lease = LeaseState.CANCELLED
-    finish = await scheduler.finish_of(given)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.gpu_seconds) == (Outcome.CANCELLED, 0)
     assert not await node.ledger(given.prompt_id)
 
@@ -185,7 +185,9 @@ async def test_heartbeats_report_loaded_models(start_executor, scheduler) -> Non
     decoded = {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], "vae": ["1", 2]}}
     saved = {"class_type": "SaveImage", "inputs": {"images": ["4", 0], "filename_prefix": "x"}}
     await start_executor()
-    await scheduler.finish_of(await scheduler.give({"1": loader, "2": text, "3": latent, "4": decoded, "5": saved}))
+    await scheduler.wait_for_finish(
+        await scheduler.offer_job({"1": loader, "2": text, "3": latent, "4": decoded, "5": saved})
+    )
     await scheduler.until(
-        lambda: scheduler.beats[-1].loaded == ("CheckpointLoaderSimple.ckpt_name=sim_xl.safetensors",)
+        lambda: scheduler.heartbeats[-1].loaded == ("CheckpointLoaderSimple.ckpt_name=sim_xl.safetensors",)
     )

@@ -17,66 +17,66 @@ pytestmark = pytest.mark.usefixtures("gateway")
 QUICKLY: dict[str, Any] = {"heartbeat_s": 0.1, "blocked_after_s": 0.5}
 
 
-async def use(node: Node, graph: dict[str, Any] | None = None) -> str:
+async def post_foreign_prompt(node: Node, graph: dict[str, Any] | None = None) -> str:
     """Post a prompt as another client; returns its id."""
-    told = await node.ask("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
+    told = await node.request("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
     return str(told["prompt_id"])
 
 
-async def told_occupied(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
+async def wait_for_occupancy(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
     """Wait until heartbeats report what occupies the node; returns it."""
 
     def found() -> bool:
-        occupied = scheduler.beats[-1].occupied if scheduler.beats else None
+        occupied = scheduler.heartbeats[-1].occupied if scheduler.heartbeats else None
         return occupied is not None and occupied.blocked is blocked
 
     await scheduler.until(found)
-    occupied = scheduler.beats[-1].occupied
+    occupied = scheduler.heartbeats[-1].occupied
     assert occupied is not None
     return occupied
 
 
 async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, scheduler, node) -> None:
-    prompt_id = await use(node)
+    prompt_id = await post_foreign_prompt(node)
     with capture_logs() as logs:
         await start_executor(**QUICKLY)
-        before = await told_occupied(scheduler, blocked=False)
-        after = await told_occupied(scheduler, blocked=True)
+        before = await wait_for_occupancy(scheduler, blocked=False)
+        after = await wait_for_occupancy(scheduler, blocked=True)
         assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupancyCause.FOREIGN_PROMPT, prompt_id)] * 2
         assert after.seconds > 0.5
         await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
         alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
         assert [(entry["log_level"], entry["prompt_id"]) for entry in alerts] == [("error", prompt_id)]
-        given = await scheduler.give(hello())
-        assert not scheduler.asks
-        await node.ask("POST", "/interrupt")
-        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
-    await scheduler.until(lambda: scheduler.beats[-1].occupied is None)
+        given = await scheduler.offer_job(hello())
+        assert not scheduler.work_requests
+        await node.request("POST", "/interrupt")
+        assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
+    await scheduler.until(lambda: scheduler.heartbeats[-1].occupied is None)
     assert any(entry["event"] == "executor.node.unblocked" for entry in logs)
 
 
 async def test_operator_clears_the_node_of_prompts_of_others(start_executor, scheduler, node) -> None:
-    running, waiting = await use(node), await use(node)
+    running, waiting = await post_foreign_prompt(node), await post_foreign_prompt(node)
     await start_executor(**QUICKLY)
-    await told_occupied(scheduler, blocked=True)
-    ordered = scheduler.order_clear()
-    await scheduler.until(lambda: scheduler.beats[-1].cleared == ordered)
+    await wait_for_occupancy(scheduler, blocked=True)
+    ordered = scheduler.request_clear()
+    await scheduler.until(lambda: scheduler.heartbeats[-1].cleared == ordered)
     (entry,) = await node.ledger(running)
     assert entry["outcome"] == "interrupted"
     (entry,) = await node.ledger(waiting)
     assert entry["started"] is None
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
-    assert scheduler.beats[-1].occupied is None
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
+    assert scheduler.heartbeats[-1].occupied is None
 
 
 async def test_clear_command_keeps_the_prompt_of_the_running_attempt(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1)
-    given = await scheduler.give(slow(1))
+    given = await scheduler.offer_job(slow(1))
     await scheduler.until(lambda: scheduler.starts)
-    waiting = await use(node)
-    ordered = scheduler.order_clear()
-    await scheduler.until(lambda: scheduler.beats[-1].cleared == ordered)
-    assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+    waiting = await post_foreign_prompt(node)
+    ordered = scheduler.request_clear()
+    await scheduler.until(lambda: scheduler.heartbeats[-1].cleared == ordered)
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
     (entry,) = await node.ledger(waiting)
     assert entry["started"] is None
 
@@ -85,12 +85,12 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
     start_executor, scheduler, node
 ) -> None:
     await start_executor(heartbeat_s=0.1, behind_others_s=0.5, ask_wait_s=5.0)
-    await scheduler.until(lambda: scheduler.asks)
-    await use(node)
-    given = await scheduler.give(hello())
-    finish = await scheduler.finish_of(given)
+    await scheduler.until(lambda: scheduler.work_requests)
+    await post_foreign_prompt(node)
+    given = await scheduler.offer_job(hello())
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.node_died, finish.gpu_seconds) == (Outcome.NODE_FAULT, False, 0)
-    occupied = await told_occupied(scheduler, blocked=False)
+    occupied = await wait_for_occupancy(scheduler, blocked=False)
     assert occupied.by is OccupancyCause.FOREIGN_PROMPT
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["started"] is None
@@ -99,10 +99,10 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
 @pytest.mark.requirement("submission.run-within")
 async def test_run_limit_does_not_count_time_behind_a_foreign_prompt(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, ask_wait_s=5.0)
-    await scheduler.until(lambda: scheduler.asks)
-    foreign = await use(node, slow(4))
-    given = await scheduler.give(slow(0.3), run_within_s=2.0)
-    finish = await scheduler.finish_of(given)
+    await scheduler.until(lambda: scheduler.work_requests)
+    foreign = await post_foreign_prompt(node, slow(4))
+    given = await scheduler.offer_job(slow(0.3), run_within_s=2.0)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error) == (Outcome.SUCCEEDED, None)
     ((other,), (entry,)) = await node.ledger(foreign), await node.ledger(given.prompt_id)
     assert entry["started"] >= other["finished"]
@@ -111,30 +111,30 @@ async def test_run_limit_does_not_count_time_behind_a_foreign_prompt(start_execu
 @pytest.mark.requirement("F-43")
 async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5, stop_within_s=0.2, stalled_s=900.0)
-    given = await scheduler.give(killing("SimKillWorker"))
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(killing("SimKillWorker"))
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error.code, finish.node_died) == (Outcome.NODE_FAULT, "node.fault", True)
-    occupied = await told_occupied(scheduler, blocked=True)
+    occupied = await wait_for_occupancy(scheduler, blocked=True)
     assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, str(given.prompt_id))
-    await node.end()
+    await node.stop()
     await node.start()
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
-    assert scheduler.beats[-1].occupied is None
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
+    assert scheduler.heartbeats[-1].occupied is None
 
 
 async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_executor, scheduler, node) -> None:
-    prompt_id = await use(node, killing("SimKillWorker"))
+    prompt_id = await post_foreign_prompt(node, killing("SimKillWorker"))
     await start_executor(heartbeat_s=0.1, dead_worker_s=0.5)
-    occupied = await told_occupied(scheduler, blocked=True)
+    occupied = await wait_for_occupancy(scheduler, blocked=True)
     assert (occupied.by, occupied.prompt_id) == (OccupancyCause.DEAD_WORKER, prompt_id)
 
 
 @pytest.mark.requirement("F-60")
 async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_executor, scheduler, node) -> None:
     """The log entry is older than the job's prompt, so it does not prove that the worker is dead now."""
-    await node.ask("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
-    await node.arm("ws_stall")
+    await node.request("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
+    await node.arm_fault("ws_stall")
     await start_executor(dead_worker_s=0.2)
-    finish = await scheduler.finish_of(await scheduler.give(slow(2)))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(2)))
     assert finish.outcome is Outcome.SUCCEEDED
-    assert await node.asked("GET /internal/logs/raw") > 0
+    assert await node.count_requests("GET /internal/logs/raw") > 0

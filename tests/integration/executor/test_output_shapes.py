@@ -12,8 +12,8 @@ from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
 from tests.integration.executor.graphs import slow
 from tests.integration.executor.processes import Node
-from tests.kit.hostile_node import Asked, HostileNode, Reply
-from tests.kit.output_shapes import SHAPES, Arrives, Shape, content_of
+from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
+from tests.kit.output_shapes import SHAPES, ExpectedOutput, Shape, content_of
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
@@ -42,18 +42,18 @@ def graph_of(shapes: tuple[Shape, ...]) -> dict[str, Any]:
 async def test_outputs_of_every_shape_arrive_unchanged(start_executor, scheduler, gateway) -> None:
     await start_executor()
     for shapes in (SHAPES[first::PROMPTS] for first in range(PROMPTS)):
-        finish = await scheduler.finish_of(await scheduler.give(graph_of(shapes)))
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph_of(shapes)))
         assert (finish.outcome, finish.error, finish.warnings) == (Outcome.SUCCEEDED, None, ())
         for number, shape in enumerate(shapes):
             outputs = [output for output in finish.outputs if output.node_id == str(number)]
             assert [(output.key, output.position, output.temporary) for output in outputs] == [
-                (one.key, one.position, one.temporary) for one in shape.arrives
+                (one.key, one.position, one.temporary) for one in shape.expected
             ], shape.name
-            for output, expected in zip(outputs, shape.arrives, strict=True):
+            for output, expected in zip(outputs, shape.expected, strict=True):
                 assert_arrived(output, expected, gateway.stored[output.id], gateway.types[output.id])
 
 
-def assert_arrived(output: Output, expected: Arrives, stored: bytes, content_type: str) -> None:
+def assert_arrived(output: Output, expected: ExpectedOutput, stored: bytes, content_type: str) -> None:
     assert content_type == output.content_type
     if expected.file is not None:
         assert (output.source, output.value, stored) == (OutputSource.FILE, None, content_of(expected.file))
@@ -73,7 +73,7 @@ async def test_small_values_are_inlined_and_large_values_are_stored_as_files(
     small, large = "x" * MAX_INLINE_BYTES, "y" * (MAX_INLINE_BYTES + 1)
     many = MAX_JOB_BYTES // MAX_INLINE_BYTES + 1
     report = {"text": [large, *[small] * many], "value": [{"a": [1, None]}, 2**70, "\x00"]}
-    finish = await scheduler.finish_of(await scheduler.give({"1": reporting(report)}))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job({"1": reporting(report)}))
     inline = [output.value for output in finish.outputs]
     assert inline == [None, *[small] * (many - 1), None, None, None, None]
     assert len(gateway.stored[finish.outputs[0].id]) == MAX_INLINE_BYTES + 1
@@ -87,8 +87,8 @@ async def test_text_output_never_matches_a_file_older_than_the_prompt(
     secret = tmp_path / "node" / "output" / "3d" / "secret.glb"
     secret.parent.mkdir(parents=True)
     secret.write_text("of somebody else")
-    await scheduler.finish_of(await scheduler.give({"1": reporting({"text": ["before"]})}))
-    finish = await scheduler.finish_of(await scheduler.give({"1": reporting({"result": ["3d/secret.glb"]})}))
+    await scheduler.wait_for_finish(await scheduler.offer_job({"1": reporting({"text": ["before"]})}))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job({"1": reporting({"result": ["3d/secret.glb"]})}))
     (output,) = finish.outputs
     assert (output.source, output.value) == (OutputSource.VALUE, "3d/secret.glb")
     assert gateway.stored[output.id] == b"3d/secret.glb"
@@ -100,35 +100,35 @@ async def test_text_output_never_matches_a_file_of_the_next_prompt(
     """The next prompt, of another tenant, runs while the outputs of this one are looked up."""
     await start_executor(comfyui_url=proxy.url, prefetch=True, reply_s=30.0)
     text = reporting({"result": ["3d/next.glb"]})
-    first = await scheduler.give({**slow(0.5), "4": text})
+    first = await scheduler.offer_job({**slow(0.5), "4": text})
 
     async def has_run() -> bool:
         return any(entry["finished"] for entry in await node.ledger(second.prompt_id))
 
-    async def answer(asked: Asked, reply: Reply) -> Reply:
+    async def answer(asked: NodeRequest, reply: Reply) -> Reply:
         if asked.route == "history" and asked.prompt_id == str(first.prompt_id) and reply.body != b"{}":
             await until(has_run)
         return reply
 
-    proxy.answer = answer
-    second = await scheduler.give({"1": reporting({"result": ["3d/next.glb"]}, "output/3d/next.glb")})
-    finish = await scheduler.finish_of(first)
+    proxy.change_reply = answer
+    second = await scheduler.offer_job({"1": reporting({"result": ["3d/next.glb"]}, "output/3d/next.glb")})
+    finish = await scheduler.wait_for_finish(first)
     outputs = {output.node_id: output for output in finish.outputs}
     assert (outputs["4"].source, outputs["4"].value) == (OutputSource.VALUE, "3d/next.glb")
     assert gateway.stored[outputs["4"].id] == b"3d/next.glb"
-    (output,) = (await scheduler.finish_of(second)).outputs
+    (output,) = (await scheduler.wait_for_finish(second)).outputs
     assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("output/3d/next.glb"))
 
 
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:
     await start_executor()
     graph = {"1": reporting({"text": ["something"]}), "2": reporting({}), "3": reporting({"images": [None]})}
-    finish = await scheduler.finish_of(await scheduler.give(graph))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert finish.outcome is Outcome.SUCCEEDED
     assert [output.node_id for output in finish.outputs] == ["1"]
     assert finish.warnings == (
         JobWarning(
             code="job.node_without_outputs",
-            message="These output nodes left nothing that could be stored: 2 (SimReport), 3 (SimReport).",
+            message="These output nodes produced no output: 2 (SimReport), 3 (SimReport).",
         ),
     )

@@ -13,14 +13,14 @@ from tests.kit.waiting import until
 pytestmark = pytest.mark.usefixtures("gateway")
 
 
-def runs(scheduler: Scheduler, given: Assignment) -> bool:
+def is_running(scheduler: Scheduler, given: Assignment) -> bool:
     """Whether the node executes the slow part of the job."""
     return any(progress.node == "2" and progress.job_id == given.ref.job_id for progress in scheduler.progress)
 
 
-def is_held(scheduler: Scheduler, given: Assignment) -> bool:
+def is_prefetched(scheduler: Scheduler, given: Assignment) -> bool:
     """Whether the executor's latest heartbeat names the job as its other one."""
-    beat = scheduler.beats[-1]
+    beat = scheduler.heartbeats[-1]
     return beat.other_attempt == given.ref and beat.attempt is not None
 
 
@@ -28,10 +28,10 @@ def list_attempts(beat: Heartbeat) -> list[AttemptRef]:
     return [ref for ref in (beat.attempt, beat.other_attempt, *beat.further_attempts) if ref is not None]
 
 
-async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
+async def run_and_prefetch(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
     """Have the executor run a slow job and hold another one."""
-    first, second = await scheduler.give(slow(seconds)), await scheduler.give(hello())
-    await scheduler.until(lambda: runs(scheduler, first) and is_held(scheduler, second))
+    first, second = await scheduler.offer_job(slow(seconds)), await scheduler.offer_job(hello())
+    await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     return first, second
 
 
@@ -39,8 +39,8 @@ async def hold_one(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assign
 async def test_prefetched_job_starts_while_outputs_of_the_previous_job_are_reported(
     start_executor, scheduler, node
 ) -> None:
-    first, second, third = [await scheduler.give(slow(0.5)) for _ in range(3)]
-    scheduler.holds_ends_of = first.ref.job_id
+    first, second, third = [await scheduler.offer_job(slow(0.5)) for _ in range(3)]
+    scheduler.delayed_finish = first.ref.job_id
     await start_executor(prefetch=True)
     await scheduler.until(lambda: len(scheduler.starts) == 2 and scheduler.finishes)
     assert [start.ref for start in scheduler.starts] == [first.ref, second.ref]
@@ -49,37 +49,37 @@ async def test_prefetched_job_starts_while_outputs_of_the_previous_job_are_repor
     (report,) = scheduler.finishes
     assert report.request is not None
     assert report.request.held == second.ref  # the next job is requested with the end of the first
-    asked = len(scheduler.asks)
-    scheduler.holds_ends_of = None
-    await scheduler.note()
+    asked = len(scheduler.work_requests)
+    scheduler.delayed_finish = None
+    await scheduler.notify()
     await scheduler.until(lambda: not scheduler.offers)
-    assert [ask.held for ask in scheduler.asks[asked:]] == [second.ref]
+    assert [ask.held for ask in scheduler.work_requests[asked:]] == [second.ref]
     for given in (first, second, third):
-        finish = await scheduler.finish_of(given)
+        finish = await scheduler.wait_for_finish(given)
         assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
         assert 0.4 < finish.gpu_seconds < 20
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "success"
-    assert {ask.held for ask in scheduler.asks} >= {None, first.ref, second.ref}
+    assert {ask.held for ask in scheduler.work_requests} >= {None, first.ref, second.ref}
 
 
 @pytest.mark.requirement("F-114")
 async def test_prefetched_job_is_posted_before_the_history_of_the_previous_prompt_exists(
     start_executor, scheduler, node
 ) -> None:
-    await node.arm("history_held")
+    await node.arm_fault("history_held")
     await start_executor(prefetch=True)
-    first, second = [await scheduler.give(slow(0.5)) for _ in range(2)]
+    first, second = [await scheduler.offer_job(slow(0.5)) for _ in range(2)]
 
     async def is_posted() -> bool:
         return bool(await node.ledger(second.prompt_id))
 
     await until(is_posted)
     (entry,) = await node.ledger(first.prompt_id)
-    assert (entry["finished"], await node.fired("history_held")) == (None, 1)
-    await node.ask("DELETE", "/simnode/faults?name=history_held")
+    assert (entry["finished"], await node.count_fault_occurrences("history_held")) == (None, 1)
+    await node.request("DELETE", "/simnode/faults?name=history_held")
     for given in (first, second):
-        assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+        assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-114")
@@ -88,22 +88,22 @@ async def test_node_runs_one_job_and_holds_another_while_outputs_of_a_third_are_
     start_executor, scheduler, gateway, node, version: str
 ) -> None:
     scheduler.max_attempts, gateway.holds_uploads = 3, True
-    scheduler.refuses_further = version == "earlier"  # as one of several schedulers during an upgrade
-    given = [await scheduler.give(slow(seconds)) for seconds in (0.5, 3, 0.5, 0.5)]
+    scheduler.allows_two_attempts_only = version == "earlier"  # as one of several schedulers during an upgrade
+    given = [await scheduler.offer_job(slow(seconds)) for seconds in (0.5, 3, 0.5, 0.5)]
     refs = [one.ref for one in given]
     await start_executor(prefetch=True, prefetch_hold_s=600)
-    await scheduler.until(lambda: runs(scheduler, given[1]))
+    await scheduler.until(lambda: is_running(scheduler, given[1]))
     if version == "same":
-        await scheduler.until(lambda: list_attempts(scheduler.beats[-1]) == [refs[1], refs[0], refs[2]])
-        assert [ask.all_held for ask in scheduler.asks[-1:]] == [(refs[1], refs[0])]
+        await scheduler.until(lambda: list_attempts(scheduler.heartbeats[-1]) == [refs[1], refs[0], refs[2]])
+        assert [ask.all_held for ask in scheduler.work_requests[-1:]] == [(refs[1], refs[0])]
         await scheduler.until(lambda: scheduler.starts[-1].ref == refs[2])
-        await scheduler.until(lambda: list_attempts(scheduler.beats[-1]) == [refs[2], refs[0], refs[1]])
+        await scheduler.until(lambda: list_attempts(scheduler.heartbeats[-1]) == [refs[2], refs[0], refs[1]])
         assert list(scheduler.offers) == [given[3]]  # three attempts at most
     await gateway.store_held_uploads()
     for one in given:
-        assert (await scheduler.finish_of(one)).outcome is Outcome.SUCCEEDED
+        assert (await scheduler.wait_for_finish(one)).outcome is Outcome.SUCCEEDED
         assert len(await node.ledger(one.prompt_id)) == 1
-    assert (await node.ask("GET", "/simnode/ledger"))["max_running"] == 1
+    assert (await node.request("GET", "/simnode/ledger"))["max_running"] == 1
 
 
 @pytest.mark.requirement("F-114")
@@ -112,22 +112,22 @@ async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt
     start_executor, scheduler, node, why: str
 ) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=1 if why == "held_too_long" else 600)
-    first, second = await scheduler.give(slow(5)), await scheduler.give(hello())
+    first, second = await scheduler.offer_job(slow(5)), await scheduler.offer_job(hello())
     if why != "held_too_long":
-        await scheduler.until(lambda: runs(scheduler, first) and is_held(scheduler, second))
+        await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     if why == "cancelled":
         await scheduler.hint_cancel(second)
     elif why == "released":
         await scheduler.hint_release(first)  # it has started, so nothing happens
         await scheduler.hint_release(second)
-    ended = await scheduler.finish_of(second)
+    ended = await scheduler.wait_for_finish(second)
     expected = Outcome.CANCELLED if why == "cancelled" else Outcome.RELEASED
     assert (ended.outcome, ended.gpu_seconds, first.ref.job_id in scheduler.finished_at) == (expected, 0, False)
-    third = await scheduler.give(hello())
-    assert (await scheduler.finish_of(first)).outcome is Outcome.SUCCEEDED
-    assert (await scheduler.finish_of(third)).outcome is Outcome.SUCCEEDED
+    third = await scheduler.offer_job(hello())
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(third)).outcome is Outcome.SUCCEEDED
     assert await node.ledger(second.prompt_id) == []
-    assert [await node.asked(f"POST {path}") for path in ("/interrupt", "/queue")] == [0, 0]
+    assert [await node.count_requests(f"POST {path}") for path in ("/interrupt", "/queue")] == [0, 0]
 
 
 @pytest.mark.requirement("F-114")
@@ -135,10 +135,10 @@ async def test_prefetched_job_runs_after_the_cancelled_job_before_it_is_stopped(
     start_executor, scheduler, node
 ) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
-    first, second = await hold_one(scheduler)
+    first, second = await run_and_prefetch(scheduler)
     await scheduler.hint_cancel(first)
-    assert (await scheduler.finish_of(first)).outcome is Outcome.CANCELLED
-    assert (await scheduler.finish_of(second)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.CANCELLED
+    assert (await scheduler.wait_for_finish(second)).outcome is Outcome.SUCCEEDED
     (entry,) = await node.ledger(first.prompt_id)
     assert entry["outcome"] == "interrupted"
 
@@ -148,8 +148,8 @@ async def test_stopping_executor_hands_back_the_prefetched_job_and_finishes_the_
     spawn_executor, scheduler, node
 ) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
-        first, second = await hold_one(scheduler, seconds=4)
-        await executor.end(signal.SIGTERM)
+        first, second = await run_and_prefetch(scheduler, seconds=4)
+        await executor.stop(signal.SIGTERM)
     assert [(finish.ref, finish.outcome) for finish in scheduler.finishes] == [
         (second.ref, Outcome.RELEASED),
         (first.ref, Outcome.SUCCEEDED),
@@ -164,20 +164,20 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 ) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
         if moment == "held":
-            first, second = await hold_one(scheduler, seconds=3)
+            first, second = await run_and_prefetch(scheduler, seconds=3)
         else:
-            first, second = await scheduler.give(slow(0.5)), await scheduler.give(slow(3))
-            scheduler.holds_ends_of = first.ref.job_id
-            await scheduler.until(lambda: runs(scheduler, second))
-        await executor.end(signal.SIGKILL)
-        scheduler.holds_ends_of = None
-        beats = len(scheduler.beats)
+            first, second = await scheduler.offer_job(slow(0.5)), await scheduler.offer_job(slow(3))
+            scheduler.delayed_finish = first.ref.job_id
+            await scheduler.until(lambda: is_running(scheduler, second))
+        await executor.stop(signal.SIGKILL)
+        scheduler.delayed_finish = None
+        beats = len(scheduler.heartbeats)
         await executor.start()
-        await scheduler.until(lambda: len(scheduler.beats) > beats)
-        beat = scheduler.beats[beats]
+        await scheduler.until(lambda: len(scheduler.heartbeats) > beats)
+        beat = scheduler.heartbeats[beats]
         assert {beat.attempt, beat.other_attempt} == {first.ref, second.ref}
         for given in (first, second):
-            assert (await scheduler.finish_of(given)).outcome is Outcome.SUCCEEDED
+            assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
             (entry,) = await node.ledger(given.prompt_id)
             assert entry["outcome"] == "success"
 
@@ -185,9 +185,9 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 @pytest.mark.requirement("F-114")
 async def test_prefetched_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=600)
-    first, second = await hold_one(scheduler)
-    await node.end()
-    finish = await scheduler.finish_of(first)
+    first, second = await run_and_prefetch(scheduler)
+    await node.stop()
+    finish = await scheduler.wait_for_finish(first)
     assert (finish.outcome, finish.node_died) == (Outcome.NODE_FAULT, True)
-    finish = await scheduler.finish_of(second)
+    finish = await scheduler.wait_for_finish(second)
     assert (finish.outcome, finish.gpu_seconds, finish.node_died) == (Outcome.RELEASED, 0, False)

@@ -56,8 +56,8 @@ class InterruptedOnce:
         return isinstance(message, kind) and message.ref == job.ref
 
 
-async def give_two(scheduler: Scheduler) -> tuple[Assignment, Assignment]:
-    return await scheduler.give(slow(RUN_S)), await scheduler.give(slow(RUN_S))
+async def offer_two_jobs(scheduler: Scheduler) -> tuple[Assignment, Assignment]:
+    return await scheduler.offer_job(slow(RUN_S)), await scheduler.offer_job(slow(RUN_S))
 
 
 async def read_outcomes(node: Node, job: Assignment) -> list[str]:
@@ -70,38 +70,38 @@ async def read_outcomes(node: Node, job: Assignment) -> list[str]:
 async def test_running_and_prefetched_job_run_once_when_the_executor_is_killed(
     spawn_executor, scheduler: Scheduler, node: Node, moment: str, when: str
 ) -> None:
-    jobs = await give_two(scheduler)
+    jobs = await offer_two_jobs(scheduler)
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
-        interrupted = InterruptedOnce(moment, jobs, lambda: executor.end(signal.SIGKILL), is_lost=True)
+        interrupted = InterruptedOnce(moment, jobs, lambda: executor.stop(signal.SIGKILL), is_lost=True)
         setattr(scheduler, when, interrupted.handle)
-        await scheduler.note()
+        await scheduler.notify()
         await scheduler.until(lambda: interrupted.is_done)
         await executor.start()
         for job in jobs:
-            assert (await scheduler.finish_of(job)).outcome is Outcome.SUCCEEDED
+            assert (await scheduler.wait_for_finish(job)).outcome is Outcome.SUCCEEDED
             assert await read_outcomes(node, job) == ["success"]
-    assert (await node.ask("GET", "/simnode/ledger"))["max_running"] == 1
+    assert (await node.request("GET", "/simnode/ledger"))["max_running"] == 1
 
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("moment", MOMENTS_OF_A_THIRD)
-async def test_killed_executor_runs_three_jobs_once_of_which_outputs_are_being_stored(
+async def test_three_jobs_with_outputs_being_stored_run_once_when_the_executor_is_killed(
     spawn_executor, scheduler: Scheduler, gateway: Gateway, node: Node, *, moment: str, when: str
 ) -> None:
     scheduler.max_attempts, gateway.holds_uploads = 3, True
-    jobs = tuple([await scheduler.give(slow(RUN_S)) for _ in range(3)])
+    jobs = tuple([await scheduler.offer_job(slow(RUN_S)) for _ in range(3)])
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
-        interrupted = InterruptedOnce(moment, jobs, lambda: executor.end(signal.SIGKILL), is_lost=True)
+        interrupted = InterruptedOnce(moment, jobs, lambda: executor.stop(signal.SIGKILL), is_lost=True)
         setattr(scheduler, when, interrupted.handle)
-        await scheduler.note()
+        await scheduler.notify()
         await scheduler.until(lambda: interrupted.is_done)
         assert not scheduler.finishes
         await gateway.store_held_uploads()
         await executor.start()
         for job in jobs:
-            assert (await scheduler.finish_of(job)).outcome is Outcome.SUCCEEDED
+            assert (await scheduler.wait_for_finish(job)).outcome is Outcome.SUCCEEDED
             assert await read_outcomes(node, job) == ["success"]
-    assert (await node.ask("GET", "/simnode/ledger"))["max_running"] == 1
+    assert (await node.request("GET", "/simnode/ledger"))["max_running"] == 1
 
 
 @pytest.mark.parametrize(
@@ -116,14 +116,14 @@ async def test_killed_executor_runs_three_jobs_once_of_which_outputs_are_being_s
 async def test_cancelling_the_running_or_prefetched_job_does_not_disturb_the_other(
     start_executor, scheduler: Scheduler, node: Node, moment: str, cancelled: str
 ) -> None:
-    jobs = await give_two(scheduler)
+    jobs = await offer_two_jobs(scheduler)
     target, other = jobs if cancelled == "first" else jobs[::-1]
     interrupted = InterruptedOnce(moment, jobs, lambda: scheduler.hint_cancel(target), is_lost=False)
     scheduler.after = interrupted.handle
     await start_executor(prefetch=True, prefetch_hold_s=600)
-    assert (await scheduler.finish_of(other)).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(other)).outcome is Outcome.SUCCEEDED
     assert await read_outcomes(node, other) == ["success"]
-    assert (await scheduler.finish_of(target)).outcome in {Outcome.CANCELLED, Outcome.SUCCEEDED}
+    assert (await scheduler.wait_for_finish(target)).outcome in {Outcome.CANCELLED, Outcome.SUCCEEDED}
     assert len(await read_outcomes(node, target)) <= 1
     assert interrupted.is_done
 
@@ -132,12 +132,12 @@ async def test_cancelling_the_running_or_prefetched_job_does_not_disturb_the_oth
 async def test_drained_executor_runs_or_hands_back_each_job(
     spawn_executor, scheduler: Scheduler, node: Node, moment: str
 ) -> None:
-    jobs = await give_two(scheduler)
+    jobs = await offer_two_jobs(scheduler)
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
-        interrupted = InterruptedOnce(moment, jobs, scheduler.note, is_lost=False)
+        interrupted = InterruptedOnce(moment, jobs, scheduler.notify, is_lost=False)
         scheduler.after = interrupted.handle
         await scheduler.until(lambda: interrupted.is_done)
-        await executor.end(signal.SIGTERM)
+        await executor.stop(signal.SIGTERM)
     for job, may_be_released in zip(jobs, (False, True), strict=True):
-        ended = ((await scheduler.finish_of(job)).outcome, await read_outcomes(node, job))
+        ended = ((await scheduler.wait_for_finish(job)).outcome, await read_outcomes(node, job))
         assert ended == (Outcome.SUCCEEDED, ["success"]) or (may_be_released and ended == (Outcome.RELEASED, []))

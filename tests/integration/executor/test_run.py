@@ -21,8 +21,8 @@ pytestmark = pytest.mark.usefixtures("gateway")
 
 async def test_attempt_runs_once_and_stores_every_output_unchanged(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
-    given = await scheduler.give(hello())
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(hello())
+    finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.SUCCEEDED
     assert finish.images == 2
     assert [output.node_id for output in finish.outputs] == ["3", "3", "4", "4", "5"]
@@ -40,8 +40,8 @@ async def test_attempt_runs_once_and_stores_every_output_unchanged(start_executo
 
 async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, scheduler, gateway, node) -> None:
     await start_executor()
-    given = await scheduler.give(hello(1), attempt=3)
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(hello(1), attempt=3)
+    finish = await scheduler.wait_for_finish(given)
     path = f"/view?filename={finish.outputs[0].name}&subfolder={given.ref.job_id}/3/hello&type=output"
     async with http_client() as http:
         assert (await http.get(node.url + path)).content == gateway.stored[finish.outputs[0].id]
@@ -61,11 +61,11 @@ async def test_outputs_are_never_served_from_another_tenants_cached_run(
     }
     made = {}
     for _ in range(2):
-        given = await scheduler.give(graph)
-        finish = await scheduler.finish_of(given)
+        given = await scheduler.offer_job(graph)
+        finish = await scheduler.wait_for_finish(given)
         assert [output.node_id for output in finish.outputs] == ["2", "4"]
         made[str(given.ref.job_id).encode()] = [gateway.stored[output.id] for output in finish.outputs]
-    (entry,) = (await node.ask("GET", f"/history/{given.prompt_id}")).values()
+    (entry,) = (await node.request("GET", f"/history/{given.prompt_id}")).values()
     (cached,) = [told["nodes"] for name, told in entry["status"]["messages"] if name == "execution_cached"]
     assert set(cached) == {"1", "3"}  # equal outputs of both runs are produced once
     first, second = made
@@ -80,14 +80,14 @@ async def test_scheduler_receives_the_catalog_announced_by_heartbeats(start_exec
     text = zlib.decompress(base64.b64decode(scheduler.catalogs[0].classes_zlib))
     assert hashlib.sha256(text).hexdigest() == scheduler.catalogs[0].digest
     assert json.loads(text)["SaveImage"]["output_node"] is True
-    await scheduler.until(lambda: scheduler.beats[-1].online)
-    assert scheduler.beats[-1].catalog_digest == scheduler.catalogs[0].digest
+    await scheduler.until(lambda: scheduler.heartbeats[-1].online)
+    assert scheduler.heartbeats[-1].catalog_digest == scheduler.catalogs[0].digest
 
 
 async def test_progress_never_decreases_and_ends_at_100_percent(start_executor, scheduler) -> None:
     await start_executor()
-    given = await scheduler.give(slow(1.0))
-    await scheduler.finish_of(given)
+    given = await scheduler.offer_job(slow(1.0))
+    await scheduler.wait_for_finish(given)
     await scheduler.until(lambda: scheduler.progress and scheduler.progress[-1].progress == 100)
     said = [progress.progress for progress in scheduler.progress]
     assert said == sorted(said)
@@ -99,15 +99,15 @@ async def test_progress_never_decreases_and_ends_at_100_percent(start_executor, 
 @pytest.mark.requirement("F-108")
 async def test_cancel_message_stops_only_its_own_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
-    given = await scheduler.give(slow(30))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
     await scheduler.hint_cancel(given)
-    finish = await scheduler.finish_of(given, within_s=5)
+    finish = await scheduler.wait_for_finish(given, within_s=5)
     assert (finish.outcome, finish.error) == (Outcome.CANCELLED, None)
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
-    following = await scheduler.give(hello())
-    assert (await scheduler.finish_of(following)).outcome is Outcome.SUCCEEDED
+    following = await scheduler.offer_job(hello())
+    assert (await scheduler.wait_for_finish(following)).outcome is Outcome.SUCCEEDED
 
 
 async def test_executor_that_starts_before_the_scheduler_reports_its_node_soon_after(start_executor, nats_url) -> None:
@@ -118,42 +118,42 @@ async def test_executor_that_starts_before_the_scheduler_reports_its_node_soon_a
     await scheduler.start()
     try:
         await scheduler.until(lambda: scheduler.catalogs)
-        assert len(scheduler.beats) <= 2
+        assert len(scheduler.heartbeats) <= 2
     finally:
         await scheduler.stop()
 
 
 async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor, scheduler) -> None:
     await start_executor()
-    given = await scheduler.give(slow(30))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
     scheduler.lease = LeaseState.CANCELLED
-    assert (await scheduler.finish_of(given, within_s=5)).outcome is Outcome.CANCELLED
+    assert (await scheduler.wait_for_finish(given, within_s=5)).outcome is Outcome.CANCELLED
 
 
 async def test_job_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:
     """The scheduler gives the attempt again and again until its end is told: it holds the node."""
     await start_executor()
     scheduler.cancelled = True
-    given = await scheduler.give(slow(30))
-    assert (await scheduler.finish_of(given)).outcome is Outcome.CANCELLED
+    given = await scheduler.offer_job(slow(30))
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.CANCELLED
     assert [start.ref for start in scheduler.starts] == [given.ref]
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
     scheduler.cancelled = False
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
 
 
 async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, scheduler, gateway, node) -> None:
     await start_executor(prefetch=False)  # else the lost lease may be that of a held job, too
-    given = await scheduler.give(slow(30))
+    given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
     scheduler.lease = LeaseState.LOST
     scheduler.end_leases()
-    following = await scheduler.give(hello())
+    following = await scheduler.offer_job(hello())
     await scheduler.until(lambda: scheduler.current is following)
     scheduler.lease = LeaseState.KEPT
-    await scheduler.finish_of(following)
+    await scheduler.wait_for_finish(following)
     assert [finish.ref for finish in scheduler.finishes] == [following.ref]
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
@@ -162,8 +162,8 @@ async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, sche
 
 async def test_failed_workflow_reports_the_cause_without_file_paths(start_executor, scheduler) -> None:
     await start_executor()
-    given = await scheduler.give(failing("ValueError", "cannot read /srv/comfy/models/secret.bin"))
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(failing("ValueError", "cannot read /srv/comfy/models/secret.bin"))
+    finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.FAILED
     assert finish.error is not None
     assert finish.error.code == "workflow.execution_failed"
@@ -176,13 +176,15 @@ async def test_graph_refused_by_the_node_is_rejected(start_executor, scheduler) 
     await start_executor()
     graph = hello()
     graph["1"]["inputs"]["width"] = -5
-    rejected = await scheduler.finish_of(await scheduler.give(graph))
+    rejected = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert (rejected.outcome, rejected.error.code) == (Outcome.FAILED, "workflow.rejected")
     loader = {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "nowhere.safetensors"}}
     decode = {"class_type": "VAEDecode", "inputs": {"samples": ["8", 0], "vae": ["7", 2]}}
     latent = {"class_type": "EmptyLatentImage", "inputs": {"width": 64, "height": 64, "batch_size": 1}}
     save = {"class_type": "SaveImage", "inputs": {"images": ["9", 0], "filename_prefix": "x"}}
-    elsewhere = await scheduler.finish_of(await scheduler.give({"7": loader, "8": latent, "9": decode, "10": save}))
+    elsewhere = await scheduler.wait_for_finish(
+        await scheduler.offer_job({"7": loader, "8": latent, "9": decode, "10": save})
+    )
     assert (elsewhere.outcome, elsewhere.error.code) == (Outcome.NODE_FAULT, "workflow.rejected")
 
 
@@ -190,8 +192,8 @@ async def test_partially_valid_graph_is_rejected_and_nothing_keeps_running(start
     await start_executor()
     graph = slow(30)
     graph["9"] = {"class_type": "SaveImage", "inputs": {"filename_prefix": "x"}}
-    given = await scheduler.give(graph)
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(graph)
+    finish = await scheduler.wait_for_finish(given)
     assert finish.outcome is Outcome.FAILED
     assert (await node.ledger(given.prompt_id))[0]["outcome"] in {"interrupted", "deleted"}
 
@@ -199,18 +201,18 @@ async def test_partially_valid_graph_is_rejected_and_nothing_keeps_running(start
 @pytest.mark.requirement("F-42", "submission.run-within")
 async def test_exceeding_the_run_time_limit_stops_the_prompt(start_executor, scheduler, node) -> None:
     await start_executor()
-    given = await scheduler.give(slow(30), run_within_s=1.0)
-    finish = await scheduler.finish_of(given)
+    given = await scheduler.offer_job(slow(30), run_within_s=1.0)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error.code) == (Outcome.FAILED, "job.run_time_exceeded")
     assert (await node.ledger(given.prompt_id))[0]["outcome"] == "interrupted"
-    assert (await scheduler.finish_of(await scheduler.give(hello()))).outcome is Outcome.SUCCEEDED
+    assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
 
 
 @pytest.mark.requirement("F-34")
 async def test_finish_report_is_resent_unchanged_after_a_lost_reply(start_executor, scheduler) -> None:
-    scheduler.mute_finishes = 1
+    scheduler.unanswered_finishes = 1
     await start_executor()
-    given = await scheduler.give(hello())
+    given = await scheduler.offer_job(hello())
     await scheduler.until(lambda: scheduler.current is None and scheduler.finishes)
     sent: list[FinishAttempt] = [finish for finish in scheduler.finishes if finish.ref == given.ref]
     assert len(sent) == 2

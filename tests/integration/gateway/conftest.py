@@ -39,7 +39,7 @@ STORE = StoreIdentity(UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"), datetime(202
 
 @pytest.fixture(scope="package")
 async def database_url(postgres_server: PostgresServer) -> str:
-    url = await postgres_server.database("gateway")
+    url = await postgres_server.create_database("gateway")
     connection = await asyncpg.connect(url.replace("+asyncpg", ""))
     await connection.execute("INSERT INTO artifact_store (store_id) VALUES ($1)", STORE.store_id)
     await connection.close()

@@ -113,7 +113,7 @@ async def house_at(
     auth_settings = AuthSettings.model_validate(
         {
             "nats_url": nats.url,
-            "database_url": await postgres.database("auth"),
+            "database_url": await postgres.create_database("auth"),
             "secret_key": "0123456789abcdef0123456789abcdef",
         }
     )
@@ -122,7 +122,7 @@ async def house_at(
     await uses.start()
     values = {
         "nats_url": nats.url,
-        "database_url": await postgres.database("gateway"),
+        "database_url": await postgres.create_database("gateway"),
         "secret_key": "0123456789abcdef0123456789abcdef",
         "artifacts_url": folder.as_uri(),
         "login_per_minute": 100_000,

@@ -86,7 +86,7 @@ async def test_only_a_currently_valid_access_token_is_accepted(gateway: Gateway,
 @pytest.mark.requirement("B-2")
 async def test_deactivated_user_is_refused_at_once(gateway: Gateway, script: Script) -> None:
     assert (await gateway.http.get(MODELS, headers=ALICE)).status_code == 200
-    await script.say(script.auth.change(script.alice, is_active=False, void_tokens=True))
+    await script.publish_change(script.auth.change(script.alice, is_active=False, void_tokens=True))
 
     async def refused() -> bool:
         return (await gateway.http.get(MODELS, headers=ALICE)).status_code == 401
@@ -101,7 +101,7 @@ async def test_event_stream_ends_with_its_credential(gateway: Gateway, script: S
     async with asyncio.timeout(10), gateway.http.stream("GET", path, headers=ALICE) as stream:
         lines = stream.aiter_lines()
         assert await anext(lines)
-        await script.say(script.auth.change(script.alice, is_active=False, void_tokens=True))
+        await script.publish_change(script.auth.change(script.alice, is_active=False, void_tokens=True))
         async for _ in lines:
             pass
     assert script.scheduler.jobs[job.job_id].state is JobState.QUEUED

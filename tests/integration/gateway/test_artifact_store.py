@@ -19,7 +19,7 @@ import pytest
 
 from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
-from executor.clients.artifacts import Artifacts, UploadRefused
+from executor.clients.artifacts import ArtifactClient, UploadRefused
 from gateway.app import create_app
 from gateway.artifact_store.orphans import OrphanSweeper, SweepRules
 from gateway.artifact_store.service import StoreMonitor
@@ -46,7 +46,7 @@ MIB = 1 << 20
 
 @pytest.fixture
 async def own_database(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("gateway")
+    return await postgres_server.create_database("gateway")
 
 
 def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) -> Settings:
@@ -142,7 +142,7 @@ async def test_gateway_with_the_artifact_store_of_another_database_is_not_ready_
     os.utime(output, (long_ago, long_ago))
     marker = (folder / MARKER_KEY).read_bytes()
 
-    nothing_recorded = await postgres_server.database("gateway")
+    nothing_recorded = await postgres_server.create_database("gateway")
     async with gateway_at(nats_server, nothing_recorded, folder, delete_orphans=True) as gateway:
         await until_reason(gateway, "the database has no records")
         refused = await submit(gateway)
@@ -343,10 +343,10 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
         first, second = await grants(script, job_id, count=2)
         small = await gateway.http.put(here(gateway, first), content=b"output")
         assert small.status_code == 200, "outputs of accepted jobs may use half of the reserve"
-        artifacts = Artifacts(small_disk.parent)
+        artifacts = ArtifactClient(small_disk.parent)
         with pytest.raises(UploadRefused) as large:  # larger than what a gateway reads after its response
             await artifacts.upload(
-                here(gateway, second), zeros(64), size=64 * MIB, content_type="x/y", cap=64 * MIB, within_s=20
+                here(gateway, second), zeros(64), size=64 * MIB, content_type="x/y", max_bytes=64 * MIB, within_s=20
             )
         assert (large.value.status, large.value.code) == (503, "storage.full")
 
@@ -358,7 +358,7 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
         await until(is_accepted)
         assert (await post(gateway, some_png())).status_code == 201
         stored = await artifacts.upload(
-            here(gateway, second), zeros(9), size=9 * MIB, content_type="x/y", cap=64 * MIB, within_s=20
+            here(gateway, second), zeros(9), size=9 * MIB, content_type="x/y", max_bytes=64 * MIB, within_s=20
         )
         assert stored.size_bytes == 9 * MIB
         await artifacts.close()

@@ -182,7 +182,7 @@ async def limited(gateway: Gateway, script: Script, requests: int) -> None:
     """Give everybody so many requests a minute, and wait until the gateway knows."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": requests})
     script.auth.user(script.alice)
-    await script.say(script.auth.change_tier(Tier.PRO, limits))
+    await script.publish_change(script.auth.change_tier(Tier.PRO, limits))
 
     async def known() -> bool:
         answer = await gateway.http.get("/api/v1/models", headers=ALICE)

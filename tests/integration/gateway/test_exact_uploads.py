@@ -14,7 +14,7 @@ from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for
 from tests.kit.http import http_client
 from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.serving import serving
@@ -91,9 +91,9 @@ async def test_large_file_is_streamed_and_an_incomplete_one_is_discarded(gateway
 @pytest.mark.requirement("limit.upload_bytes")
 async def test_tier_limits_the_file_size(gateway: Gateway, script: Script) -> None:
     largest, larger = wav(seconds=100), wav(seconds=101)
-    image = file_of(Image.effect_noise((2000, 1200), 90))
+    image = encode_image(Image.effect_noise((2000, 1200), 90))
     assert len(image) > len(largest)
-    await script.say(
+    await script.publish_change(
         script.auth.change(script.alice, limits=UNLIMITED.model_copy(update={"upload_bytes": len(largest)}))
     )
 
@@ -117,7 +117,7 @@ async def test_tier_limits_the_file_size(gateway: Gateway, script: Script) -> No
 
 
 async def test_png_is_kept_byte_exact_only_on_request(gateway: Gateway) -> None:
-    deep = file_of(Image.new("I;16", (8, 8), 40_001))
+    deep = encode_image(Image.new("I;16", (8, 8), 40_001))
     made_anew, exact = await post(gateway, deep), await post(gateway, deep, exact="true")
     assert made_anew.json()["id"] != exact.json()["id"]
     assert (made_anew.json()["exact"], exact.json()["exact"]) == (False, True)
@@ -127,12 +127,12 @@ async def test_png_is_kept_byte_exact_only_on_request(gateway: Gateway) -> None:
     assert served.headers["content-disposition"].startswith("attachment")
     assert (await content_of(gateway, made_anew)).headers["content-disposition"].startswith("inline")
     assert (await post(gateway, deep, exact="true")).json()["id"] == exact.json()["id"]
-    jpeg = await post(gateway, file_of(NOISE, "JPEG"), exact="true")
+    jpeg = await post(gateway, encode_image(NOISE, "JPEG"), exact="true")
     assert (jpeg.status_code, jpeg.json()["code"]) == (422, "upload.exact_unsupported")
 
 
 async def test_photo_of_fifty_megapixels_is_accepted(gateway: Gateway) -> None:
-    photo = {"file": ("a.jpg", file_of(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"), "image/jpeg")}
+    photo = {"file": ("a.jpg", encode_image(Image.new("RGB", (8192, 6144), (10, 90, 200)), "JPEG"), "image/jpeg")}
     answer = await gateway.http.post("/api/v1/upload", files=photo, headers=ALICE, timeout=60)
     assert answer.status_code == 201, answer.text
     assert (answer.json()["width"], answer.json()["height"]) == (8192, 6144)
@@ -146,7 +146,7 @@ async def test_photo_of_fifty_megapixels_is_accepted(gateway: Gateway) -> None:
 async def test_damaged_exif_is_removed(gateway: Gateway, damage: bytes) -> None:
     exif = Image.Exif()
     exif[0x010E] = "a text that is long enough to be damaged"
-    photo = bytearray(file_of(NOISE, "JPEG", exif=exif))
+    photo = bytearray(encode_image(NOISE, "JPEG", exif=exif))
     at = photo.index(b"Exif\0\0") + 6
     photo[at : at + len(damage)] = damage
     picture = await picture_of(gateway, bytes(photo))
@@ -155,7 +155,7 @@ async def test_damaged_exif_is_removed(gateway: Gateway, damage: bytes) -> None:
 
 
 async def test_first_image_of_a_damaged_mpo_is_used(gateway: Gateway) -> None:
-    photo = file_of(NOISE, "MPO", save_all=True, append_images=[NOISE.rotate(5)])
+    photo = encode_image(NOISE, "MPO", save_all=True, append_images=[NOISE.rotate(5)])
     index = bytearray(photo)
     at = index.index(b"MPF\0") + 4
     index[at : at + 40] = b"\xff" * 40
@@ -165,16 +165,16 @@ async def test_first_image_of_a_damaged_mpo_is_used(gateway: Gateway) -> None:
 
 @pytest.mark.parametrize("progressive", [False, True])
 async def test_truncated_jpeg_is_accepted_and_decoded_as_far_as_it_goes(gateway: Gateway, progressive: bool) -> None:
-    whole = file_of(NOISE, "JPEG", quality=95, progressive=progressive)
+    whole = encode_image(NOISE, "JPEG", quality=95, progressive=progressive)
     picture = await picture_of(gateway, whole[: len(whole) * 9 // 10])
     assert picture.size == NOISE.size
     assert picture.getextrema() != ((0, 0),) * 3
-    broken = await post(gateway, file_of(NOISE)[:2000])
+    broken = await post(gateway, encode_image(NOISE)[:2000])
     assert (broken.status_code, broken.json()["code"]) == (422, "upload.broken_image"), "a PNG says what is missing"
 
 
 async def test_bytes_between_the_segments_of_a_jpeg_are_skipped(gateway: Gateway) -> None:
-    photo = file_of(NOISE, "JPEG")
+    photo = encode_image(NOISE, "JPEG")
     at = 4 + int.from_bytes(photo[4:6], "big")
     assert (await picture_of(gateway, photo[:at] + b"\0\0junk" + photo[at:])).size == NOISE.size
 

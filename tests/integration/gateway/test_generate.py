@@ -269,12 +269,12 @@ async def test_generate_retries_reads_and_cancellations(gateway: Gateway, script
 async def test_answered_generate_request_leaves_no_subscription(
     gateway: Gateway, script: Script, nats_server: NatsServer
 ) -> None:
-    before, many = await nats_server.subscriptions(), 50
+    before, many = await nats_server.count_subscriptions(), 50
     waiting = [generate(gateway) for _ in range(many)]
     jobs = await submitted(script, many)
 
     async def are_there() -> bool:
-        return await nats_server.subscriptions() >= before + many * 0.8  # readers of streams come and go
+        return await nats_server.count_subscriptions() >= before + many * 0.8  # readers of streams come and go
 
     await until(are_there)
     for job_id in jobs:
@@ -282,7 +282,7 @@ async def test_answered_generate_request_leaves_no_subscription(
     assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
 
     async def as_before() -> bool:
-        return await nats_server.subscriptions() < before + many / 2
+        return await nats_server.count_subscriptions() < before + many / 2
 
     await until(as_before)
 

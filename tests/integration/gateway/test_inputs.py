@@ -22,13 +22,13 @@ from contracts.scheduler.submissions import SUBMIT_JOB, InvalidWorkflow, SubmitJ
 from contracts.wire.errors import HTTP_STATUS, FieldError, Refusal, Unavailable
 from contracts.wire.topic import Address
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
-from tests.kit.nats import settled
-from tests.kit.pictures import file_of
+from tests.kit.nats import wait_until_processed
+from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 
 
 async def uploaded(gateway: Gateway, color: str, headers: dict[str, str] = ALICE) -> str:
-    picture = ("a.png", file_of(Image.new("RGB", (16, 8), color)), "image/png")
+    picture = ("a.png", encode_image(Image.new("RGB", (16, 8), color)), "image/png")
     answer = await gateway.http.post("/api/v1/upload", files={"file": picture}, headers=headers)
     assert answer.status_code in {200, 201}, answer.text
     return str(answer.json()["id"])
@@ -147,7 +147,7 @@ async def test_unsent_submission_pins_no_upload_and_one_with_a_lost_reply_keeps_
     assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
     async with await nats.connect(gateway.nats_url) as taker:  # takes it, and dies without a word
         taken = await taker.subscribe(SUBMIT_JOB.pattern)
-        await settled(taker)
+        await wait_until_processed(taker)
         answer = await submit(gateway, asked | {"image": doubtful})
         assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
         assert doubtful.encode() in (await taken.next_msg(timeout=5)).data

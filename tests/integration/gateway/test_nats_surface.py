@@ -111,7 +111,7 @@ def code_of(reply: Msg) -> str:
 
 
 async def test_nats_api_and_http_share_one_rate_limit(gateway: Gateway, script: Script, outside: Client) -> None:
-    await script.say(limit(script, 6))
+    await script.publish_change(limit(script, 6))
     codes = []
     for _ in range(6):
         codes.append(code_of(await ask_door(outside, script)))
@@ -128,7 +128,7 @@ async def test_nats_api_and_http_share_one_rate_limit(gateway: Gateway, script: 
 
 
 async def test_nats_api_counts_reads_separately_and_per_tenant(script: Script, outside: Client) -> None:
-    await script.say(limit(script, 2))
+    await script.publish_change(limit(script, 2))
     made = [await ask_door(outside, script) for _ in range(3)]
     assert [code_of(reply) for reply in made] == ["201", "201", "429"]
     job = json.dumps({"job_id": json.loads(made[0].data)["job_id"]}).encode()
@@ -140,15 +140,15 @@ async def test_nats_api_counts_reads_separately_and_per_tenant(script: Script, o
 
 
 async def test_malformed_nats_requests_count_for_the_rate_limit(script: Script, outside: Client) -> None:
-    await script.say(limit(script, 3))
+    await script.publish_change(limit(script, 3))
     codes = [code_of(await ask_door(outside, script, b"{")) for _ in range(5)]
     assert codes == ["400"] * 3 + ["429"] * 2
 
 
 async def test_changed_rate_limit_applies_to_the_nats_api_at_once(script: Script, outside: Client) -> None:
-    await script.say(limit(script, 1))
+    await script.publish_change(limit(script, 1))
     assert [code_of(await ask_door(outside, script)) for _ in range(2)] == ["201", "429"]
-    await script.say(limit(script, None))
+    await script.publish_change(limit(script, None))
 
     async def unlimited() -> bool:
         return code_of(await ask_door(outside, script)) == "201"

@@ -16,12 +16,12 @@ from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_purges import say_purged
 from tests.kit.media import safetensors, wav
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
 
-PNG = file_of(Image.new("RGB", (24, 16), "navy"))
+PNG = encode_image(Image.new("RGB", (24, 16), "navy"))
 
 
 def loading(*values: Any) -> dict[str, Any]:

@@ -34,7 +34,7 @@ LOGIN = "/api/v1/auth/login"
 
 @pytest.fixture(scope="module")
 async def rates_url(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("gateway")
+    return await postgres_server.create_database("gateway")
 
 
 @pytest.fixture
@@ -187,7 +187,7 @@ async def test_shared_rate_limit_applies_again_when_the_database_returns() -> No
     policy = Policy("read", 50, window_s=86400)
     try:
         await server.create()
-        async with limiters(await server.database("gateway"), 1) as (limiter,):
+        async with limiters(await server.create_database("gateway"), 1) as (limiter,):
             assert await admitted(limiter, "read:a", policy, 40) == 40
             server.kill()
             assert await admitted(limiter, "read:a", policy, 70) >= 50, "it counts for itself"
@@ -309,14 +309,14 @@ async def test_tier_change_updates_the_rate_limit_and_unlimited_users_are_not_co
     http = await opened()
     codes = [(await http.get("/api/v1/models", headers=ALICE)).status_code for _ in range(5)]
     assert codes[-1] == 429
-    await script.say(limit(script, None))
+    await script.publish_change(limit(script, None))
 
     async def unlimited() -> bool:
         answer = await http.get("/api/v1/models", headers=ALICE)
         return answer.status_code == 200 and "ratelimit" not in answer.headers
 
     await until(unlimited)
-    await script.say(limit(script, 60_000))
+    await script.publish_change(limit(script, 60_000))
 
     async def limited() -> bool:
         answer = await http.get("/api/v1/models", headers=ALICE)

@@ -43,7 +43,7 @@ async def limit(script: Script, size: int) -> None:
     user = script.auth.user(script.alice)
     limits = user.limits.model_copy(update={"result_bytes": size})
     script.auth.users[script.alice] = replace(user, limits=limits)
-    await script.say(TierLimits(tier=user.tier, limits=limits))
+    await script.publish_change(TierLimits(tier=user.tier, limits=limits))
 
 
 async def submit(gateway: Gateway, headers: dict[str, str] = ALICE, **more: str) -> httpx.Response:

@@ -25,7 +25,7 @@ from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs
 from contracts.permissions import inbox_prefix
 from gateway.app import create_app as create_gateway
 from gateway.settings import Settings as GatewaySettings
-from stack.nats_config import NatsPlan, logins, render
+from stack.nats_config import NatsConfig, list_logins, render_nats_config
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -36,7 +36,7 @@ RELOADED = "Reloaded server configuration"  # in the log of nats-server
 OLD, NEW = "0123456789abcdef" * 2, "fedcba9876543210" * 2
 PASSWORD = "seventeen blue lanterns at sea"
 GRAPH = {"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}}}
-LOGINS = ("sys", *(login for login, _, _ in logins(("n1",))))
+LOGINS = ("sys", *(login for login, _, _ in list_logins(("n1",))))
 
 
 class NatsLogins:
@@ -49,16 +49,16 @@ class NatsLogins:
     async def reload(self, following: dict[str, str]) -> None:
         """Set the passwords of second logins; the first logins have ``passwords``."""
         (self.server.folder / "conf").write_text(self._render(following))
-        before = self.server.log().count(RELOADED)
+        before = self.server.read_log().count(RELOADED)
         self.server.signal(signal.SIGHUP)
-        await until(lambda: self.server.log().count(RELOADED) > before)
+        await until(lambda: self.server.read_log().count(RELOADED) > before)
 
     def _render(self, following: dict[str, str]) -> str:
-        plan = NatsPlan(
-            passwords=self.passwords, nodes=("n1",), outside=(), next_passwords=following,
+        plan = NatsConfig(
+            passwords=self.passwords, nodes=("n1",), external_systems=(), next_passwords=following,
             listen="127.0.0.1:0", monitor="127.0.0.1:0", store="store",
         )  # fmt: skip
-        lines = render(plan).splitlines()  # address and store are flags of the test server
+        lines = render_nats_config(plan).splitlines()  # address and store are flags of the test server
         start, end = lines.index("jetstream {"), lines.index("system_account: SYS")
         kept = [line for line in lines[:start] + lines[end:] if not line.startswith(("listen", "http"))]
         return "\n".join(kept)
@@ -149,7 +149,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
     first = Login("auth", nats.passwords["auth"], roles.name, secrets.token_hex(16))
     second = Login("auth-next", secrets.token_hex(16), f"{roles.name}_next", secrets.token_hex(16))
     await roles.create(first.role_password)
-    gateway_database = await postgres_server.database("gateway")
+    gateway_database = await postgres_server.create_database("gateway")
 
     def auth_settings(login: Login, *keys: str) -> AuthSettings:
         return AuthSettings.model_validate(

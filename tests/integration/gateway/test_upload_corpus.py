@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, stored_files
 from tests.integration.gateway.test_uploads import post, some_png
-from tests.kit.pictures import bombs, chunk, file_of, flat_png, jpeg_header, png, text_bomb, webp_header
+from tests.kit.pictures import bombs, chunk, encode_image, flat_png, jpeg_header, png, text_bomb, webp_header
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.shares_gateway
@@ -53,11 +53,11 @@ async def test_only_complete_still_png_jpeg_and_webp_images_are_accepted(gateway
         "nothing": b"",
         "one byte": b"\x89",
         "text": b"not a picture at all " * 10,
-        "gif": file_of(SMALL, "GIF"),
-        "gif of 10,000 frames": file_of(SMALL, "GIF")[:-1] + b"!\xf9\x04\0\0\0\0\0," * 10_000,
-        "bmp": file_of(SMALL, "BMP"),
-        "tiff": file_of(SMALL, "TIFF"),
-        "ico": file_of(SMALL, "ICO"),
+        "gif": encode_image(SMALL, "GIF"),
+        "gif of 10,000 frames": encode_image(SMALL, "GIF")[:-1] + b"!\xf9\x04\0\0\0\0\0," * 10_000,
+        "bmp": encode_image(SMALL, "BMP"),
+        "tiff": encode_image(SMALL, "TIFF"),
+        "ico": encode_image(SMALL, "ICO"),
         "icns": b"icns" + bytes(100),
         "psd": b"8BPS\0\1" + bytes(100),
         "eps": b"%!PS-Adobe-3.0 EPSF-3.0\n" + bytes(100),
@@ -73,13 +73,13 @@ async def test_only_complete_still_png_jpeg_and_webp_images_are_accepted(gateway
     for name, content in unsupported.items():
         assert await refused(gateway, content) == (422, "upload.unsupported_image"), name
     animated = {
-        "apng": file_of(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
-        "webp": file_of(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]),
+        "apng": encode_image(FRAMES[0], "PNG", save_all=True, append_images=FRAMES[1:]),
+        "webp": encode_image(FRAMES[0], "WEBP", save_all=True, append_images=FRAMES[1:]),
         "webp header": webp_header(8, 8, flags=2),
     }
     for name, content in animated.items():
         assert await refused(gateway, content) == (422, "upload.animated_image"), name
-    whole = file_of(Image.effect_noise((256, 256), 90))
+    whole = encode_image(Image.effect_noise((256, 256), 90))
     broken = {"half": whole[: len(whole) // 2], "jpeg header": jpeg_header(8, 8), "webp header": webp_header(8, 8)}
     for name, content in broken.items():
         assert await refused(gateway, content) == (422, "upload.broken_image"), name
@@ -106,7 +106,7 @@ async def test_image_of_the_maximum_size_is_accepted_and_one_byte_more_refused(g
 
 @pytest.mark.requirement("B-60")
 async def test_upload_type_is_decided_by_content_not_by_name_or_content_type(gateway: Gateway) -> None:
-    sent = {"file": ("holiday.gif", file_of(SMALL, "WEBP"), "text/html")}
+    sent = {"file": ("holiday.gif", encode_image(SMALL, "WEBP"), "text/html")}
     answer = await gateway.http.post("/api/v1/upload", files=sent, headers=ALICE)
     assert (answer.status_code, answer.json()["content_type"]) == (201, "image/png")
     other = await gateway.http.post(
@@ -137,11 +137,11 @@ async def test_unusual_image_is_converted_to_a_plain_one(gateway: Gateway) -> No
     exif[0x010E] = "x" * 60_000
     odd = {
         "10,000 chunks of pixels": flat_png(2048, parts=10_000),
-        "16 bits": file_of(Image.new("I;16", (8, 8), 40_000)),
-        "1 bit": file_of(Image.new("1", (8, 8))),
-        "cmyk": file_of(SMALL.convert("CMYK"), "JPEG"),
-        "huge exif": file_of(SMALL, "JPEG", exif=exif),
-        "huge profile": file_of(SMALL, "PNG", icc_profile=profile + bytes(1_000_000)),
+        "16 bits": encode_image(Image.new("I;16", (8, 8), 40_000)),
+        "1 bit": encode_image(Image.new("1", (8, 8))),
+        "cmyk": encode_image(SMALL.convert("CMYK"), "JPEG"),
+        "huge exif": encode_image(SMALL, "JPEG", exif=exif),
+        "huge profile": encode_image(SMALL, "PNG", icc_profile=profile + bytes(1_000_000)),
     }
     for name, content in odd.items():
         picture = await picture_of(gateway, content)
@@ -156,11 +156,11 @@ async def test_polyglot_upload_keeps_only_its_pixels(gateway: Gateway) -> None:
     comment.add_text("Comment", script.decode("latin-1"))
     zipped = b"PK\x03\x04" + CANARY + b"PK\x05\x06" + bytes(18)
     polyglots = {
-        "png and html": file_of(SMALL) + script,
-        "png and zip": file_of(SMALL) + zipped,
-        "png and php": file_of(SMALL, pnginfo=comment),
-        "jpeg and js": file_of(SMALL, "JPEG", comment=script),
-        "webp and html": file_of(SMALL, "WEBP", lossless=True) + script,
+        "png and html": encode_image(SMALL) + script,
+        "png and zip": encode_image(SMALL) + zipped,
+        "png and php": encode_image(SMALL, pnginfo=comment),
+        "jpeg and js": encode_image(SMALL, "JPEG", comment=script),
+        "webp and html": encode_image(SMALL, "WEBP", lossless=True) + script,
     }
     for name, content in polyglots.items():
         assert CANARY in content
@@ -184,11 +184,11 @@ async def test_metadata_is_stripped_and_orientation_applied(gateway: Gateway) ->
     halves = Image.new("RGB", (64, 32), (255, 0, 0))
     halves.paste((0, 0, 255), (32, 0, 64, 32))
     c2pa = b"\xff\xeb" + (2 + len(CANARY)).to_bytes(2, "big") + CANARY
-    jpeg = file_of(halves, "JPEG", exif=exif, xmp=b"<x:xmpmeta>" + CANARY, quality=95)
+    jpeg = encode_image(halves, "JPEG", exif=exif, xmp=b"<x:xmpmeta>" + CANARY, quality=95)
     for sent in (
         jpeg[:2] + c2pa + jpeg[2:],
-        file_of(halves, "PNG", exif=exif, pnginfo=workflow),
-        file_of(halves, "WEBP", exif=exif, xmp=CANARY, lossless=True),
+        encode_image(halves, "PNG", exif=exif, pnginfo=workflow),
+        encode_image(halves, "WEBP", exif=exif, xmp=CANARY, lossless=True),
     ):
         left, _ = await kept(gateway, sent)
         picture: Any = Image.open(BytesIO(left))
@@ -207,7 +207,7 @@ async def test_mask_in_the_alpha_channel_is_kept_bit_for_bit(gateway: Gateway, f
     mask = Image.merge("RGBA", [Image.effect_noise((33, 17), 90) for _ in range(4)])
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
     more = {"lossless": True, "exact": True} if format_ == "WEBP" else {"icc_profile": profile}
-    picture = await picture_of(gateway, file_of(mask, format_, **more))
+    picture = await picture_of(gateway, encode_image(mask, format_, **more))
     assert (picture.mode, picture.tobytes()) == ("RGBA", mask.tobytes())
 
 
@@ -307,7 +307,7 @@ async def connect(
 
 @pytest.mark.requirement("B-66")
 async def test_aborted_upload_leaves_nothing_and_frees_its_memory(gateway: Gateway) -> None:
-    sent = file_of(Image.effect_noise((1024, 1024), 90))
+    sent = encode_image(Image.effect_noise((1024, 1024), 90))
     for _ in range(80):  # 80 x 1 MiB would be more than the room of one client
         _, writer = await connect(gateway, "image/png", sent[: len(sent) * 99 // 100], length=len(sent))
         writer.close()

@@ -21,7 +21,7 @@ from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, set
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -42,7 +42,7 @@ async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_
 
 
 def noise(side: int) -> bytes:
-    return file_of(Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)))
+    return encode_image(Image.frombytes("RGB", (side, side), os.urandom(3 * side * side)))
 
 
 def files(gateway: Gateway, script: Script) -> list[Path]:

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.waiting import until
@@ -18,7 +18,7 @@ pytestmark = pytest.mark.shares_gateway
 
 def some_png() -> bytes:
     """One that nobody has uploaded before."""
-    return file_of(Image.frombytes("RGBA", (4, 4), os.urandom(64)))
+    return encode_image(Image.frombytes("RGBA", (4, 4), os.urandom(64)))
 
 
 async def post(gateway: Gateway, content: bytes, headers: dict[str, str] = ALICE) -> httpx.Response:
@@ -26,7 +26,7 @@ async def post(gateway: Gateway, content: bytes, headers: dict[str, str] = ALICE
 
 
 async def test_upload_is_stored_and_read_back(gateway: Gateway) -> None:
-    sent = file_of(Image.new("RGBA", (20, 10), (10, 20, 30, 0)))
+    sent = encode_image(Image.new("RGBA", (20, 10), (10, 20, 30, 0)))
     answer = await post(gateway, sent)
     assert answer.status_code == 201, answer.text
     upload = answer.json()
@@ -87,7 +87,7 @@ async def test_upload_expiry_follows_the_users_limits(gateway: Gateway, script: 
 
     async def limited(days: int | None) -> None:
         limits = UNLIMITED.model_copy(update={"upload_days": days})
-        await script.say(script.auth.change(script.alice, limits=limits))
+        await script.publish_change(script.auth.change(script.alice, limits=limits))
 
         async def heard() -> bool:
             return await kept_days(some_png()) == days

@@ -29,7 +29,7 @@ BOB = {"X-API-Key": "bob-key"}
 
 @pytest.fixture(scope="package")
 async def database_url(postgres_server: PostgresServer) -> str:
-    return await postgres_server.database("notifier")
+    return await postgres_server.create_database("notifier")
 
 
 @dataclass

@@ -27,7 +27,7 @@ async def ticket(world: World, *, origin: str | None = PAGE, **fields: object) -
         "scopes": (Scope.JOBS_READ,), "key_id": key_id("alice-key"), "version": 1,
     }  # fmt: skip
     principal = Principal.model_validate(said | fields)
-    made = await world.script.auth.make_ticket(
+    made = await world.script.auth.create_ticket(
         CreateTicket(principal=principal, origin=origin), Address(str(alice), None)
     )
     return made.text.get_secret_value()
@@ -138,7 +138,7 @@ async def test_ticket_has_no_more_rights_than_its_credential(world: World) -> No
 async def test_websocket_opened_by_ticket_closes_with_the_credential_that_created_it(world: World) -> None:
     early, late = await ticket(world), await ticket(world)
     async with world.watch_many(f"?ticket={early}", headers=browser()) as socket:
-        await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
+        await world.script.publish_change(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
         async with asyncio.timeout(20):
             with pytest.raises(ConnectionClosed):
                 await socket.recv()

@@ -15,7 +15,7 @@ from contracts.auth.changes import UserChanged
 from contracts.auth.credentials import InvalidCredential, Scope
 from contracts.scheduler.jobs import JobState
 from tests.integration.notifier.conftest import World, frame, rest, states
-from tests.kit.nats import settled
+from tests.kit.nats import wait_until_processed
 from tests.kit.scripted_auth import SigningKey, key_id
 from tests.kit.waiting import until
 
@@ -115,7 +115,7 @@ async def test_websocket_closes_when_its_credential_is_revoked(
     async with world.watch(job_id) as by_key, world.watch(job_id, headers=bearer(token)) as by_token:
         for socket in (by_key, by_token):
             assert (await frame(socket))["type"] == "snapshot"
-        await world.script.say(change(world, session))
+        await world.script.publish_change(change(world, session))
         for socket, ends in ((by_key, ends_key), (by_token, ends_token)):
             if ends:
                 assert await closing(socket) == ENDED
@@ -135,8 +135,8 @@ async def test_no_frame_is_sent_after_a_key_revocation(world: World) -> None:
     job_id = world.job()
     async with world.watch(job_id) as socket:
         await frame(socket)
-        await world.script.say(revoke_key(world, uuid4()))
-        await settled(world.script.auth_bus._client)
+        await world.script.publish_change(revoke_key(world, uuid4()))
+        await wait_until_processed(world.script.auth_bus._client)
         await world.happen(job_id, JobState.SUCCEEDED)
         assert await closing(socket) == ENDED
 

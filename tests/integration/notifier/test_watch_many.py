@@ -235,7 +235,7 @@ async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(wor
 
 
 async def test_subscription_ends_when_nobody_watches_the_job(world: World, nats_server: NatsServer) -> None:
-    before, many = await nats_server.subscriptions(), 50
+    before, many = await nats_server.count_subscriptions(), 50
     async with world.watch_many() as socket:
         for number in range(many):
             await say(socket, "subscribe", job_id := world.job())
@@ -243,10 +243,10 @@ async def test_subscription_ends_when_nobody_watches_the_job(world: World, nats_
             if number % 2:
                 await say(socket, "unsubscribe", job_id)
                 await frame(socket)
-        assert await nats_server.subscriptions() >= before + many // 2
+        assert await nats_server.count_subscriptions() >= before + many // 2
 
     async def as_before() -> bool:
-        return await nats_server.subscriptions() < before + many / 4  # readers of streams come and go
+        return await nats_server.count_subscriptions() < before + many / 4  # readers of streams come and go
 
     await until(as_before)
 
@@ -319,7 +319,7 @@ async def test_multi_job_websocket_is_closed_when_its_credential_expires(world: 
     async with world.watch_many() as socket, world.watch_many() as idle:
         await say(socket, "subscribe", job_id)
         await frame(socket)
-        await world.script.say(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
+        await world.script.publish_change(world.script.auth.change(world.script.alice, revoked_key=key_id("alice-key")))
         for one in (socket, idle):
             assert await closing(one) == (4401, InvalidCredential.code)
 

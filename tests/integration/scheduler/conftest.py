@@ -245,7 +245,7 @@ async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        async with run_system(server.url, await postgres_server.database("scheduler"), lease_s=60) as system:
+        async with run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=60) as system:
             yield system
     finally:
         server.remove()

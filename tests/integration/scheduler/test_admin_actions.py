@@ -16,7 +16,7 @@ from contracts.scheduler.nodes import NodeAction
 from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import World, build_graph, bus_as
 from tests.integration.scheduler.operator import Operator
-from tests.kit.nats import settled
+from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
 
@@ -64,7 +64,7 @@ async def test_job_of_a_drained_node_moves_to_another_node_free_of_charge(world:
             hints.put_nowait(message)
 
         await executor.subscribe(CANCEL_ATTEMPT, on_message, key=node.name)
-        await settled(executor._client)
+        await wait_until_processed(executor._client)
         drained = await operator.node(node.name, NodeAction.DRAIN)
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)
@@ -220,7 +220,7 @@ async def test_held_job_is_not_run_until_it_is_released(world: World, operator: 
         said.append(message.cause)
 
     unsubscribe = await world.system.bus.subscribe(JOB_CHANGED_LIVE, on_message, tenant=str(tenant), key=str(job_id))
-    await settled(world.system.bus._client)
+    await wait_until_processed(world.system.bus._client)
     held = await operator.job(job_id, JobAction.HOLD)
     assert (held.held, held.state, held.queue_position) == (True, JobState.QUEUED, None)
     assert (await world.read_job(tenant, behind)).queue_position == 1

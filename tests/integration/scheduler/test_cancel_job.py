@@ -10,7 +10,7 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, bus_as, final_states
-from tests.kit.nats import settled
+from tests.kit.nats import wait_until_processed
 
 
 @pytest.mark.requirement("F-107")
@@ -45,7 +45,7 @@ async def test_cancelled_running_job_keeps_its_slot_until_the_executor_reports_t
             hints.put_nowait(message)
 
         await executor.subscribe(CANCEL_ATTEMPT, on_message, key=node.name)
-        await settled(executor._client)
+        await wait_until_processed(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         async with asyncio.timeout(5):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)

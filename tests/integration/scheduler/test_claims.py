@@ -172,7 +172,7 @@ ARRANGEMENTS = {
 @pytest.fixture(scope="module")
 async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[Queue]:
     """A scheduler's database of its own, with a hundred requirements."""
-    url = await postgres_server.database("scheduler")
+    url = await postgres_server.create_database("scheduler")
     sql = await asyncpg.connect(url.replace("+asyncpg", ""))
     await sql.execute("INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n")
     await sql.execute("SET enable_seqscan = off")  # which PostgreSQL prefers for tables as small as these

@@ -140,7 +140,7 @@ async def test_deactivated_tenant_keeps_its_jobs_but_cannot_submit(world: World)
 
 
 async def test_changed_tier_drops_cached_limits(postgres_server: PostgresServer, own_nats: NatsServer) -> None:
-    database = await postgres_server.database("scheduler")
+    database = await postgres_server.create_database("scheduler")
     async with run_system(own_nats.url, database, limits_fresh_s=3600) as system, checked_world(system) as world:
         tenant = world.add_tenant(images_per_day=7)
         assert (await use(world, tenant)).quota.limit == 7

@@ -136,7 +136,7 @@ async def test_default_models_setting_determines_the_default_models(postgres_ser
     server = NatsServer()
     try:
         await server.start()
-        url = await postgres_server.database("scheduler")
+        url = await postgres_server.create_database("scheduler")
         async with run_system(
             server.url, url, lease_s=60, default_models="absent.safetensors, b.safetensors"
         ) as system:
@@ -154,7 +154,7 @@ async def test_class_rules_survive_a_restart_while_auth_is_unavailable(postgres_
     server = NatsServer()
     try:
         await server.start()
-        url = await postgres_server.database("scheduler")
+        url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
             tenant = world.add_tenant()
@@ -173,7 +173,7 @@ async def test_policy_is_strict_while_the_class_rules_are_unknown(postgres_serve
     server = NatsServer()
     try:
         await server.start()
-        url = await postgres_server.database("scheduler")
+        url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
             tenant = world.add_tenant()

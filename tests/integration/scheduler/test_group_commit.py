@@ -35,7 +35,7 @@ async def cached_system(postgres_server: PostgresServer) -> AsyncIterator[System
     server = NatsServer()
     try:
         await server.start()
-        url = await postgres_server.database("scheduler")
+        url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60, limits_fresh_s=3600) as system:
             yield system
     finally:

@@ -34,7 +34,9 @@ async def quick(postgres_server: PostgresServer) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        async with run_system(server.url, await postgres_server.database("scheduler"), lease_s=LEASE_S) as system:
+        async with run_system(
+            server.url, await postgres_server.create_database("scheduler"), lease_s=LEASE_S
+        ) as system:
             yield system
     finally:
         server.remove()

@@ -112,7 +112,7 @@ async def test_setting_zero_disables_automatic_cordoning(postgres_server: Postgr
     server = NatsServer()
     try:
         await server.start()
-        database = await postgres_server.database("scheduler")
+        database = await postgres_server.create_database("scheduler")
         async with run_system(server.url, database, lease_s=60, cordon_after_jobs=0) as system:
             world = World(system)
             node, tenants = await world.add_node(), [world.add_tenant() for _ in range(4)]

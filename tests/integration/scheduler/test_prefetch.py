@@ -14,7 +14,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
 from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
 from tests.integration.scheduler.operator import Operator
-from tests.kit.nats import settled
+from tests.kit.nats import wait_until_processed
 
 OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
 RECLAIMED_WITHIN_S = 10  # half a second on a machine with nothing else to do
@@ -34,7 +34,7 @@ async def release_hints(node: Node) -> AsyncIterator[Hints]:
             hints.put_nowait(message)
 
         await executor.subscribe(RELEASE_ATTEMPT, on_message, key=node.name)
-        await settled(executor._client)
+        await wait_until_processed(executor._client)
         yield hints
     finally:
         await executor.stop()

@@ -31,7 +31,7 @@ WRITES = {
 
 @pytest.fixture(scope="module")
 async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(await postgres_server.database("scheduler"))
+    faults = CommitFaults(await postgres_server.create_database("scheduler"))
     await faults.start()
     yield faults
     faults.stop()

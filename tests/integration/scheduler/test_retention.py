@@ -36,7 +36,7 @@ async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        database = await postgres_server.database("scheduler")
+        database = await postgres_server.create_database("scheduler")
         async with run_system(server.url, database, lease_s=60, retention_every_s=0.1) as system:
             yield system
     finally:

@@ -29,7 +29,7 @@ async def test_streams_of_an_earlier_release_are_changed_and_impossible_replicas
             name=JOB_EVENTS.name, subjects=[JOB_CHANGED.pattern], max_age=3600, max_bytes=1 << 30
         )
         await jetstream.publish(JOB_CHANGED.subject(tenant, job), b"{}")
-        values = {"database_url": await postgres_server.database("scheduler"), "nats_url": own_nats.url}
+        values = {"database_url": await postgres_server.create_database("scheduler"), "nats_url": own_nats.url}
         for replicas, is_ready in ((3, False), (1, True)):
             more = {"stream_replicas": replicas, "event_stream_bytes": EVENT_BYTES}
             async with serving(create_app(Settings.model_validate(values | more))) as at:

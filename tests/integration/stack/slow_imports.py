@@ -14,7 +14,7 @@ def main(descriptor: int) -> None:
     try:
         fork_server.serve(MODULES)
     finally:
-        fork_server.kill_all()
+        fork_server.kill_children()
 
 
 if __name__ == "__main__":

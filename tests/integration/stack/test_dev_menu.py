@@ -13,7 +13,7 @@ def test_dev_without_arguments_prints_the_menu() -> None:
         assert f"./dev {command} " in said
 
 
-def test_unknown_dev_command_is_named() -> None:
+def test_error_names_the_unknown_dev_command() -> None:
     wrong = run([sys.executable, DEV, "tset"], capture_output=True, text=True, check=False)
     assert wrong.returncode == 2
     assert "'tset'" in wrong.stderr

@@ -19,29 +19,29 @@ from stack import unprivileged
 from stack.credentials import Secrets
 from stack.layout import StateLayout
 from stack.ports import find_free_ports
-from stack.postgres import PostgresServer, binaries
+from stack.postgres import PostgresServer, get_postgres_bin
 from stack.process_supervisor import ProcessSupervisor, ProcessUnit
 from stack.schemas import are_schemas_current
 from stack.unprivileged import CannotRunPostgres, choose_runner
-from tests.integration.stack.conftest import until
+from tests.kit.waiting import until
 
 
-def quietly(*_: object) -> None:
+def ignore(*_: object) -> None:
     """Ignore log lines."""
 
 
 @asynccontextmanager
-async def kept(postgres: PostgresServer) -> AsyncIterator[ProcessSupervisor]:
-    keeper = ProcessSupervisor(
-        ProcessUnit("postgres", postgres.start, postgres.ready, stop_signal=signal.SIGINT), quietly, quietly
+async def running_server(postgres: PostgresServer) -> AsyncIterator[ProcessSupervisor]:
+    supervisor = ProcessSupervisor(
+        ProcessUnit("postgres", postgres.start, postgres.is_ready, stop_signal=signal.SIGINT), ignore, ignore
     )
-    keeper.start()
+    supervisor.start()
     try:
         async with asyncio.timeout(20):
-            await keeper.until_ready()
-        yield keeper
+            await supervisor.wait_until_ready()
+        yield supervisor
     finally:
-        await keeper.stop()
+        await supervisor.stop()
 
 
 @pytest.fixture
@@ -52,17 +52,17 @@ async def postgres(layout: StateLayout) -> PostgresServer:
 
 
 def dsn(server: PostgresServer, role: str, database: str | None = None) -> str:
-    url = server.url(role).replace("+asyncpg", "")
+    url = server.build_url(role).replace("+asyncpg", "")
     return url.removesuffix(f"/{role}") + f"/{database or role}"
 
 
-async def postmaster_of(server: PostgresServer) -> int:
+async def find_postmaster_pid(server: PostgresServer) -> int:
     return int((server.layout.postgres / "postmaster.pid").read_text().splitlines()[0])
 
 
 @pytest.mark.requirement("S-78")
 async def test_database_role_reaches_its_own_database_only(postgres: PostgresServer) -> None:
-    async with kept(postgres):
+    async with running_server(postgres):
         for role in DATABASES:
             own = await asyncpg.connect(dsn(postgres, role))
             await own.execute("create table mine (id int)")
@@ -73,7 +73,7 @@ async def test_database_role_reaches_its_own_database_only(postgres: PostgresSer
 
 
 async def test_a_wrong_password_is_refused(postgres: PostgresServer) -> None:
-    async with kept(postgres):
+    async with running_server(postgres):
         with pytest.raises(asyncpg.InvalidPasswordError):
             await asyncpg.connect(dsn(postgres, "auth"), password="wrong")
 
@@ -83,14 +83,14 @@ async def test_database_without_the_newest_migration_is_not_current(postgres: Po
         return await are_schemas_current(postgres, ["notifier"])
 
     assert not await is_current()  # no server
-    async with kept(postgres):
+    async with running_server(postgres):
         assert not await is_current()
         connection = await asyncpg.connect(dsn(postgres, "notifier"))
         await connection.execute("CREATE TABLE alembic_version (version_num text)")
         assert not await is_current()
         await connection.execute("INSERT INTO alembic_version VALUES ('0002')")
         assert not await is_current()
-        newest = SchemaCheck("notifier", Database(DatabaseUrl.parse(postgres.url("notifier")), name="test")).head
+        newest = SchemaCheck("notifier", Database(DatabaseUrl.parse(postgres.build_url("notifier")), name="test")).head
         await connection.execute("UPDATE alembic_version SET version_num = $1", newest)
         assert await is_current()
         await connection.close()
@@ -98,19 +98,19 @@ async def test_database_without_the_newest_migration_is_not_current(postgres: Po
 
 @pytest.mark.requirement("F-85")
 async def test_committed_rows_survive_a_killed_postgres(postgres: PostgresServer) -> None:
-    async with kept(postgres) as keeper:
+    async with running_server(postgres) as supervisor:
         before = await asyncpg.connect(dsn(postgres, "auth"))
         await before.execute("create table kept as select 42 as answer")
-        killed = await postmaster_of(postgres)
+        killed = await find_postmaster_pid(postgres)
         os.kill(killed, signal.SIGKILL)
 
         async def restarted() -> bool:
-            return keeper.restarts > 0
+            return supervisor.restarts > 0
 
         await until(restarted)
         async with asyncio.timeout(20):
-            await keeper.until_ready()
-        assert await postmaster_of(postgres) != killed
+            await supervisor.wait_until_ready()
+        assert await find_postmaster_pid(postgres) != killed
         after = await asyncpg.connect(dsn(postgres, "auth"))
         assert await after.fetchval("select answer from kept") == 42
         assert await after.fetchval("show fsync") == "on"
@@ -120,23 +120,23 @@ async def test_committed_rows_survive_a_killed_postgres(postgres: PostgresServer
 
 @pytest.mark.requirement("F-168")
 async def test_postgres_starts_although_its_old_pid_is_reused(postgres: PostgresServer) -> None:
-    async with kept(postgres):
+    async with running_server(postgres):
         pass
     lines = [str(os.getpid()), str(postgres.layout.postgres), "1", str(postgres.port), "", "127.0.0.1", "1 1", "ready"]
     (postgres.layout.postgres / "postmaster.pid").write_text("\n".join(lines))
-    async with kept(postgres):
+    async with running_server(postgres):
         connection = await asyncpg.connect(dsn(postgres, "scheduler"))
         await connection.close()
 
 
-async def test_existing_data_directory_is_left_alone(postgres: PostgresServer) -> None:
+async def test_existing_data_directory_is_not_changed(postgres: PostgresServer) -> None:
     assert not await postgres.create()
 
 
 async def test_incomplete_data_directory_is_recreated(postgres: PostgresServer) -> None:
     postgres.layout.postgres.rename(postgres.layout.state / "postgres.new")
     assert await postgres.create()
-    async with kept(postgres):
+    async with running_server(postgres):
         pass
 
 
@@ -156,7 +156,7 @@ async def test_root_without_user_namespaces_runs_postgres_as_an_account(
 ) -> None:
     monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
     reachable = await asyncio.create_subprocess_exec(
-        binaries() / "postgres", "--version", user="nobody", group="nogroup"
+        get_postgres_bin() / "postgres", "--version", user="nobody", group="nogroup"
     )
     if await reachable.wait() != 0:
         pytest.skip("this checkout is closed to other accounts")
@@ -164,7 +164,7 @@ async def test_root_without_user_namespaces_runs_postgres_as_an_account(
     await server.create()
     assert server.runner.owner is not None
     assert os.stat(server.layout.postgres).st_uid == server.runner.owner[0]  # noqa: PTH116 - a test
-    async with kept(server):
+    async with running_server(server):
         connection = await asyncpg.connect(dsn(server, "auth"))
         await connection.close()
 
@@ -176,4 +176,4 @@ def test_root_without_any_unprivileged_account_gets_instructions(
     monkeypatch.setattr(unprivileged, "ACCOUNTS", ())
     monkeypatch.setattr(unprivileged, "enter_user_namespace", lambda: os.chdir("/nowhere"))
     with pytest.raises(CannotRunPostgres, match="normal user"):
-        choose_runner(binaries() / "postgres", tmp_path / "postgres")
+        choose_runner(get_postgres_bin() / "postgres", tmp_path / "postgres")

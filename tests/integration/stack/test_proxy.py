@@ -11,7 +11,7 @@ import websockets
 from aiohttp import web
 
 from stack.layout import StateLayout
-from stack.ports import find_free_ports, listen
+from stack.ports import find_free_ports, open_listener
 from stack.processes import start_program
 from stack.proxy import Routes
 from tests.kit.http import http_client
@@ -57,9 +57,9 @@ def routes() -> Routes:
 
 @pytest.fixture
 async def origin(routes: Routes, layout: StateLayout) -> AsyncIterator[str]:
-    with listen(0) as listener:
+    with open_listener(0) as listener:
         code = f"from stack.proxy import main; main(['{listener.fileno()}', '{routes.gateway}', '{routes.notifier}'])"
-        log = layout.log_of("proxy")
+        log = layout.get_log_path("proxy")
         process = start_program([sys.executable, "-c", code], log, pass_fds=(listener.fileno(),))
         yield "http://{}:{}".format(*listener.getsockname())
         await process.stop(signal.SIGTERM, 5)

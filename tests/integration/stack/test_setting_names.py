@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from contracts.registry import DATABASES
-from stack.__main__ import _urls_of_environment
+from stack.__main__ import _read_comfyui_urls
 from stack.ports import find_free_ports
 from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from tests.kit.fleet import HELLO
@@ -20,12 +20,12 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-ADA = {"username": "ada", "email": "ada@example.com", "password": "a lighthouse needs a keeper"}
+ADA = {"username": "ada", "email": "ada@example.com", "password": "a lighthouse needs a supervisor"}
 SERVICES = ("auth", "scheduler", "gateway", "executor")
 
 
 @dataclass
-class Told:
+class StartedSystem:
     """The environment, and the URL of the gateway."""
 
     http: httpx.AsyncClient
@@ -53,7 +53,7 @@ class Machine:
         await self._fork_server.close()
 
 
-async def databases(server: PostgresServer, statement: str) -> None:
+async def execute_for_each_database(server: PostgresServer, statement: str) -> None:
     connection = await asyncpg.connect(server._dsn("postgres"))
     try:
         for name in DATABASES:
@@ -63,7 +63,7 @@ async def databases(server: PostgresServer, statement: str) -> None:
 
 
 @pytest.fixture
-async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[Told]:
+async def started(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator[StartedSystem]:
     node, *ports = find_free_ports(5)
     port = dict(zip(SERVICES, map(str, ports), strict=True))
     nats, machine = NatsServer(), Machine(tmp_path)
@@ -82,7 +82,7 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
         "gateway": {"GATEWAY_INTERNAL_URL": f"http://127.0.0.1:{port['gateway']}"},
         "executor": {"EXECUTOR_NODE": "n", "EXECUTOR_JOURNAL_PATH": str(tmp_path / "journal.db")},
     }
-    await databases(postgres_server, 'CREATE DATABASE "{}"')
+    await execute_for_each_database(postgres_server, 'CREATE DATABASE "{}"')
     try:
         await nats.start()
         await machine.start("simnode", "--port", str(node))
@@ -91,11 +91,11 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
                 await machine.migrate(name, **plain)
             await machine.start(name, "serve", **plain, **{f"{name.upper()}_PORT": port[name]}, **own.get(name, {}))
         async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}") as http:
-            yield Told(http, tmp_path / "uploads", tmp_path)
+            yield StartedSystem(http, tmp_path / "uploads", tmp_path)
     finally:
         await machine.stop()
         nats.remove()
-        await databases(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
+        await execute_for_each_database(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
 
 
 @pytest.mark.requirement(
@@ -109,33 +109,33 @@ async def told(postgres_server: PostgresServer, tmp_path: Path) -> AsyncIterator
     "setting COMFYUI_URL",
     "setting MAX_UPLOAD_SIZE",
 )
-async def test_services_read_settings_from_names_without_a_prefix(told: Told) -> None:
+async def test_services_read_settings_from_names_without_a_prefix(started: StartedSystem) -> None:
     async def ready() -> bool:
         try:
-            return (await told.http.get("/readyz")).status_code == 200
+            return (await started.http.get("/readyz")).status_code == 200
         except httpx.HTTPError:
             return False
 
     await until(ready, within_s=40)
-    registered = await told.http.post("/api/v1/auth/register", json=ADA)
+    registered = await started.http.post("/api/v1/auth/register", json=ADA)
     assert registered.status_code == 201, registered.text
-    session = await told.http.post("/api/v1/auth/login", json={name: ADA[name] for name in ("username", "password")})
+    session = await started.http.post("/api/v1/auth/login", json={name: ADA[name] for name in ("username", "password")})
     assert session.json()["expires_in"] == 7 * 60
     assert "ratelimit" not in session.headers
     headers = {"Authorization": f"Bearer {session.json()['access_token']}"}
 
     async def runs() -> bool:
-        answer = await told.http.post("/api/v1/generate", json={"workflow": HELLO}, headers=headers, timeout=60)
+        answer = await started.http.post("/api/v1/generate", json={"workflow": HELLO}, headers=headers, timeout=60)
         return answer.status_code == 200
 
     await until(runs, within_s=60)
     picture = b"\x89PNG"
-    assert any(path.read_bytes().startswith(picture) for path in told.uploads.rglob("*") if path.is_file())
-    large = await told.http.post(
+    assert any(path.read_bytes().startswith(picture) for path in started.uploads.rglob("*") if path.is_file())
+    large = await started.http.post(
         "/api/v1/upload", files={"file": ("a.png", picture + b"\r\n\x1a\n" + bytes(2400))}, headers=headers
     )
     assert large.status_code == 413, large.text
-    levels = [path.read_text() for path in told.logs.iterdir() if path.name in SERVICES]
+    levels = [path.read_text() for path in started.logs.iterdir() if path.name in SERVICES]
     assert not any('"level": "info"' in text or "[info" in text for text in levels)
 
 
@@ -145,4 +145,4 @@ def test_dev_up_takes_its_nodes_from_the_environment(name: str, monkeypatch: pyt
     for unset in ("COMFYUI_URL", "COMFYUI_URLS"):
         monkeypatch.delenv(unset, raising=False)
     monkeypatch.setenv(name, "http://10.0.0.1:8188, http://10.0.0.2:8188,")
-    assert _urls_of_environment() == ("http://10.0.0.1:8188", "http://10.0.0.2:8188")
+    assert _read_comfyui_urls() == ("http://10.0.0.1:8188", "http://10.0.0.2:8188")

@@ -15,7 +15,7 @@ import pytest
 from stack.ports import find_free_ports
 from stack.processes import ChildProcess, ForkServerClient, PythonProcess
 from tests.kit.http import http_client
-from tests.kit.migrations import apply_later_migration, head_of
+from tests.kit.migrations import apply_later_migration, find_head_revision
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -123,7 +123,7 @@ async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[str]:
 
 
 @pytest.mark.requirement("setting START_WITHIN_S")
-async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
+async def test_start_without_a_dependency_logs_the_reason_and_exits_with_status_1(
     machine: Machine, own_nats: NatsServer, postgres_server: PostgresServer, empty_database: str
 ) -> None:
     known = {"NATS_URL": own_nats.url, "START_WITHIN_S": "4"}
@@ -160,7 +160,7 @@ async def test_start_without_a_dependency_says_why_and_ends_with_status_1(
 async def test_service_starts_and_stops_with_the_schema_versions_that_it_supports(
     machine: Machine, own_nats: NatsServer, empty_database: str, tmp_path: Path
 ) -> None:
-    head = head_of("scheduler")
+    head = find_head_revision("scheduler")
     settings = {"NATS_URL": own_nats.url, "DATABASE_URL": empty_database}
     process = await machine.start("scheduler", **settings)
 

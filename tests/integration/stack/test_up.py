@@ -13,10 +13,10 @@ import httpx
 import pytest
 
 from stack.layout import StateLayout, read_json
-from stack.ports import listen
-from tests.integration.stack.conftest import until
-from tests.integration.stack.test_child_processes import stat_of, until_gone
+from stack.ports import open_listener
+from tests.integration.stack.test_child_processes import read_process_stat, wait_until_exited
 from tests.kit.http import http_client
+from tests.kit.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
@@ -41,15 +41,15 @@ class Up:
     def credentials(self) -> dict[str, Any]:
         return dict(read_json(self.layout.credentials))
 
-    async def ready(self) -> bool:
-        assert self.process.returncode is None, await self.said()
-        return self.layout.ready.exists() and self.layout.ready.read_text() == str(self.process.pid)
+    async def is_ready(self) -> bool:
+        assert self.process.returncode is None, await self.read_output()
+        return self.layout.ready_file.exists() and self.layout.ready_file.read_text() == str(self.process.pid)
 
-    async def said(self) -> str:
+    async def read_output(self) -> str:
         assert self.process.stdout
         return (await self.process.stdout.read()).decode()
 
-    async def answers(self) -> bool:
+    async def is_responding(self) -> bool:
         try:
             async with http_client(base_url=self.credentials["base_url"]) as client:
                 answer = await client.get("/readyz")
@@ -69,7 +69,7 @@ async def start(layout: StateLayout, *options: str) -> Up:
 async def running(layout: StateLayout, *options: str) -> AsyncIterator[Up]:
     up = await start(layout, *options)
     try:
-        await until(up.ready, 60)
+        await until(up.is_ready, 60)
         yield up
     finally:
         if up.process.returncode is None:
@@ -85,33 +85,33 @@ async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
         assert len(credentials["nodes"]) == 2
         for path in (layout.credentials, layout.secrets, layout.nats / "nats.conf"):
             assert oct(os.stat(path).st_mode)[-3:] == "600"  # noqa: PTH116 - a test
-        assert await up.answers()
+        assert await up.is_responding()
 
         second = await start(layout)
         assert await asyncio.wait_for(second.process.wait(), 30) == 1
-        assert "in use" in await second.said()
+        assert "in use" in await second.read_output()
 
         before = up.pids
         for name, pid in before.items():
             os.kill(pid, signal.SIGKILL)
-            await until(_replaced(up, name, pid))
-        await until(up.answers, 60)
+            await until(_wait_until_replaced(up, name, pid))
+        await until(up.is_responding, 60)
         assert set(up.pids) == NAMES
-    await _nothing_left(before.values())
+    await _wait_until_all_exited(before.values())
     assert up.process.returncode == 0
     assert up.pids == {}
 
 
 async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout: StateLayout) -> None:
     up = await start(layout)
-    await until(up.ready, 60)
+    await until(up.is_ready, 60)
     pids, before = up.pids, up.credentials
     up.process.kill()
     await up.process.wait()
-    await _nothing_left(pids.values())
-    migrations = layout.log_of("migrate").stat()
+    await _wait_until_all_exited(pids.values())
+    migrations = layout.get_log_path("migrate").stat()
     async with running(layout) as again:
-        assert layout.log_of("migrate").stat() == migrations  # the schemas are current
+        assert layout.get_log_path("migrate").stat() == migrations  # the schemas are current
         assert again.credentials["demo_key"] == before["demo_key"]
         async with http_client(base_url=again.credentials["base_url"]) as client:
             listed = await client.get("/api/v1/jobs", headers={"X-API-Key": before["demo_key"]})
@@ -119,12 +119,12 @@ async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout
             assert (await client.get("/api/v1/jobs")).status_code == 401
 
 
-async def test_occupied_public_port_is_named(layout: StateLayout) -> None:
-    with listen(0) as taken:
+async def test_error_names_the_public_port_that_is_in_use(layout: StateLayout) -> None:
+    with open_listener(0) as taken:
         port = taken.getsockname()[1]
         up = await start(layout, "--port", str(port))
         assert await asyncio.wait_for(up.process.wait(), 30) == 1
-        assert f"port {port} is in use" in await up.said()
+        assert f"port {port} is in use" in await up.read_output()
 
 
 async def test_dev_down_stops_the_system(layout: StateLayout) -> None:
@@ -134,23 +134,23 @@ async def test_dev_down_stops_the_system(layout: StateLayout) -> None:
         down = await asyncio.create_subprocess_exec(sys.executable, *argv)
         assert await asyncio.wait_for(down.wait(), 60) == 0
         assert await asyncio.wait_for(up.process.wait(), 5) == 0
-    await _nothing_left(pids.values())
+    await _wait_until_all_exited(pids.values())
 
 
-def _replaced(up: Up, name: str, pid: int) -> Any:
+def _wait_until_replaced(up: Up, name: str, pid: int) -> Any:
     async def replaced() -> bool:
         return up.pids.get(name, pid) != pid
 
     return replaced
 
 
-async def _nothing_left(pids: Any) -> None:
+async def _wait_until_all_exited(pids: Any) -> None:
     for pid in pids:
-        await until_gone(pid)
-        assert stat_of(pid)[:1] in ([], ["Z"])
+        await wait_until_exited(pid)
+        assert read_process_stat(pid)[:1] in ([], ["Z"])
 
 
-async def test_demo_leaves_images(tmp_path: Path) -> None:
+async def test_demo_saves_images(tmp_path: Path) -> None:
     argv = ("-m", "stack", "demo", "--output", str(tmp_path / "pictures"), "--step-ms", "5")
     process = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
     said, _ = await asyncio.wait_for(process.communicate(), 120)

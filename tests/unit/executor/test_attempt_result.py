@@ -8,7 +8,7 @@ from executor.domain.attempt_result import (
     SUCCEEDED,
     classify_history,
     classify_rejection,
-    measure_gpu_seconds,
+    compute_gpu_seconds,
     sanitise_message,
 )
 
@@ -85,7 +85,7 @@ def test_errors_of_the_gpu_machine_count_as_node_faults(kind: str, message: str,
         ("some_pack.errors.BadMask", "the mask is empty", "BadMask: the mask is empty"),
         ("AssertionError", "", "AssertionError, without a message."),
         ("not a name", "the mask is empty", "the mask is empty"),
-        ("", "", "A node of the workflow failed without saying why."),
+        ("", "", "A node of the workflow failed without an error message."),
     ],
 )
 def test_exception_is_reported_with_its_type_and_node(kind: str, message: str, told: str) -> None:
@@ -199,13 +199,13 @@ def test_invalid_value_beside_a_missing_model_is_a_workflow_fault() -> None:
 @pytest.mark.requirement("F-58")
 def test_gpu_seconds_come_from_the_nodes_clock_bounded_by_the_executors_clock() -> None:
     ran = entry("success", ("execution_start", {"timestamp": 1000}), ("execution_success", {"timestamp": 3500}))
-    assert measure_gpu_seconds(ran, 10) == 2.5
-    assert measure_gpu_seconds(ran, 1) == 1
-    assert measure_gpu_seconds(entry("success"), 4) == 4
+    assert compute_gpu_seconds(ran, 10) == 2.5
+    assert compute_gpu_seconds(ran, 1) == 1
+    assert compute_gpu_seconds(entry("success"), 4) == 4
     back = entry("success", ("execution_start", {"timestamp": 3500}), ("execution_success", {"timestamp": 1000}))
-    assert measure_gpu_seconds(back, 10) == 0
+    assert compute_gpu_seconds(back, 10) == 0
     odd = entry("success", ("execution_start", {"timestamp": float("nan")}), ("execution_success", {"timestamp": 1}))
-    assert measure_gpu_seconds(odd, 3) == 3
+    assert compute_gpu_seconds(odd, 3) == 3
 
 
 def test_error_texts_are_sanitized_and_bounded() -> None:
@@ -229,7 +229,7 @@ def test_error_texts_are_sanitized_and_bounded() -> None:
 )
 def test_invalid_timestamps_are_ignored(stamps: tuple[Any, Any]) -> None:
     told = entry("success", *[("a", {"timestamp": stamp}) for stamp in stamps])
-    assert measure_gpu_seconds(told, 2.5) == 2.5
+    assert compute_gpu_seconds(told, 2.5) == 2.5
 
 
 @pytest.mark.parametrize("kind", [[], {}, None, 5, "\ud800"])

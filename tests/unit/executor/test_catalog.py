@@ -12,10 +12,10 @@ from executor.domain.catalog import (
     MAX_DEPTH,
     MAX_INPUTS,
     NodeClasses,
-    build_report,
+    build_catalog_report,
     find_classes_keeping_png_info,
     find_classes_with_undeclared_inputs,
-    read_catalog,
+    parse_catalog,
 )
 from executor.domain.extra_data import filter_extra_data
 
@@ -26,7 +26,7 @@ def described(required: dict[str, Any], optional: dict[str, Any] | None = None, 
 
 
 def inputs(required: dict[str, Any], optional: dict[str, Any] | None = None) -> Any:
-    return read_catalog(described(required, optional))["X"].inputs
+    return parse_catalog(described(required, optional))["X"].inputs
 
 
 def test_both_declarations_of_combo_inputs_are_read() -> None:
@@ -105,8 +105,8 @@ def test_numeric_bounds_and_optional_inputs_are_read() -> None:
 
 
 def test_malformed_class_declarations_are_skipped() -> None:
-    assert read_catalog({"X": None, "Y": {"input": None}}) == {}
-    assert read_catalog([]) == {}
+    assert parse_catalog({"X": None, "Y": {"input": None}}) == {}
+    assert parse_catalog([]) == {}
     assert inputs({"broken": None, "bare": "INT"}) == {}
 
 
@@ -114,15 +114,15 @@ def test_catalog_digest_covers_exactly_the_reported_content() -> None:
     order = {"required": ["a", "b"]}
     first = described({"a": ["INT", {"min": 1}], "b": ["MASK"]}, display_name="one", input_order=order)
     second = described({"b": ["MASK"], "a": ["INT", {"min": 1}]}, display_name="two", input_order=order)
-    one, two = build_report(read_catalog(first)), build_report(read_catalog(second))
+    one, two = build_catalog_report(parse_catalog(first)), build_catalog_report(parse_catalog(second))
     assert one == two
     text = zlib.decompress(base64.b64decode(one.classes_zlib))
     assert hashlib.sha256(text).hexdigest() == one.digest
     assert (
         ClassSpec.model_validate(json.loads(text)["X"])
-        == read_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
+        == parse_catalog(described({"a": ["INT", {"min": 1}], "b": ["MASK"]}))["X"]
     )
-    assert build_report(read_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
+    assert build_catalog_report(parse_catalog(described({"a": ["INT", {"min": 2}]}))).digest != one.digest
 
 
 def test_names_that_no_graph_can_contain_are_skipped() -> None:
@@ -134,11 +134,11 @@ def test_names_that_no_graph_can_contain_are_skipped() -> None:
             "input": {"required": {unfit: ["INT"], "a": [["good", unfit, "caf\udce9", 10**300, float("inf"), 2**63]]}}
         },
     }
-    (name,) = read = read_catalog(described)
+    (name,) = read = parse_catalog(described)
     assert name == "X"
     assert list(read["X"].inputs) == ["a"]
     assert read["X"].inputs["a"].options == ("good", 2**63)
-    build_report(read).model_dump_json().encode()
+    build_catalog_report(read).model_dump_json().encode()
 
 
 def test_numeric_bounds_with_hundreds_of_digits_are_ignored() -> None:
@@ -149,7 +149,7 @@ def test_numeric_bounds_with_hundreds_of_digits_are_ignored() -> None:
 def test_oversized_catalog_drops_options_but_keeps_every_class() -> None:
     options = [f"{number:0250}" for number in range(50_000)]
     described = {f"C{number}": {"input": {"required": {"a": [options]}}} for number in range(4)}
-    packed = build_report(read_catalog(described))
+    packed = build_catalog_report(parse_catalog(described))
     body = zlib.decompress(base64.b64decode(packed.classes_zlib))
     assert len(body) <= 30 << 20
     told = json.loads(body)
@@ -158,7 +158,7 @@ def test_oversized_catalog_drops_options_but_keeps_every_class() -> None:
 
 
 def test_number_of_catalog_classes_is_bounded() -> None:
-    assert len(read_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000
+    assert len(parse_catalog({str(number): {"input": {}} for number in range(30_000)})) == 20_000
 
 
 JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -174,7 +174,7 @@ def test_options_that_name_tenant_files_are_omitted() -> None:
         "LoadLatent": described({"latent": [["other.latent"]]}, python_module="nodes")["X"],
         "Pack": described({"clip": [["other.mp4"]], "style": [["a", "b"]]}, python_module="custom_nodes.pack")["X"],
     }
-    read = read_catalog(info, frozenset({"00-evil.safetensors"}))
+    read = parse_catalog(info, frozenset({"00-evil.safetensors"}))
     assert read["LoadImageDataSetFromFolder"].inputs["folder"].options == ("3d", "cats")
     assert read["CheckpointLoaderSimple"].inputs["ckpt_name"].options == ("a.safetensors",)
     for spec in (read["LoadLatent"].inputs["latent"], read["Pack"].inputs["clip"]):
@@ -197,7 +197,7 @@ def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:
     choice = {"key": "own", "inputs": {"required": {"picture": picture}}}
     grown = {"template": {"input": {"required": {"clip": [["other.mp4"]]}}, "prefix": "clip", "min": 1, "max": 2}}
     dynamic = {"source": ["COMFY_DYNAMICCOMBO_V3", {"options": [choice]}], "clips": ["COMFY_AUTOGROW_V3", grown]}
-    read = read_catalog(described(dynamic, python_module="custom_nodes.pack"))["X"].inputs
+    read = parse_catalog(described(dynamic, python_module="custom_nodes.pack"))["X"].inputs
     assert read["source"].variants is not None
     assert read["clips"].grown is not None
     for spec in (read["source"].variants["own"]["picture"], read["clips"].grown.input):
@@ -207,7 +207,7 @@ def test_tenant_files_inside_dynamic_inputs_are_omitted() -> None:
 def test_number_of_inputs_per_class_is_bounded_including_dynamic_inputs() -> None:
     inner = {str(number): ["INT"] for number in range(MAX_INPUTS)}
     options = [{"key": key, "inputs": {"required": inner}} for key in "ab"]
-    read = read_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
+    read = parse_catalog(described({"a": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}))["X"].inputs
     assert read["a"].variants is None
 
 
@@ -227,7 +227,7 @@ def test_catalog_contains_the_declarations_needed_to_convert_editor_files() -> N
         {"style": [["x"], {"control_after_generate": True}]},
         input_order={"required": ["text", "seed", "gone"], "optional": ["style"]},
     )
-    read = read_catalog(described_class)["X"].inputs
+    read = parse_catalog(described_class)["X"].inputs
     assert sorted(read, key=lambda name: read[name].position) == [
         "text", "seed", "steps", "noise_seed", "rate", "kind", "style",
     ]  # fmt: skip
@@ -259,7 +259,7 @@ def test_classes_that_may_embed_job_metadata_are_detected() -> None:
 
 def test_metadata_is_withheld_when_a_cached_result_could_keep_it() -> None:
     keeping = {"1": GraphNode("Reads", {}), "2": GraphNode("Saves", {})}
-    classes = NodeClasses({}, keeps_png_info=frozenset({"Reads"}))
+    classes = NodeClasses({}, keeping_png_info=frozenset({"Reads"}))
     sent = {"extra_pnginfo": {"workflow": {}}, "preview_method": "none"}
     assert filter_extra_data(keeping, sent, classes) == {"preview_method": "none"}
     assert filter_extra_data(keeping, {"extra_pnginfo": {}}, classes) is None

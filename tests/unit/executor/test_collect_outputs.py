@@ -14,7 +14,7 @@ from executor.domain.collect_outputs import (
     drop_duplicate_files,
 )
 from executor.domain.named_files import NodeFilePath
-from tests.kit.output_shapes import KINDS, SHAPES, Arrives, Shape
+from tests.kit.output_shapes import KINDS, SHAPES, ExpectedOutput, Shape
 
 
 def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
@@ -65,14 +65,14 @@ def place_of(path: str) -> NodeFilePath:
 def test_every_reported_value_becomes_an_output(shape: Shape) -> None:
     found = found_in(shape)
     assert [(item.key, item.position, item.temporary) for item in found] == [
-        (one.key, one.position, one.temporary) for one in shape.arrives
+        (one.key, one.position, one.temporary) for one in shape.expected
     ]
-    for item, expected in zip(found, shape.arrives, strict=True):
+    for item, expected in zip(found, shape.expected, strict=True):
         assert item.node_id == "9"
         assert_is(item, expected)
 
 
-def assert_is(item: FoundOutput, expected: Arrives) -> None:
+def assert_is(item: FoundOutput, expected: ExpectedOutput) -> None:
     if expected.file is not None:
         assert (item.source, item.content) == (OutputSource.FILE, None)
         assert (item.folder, item.subfolder, item.filename) == place_of(expected.file)
@@ -115,7 +115,7 @@ def test_expanded_node_is_reported_as_its_node_in_the_graph() -> None:
     assert collect_outputs(entry, {"2": {}})[0].node_id == "2"
 
 
-def test_file_named_by_two_nodes_is_an_output_of_each() -> None:
+def test_file_reported_by_two_nodes_is_an_output_of_each() -> None:
     outputs = {"1": {"images": [file("a.png")]}, "2": {"images": [file("a.png")]}}
     found = collect_outputs({"outputs": outputs}, dict.fromkeys("12"))
     assert [(item.node_id, item.filename) for item in found] == [("1", "a.png"), ("2", "a.png")]
@@ -155,7 +155,7 @@ def test_file_names_are_sanitized_and_undownloadable_files_are_marked() -> None:
     assert good.is_downloadable
 
 
-def test_objects_that_name_no_file_become_json_outputs() -> None:
+def test_objects_without_a_file_name_become_json_outputs() -> None:
     odd = [{"filename": "a", "type": []}, {"filename": "a", "subfolder": {}}, {"filename": []}, {"filename": ""}, 5]
     found = collect_outputs({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
     assert [json.loads(item.content or b"") for item in found] == [*odd, 5]

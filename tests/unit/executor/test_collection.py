@@ -3,7 +3,7 @@
 from typing import Any
 
 from executor.domain.output_collector import OutputCollector
-from executor.domain.sent_images import SentImage
+from executor.domain.websocket_images import WebsocketImage
 
 FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
 GRAPH: dict[str, Any] = {
@@ -52,8 +52,8 @@ def test_expanded_node_belongs_to_its_parent_by_default() -> None:
 
 def test_websocket_image_is_listed_at_the_place_of_its_node() -> None:
     collector = OutputCollector(GRAPH, FOLDER)
-    first = collector.add_sent_image(SentImage("5", 1, "png", b"one"))
-    second = collector.add_sent_image(SentImage("5", 2, "jpg", b"two"))
+    first = collector.add_websocket_image(WebsocketImage("5", 1, "png", b"one"))
+    second = collector.add_websocket_image(WebsocketImage("5", 2, "jpg", b"two"))
     entry = {
         "outputs": {
             "2": report("x.png"),

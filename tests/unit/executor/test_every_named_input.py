@@ -18,7 +18,7 @@ from contracts.graph_policy.policy import ClassRules, GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import STOCK_CLASSES, InputRole
 from contracts.scheduler.attempts import AttemptRef
 from contracts.workflow import read_graph
-from executor.domain.catalog import NodeClasses, find_classes_with_undeclared_inputs, read_catalog
+from executor.domain.catalog import NodeClasses, find_classes_with_undeclared_inputs, parse_catalog
 from executor.domain.staging import stage_graph
 
 REAL = os.environ.get("COMFYUI_URL")
@@ -171,7 +171,7 @@ def test_no_input_of_a_real_node_reaches_outside_of_the_job() -> None:
     with urllib.request.urlopen(f"{REAL}/object_info", timeout=60) as answer:  # noqa: S310 - the tester's own node
         described = json.load(answer)
     inputs, refused, rewritten = assert_all_harmless(
-        NodeClasses(read_catalog(described), find_classes_with_undeclared_inputs(described))
+        NodeClasses(parse_catalog(described), find_classes_with_undeclared_inputs(described))
     )
     assert inputs >= 50
     assert min(refused, rewritten) >= 1000

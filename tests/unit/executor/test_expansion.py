@@ -19,7 +19,7 @@ def test_events_map_expanded_nodes_to_their_display_node() -> None:
     assert expansion.classes == {"LoopEnd"}
 
 
-def test_owners_from_events_override_those_of_a_cached_entry() -> None:
+def test_display_nodes_from_events_override_those_of_a_cached_entry() -> None:
     expansion = Expansion(GRAPH)
     expansion.apply_event("executed", {"node": "7.0.0.2", "display_node": "2"})
     entry = {"outputs": {}, "meta": {"7.0.0.2": {"display_node": "7"}, "2": {"display_node": "2"}}}

@@ -6,12 +6,12 @@ import pytest
 
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.collect_outputs import collect_outputs
-from executor.domain.inline_values import MAX_JOB_BYTES, limit_inline_values, read_inline_value
+from executor.domain.inline_values import MAX_JOB_BYTES, extract_inline_value, limit_inline_values
 
 
 def inline(value: Any) -> Any:
     (found,) = collect_outputs({"outputs": {"1": {"value": [value]}}}, {})
-    return read_inline_value(found)
+    return extract_inline_value(found)
 
 
 @pytest.mark.parametrize("value", ["a", "é\n\t", 42, -0.5, True, {"a": [1, None, {"b": "c"}]}, 2**53 - 1])
@@ -26,7 +26,7 @@ def test_value_that_a_database_or_browser_cannot_hold_is_not_inlined(value: Any)
 
 def test_file_output_has_no_inline_value() -> None:
     (found,) = collect_outputs({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
-    assert read_inline_value(found) is None
+    assert extract_inline_value(found) is None
 
 
 def test_total_size_of_inlined_values_per_job_is_bounded() -> None:

@@ -41,8 +41,8 @@ def reopened(journal: Journal, path: Path) -> list[AttemptRecord]:
 def test_attempts_survive_a_process_restart(journal: Journal, path: Path) -> None:
     assert journal.list_attempts() == []
     taken, next_one = record(), record()
-    journal.begin_attempt(taken)
-    journal.begin_attempt(next_one)
+    journal.add_attempt(taken)
+    journal.add_attempt(next_one)
     assert reopened(journal, path) == [taken, next_one]
     journal.set_phase(taken.prompt_id, Phase.POSTED)
     journal.set_begun_at(next_one.prompt_id, 2.5)
@@ -57,7 +57,7 @@ def test_attempts_survive_a_process_restart(journal: Journal, path: Path) -> Non
 
 def test_write_for_an_earlier_attempt_is_ignored(journal: Journal) -> None:
     taken = record()
-    journal.begin_attempt(taken)
+    journal.add_attempt(taken)
     journal.record_result(taken.prompt_id, FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
     journal.set_phase(taken.prompt_id, Phase.POSTED)
     found = journal.read_attempt(taken.prompt_id)
@@ -119,11 +119,11 @@ def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path
     first.close()
     second = Journal(path)
     second.open()
-    assert second.list_history_to_remove(keep=3, most=10) == ["3", "0", "1"]
-    assert second.list_history_to_remove(keep=3, most=1) == ["3"]
+    assert second.list_history_to_remove(keep=3, limit=10) == ["3", "0", "1"]
+    assert second.list_history_to_remove(keep=3, limit=1) == ["3"]
     for prompt_id in ("3", "0", "1"):
         second.remove_history_entry(prompt_id)
-    assert second.list_history_to_remove(keep=3, most=10) == []
+    assert second.list_history_to_remove(keep=3, limit=10) == []
     second.close()
 
 

@@ -38,7 +38,7 @@ def test_file_name_without_folder_may_be_saved_or_temporary() -> None:
         "a/../../b.png", "a.png\nb.png", "\x00.png", "\ud800.png", "x" * 500 + ".png", "a.png [input]",
     ],
 )  # fmt: skip
-def test_other_strings_name_no_file(text: str) -> None:
+def test_other_strings_are_not_file_names(text: str) -> None:
     assert list_possible_files(text) == ()
 
 

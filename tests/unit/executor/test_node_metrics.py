@@ -18,30 +18,30 @@ class Node:
     def __init__(self) -> None:
         self.now_s = 0.0
         self.idle_s: Counter[IdleReason] = Counter()
-        self.idle = IdleTime(self._add, lambda: self.now_s)
+        self.idle_time = IdleTime(self._add, lambda: self.now_s)
 
-    def passes(self, seconds: float) -> None:
+    def advance_clock(self, seconds: float) -> None:
         self.now_s += seconds
 
     def _add(self, reason: IdleReason, seconds: float) -> None:
         self.idle_s[reason] += seconds  # type: ignore[assignment] # a Counter of seconds
 
 
-def test_idle_time_counts_for_the_reason_that_held_while_it_passed() -> None:
+def test_idle_time_is_counted_for_the_reason_at_that_time() -> None:
     node = Node()
-    node.passes(1)
-    node.idle.enter(IdleReason.NODE_OFFLINE)
-    node.passes(2)
-    node.idle.enter_request()
-    node.passes(4)
-    node.idle.enter(IdleReason.PREPARING)
-    node.passes(8)
-    node.idle.enter_running()
-    node.passes(100)
-    node.idle.enter(IdleReason.FINISHING)
-    node.passes(16)
-    node.idle.flush()
-    node.idle.flush()
+    node.advance_clock(1)
+    node.idle_time.switch_to(IdleReason.NODE_OFFLINE)
+    node.advance_clock(2)
+    node.idle_time.record_work_request()
+    node.advance_clock(4)
+    node.idle_time.switch_to(IdleReason.PREPARING)
+    node.advance_clock(8)
+    node.idle_time.stop()
+    node.advance_clock(100)
+    node.idle_time.switch_to(IdleReason.FINISHING)
+    node.advance_clock(16)
+    node.idle_time.flush()
+    node.idle_time.flush()
     assert node.idle_s == {
         IdleReason.STARTING: 1,
         IdleReason.NODE_OFFLINE: 2,
@@ -51,15 +51,15 @@ def test_idle_time_counts_for_the_reason_that_held_while_it_passed() -> None:
     }
 
 
-def test_time_without_a_scheduler_counts_as_such_until_it_answers() -> None:
+def test_idle_time_counts_as_scheduler_unavailable_until_the_scheduler_responds() -> None:
     node = Node()
-    node.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
-    node.passes(1)
-    node.idle.enter_request()
-    node.passes(2)
-    node.idle.enter(IdleReason.NO_WORK)
-    node.passes(4)
-    node.idle.flush()
+    node.idle_time.switch_to(IdleReason.SCHEDULER_UNAVAILABLE)
+    node.advance_clock(1)
+    node.idle_time.record_work_request()
+    node.advance_clock(2)
+    node.idle_time.switch_to(IdleReason.NO_WORK)
+    node.advance_clock(4)
+    node.idle_time.flush()
     assert node.idle_s == {
         IdleReason.STARTING: 0,
         IdleReason.SCHEDULER_UNAVAILABLE: 3,

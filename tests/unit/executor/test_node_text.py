@@ -2,7 +2,7 @@ import pytest
 
 from executor.domain.node_text import (
     clean_name,
-    display_file_name,
+    format_file_name,
     is_addressable,
     is_servable,
     is_valid_name,
@@ -51,7 +51,7 @@ def test_only_the_beginning_of_a_long_text_is_sanitized() -> None:
     ],
 )
 def test_file_names_are_shown_without_folders_and_control_characters(name: str, shown: str) -> None:
-    assert display_file_name(name) == shown
+    assert format_file_name(name) == shown
 
 
 @pytest.mark.parametrize(

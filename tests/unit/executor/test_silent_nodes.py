@@ -11,7 +11,7 @@ def test_warning_lists_output_nodes_without_outputs_and_their_classes() -> None:
     nodes = graph("SaveImage", "KSampler", "PlaySound")
     warning = build_silent_node_warning(nodes, {"SaveImage", "PlaySound"}.__contains__, nodes_with_outputs=["0"])
     assert warning is not None
-    assert warning.message == "These output nodes left nothing that could be stored: 2 (PlaySound)."
+    assert warning.message == "These output nodes produced no output: 2 (PlaySound)."
 
 
 def test_no_warning_when_every_output_node_has_outputs() -> None:
@@ -21,7 +21,7 @@ def test_no_warning_when_every_output_node_has_outputs() -> None:
     )
 
 
-def test_warning_about_many_nodes_gives_their_number() -> None:
+def test_warning_about_many_nodes_contains_their_number() -> None:
     warning = build_silent_node_warning(graph(*["PlaySound"] * 500), lambda _: True, nodes_with_outputs=[])
     assert warning is not None
     assert warning.message.endswith(f" and {500 - MAX_NAMED} more.")

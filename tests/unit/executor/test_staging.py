@@ -45,7 +45,7 @@ CLASSES = NodeClasses(
             module="nodes",
         ),
     },
-    flexible=frozenset({"PackFlexible"}),
+    with_undeclared_inputs=frozenset({"PackFlexible"}),
 )
 
 

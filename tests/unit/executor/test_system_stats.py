@@ -27,7 +27,7 @@ def test_comfyui_version_and_gpu_memory_are_read() -> None:
         {"devices": [{**DEVICE, "vram_total": float("nan")}, {**DEVICE, "name": 5}, {**DEVICE, "vram_free": 2**60}]},
     ],
 )
-def test_malformed_parts_of_system_stats_are_left_out(stats: Any) -> None:
+def test_malformed_parts_of_system_stats_are_ignored(stats: Any) -> None:
     assert parse_system_stats(stats) == NodeHardware()
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 from gateway.storage.file_extensions import find_extension
 from gateway.uploads.file_signatures import SIGNATURE_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
 from tests.kit.media import binary_stl, exr, obj, samples, splat
-from tests.kit.pictures import file_of
+from tests.kit.pictures import encode_image
 
 UNMARKED = {"stl", "splat"}
 SMALL = Image.new("RGB", (8, 8))
@@ -72,9 +72,9 @@ def test_file_type_without_signature_is_detected_by_total_size() -> None:
         b"\xff\xfb\x90\x00" + bytes(4000),
         "\ufeffa text".encode("utf-16") * 100,
         struct.pack("<Q", 1 << 40) + b'{"a": 1}' + bytes(100),
-        file_of(SMALL, "GIF"),
-        file_of(SMALL, "BMP"),
-        file_of(SMALL, "TIFF"),
+        encode_image(SMALL, "GIF"),
+        encode_image(SMALL, "BMP"),
+        encode_image(SMALL, "TIFF"),
     ],
 )
 def test_unknown_file_type_is_not_recognized(content: bytes) -> None:

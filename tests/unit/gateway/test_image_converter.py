@@ -58,7 +58,7 @@ def converted(source: bytes, wanted: str = "png", **more: Any) -> Any:
     return picture
 
 
-def file_of(picture: Image.Image, format_: str = "png", **more: Any) -> bytes:
+def encode_image(picture: Image.Image, format_: str = "png", **more: Any) -> bytes:
     sink = BytesIO()
     picture.save(sink, format_, **more)
     return sink.getvalue()
@@ -87,7 +87,7 @@ def near(one: Any, other: tuple[int, ...], by: int = 12) -> bool:
 @pytest.mark.parametrize("wanted", FORMATS)
 @pytest.mark.parametrize("source", FORMATS)
 def test_every_image_format_converts_to_every_other(source: str, wanted: str) -> None:
-    picture = converted(file_of(halves(), source), wanted)
+    picture = converted(encode_image(halves(), source), wanted)
     assert picture.size == (64, 32)
     assert near(picture.convert("RGB").getpixel((4, 16)), RED)
     assert near(picture.convert("RGB").getpixel((60, 16)), BLUE)
@@ -101,11 +101,11 @@ def test_every_image_format_converts_to_every_other(source: str, wanted: str) ->
 def test_converted_image_fits_the_box_and_is_never_enlarged(
     source: str, box: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    assert converted(file_of(halves(), source), "webp", box=box).size == size
+    assert converted(encode_image(halves(), source), "webp", box=box).size == size
 
 
 def test_alpha_is_flattened_on_white_for_jpeg_only() -> None:
-    clear = file_of(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
+    clear = encode_image(Image.new("RGBA", (8, 8), (255, 0, 0, 0)))
     assert near(converted(clear, "jpeg").getpixel((4, 4)), (255, 255, 255), by=2)
     for wanted in ("png", "webp"):
         kept = converted(clear, wanted)
@@ -117,7 +117,7 @@ def test_palette_transparency_is_kept() -> None:
     picture = Image.new("P", (8, 8), 1)
     picture.putpalette([0, 0, 0, 255, 0, 0])
     picture.paste(0, (0, 0, 4, 8))
-    kept = converted(file_of(picture, transparency=0))
+    kept = converted(encode_image(picture, transparency=0))
     assert kept.getpixel((1, 1))[3] == 0
     assert kept.getpixel((6, 1)) == (255, 0, 0, 255)
 
@@ -126,7 +126,7 @@ def test_16_bit_grayscale_is_scaled_to_8_bit() -> None:
     picture = Image.new("I;16", (2, 1))
     picture.putpixel((0, 0), 0x8000)
     picture.putpixel((1, 0), 0xFFFF)
-    kept = converted(file_of(picture))
+    kept = converted(encode_image(picture))
     assert near(kept.getpixel((0, 0)), (128, 128, 128), by=1)
     assert kept.getpixel((1, 0)) == (255, 255, 255)
 
@@ -137,34 +137,34 @@ def test_exif_orientation_is_applied(source: str, orientation: int) -> None:
     exif = Image.Exif()
     exif[0x0112] = orientation
     exif[0x010E] = "a secret description"
-    kept = converted(file_of(halves(), source, exif=exif), "png").convert("RGB")
+    kept = converted(encode_image(halves(), source, exif=exif), "png").convert("RGB")
     assert kept.size == ((64, 32) if orientation == 3 else (32, 64))
     first = {3: BLUE, 6: RED, 8: BLUE}[orientation]
     assert near(kept.getpixel((2, 2)), first)
-    small = converted(file_of(halves((640, 320)), source, exif=exif), "webp", box=(64, 64))
+    small = converted(encode_image(halves((640, 320)), source, exif=exif), "webp", box=(64, 64))
     assert max(small.size) == 64
 
 
 def test_animated_image_converts_to_its_first_frame_and_gif_is_refused() -> None:
     frames = [Image.new("RGB", (8, 8), RED), Image.new("RGB", (8, 8), BLUE)]
     for source in ("webp", "png"):
-        moving = file_of(frames[0], source, save_all=True, append_images=frames[1:], duration=50)
+        moving = encode_image(frames[0], source, save_all=True, append_images=frames[1:], duration=50)
         still = converted(moving, "webp")
         assert getattr(still, "n_frames", 1) == 1
         assert near(still.convert("RGB").getpixel((4, 4)), RED)
-    assert run(file_of(frames[0], "gif"))[0] == ExitStatus.NOT_CONVERTIBLE
+    assert run(encode_image(frames[0], "gif"))[0] == ExitStatus.NOT_CONVERTIBLE
 
 
 def test_colors_are_converted_to_srgb_and_a_broken_profile_is_ignored() -> None:
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    assert near(converted(file_of(halves(), "jpeg", icc_profile=profile)).getpixel((4, 4)), RED)
-    assert near(converted(file_of(halves(), "jpeg", icc_profile=b"none" * 99)).getpixel((4, 4)), RED)
-    assert near(converted(file_of(Image.new("CMYK", (8, 8)), "jpeg")).getpixel((4, 4)), (255, 255, 255))
+    assert near(converted(encode_image(halves(), "jpeg", icc_profile=profile)).getpixel((4, 4)), RED)
+    assert near(converted(encode_image(halves(), "jpeg", icc_profile=b"none" * 99)).getpixel((4, 4)), RED)
+    assert near(converted(encode_image(Image.new("CMYK", (8, 8)), "jpeg")).getpixel((4, 4)), (255, 255, 255))
 
 
 def test_converted_polyglot_file_contains_only_pixels() -> None:
     html = b"<html><script>alert(1)</script></html>"
-    source = file_of(halves())
+    source = encode_image(halves())
     hidden = (
         source[:33]
         + chunk(b"tEXt", b"Comment\0" + html)
@@ -172,7 +172,7 @@ def test_converted_polyglot_file_contains_only_pixels() -> None:
         + source[33:]
         + html
     )
-    jpeg = file_of(halves(), "jpeg", comment=html, xmp=html) + html
+    jpeg = encode_image(halves(), "jpeg", comment=html, xmp=html) + html
     for wanted in FORMATS:
         for one in (hidden, jpeg):
             status, result, _ = run(one, wanted)
@@ -183,7 +183,7 @@ def test_converted_polyglot_file_contains_only_pixels() -> None:
 BOMBS = {
     "57 bytes": png(60_000, 60_000, chunk(b"IDAT", b"")),
     "flat": png(13_000, 13_000, chunk(b"IDAT", zlib.compress(bytes(13_001 * 13_000), 9)), chunk(b"IEND", b"")),
-    "jpeg": file_of(halves(), "jpeg").replace(struct.pack(">HH", 32, 64), struct.pack(">HH", 60_000, 60_000), 1),
+    "jpeg": encode_image(halves(), "jpeg").replace(struct.pack(">HH", 32, 64), struct.pack(">HH", 60_000, 60_000), 1),
     "webp": b"RIFF\x1e\0\0\0WEBPVP8X\x0a\0\0\0" + bytes(4) + b"\xff\x3f\0\xff\x3f\0" + b"VP8 \0\0\0\0",
 }
 
@@ -191,7 +191,7 @@ BOMBS = {
 @pytest.mark.parametrize("bomb", BOMBS)
 def test_decompression_bomb_is_refused_by_its_header(bomb: str) -> None:
     assert len(BOMBS[bomb]) < 1 << 20
-    innocent = run(file_of(halves()))[2]
+    innocent = run(encode_image(halves()))[2]
     status, result, peak = run(BOMBS[bomb])
     assert (status, result) == (ExitStatus.TOO_MANY_PIXELS, b"")
     assert peak - innocent < 16 << 10
@@ -200,12 +200,12 @@ def test_decompression_bomb_is_refused_by_its_header(bomb: str) -> None:
 @pytest.mark.parametrize("part", [0, 0.1, 0.5, 0.9])
 @pytest.mark.parametrize("source", FORMATS)
 def test_truncated_image_is_refused(source: str, part: float) -> None:
-    whole = file_of(halves((200, 200)), source)
+    whole = encode_image(halves((200, 200)), source)
     assert run(whole[: int(len(whole) * part)])[0] == ExitStatus.NOT_CONVERTIBLE
 
 
 def test_image_with_an_inflating_text_chunk_is_refused() -> None:
-    source, inflating = file_of(halves()), zlib.compress(bytes(64 << 20))
+    source, inflating = encode_image(halves()), zlib.compress(bytes(64 << 20))
     status, _, peak = run(source[:33] + chunk(b"zTXt", b"a\0\0" + inflating) + source[33:])
     assert status == ExitStatus.NOT_CONVERTIBLE
     assert peak < 128 << 10
@@ -214,7 +214,7 @@ def test_image_with_an_inflating_text_chunk_is_refused() -> None:
 def test_largest_accepted_image_is_converted_within_the_memory_limit() -> None:
     noise = Image.frombytes("RGB", (4096, 4096), os.urandom(PIXELS * 3))
     noise.putalpha(200)
-    assert run(file_of(noise, compress_level=0), "jpeg", box=(512, 512))[0] == ExitStatus.CONVERTED
+    assert run(encode_image(noise, compress_level=0), "jpeg", box=(512, 512))[0] == ExitStatus.CONVERTED
 
 
 def test_etag_depends_on_source_and_conversion() -> None:

@@ -11,7 +11,7 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import UnrunnableGraph
 from scheduler.domain.workflow_check import CheckContext, CheckedWorkflow, check_workflow
-from tests.kit.catalogs import catalog_of, simulated_catalog
+from tests.kit.catalogs import build_catalog, simulated_catalog
 
 SIMULATED = simulated_catalog()
 LIMITS = Limits(images_per_day=None, max_running=None, queue_cap=None, weight=1, requests_per_minute=None)
@@ -72,7 +72,7 @@ def test_file_is_converted_with_the_classes_of_a_matching_node() -> None:
         "EmptyImage": {"input": {"required": image}, "output": ["IMAGE"], "output_node": False},
         "SaveImage": {**saving, "output": [], "output_node": True},
     }
-    other = catalog_of({name: {**one, "python_module": "nodes"} for name, one in classes.items()})
+    other = build_catalog({name: {**one, "python_module": "nodes"} for name, one in classes.items()})
     five = found(a_file(32, 16, 4, 2, 5), SIMULATED, other)
     assert '"depth":4' in five.graph
     four = found(a_file(32, 16, 2, 5), SIMULATED, other)

@@ -7,7 +7,7 @@ import pytest
 from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.file_kinds import check_file_kinds
-from tests.kit.catalogs import catalog_of
+from tests.kit.catalogs import build_catalog
 
 UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 SOUND, VIDEO, IMAGE, LATENT = "audio/wav", "video/mp4", "image/png", "application/x-safetensors"
@@ -16,7 +16,7 @@ SOUND, VIDEO, IMAGE, LATENT = "audio/wav", "video/mp4", "image/png", "applicatio
 def catalog(class_type: str, name: str, module: str) -> Catalog:
     kind = ["LOAD_3D", {}] if class_type == "Load3D" else [["a.bin"], {}]
     described = {"input": {"required": {name: kind}}, "output": ["*"], "output_node": True, "python_module": module}
-    return catalog_of({class_type: described})
+    return build_catalog({class_type: described})
 
 
 def messages(class_type: str, name: str, value: Any, media_type: str, module: str = "nodes") -> list[str]:

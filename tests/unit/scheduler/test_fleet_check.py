@@ -12,7 +12,7 @@ from contracts.workflow import read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.fleet_check import UnrunnableGraph, check_fleet
 from scheduler.domain.validation.graph_check import GraphCheckResult
-from tests.kit.catalogs import catalog_of, simulated_catalog
+from tests.kit.catalogs import build_catalog, simulated_catalog
 
 IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 1}}
 SAVE = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "a"}}
@@ -117,7 +117,7 @@ def test_error_says_when_only_different_nodes_have_all_parts() -> None:
 def test_node_that_lists_the_option_is_preferred_to_one_with_an_incomplete_list() -> None:
     def custom(*modes: str) -> Catalog:
         described = {"input": {"required": {"mode": [list(modes)]}}, "output": [], "output_node": True}
-        return catalog_of({"Odd": {**described, "python_module": "custom_nodes.odd"}})
+        return build_catalog({"Odd": {**described, "python_module": "custom_nodes.odd"}})
 
     raw = {"1": {"class_type": "Odd", "inputs": {"mode": "b"}}}
     assert run(raw, custom("a"), custom("a", "b")).needs == ("Odd", "Odd.mode=b")
@@ -151,7 +151,9 @@ def test_upload_in_an_input_that_takes_no_file_is_refused() -> None:
 
 def test_empty_text_is_accepted_if_it_is_the_default_of_a_file_input() -> None:
     described = {"input": {"required": {"mask": ["STRING", {"image_upload": True, "default": ""}]}}, "output": []}
-    painter = catalog_of({"Painter": {**described, "output_node": True, "python_module": "comfy_extras.nodes_painter"}})
+    painter = build_catalog(
+        {"Painter": {**described, "output_node": True, "python_module": "comfy_extras.nodes_painter"}}
+    )
     run({"1": {"class_type": "Painter", "inputs": {"mask": ""}}}, painter)
     assert [
         error.code for error in errors_of({"1": {"class_type": "Painter", "inputs": {"mask": "x.png"}}}, painter)
@@ -233,7 +235,7 @@ def test_graph_policy_applies_to_parts_of_dynamic_inputs() -> None:
         {"key": "lora", **inputs(lora_name=[["a.safetensors"]])},
     ]
     described = {"input": {"required": {"source": ["COMFY_DYNAMICCOMBO_V3", {"options": options}]}}, "output": []}
-    pack = catalog_of({"Pack": {**described, "output_node": True, "python_module": "custom_nodes.pack"}})
+    pack = build_catalog({"Pack": {**described, "output_node": True, "python_module": "custom_nodes.pack"}})
 
     def codes(**given: Any) -> list[str]:
         inputs = {name.replace("__", "."): value for name, value in given.items()}
@@ -250,7 +252,7 @@ def test_graph_policy_applies_to_parts_of_dynamic_inputs() -> None:
 @pytest.mark.parametrize("value", [[1, 2, 3], [], [["1", 0], 0], {"__value__": ["1", 0]}, ["x" * 1000]], ids=str)
 def test_undeclared_list_is_passed_on_and_its_text_is_measured(value: Any) -> None:
     described = {"input": {"required": {}}, "output": ["IMAGE"], "output_node": True}
-    pack = catalog_of({"Pack": {**described, "python_module": "custom_nodes.pack"}})
+    pack = build_catalog({"Pack": {**described, "python_module": "custom_nodes.pack"}})
     graph = run({"1": {"class_type": "Pack", "inputs": {"any": value}}}, pack).graph
     assert graph["1"].inputs == {"any": value}
     assert measure_graph(graph, specs=pack.classes).text_bytes >= str(value).count("x")

@@ -8,7 +8,7 @@ import pytest
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.scheduler.workflow_forms import FormInput, WorkflowForm
 from scheduler.domain.workflow_form import MAX_OPTIONS, describe_workflow
-from tests.kit.catalogs import catalog_of, simulated_catalog
+from tests.kit.catalogs import build_catalog, simulated_catalog
 
 NOW = datetime(2026, 11, 29, tzinfo=UTC)
 GRAPH: dict[str, Any] = {
@@ -68,7 +68,7 @@ def test_names_of_folders_on_a_node_are_not_options() -> None:
         "python_module": "custom_nodes.folders",
     }  # fmt: skip
     graph = {"1": {"class_type": "LoadFolder", "inputs": {"folder": "private"}}}
-    (found,) = describe_workflow(graph, [catalog_of({"LoadFolder": loader})], now=NOW).inputs
+    (found,) = describe_workflow(graph, [build_catalog({"LoadFolder": loader})], now=NOW).inputs
     assert (found.options, found.options_total) == (None, 0)
 
 

@@ -19,8 +19,8 @@ from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
 from contracts.executor.attempts import CANCEL_ATTEMPT, RELEASE_ATTEMPT
 from contracts.permissions import inbox_prefix
-from executor.clients.artifacts import Artifacts
-from executor.clients.comfyui import ComfyUI
+from executor.clients.artifacts import ArtifactClient
+from executor.clients.comfyui import ComfyUIClient
 from executor.consumers import build_cancel_subscriber, build_release_subscriber
 from executor.domain.occupancy import Occupancy
 from executor.domain.prefetch_timing import PrefetchTiming
@@ -59,15 +59,15 @@ class Components:
     """Objects that live as long as the process."""
 
     bus: Bus
-    node: ComfyUI
-    artifacts: Artifacts
+    node: ComfyUIClient
+    artifacts: ArtifactClient
     journal: Journal
-    live: LiveAttempts
+    live_attempts: LiveAttempts
     state: NodeState
     heartbeat_loop: Loop
     loops: tuple[Loop, ...]
-    standby: StandbySocket
-    work: WorkLoop
+    standby_socket: StandbySocket
+    work_loop: WorkLoop
 
 
 def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
@@ -89,8 +89,8 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             stack.push_async_callback(built.artifacts.close)
             stack.push_async_callback(built.node.close)
             stack.push_async_callback(built.bus.stop)
-            stack.push_async_callback(built.standby.close)
-            stack.push_async_callback(built.work.close)
+            stack.push_async_callback(built.standby_socket.close)
+            stack.push_async_callback(built.work_loop.close)
             for loop in built.loops:
                 stack.push_async_callback(loop.stop)
             waiting = FaultLog()
@@ -104,7 +104,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
             yield
 
     async def drain() -> None:
-        await components[0].work.drain(within_s=settings.drain_s, forced=forced)
+        await components[0].work_loop.drain(within_s=settings.drain_s, forced=forced)
 
     if settings.on_stop == "hand_back":
         shutdown.register_drain(drain)
@@ -144,45 +144,42 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         record_request=metrics.record_rpc,
     )
     metrics.watch_expired_requests(bus.expired_requests)
-    node = ComfyUI(
+    node = ComfyUIClient(
         settings.comfyui_url,
         reply_s=settings.reply_s,
         post_s=settings.post_s,
         catalog_s=settings.catalog_s,
         answer_max_bytes=settings.answer_max_bytes,
     )
-    artifacts, journal, live = (
-        Artifacts(settings.journal_path.parent),
-        Journal(settings.journal_path),
-        LiveAttempts(),
-    )
-    timing = PrefetchTiming(hold_s=settings.prefetch_hold_s)
+    artifacts = ArtifactClient(settings.journal_path.parent)
+    journal, live_attempts = Journal(settings.journal_path), LiveAttempts()
+    prefetch_timing = PrefetchTiming(hold_s=settings.prefetch_hold_s)
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
-    clear = NodeCleaner(node, node_name=name, live=live, within_s=settings.stop_within_s)
-    clear_loop = Loop("executor.clear", clear.tick, every_s=CLEAR_EVERY_S)
-    death = WorkerDeathDetector(node, check_every_s=settings.dead_worker_s / 2)
+    cleaner = NodeCleaner(node, node_name=name, live_attempts=live_attempts, within_s=settings.stop_within_s)
+    clear_loop = Loop("executor.clear", cleaner.tick, every_s=CLEAR_EVERY_S)
+    death_detector = WorkerDeathDetector(node, check_every_s=settings.dead_worker_s / 2)
     occupancy = OccupancyMonitor(
-        Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death
+        Occupancy(blocked_after_s=settings.blocked_after_s, dead_worker_s=settings.dead_worker_s), death_detector
     )
-    system = SystemMonitor(node, state)
+    system_monitor = SystemMonitor(node, state)
     heartbeat = HeartbeatSender(
         bus=bus,
         node_name=name,
         boot_id=boot_id,
-        live=live,
+        live_attempts=live_attempts,
         state=state,
         occupancy=occupancy,
-        system=system,
-        clear=clear,
-        clear_now=clear_loop.wake,
+        system_monitor=system_monitor,
+        cleaner=cleaner,
+        wake_cleaner=clear_loop.wake,
     )
     heartbeat_loop = Loop("executor.heartbeat", heartbeat.send_heartbeat, every_s=settings.heartbeat_s)
     heartbeat.register_unanswered_callback(heartbeat_loop.wake_within)
     probe_loop = Loop("executor.probe", state.check_node, every_s=settings.probe_s)
-    for source in (state, occupancy, clear):
+    for source in (state, occupancy, cleaner):
         source.register_change_callback(heartbeat_loop.wake)
-    state.register_catalog_callback(probe_loop.wake)
-    report = AttemptReporter(bus=bus, node_name=name, live=live)
+    state.register_refresh_callback(probe_loop.wake)
+    reporter = AttemptReporter(bus=bus, node_name=name, live_attempts=live_attempts)
     stager = InputStager(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)
     poster = PromptPoster(
         node=node,
@@ -199,9 +196,9 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         storage_wait_s=settings.storage_wait_s,
         occupancy=occupancy,
     )
-    standby = StandbySocket(settings.comfyui_url, name)
+    standby_socket = StandbySocket(settings.comfyui_url, name)
     requester = WorkRequester(
-        standby=standby,
+        standby_socket=standby_socket,
         state=state,
         node=node,
         bus=bus,
@@ -209,67 +206,71 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         occupancy=occupancy,
         node_name=name,
         boot_id=boot_id,
-        idle=node_metrics.idle,
+        idle_time=node_metrics.idle_time,
         wait_s=settings.ask_wait_s,
         stop_within_s=settings.stop_within_s,
     )
     runner = AttemptRunner(
-        standby=standby,
+        standby_socket=standby_socket,
         settings=settings,
         node=node,
         bus=bus,
         journal=journal,
-        live=live,
+        live_attempts=live_attempts,
         stager=stager,
         poster=poster,
         uploader=uploader,
-        report=report,
-        death=death,
+        reporter=reporter,
+        death_detector=death_detector,
         metrics=node_metrics,
         state=state,
         locator=FileLocator(node=node, unreachable_s=settings.unreachable_s),
-        timing=timing,
+        prefetch_timing=prefetch_timing,
     )
-    work = WorkLoop(
+    work_loop = WorkLoop(
         node=node,
         bus=bus,
         journal=journal,
-        live=live,
+        live_attempts=live_attempts,
         state=state,
         requester=requester,
         runner=runner,
-        report=report,
-        idle=node_metrics.idle,
-        timing=timing,
+        reporter=reporter,
+        idle_time=node_metrics.idle_time,
+        prefetch_timing=prefetch_timing,
         prefetch=settings.prefetch,
     )
     loops: tuple[Loop, ...] = (
         heartbeat_loop,
         probe_loop,
         clear_loop,
-        Loop("executor.read_system", system.tick, every_s=read_system.CHECK_EVERY_S),
+        Loop("executor.read_system", system_monitor.tick, every_s=read_system.CHECK_EVERY_S),
         Loop("executor.models", state.check_models, every_s=settings.models_every_s),
         Loop("executor.record_idle_time", node_metrics.flush, every_s=FLUSH_S),
-        Loop("executor.run_jobs", work.tick, every_s=0),
+        Loop("executor.run_jobs", work_loop.tick, every_s=0),
     )
     if settings.output_dir is not None:
-        cleaner = OutputFolderCleaner(settings.output_dir, live, keep_s=settings.output_keep_s)
-        loops += (Loop("executor.clean_output_folder", cleaner.tick, every_s=clean_output_folder.EVERY_S),)
-    return Components(bus, node, artifacts, journal, live, state, heartbeat_loop, loops, standby, work)
+        folder_cleaner = OutputFolderCleaner(settings.output_dir, live_attempts, keep_s=settings.output_keep_s)
+        loops += (Loop("executor.clean_output_folder", folder_cleaner.tick, every_s=clean_output_folder.CLEAN_EVERY_S),)
+    return Components(
+        bus, node, artifacts, journal, live_attempts, state, heartbeat_loop, loops, standby_socket, work_loop
+    )
 
 
 async def _start_components(components: Components, settings: Settings, metrics: Metrics, waiting: FaultLog) -> None:
     """Start all loops. Load the journal first: the scheduler ends attempts that are missing from a heartbeat."""
     await retry_with_backoff(partial(_open_journal, components.journal, settings.journal_path), waiting)
     for record in await asyncio.to_thread(components.journal.list_attempts):
-        components.live.add(record)
+        components.live_attempts.add(record)
     components.bus.on_connect(components.heartbeat_loop.wake)
     for loop in components.loops:
         loop.start(metrics)
     # Last, because it waits for NATS while the node is already being driven.
     await components.bus.start()
-    await components.bus.subscribe(CANCEL_ATTEMPT, build_cancel_subscriber(components.live), key=settings.node)
-    await components.bus.subscribe(RELEASE_ATTEMPT, build_release_subscriber(components.live), key=settings.node)
+    await components.bus.subscribe(CANCEL_ATTEMPT, build_cancel_subscriber(components.live_attempts), key=settings.node)
+    await components.bus.subscribe(
+        RELEASE_ATTEMPT, build_release_subscriber(components.live_attempts), key=settings.node
+    )
 
 
 async def _open_journal(journal: Journal, path: Path) -> Fault | None:

@@ -9,7 +9,7 @@ from contracts.scheduler.nodes import NodeName
 
 
 class Settings(ServiceSettings):
-    """Settings of one executor, read from the environment. ``COMFYUI_URL`` also works without the prefix."""
+    """Settings of one executor. ``COMFYUI_URL`` also works without the prefix."""
 
     model_config = SettingsConfigDict(env_prefix="EXECUTOR_", frozen=True, extra="ignore")
 
@@ -18,7 +18,7 @@ class Settings(ServiceSettings):
     journal_path: Path
 
     heartbeat_s: float = Field(default=3.0, gt=0)  # five of them fit into a lease of 15 s
-    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # below the 7 s timeout of a work request
+    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # how long a work request waits; its timeout is 7 s
     poll_s: float = Field(default=1.0, gt=0)  # delay of completion when the websocket is silent
     probe_s: float = Field(default=1.0, gt=0)  # delay until a node's death or return is noticed
     catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders
@@ -34,7 +34,7 @@ class Settings(ServiceSettings):
     drain_s: float = Field(default=25.0, ge=0)  # a spot instance gets 30 s: handing back takes up to 5 s
     on_stop: Literal["hand_back", "leave_running"] = "hand_back"  # leave_running: a successor with the journal adopts
     stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
-    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
+    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUIClient takes work within 1 ms
     behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn
     blocked_after_s: float = Field(default=600.0, gt=0)  # duration of one foreign prompt before operators are alerted
     storage_wait_s: float = Field(default=3600.0, gt=0)  # outputs wait for a full store before the job is given back
@@ -46,6 +46,6 @@ class Settings(ServiceSettings):
     output_max_bytes: int = Field(default=4 << 30, gt=0)  # bytes of one output
     output_dir: Path | None = None  # the node's output folder, if this machine shares it
     output_keep_s: float = Field(default=86_400.0, gt=0)  # seconds after the last write to a job's files in it
-    prefetch: bool = True  # hold the next job while one runs, so that the node does not wait for it
-    prefetch_hold_s: float = Field(default=3.0, gt=0)  # a job that waits here for so long is handed back
-    uploads: int = Field(default=4, ge=1, le=64)  # more did not increase throughput
+    prefetch: bool = True  # request the next job while one runs, so that the node does not wait for it
+    prefetch_hold_s: float = Field(default=3.0, gt=0)  # a prefetched job that waits this long is handed back
+    uploads: int = Field(default=4, ge=1, le=64)  # concurrent; more did not increase throughput

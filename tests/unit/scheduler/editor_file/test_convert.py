@@ -9,7 +9,7 @@ import pytest
 
 from scheduler.domain.editor_file.convert import convert_editor_file
 from scheduler.domain.editor_file.prompt_texts import choose_alternatives
-from tests.kit.catalogs import catalog_of
+from tests.kit.catalogs import build_catalog
 
 NOW = datetime(2026, 3, 7, 4, 5, 9)  # noqa: DTZ001 - the time zone does not matter here
 SUBGRAPH = "0a1b2c3d-0000-4000-8000-000000000001"
@@ -24,7 +24,7 @@ def described(required: dict[str, Any], output: list[str], optional: dict[str, A
     }
 
 
-CATALOG = catalog_of({
+CATALOG = build_catalog({
     "Loader": described({"name": [["a.safetensors", "b.safetensors"], {}]}, ["MODEL", "CLIP", "VAE"]),
     "Text": described({"text": ["STRING", {"dynamicPrompts": True}], "clip": ["CLIP", {}]}, ["CONDITIONING"]),
     "Sampler": described(

@@ -8,7 +8,7 @@ import pytest
 from contracts.workflow import MAX_ERRORS, Graph, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.graph_check import GraphCheckResult, check_graph
-from tests.kit.catalogs import catalog_of, simulated_catalog
+from tests.kit.catalogs import build_catalog, simulated_catalog
 
 CATALOG = simulated_catalog("a.safetensors", "zz/detail.safetensors")
 IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 1}}
@@ -201,7 +201,7 @@ def test_explicit_seed_is_not_changed() -> None:
 def test_randomize_seeds_draws_every_seed_but_keeps_links() -> None:
     described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 9}], "count": ["INT", {"min": 0, "max": 9}]}}}
     output = {"output": ["INT"], "output_node": True, "python_module": "nodes"}
-    catalog = catalog_of({"Seed": {**described, **output}})
+    catalog = build_catalog({"Seed": {**described, **output}})
     raw = {
         "1": {"class_type": "Seed", "inputs": {"seed": 5, "count": 5}},
         "2": {"class_type": "Seed", "inputs": {"seed": ["1", 0], "count": 5}},
@@ -219,7 +219,7 @@ def test_invalid_seed_is_refused_even_with_randomize_seeds() -> None:
 
 def test_drawn_seed_is_within_the_bounds_of_its_input() -> None:
     described = {"input": {"required": {"noise_seed": ["INT", {"min": 100, "max": 2**64 - 1}]}}, "output": ["INT"]}
-    catalog = catalog_of({"Noise": {**described, "output_node": True, "python_module": "nodes"}})
+    catalog = build_catalog({"Noise": {**described, "output_node": True, "python_module": "nodes"}})
     raw = {"1": {"class_type": "Noise", "inputs": {"noise_seed": 200}}}
     asked: list[int] = []
 
@@ -234,7 +234,7 @@ def test_drawn_seed_is_within_the_bounds_of_its_input() -> None:
 
 def test_large_integers_are_compared_exactly_with_bounds() -> None:
     described = {"input": {"required": {"seed": ["INT", {"min": 0, "max": 2**63 - 1}]}}, "output": ["INT"]}
-    catalog = catalog_of({"Seed": {**described, "output_node": True, "python_module": "nodes"}})
+    catalog = build_catalog({"Seed": {**described, "output_node": True, "python_module": "nodes"}})
     assert faults({"1": {"class_type": "Seed", "inputs": {"seed": 2**63 - 1}}}, catalog) == []
     assert faults({"1": {"class_type": "Seed", "inputs": {"seed": 2**63}}}, catalog) == [
         ("1", "seed", "value_out_of_range")
@@ -251,7 +251,7 @@ def test_unlisted_option_is_accepted_if_the_class_validates_the_input_itself() -
 
 def test_types_bounds_and_options_of_a_custom_class_are_not_checked() -> None:
     raw = {"1": LATENT, "2": {"class_type": "Blur", "inputs": {"image": ["1", 0], "mode": "odd", "size": 99}}}
-    catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
+    catalog = Catalog({**CATALOG.classes, **build_catalog(CUSTOM).classes})
     verdict = judge(raw, catalog)
     assert not verdict.findings
     assert verdict.has_unlisted_choice
@@ -269,19 +269,19 @@ def test_types_bounds_and_options_of_a_custom_class_are_not_checked() -> None:
 def test_links_models_and_required_inputs_of_a_custom_class_are_checked(
     inputs: dict[str, Any], fault: tuple[str, str]
 ) -> None:
-    catalog = Catalog({**CATALOG.classes, **catalog_of(CUSTOM).classes})
+    catalog = Catalog({**CATALOG.classes, **build_catalog(CUSTOM).classes})
     assert faults({"1": IMAGE, "2": {"class_type": "Blur", "inputs": inputs}}, catalog) == [("2", *fault)]
 
 
 def test_input_whose_options_are_lists_is_not_checked() -> None:
     described = {"input": {"required": {"format": [["gif", ["mp4", {"crf": 1}]]]}}, "output": [], "output_node": True}
-    catalog = catalog_of({"Combine": {**described, "python_module": "nodes"}})
+    catalog = build_catalog({"Combine": {**described, "python_module": "nodes"}})
     assert faults({"1": {"class_type": "Combine", "inputs": {"format": "mp4"}}}, catalog) == []
 
 
 def test_multiselect_input_takes_several_options() -> None:
     described = {"input": {"required": {"tags": ["COMBO", {"multiselect": True, "options": ["a", "b"]}]}}}
-    catalog = catalog_of({"Tag": {**described, "output": [], "output_node": True, "python_module": "nodes"}})
+    catalog = build_catalog({"Tag": {**described, "output": [], "output_node": True, "python_module": "nodes"}})
 
     def tagged(value: Any) -> dict[str, Any]:
         return {"1": {"class_type": "Tag", "inputs": {"tags": value}}}
@@ -312,7 +312,7 @@ def test_literal_in_a_link_only_input_is_refused(value: Any) -> None:
 @pytest.mark.parametrize(("value", "expected"), [("false", "not_a_boolean"), (" No ", "not_a_boolean"), ("true", None)])
 def test_text_that_means_false_is_refused_as_a_boolean(value: str, expected: str | None) -> None:
     described = {"input": {"required": {"on": ["BOOLEAN", {}]}}, "output": [], "output_node": True}
-    catalog = catalog_of({"Switch": {**described, "python_module": "nodes"}})
+    catalog = build_catalog({"Switch": {**described, "python_module": "nodes"}})
     found = faults({"1": {"class_type": "Switch", "inputs": {"on": value}}}, catalog)
     assert found == ([("1", "on", expected)] if expected else [])
 
@@ -362,7 +362,7 @@ def test_save_video_accepts_the_inputs_of_older_versions(codec: dict[str, str]) 
         "python_module": "comfy_extras.nodes_video",
     }
     video = {"input": {}, "output": ["VIDEO"], "output_node": False, "python_module": "comfy_extras.nodes_video"}
-    catalog = catalog_of({"SaveVideo": save_video, "Video": video})
+    catalog = build_catalog({"SaveVideo": save_video, "Video": video})
     node = {"class_type": "SaveVideo", "inputs": {"video": ["1", 0], "format": "auto", **codec}}
     verdict = judge({"1": {"class_type": "Video", "inputs": {}}, "2": node}, catalog)
     assert not verdict.findings
@@ -431,7 +431,7 @@ def test_null_counts_as_missing() -> None:
         "output": [],
         "output_node": True,
     }
-    catalog = catalog_of({"Opt": {**described, "python_module": "nodes"}})
+    catalog = build_catalog({"Opt": {**described, "python_module": "nodes"}})
     verdict = judge({"1": {"class_type": "Opt", "inputs": {"text": None, "size": None}}}, catalog)
     assert not verdict.findings
     assert verdict.graph["1"].inputs == {}
@@ -439,7 +439,7 @@ def test_null_counts_as_missing() -> None:
 
 def test_seed_of_minus_one_is_kept_if_the_class_accepts_it() -> None:
     signed = {"input": {"required": {"seed": ["INT", {"min": -1, "max": 100}]}}, "output": [], "output_node": True}
-    catalog = catalog_of({"Signed": {**signed, "python_module": "nodes"}})
+    catalog = build_catalog({"Signed": {**signed, "python_module": "nodes"}})
     verdict = judge({"1": {"class_type": "Signed", "inputs": {"seed": -1}}}, catalog)
     assert seeds_of(verdict) == []
     assert verdict.graph["1"].inputs == {"seed": -1}

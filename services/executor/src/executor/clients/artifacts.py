@@ -16,10 +16,10 @@ from chassis.telemetry.logs import get_log_context
 from contracts.gateway.transfers import StoredOutput
 
 CONNECT_S = 5.0
-CHUNK_BYTES = 1 << 20  # bytes of an uploaded file
+CHUNK_BYTES = 1 << 20
 IDLE_S = 30.0  # maximum gap between two chunks of a transfer
-MAX_REPLY_BYTES = 64 << 10  # bytes
-MAX_MEMORY_BYTES = 8 << 20  # bytes of an uploaded file; a larger one is a file meanwhile
+MAX_REPLY_BYTES = 64 << 10
+MAX_MEMORY_BYTES = 8 << 20  # bytes of a download that are buffered in memory; a larger one is buffered in a file
 
 
 class DownloadRefused(Exception):
@@ -30,7 +30,7 @@ class DownloadRefused(Exception):
     """
 
     def __init__(self, status: int) -> None:
-        super().__init__(f"the store gave {status}")
+        super().__init__(f"the gateway returned status {status}")
         self.status = status
 
 
@@ -43,12 +43,12 @@ class UploadRefused(Exception):
     """
 
     def __init__(self, status: int, code: str = "") -> None:
-        super().__init__(f"the store gave {status} {code}")
+        super().__init__(f"the gateway returned status {status} {code}".rstrip())
         self.status, self.code = status, code
 
 
 class StorageUnavailable(Exception):
-    """The gateway did not answer, or received something else than what was sent."""
+    """The gateway did not respond, or did not store exactly what was sent."""
 
 
 class DigestMismatch(Exception):
@@ -59,7 +59,7 @@ class TooLarge(Exception):
     """The file exceeds the size limit."""
 
 
-class Artifacts:
+class ArtifactClient:
     """Downloads uploads and stores outputs by granted URLs.
 
     Args:
@@ -81,7 +81,7 @@ class Artifacts:
 
         Raises:
             DownloadRefused: the gateway refused.
-            StorageUnavailable: no complete response.
+            StorageUnavailable: the gateway did not send the complete file.
             DigestMismatch: the digest differs.
         """
         with tempfile.SpooledTemporaryFile(max_size=MAX_MEMORY_BYTES, dir=self._folder) as file:
@@ -106,13 +106,20 @@ class Artifacts:
             yield file
 
     async def upload(
-        self, url: str, chunks: AsyncIterator[bytes], *, size: int | None, content_type: str, cap: int, within_s: float
+        self,
+        url: str,
+        chunks: AsyncIterator[bytes],
+        *,
+        size: int | None,
+        content_type: str,
+        max_bytes: int,
+        within_s: float,
     ) -> StoredOutput:
         """Stream bytes to the gateway, one chunk in memory at a time. Idempotent.
 
         Args:
             size: total size in bytes, if known.
-            cap: maximum number of bytes sent.
+            max_bytes: size limit of the output.
 
         Returns:
             Size and SHA-256 of what the gateway stored, equal to what was sent.
@@ -120,34 +127,34 @@ class Artifacts:
         Raises:
             UploadRefused: the gateway refused.
             StorageUnavailable: it is unknown whether the bytes were stored.
-            TooLarge: there are more than ``cap`` bytes.
+            TooLarge: there are more than ``max_bytes`` bytes.
         """
-        if size is not None and size > cap:
+        if size is not None and size > max_bytes:
             raise TooLarge
-        counted = _UploadDigest(cap)
+        checksum = _UploadChecksum(max_bytes)
         length = {} if size is None else {"Content-Length": str(size)}
         headers = {"Content-Type": content_type, **length, **_build_request_id_header()}
         # A full store refuses before it has read the body; the connection of a large one would break first.
-        asks_first = size is None or size > MAX_MEMORY_BYTES
+        expects_continue = size is None or size > MAX_MEMORY_BYTES
         try:
             async with (
                 asyncio.timeout(within_s),
                 self._http.put(
-                    url, data=counted.count_chunks(chunks), headers=headers, expect100=asks_first
+                    url, data=checksum.track_chunks(chunks), headers=headers, expect100=expects_continue
                 ) as response,
             ):
                 reply = await response.content.read(MAX_REPLY_BYTES)
         except (aiohttp.ClientError, TimeoutError) as error:
             # aiohttp reports an exception of the source as a connection error.
-            raise (counted.failure or StorageUnavailable(type(error).__name__)) from error
+            raise (checksum.failure or StorageUnavailable(type(error).__name__)) from error
         if not response.ok:
             raise UploadRefused(response.status, _parse_error_code(reply))
         try:
             stored = StoredOutput.model_validate_json(reply)
         except ValidationError as error:
-            raise StorageUnavailable("its answer makes no sense") from error
-        if (stored.size_bytes, stored.sha256) != (counted.size, counted.digest.hexdigest()):
-            raise StorageUnavailable("it holds other bytes than were sent")
+            raise StorageUnavailable("the gateway's reply is malformed") from error
+        if (stored.size_bytes, stored.sha256) != (checksum.size, checksum.digest.hexdigest()):
+            raise StorageUnavailable("the gateway stored other bytes than were sent")
         return stored
 
 
@@ -163,25 +170,25 @@ def _write_chunk(file: IO[bytes], digest: "hashlib._Hash", chunk: bytes) -> None
     file.write(chunk)
 
 
-class _UploadDigest:
-    """Size and digest of the bytes that passed, and the error that ended them."""
+class _UploadChecksum:
+    """Size and SHA-256 of an upload while it is streamed, and the error that interrupted it."""
 
-    def __init__(self, cap: int) -> None:
-        self.size, self.digest, self._cap = 0, hashlib.sha256(), cap
+    def __init__(self, max_bytes: int) -> None:
+        self.size, self.digest, self._max_bytes = 0, hashlib.sha256(), max_bytes
         self.failure: Exception | None = None
 
-    async def count_chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    async def track_chunks(self, chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         try:
             async for chunk in chunks:
-                self._count_chunk(chunk)
+                self._track_chunk(chunk)
                 yield chunk
         except Exception as error:
             self.failure = error
             raise
 
-    def _count_chunk(self, chunk: bytes) -> None:
+    def _track_chunk(self, chunk: bytes) -> None:
         self.size += len(chunk)
-        if self.size > self._cap:
+        if self.size > self._max_bytes:
             raise TooLarge
         self.digest.update(chunk)
 

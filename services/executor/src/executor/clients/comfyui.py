@@ -23,12 +23,12 @@ from executor.clients.comfyui_responses import (
     parse_content_length,
     parse_json,
     parse_json_object,
-    parse_queued,
-    read_bounded,
+    parse_queue_item,
+    read_body,
 )
 from executor.domain.collect_outputs import FoundOutput
 from executor.domain.named_files import ModifiedTime, NodeFilePath, parse_modified_time
-from executor.domain.node_log import count_prompts_since_death
+from executor.domain.node_log import count_prompts_since_worker_death
 from executor.domain.written_models import find_output_folders, find_written_models
 
 CONNECT_S = 2.0  # seconds; a node is on the same machine or in the same rack
@@ -41,15 +41,15 @@ MIN_BYTES_PER_S = 64 << 10  # bytes per second, minimum transfer rate
 
 
 class FileUnavailable(Exception):
-    """The node does not return a file that it named."""
+    """The node does not return a file that it reported."""
 
 
 class FileNameRefused(FileUnavailable):
-    """The node returns no file with such a name, whether it exists or not."""
+    """The node refuses to return files with such a name."""
 
 
 class FileTooLarge(Exception):
-    """The file exceeds the node's size limit."""
+    """The file exceeds the node's limit of uploads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class FileDownload:
     chunks: AsyncIterator[bytes]
 
 
-class ComfyUI:
+class ComfyUIClient:
     """Client of one node.
 
     Args:
@@ -102,9 +102,9 @@ class ComfyUI:
         Raises:
             NodeUnavailable: the node does not answer. The other methods raise it too.
         """
-        status, _ = await self._send_request("GET", "/prompt", within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        status, _ = await self._send_request("GET", "/prompt", within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES)
         if status != 200:
-            raise NodeUnavailable(f"GET /prompt gave {status}")
+            raise NodeUnavailable(f"GET /prompt returned status {status}")
 
     async def read_object_info(self) -> dict[str, Any]:
         """Return the declarations of all classes. Slow: the node scans its model folders.
@@ -115,7 +115,7 @@ class ComfyUI:
         return (await self._get_json("/object_info", within_s=self._catalog_s))[0]
 
     async def list_written_models(self) -> frozenset[str]:
-        """Return the names of models in the node's output folder; empty when the node cannot tell.
+        """Return the names of models in the node's output folder; empty if the node does not report them.
 
         The first call is slow: the node scans its model folders.
         """
@@ -127,8 +127,8 @@ class ComfyUI:
         return find_written_models(files, folders)
 
     async def read_system_stats(self) -> Any:
-        """Return the node's versions and devices; None when the node cannot tell."""
-        return await self._get_optional_json("/system_stats", cap=SMALL_RESPONSE_BYTES)
+        """Return the node's versions and devices; None if the node does not report them."""
+        return await self._get_optional_json("/system_stats", max_bytes=SMALL_RESPONSE_BYTES)
 
     async def post_prompt(
         self, graph: dict[str, Any], prompt_id: str, client_id: str, extra_data: dict[str, Any] | None = None
@@ -138,19 +138,19 @@ class ComfyUI:
         if extra_data:
             prompt_body["extra_data"] = extra_data
         try:
-            status, text = await self._send_request("POST", "/prompt", prompt_body, within_s=self._post_s)
+            status, response = await self._send_request("POST", "/prompt", prompt_body, within_s=self._post_s)
             if status == 413:
                 return _build_rejected_reply("The workflow is too large for the node.")
             if status not in {200, 400}:
-                raise NodeUnavailable(f"POST /prompt gave {status}")
-            body = await parse_json_object(text, status)
+                raise NodeUnavailable(f"POST /prompt returned status {status}")
+            reply = await parse_json_object(response, status)
         except UnreadableResponse as unreadable:
             if unreadable.status != 400:
                 raise
-            return _build_rejected_reply("The node did not take the workflow, and its reasons cannot be read.")
-        error, node_errors = body.get("error"), body.get("node_errors")
-        if (status == 200) != (body.get("prompt_id") == prompt_id):
-            raise NodeUnavailable("POST /prompt gave something else")
+            return _build_rejected_reply("The node rejected the workflow, but its error response cannot be parsed.")
+        error, node_errors = reply.get("error"), reply.get("node_errors")
+        if (status == 200) != (reply.get("prompt_id") == prompt_id):
+            raise NodeUnavailable("POST /prompt returned an inconsistent response")
         return PromptReply(
             accepted=status == 200,
             error=error if isinstance(error, dict) else {},
@@ -165,7 +165,7 @@ class ComfyUI:
         """
         body, _ = await self._get_json("/queue")
         return [
-            parse_queued(item, running=running)
+            parse_queue_item(item, running=running)
             for key, running in (("queue_running", True), ("queue_pending", False))
             for item in list_or_empty(body.get(key))
         ]
@@ -185,56 +185,62 @@ class ComfyUI:
     async def delete_history(self, prompt_id: str) -> None:
         """Delete a prompt's history entry. A node keeps 10,000 of them, including their workflows."""
         await self._send_request(
-            "POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+            "POST", "/history", {"delete": [prompt_id]}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
         )
 
     async def cancel_prompt(self, prompt_id: str) -> None:
-        """Request the end of one running or pending prompt. May get lost: repeat it until the prompt is gone."""
+        """Request the end of a running or pending prompt. Repeat it until the prompt is gone: requests may get lost."""
         if self._has_cancel_route:
             path = f"/api/jobs/{prompt_id}/cancel"
-            status, _ = await self._send_request("POST", path, {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+            status, _ = await self._send_request(
+                "POST", path, {}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
+            )
             if status not in {404, 405}:
                 return
             self._has_cancel_route = False
         await self._send_request(
-            "POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+            "POST", "/queue", {"delete": [prompt_id]}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
         )
         await self._send_request(
-            "POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+            "POST", "/interrupt", {"prompt_id": prompt_id}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
         )
 
     async def free_memory(self) -> None:
-        """Have the node unload its models and clear its cache, when its worker wakes: this may return before.
+        """Request that the node unload its models and clear its cache. Returns before the worker has done so.
 
-        A worker that tidies up after a prompt may miss the request until after the next prompt: repeat it.
+        A worker that is finishing a prompt may miss the request until after the next prompt: repeat it.
         """
         body = {"unload_models": True, "free_memory": True}
-        await self._send_request("POST", "/free", body, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._send_request("POST", "/free", body, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES)
 
     async def remove_prompt(self, raw_id: str) -> None:
         """Remove a foreign prompt, pending or running, by its id in the queue.
 
-        May get lost: repeat it until the prompt is gone.
+        Repeat it until the prompt is gone: requests may get lost.
         """
         await self._send_request(
-            "POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+            "POST", "/queue", {"delete": [raw_id]}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
         )
         await self._send_request(
-            "POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES
+            "POST", "/interrupt", {"prompt_id": raw_id}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
         )
 
     async def remove_all_prompts(self) -> None:
         """Remove every pending prompt and interrupt the running one. Repeat it like ``remove_prompt``."""
-        await self._send_request("POST", "/queue", {"clear": True}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
-        await self._send_request("POST", "/interrupt", {}, within_s=self._reply_s, cap=SMALL_RESPONSE_BYTES)
+        await self._send_request(
+            "POST", "/queue", {"clear": True}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES
+        )
+        await self._send_request("POST", "/interrupt", {}, within_s=self._reply_s, max_bytes=SMALL_RESPONSE_BYTES)
 
-    async def count_prompts_since_death(self) -> int | None:
+    async def count_prompts_since_worker_death(self) -> int | None:
         """Return how many prompts were posted since the node's worker thread died; None when its log shows no death.
 
         A node behind a proxy may not expose its log.
         """
-        status, text = await self._send_request("GET", "/internal/logs/raw", within_s=self._reply_s, cap=MAX_LOG_BYTES)
-        return count_prompts_since_death(await parse_json(text)) if status == 200 else None
+        status, body = await self._send_request(
+            "GET", "/internal/logs/raw", within_s=self._reply_s, max_bytes=MAX_LOG_BYTES
+        )
+        return count_prompts_since_worker_death(await parse_json(body)) if status == 200 else None
 
     async def compute_models_digest(self) -> str | None:
         """Return a digest of the names of all model files that the node lists; None when it does not list them.
@@ -243,15 +249,15 @@ class ComfyUI:
         """
         async with self._limit_to_reply_timeout():
             folders = await self._get_optional_json("/models")
-            names = [one for one in folders if isinstance(one, str)] if isinstance(folders, list) else []
+            names = [folder for folder in folders if isinstance(folder, str)] if isinstance(folders, list) else []
             digest = hashlib.sha256()
             for name in names[:MAX_MODEL_FOLDERS]:
                 path = f"/models/{_quote_folder(name)}"
-                status, text = await self._send_request("GET", path, within_s=self._reply_s)
-                digest.update(f"{name} {status} {len(text)} ".encode(errors="replace") + text)
+                status, body = await self._send_request("GET", path, within_s=self._reply_s)
+                digest.update(f"{name} {status} {len(body)} ".encode(errors="replace") + body)
         return digest.hexdigest() if names else None
 
-    async def has_input(self, folder: str, name: str, size: int) -> bool:
+    async def has_input_file(self, folder: str, name: str, size: int) -> bool:
         """Whether an input file exists with the expected size."""
         query = {"filename": name, "subfolder": folder, "type": STAGED_TYPE}
         try:
@@ -267,12 +273,12 @@ class ComfyUI:
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
 
-    async def upload_input(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
+    async def upload_input_file(self, folder: str, name: str, content: IO[bytes], size: int) -> None:
         """Upload a file to the node, replacing any other of this name. It may be visible incomplete until this returns.
 
         Args:
-            folder: in the node's temporary folder.
-            name: with the extension of its type.
+            folder: subfolder of the node's temporary folder.
+            name: file name with the extension of its type.
             content: read from its current position and left open.
             size: bytes.
 
@@ -283,29 +289,29 @@ class ComfyUI:
         form = aiohttp.FormData({"type": STAGED_TYPE, "subfolder": folder, "overwrite": "true"})
         form.add_field("image", _read_chunks(content), filename=name, content_type="application/octet-stream")
         within_s = self._post_s + size / MIN_BYTES_PER_S
-        status, text = await self._send_request(
-            "POST", "/upload/image", form=form, within_s=within_s, cap=SMALL_RESPONSE_BYTES
+        status, body = await self._send_request(
+            "POST", "/upload/image", form=form, within_s=within_s, max_bytes=SMALL_RESPONSE_BYTES
         )
         if status == 413:
             raise FileTooLarge
         if status == 400:
-            raise FileUnavailable(f"POST /upload/image gave {status}")
-        if status != 200 or (await parse_json_object(text)).get("name") != name:
-            raise NodeUnavailable(f"POST /upload/image gave {status} or another name")
+            raise FileUnavailable(f"POST /upload/image returned status {status}")
+        if status != 200 or (await parse_json_object(body)).get("name") != name:
+            raise NodeUnavailable(f"POST /upload/image returned status {status} or another file name")
 
-    async def read_modified_time(self, place: NodeFilePath) -> ModifiedTime | None:
-        """Return when a file was modified by the node's clock; None without a file."""
-        query = {"filename": place.filename, "subfolder": place.subfolder, "type": place.folder}
+    async def read_modified_time(self, path: NodeFilePath) -> ModifiedTime | None:
+        """Return when a file was modified by the node's clock; None if there is no such file."""
+        query = {"filename": path.filename, "subfolder": path.subfolder, "type": path.folder}
         request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
         try:
             async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
-                is_there, headers = response.status in {200, 206, 416}, response.headers  # 416: the file is empty
+                exists, headers = response.status in {200, 206, 416}, response.headers  # 416: the file is empty
                 response.close()
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
-        return parse_modified_time(headers.get("etag"), headers.get("last-modified")) if is_there else None
+        return parse_modified_time(headers.get("etag"), headers.get("last-modified")) if exists else None
 
     @asynccontextmanager
     async def download_file(self, found: FoundOutput) -> AsyncIterator[FileDownload]:
@@ -314,7 +320,7 @@ class ComfyUI:
         Raises:
             FileNameRefused: the node returns no file of this name.
             FileUnavailable: the node does not return it.
-            NodeUnavailable: the node is unreachable, also while reading on.
+            NodeUnavailable: the node is unreachable. Iterating over the chunks raises it too.
         """
         query = {"filename": found.filename, "subfolder": found.subfolder, "type": found.folder}
         try:
@@ -324,9 +330,9 @@ class ComfyUI:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
         try:
             if response.status in {400, 403}:
-                raise FileNameRefused(f"GET /view gave {response.status}")
+                raise FileNameRefused(f"GET /view returned status {response.status}")
             if response.status != 200:
-                raise FileUnavailable(f"GET /view gave {response.status}")
+                raise FileUnavailable(f"GET /view returned status {response.status}")
             yield FileDownload(
                 parse_content_length(response.headers.get("content-length", "")),
                 _iterate_response_chunks(response, self._reply_s),
@@ -345,16 +351,16 @@ class ComfyUI:
 
     async def _get_json(self, path: str, *, within_s: float | None = None) -> tuple[dict[str, Any], int]:
         """Return the decoded response and its size in bytes."""
-        status, text = await self._send_request("GET", path, within_s=within_s or self._reply_s)
+        status, body = await self._send_request("GET", path, within_s=within_s or self._reply_s)
         if status != 200:
-            raise NodeUnavailable(f"GET {path} gave {status}")
-        return await parse_json_object(text), len(text)
+            raise NodeUnavailable(f"GET {path} returned status {status}")
+        return await parse_json_object(body), len(body)
 
-    async def _get_optional_json(self, path: str, *, cap: int | None = None) -> Any:
+    async def _get_optional_json(self, path: str, *, max_bytes: int | None = None) -> Any:
         """Return the response, or None when the node has no such route or cannot answer."""
         try:
-            status, text = await self._send_request("GET", path, within_s=self._catalog_s, cap=cap)
-            return await parse_json(text) if status == 200 else None
+            status, body = await self._send_request("GET", path, within_s=self._catalog_s, max_bytes=max_bytes)
+            return await parse_json(body) if status == 200 else None
         except UnreadableResponse:
             return None
 
@@ -366,7 +372,7 @@ class ComfyUI:
         *,
         form: aiohttp.FormData | None = None,
         within_s: float,
-        cap: int | None = None,
+        max_bytes: int | None = None,
     ) -> tuple[int, bytes]:
         request = {"json": body, "data": form, "allow_redirects": False}
         try:
@@ -374,7 +380,7 @@ class ComfyUI:
                 asyncio.timeout(within_s),
                 self._http.request(method, f"{self._url}{path}", **request) as response,
             ):
-                return response.status, await read_bounded(response, cap or self._answer_max_bytes)
+                return response.status, await read_body(response, max_bytes or self._answer_max_bytes)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeUnavailable(f"{method} {path}: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
@@ -382,21 +388,21 @@ class ComfyUI:
 
 
 def _quote_folder(name: str) -> str:
-    """Return a folder's name as a path segment; what is not UTF-8 in it is replaced, and the node does not find it."""
+    """Return a folder's name as a path segment. Bytes that are not UTF-8 are replaced; the node then responds 404."""
     return quote(name, safe="", errors="replace")
 
 
 async def _read_chunks(content: IO[bytes]) -> AsyncIterator[bytes]:
-    while piece := await asyncio.to_thread(content.read, CHUNK_BYTES):
-        yield piece
+    while chunk := await asyncio.to_thread(content.read, CHUNK_BYTES):
+        yield chunk
 
 
-async def _iterate_response_chunks(response: aiohttp.ClientResponse, patience_s: float) -> AsyncIterator[bytes]:
+async def _iterate_response_chunks(response: aiohttp.ClientResponse, timeout_s: float) -> AsyncIterator[bytes]:
     """Yield the bytes of a file; a transfer below the minimum rate is aborted."""
     stream = response.content.iter_chunked(CHUNK_BYTES)
     while True:
         try:
-            async with asyncio.timeout(patience_s + CHUNK_BYTES / MIN_BYTES_PER_S):
+            async with asyncio.timeout(timeout_s + CHUNK_BYTES / MIN_BYTES_PER_S):
                 chunk = await anext(stream, None)
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error

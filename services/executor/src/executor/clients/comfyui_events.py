@@ -17,10 +17,10 @@ MAX_MESSAGE_BYTES = 64 << 20  # bytes of a message: a noisy PNG of 4096 x 4096 p
 PING_S = 20.0
 CLOSE_MESSAGE_TOO_BIG = 1009  # close code: message too large
 
-# Request previews with node ids. Each connection needs this as its first message.
+# Requests previews with node ids. ComfyUI expects it as the first message of a connection.
 FEATURES = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
-Listener = Callable[[str, dict[str, Any]], None]
+EventListener = Callable[[str, dict[str, Any]], None]
 FrameListener = Callable[[bytes], None]
 
 
@@ -43,7 +43,7 @@ class NodeEvents:
         max_message_bytes: maximum bytes of a message; a larger one closes the connection.
 
     Attributes:
-        has_overflowed: whether a message was too large, so that the connection was closed.
+        had_oversized_message: whether a message was too large, so that the connection was closed.
     """
 
     def __init__(self, url: str, client_id: str, *, max_message_bytes: int = MAX_MESSAGE_BYTES) -> None:
@@ -51,11 +51,11 @@ class NodeEvents:
         scheme, _, rest = url.rstrip("/").partition("://")
         self._url = f"{'wss' if scheme == 'https' else 'ws'}://{rest}/ws?{urlencode({'clientId': client_id})}"
         self.client_id = client_id
-        self._listener: Listener = _ignore_event
+        self._listener: EventListener = _ignore_event
         self._on_drop: Callable[[], None] = _ignore_disconnect
         self._on_frame: FrameListener = _ignore_frame
         self._connected = False
-        self.has_overflowed = False
+        self.had_oversized_message = False
         self._first_attempt_done = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -64,17 +64,17 @@ class NodeEvents:
         self._task = asyncio.create_task(self._receive_forever(), name="executor.events")
 
     async def listen(
-        self, listener: Listener, on_drop: Callable[[], None], on_frame: FrameListener = _ignore_frame
+        self, listener: EventListener, on_disconnect: Callable[[], None], on_frame: FrameListener = _ignore_frame
     ) -> None:
         """Call the listeners for every event (type and data), every binary frame, and every disconnect from now on.
 
         Returns after one connection attempt: a prompt posted earlier could lose its first events. Without a connection
         the disconnect listener is called.
         """
-        self._listener, self._on_drop, self._on_frame = listener, on_drop, on_frame
+        self._listener, self._on_drop, self._on_frame = listener, on_disconnect, on_frame
         await self._first_attempt_done.wait()
         if not self._connected:
-            on_drop()
+            on_disconnect()
 
     async def close(self) -> None:
         if self._task is not None:
@@ -100,12 +100,12 @@ class NodeEvents:
                     self._first_attempt_done.set()
                     async for message in socket:
                         if isinstance(message, str):
-                            self._dispatch_event(message)
+                            self._handle_event(message)
                         else:
-                            self._dispatch_frame(message)
+                            self._handle_frame(message)
             except (WebSocketException, OSError, TimeoutError, EOFError) as error:
                 log.info("executor.events.disconnected", error=type(error).__name__)
-                self.has_overflowed |= (
+                self.had_oversized_message |= (
                     isinstance(error, ConnectionClosed) and _find_own_close_code(error) == CLOSE_MESSAGE_TOO_BIG
                 )
             self._connected = False
@@ -113,13 +113,13 @@ class NodeEvents:
             self._on_drop()
             await asyncio.sleep(RECONNECT_PAUSE_S)
 
-    def _dispatch_frame(self, frame: bytes) -> None:
+    def _handle_frame(self, frame: bytes) -> None:
         try:
             self._on_frame(frame)
-        except Exception:  # noqa: BLE001 - the edge of a frame: one that is not understood shows nothing
+        except Exception:  # noqa: BLE001 - a frame that cannot be handled must not end the connection
             log.exception("executor.frame.handler_failed", bytes=len(frame))
 
-    def _dispatch_event(self, message: str) -> None:
+    def _handle_event(self, message: str) -> None:
         try:
             event = json.loads(message)
         except (ValueError, RecursionError):
@@ -128,7 +128,7 @@ class NodeEvents:
             case {"type": str(kind), "data": dict(fields)}:
                 try:
                     self._listener(kind, fields)
-                except Exception:  # noqa: BLE001 - the edge of an event: a hint that is not understood is no hint
+                except Exception:  # noqa: BLE001 - an event that cannot be handled must not end the connection
                     log.exception("executor.event.handler_failed", kind=kind[:100])
 
 

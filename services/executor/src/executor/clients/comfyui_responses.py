@@ -14,7 +14,7 @@ MAX_RAW_ID = 256  # characters of a prompt id; ComfyUI gives UUIDs, 0.3.64 accep
 THREAD_PARSE_BYTES = 256 << 10  # bytes; larger responses are parsed in a thread: 64 MB take half a second
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
-"""What aiohttp raises where a node goes away, or says what is no HTTP."""
+"""Exceptions of aiohttp for a node that disconnects or sends invalid HTTP."""
 
 _CLIENT_ID = re.compile(r"[A-Za-z0-9_.-]{1,200}")
 _DIGITS = re.compile(r"[0-9]{1,18}")
@@ -33,7 +33,7 @@ class NodeUnavailable(Exception):
 
 
 class UnreadableResponse(NodeUnavailable):
-    """The node answered, but the response is too large or malformed. Asking again gives the same.
+    """The node responded, but the response is too large or malformed. A repeated request would fail as well.
 
     Attributes:
         too_large: whether the response exceeded its limit.
@@ -54,10 +54,10 @@ class HistoryEntry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class QueuedPrompt:
-    """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" unless this project gave them.
+    """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" unless they have this project's format.
 
     Attributes:
-        raw_id: the prompt's id whoever gave it; "" when it is not a text or too long.
+        raw_id: the prompt's id as the node reports it, also of a foreign prompt; "" if it is not a text or too long.
     """
 
     prompt_id: str
@@ -66,48 +66,48 @@ class QueuedPrompt:
     raw_id: str = ""
 
 
-async def read_bounded(response: aiohttp.ClientResponse, cap: int) -> bytes:
+async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Return the body of a response.
 
     Raises:
-        UnreadableResponse: it exceeds ``cap`` bytes.
+        UnreadableResponse: it exceeds ``max_bytes`` bytes.
     """
     parts, size = [], 0
     async for part in response.content.iter_any():
         parts.append(part)
         size += len(part)
-        if size > cap:
+        if size > max_bytes:
             response.close()  # otherwise aiohttp reads on to reuse the connection
             raise UnreadableResponse(
-                f"{response.url.path} gave more than {cap} bytes", too_large=True, status=response.status
+                f"{response.url.path} returned more than {max_bytes} bytes", too_large=True, status=response.status
             )
     return b"".join(parts)
 
 
-async def parse_json(text: bytes, status: int = 200) -> Any:
+async def parse_json(body: bytes, status: int = 200) -> Any:
     """Parse JSON.
 
     Raises:
         UnreadableResponse: malformed, or too many values.
     """
-    if text.count(b",") + text.count(b"[") + text.count(b"{") > MAX_VALUES:
-        raise UnreadableResponse("the node's answer has too many values", too_large=True, status=status)
+    if body.count(b",") + body.count(b"[") + body.count(b"{") > MAX_VALUES:
+        raise UnreadableResponse("the node's response has too many values", too_large=True, status=status)
     try:
         # Python's decoder accepts the NaN that ComfyUI writes.
-        return json.loads(text) if len(text) < THREAD_PARSE_BYTES else await asyncio.to_thread(json.loads, text)
+        return json.loads(body) if len(body) < THREAD_PARSE_BYTES else await asyncio.to_thread(json.loads, body)
     except (ValueError, RecursionError) as error:  # also raised for an integer of thousands of digits
-        raise UnreadableResponse("the node's answer is no JSON", status=status) from error
+        raise UnreadableResponse("the node's response is not JSON", status=status) from error
 
 
-async def parse_json_object(text: bytes, status: int = 200) -> dict[str, Any]:
+async def parse_json_object(body: bytes, status: int = 200) -> dict[str, Any]:
     """Parse a JSON object.
 
     Raises:
         UnreadableResponse: malformed, or not an object.
     """
-    value = await parse_json(text, status)
+    value = await parse_json(body, status)
     if not isinstance(value, dict):
-        raise UnreadableResponse("the node's answer is no object", status=status)
+        raise UnreadableResponse("the node's response is not a JSON object", status=status)
     return value
 
 
@@ -116,7 +116,7 @@ def list_or_empty(value: Any) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def parse_queued(item: Any, *, running: bool) -> QueuedPrompt:
+def parse_queue_item(item: Any, *, running: bool) -> QueuedPrompt:
     """Parse a queue item ``[number, prompt_id, prompt, extra_data, outputs]``; any other shape is a foreign prompt."""
     parts = [*list_or_empty(item)[:4], *[None] * 4][:4]
     extra = parts[3] if isinstance(parts[3], dict) else {}
@@ -127,7 +127,7 @@ def parse_queued(item: Any, *, running: bool) -> QueuedPrompt:
 
 
 def _is_prompt_id(value: Any) -> bool:
-    """Whether this is an id as this project gives them: ids become parts of paths and are kept in the journal."""
+    """Whether this has the format of our prompt ids. They become parts of paths and are stored in the journal."""
     try:
         return isinstance(value, str) and len(value) == 36 and str(UUID(value)) == value
     except ValueError:

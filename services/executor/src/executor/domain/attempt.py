@@ -7,10 +7,10 @@ from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt
 
 
 class Phase(StrEnum):
-    """Progress of an attempt, written before the next step is taken."""
+    """Progress of an attempt, written to the journal before each step."""
 
     ASSIGNED = "assigned"  # not posted to the node
-    POSTING = "posting"  # perhaps posted to the node
+    POSTING = "posting"  # may have been posted to the node
     POSTED = "posted"  # accepted by the node
     ENDED = "ended"  # ended, not yet reported to the scheduler
 
@@ -28,10 +28,11 @@ class AttemptRecord:
     """One attempt in the journal.
 
     Attributes:
-        client_id: id of the node's event stream; part of the prompt, so it survives an executor restart.
-        begun_at: since when its time on the node counts, epoch seconds: since it was assigned, or could start if it had
-            to wait for inputs, for another attempt or for prompts of other clients.
-        finish: the report to send, once the attempt ended.
+        client_id: id of the websocket that gets the prompt's events; part of the prompt, so it survives an executor
+            restart.
+        begun_at: since when its run time counts, epoch seconds: since it was assigned, or since it could start if it
+            had to wait for inputs, for another attempt or for prompts of other clients.
+        finish: the report to send, once the attempt has ended.
     """
 
     assignment: Assignment

@@ -18,11 +18,12 @@ MAX_MESSAGE = 500  # characters; nodes may send megabytes
 MAX_ERRORS = 20  # reported validation errors; a node may return thousands
 MAX_TIMESTAMP = 1e15  # milliseconds; larger values are invalid
 
-MAY_PASS_ELSEWHERE = frozenset({"value_not_in_list"})  # another node may have a model file that this one lacks
-UNKNOWN_CLASS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
+NODE_SPECIFIC_ERRORS = frozenset({"value_not_in_list"})  # e.g. a model file, which another node may have
+UNKNOWN_CLASS_ERRORS = frozenset({"missing_node_type", "invalid_prompt"})  # 0.33 and 0.3.64
 
 _MEMORY = re.compile(r"OutOfMemoryError$|^MemoryError$")
-# ComfyUI adds the first to every exception that it takes for this; the others are older and of other devices.
+# ComfyUI appends the first text to every exception that it classifies as out of memory; the others are of older
+# versions and other devices.
 _MEMORY_TEXT = re.compile(
     r"you ran out of memory on your GPU|would exceed allowed memory|not enough GPU video memory available"
     r"|(?:CUDA|HIP|XPU|NPU|MPS)(?: backend)?(?: error:)? out of memory",
@@ -41,7 +42,7 @@ _PATH = re.compile(
     r"(?<![\w.:/\\])(?:[A-Za-z]:[\\/]|/|\\\\)(?:[^\s'\"<>|,;:()\[\]/\\]+[\\/])+([^\s'\"<>|,;:()\[\]/\\]*)"
 )
 _EXCEPTION = re.compile(r"[^\W\d]\w{0,99}")
-_SECOND = 1000  # ComfyUI's timestamps are milliseconds
+_MS_PER_S = 1000  # ComfyUI's timestamps are milliseconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +52,14 @@ class AttemptResult:
     Attributes:
         error: None if it succeeded or was cancelled.
         node_died: whether the node stopped responding or running prompts during the attempt.
-        node_failed: whether its device failed, or it lost what it was to do.
-        begun: whether the node may have run part of it.
+        node_failed: whether the node is at fault in a way that counts towards cordoning it.
+        may_have_run: whether the node may have run part of the prompt.
     """
 
     outcome: Outcome
     error: JobError | None = None
     node_died: bool = False
-    begun: bool = True
+    may_have_run: bool = True
     node_failed: bool = False
 
 
@@ -70,16 +71,16 @@ RELEASED = AttemptResult(Outcome.RELEASED)
 def build_node_fault(
     code: str, message: str, node_id: str | None = None, node_class: str | None = None
 ) -> AttemptResult:
-    """Return a failure caused by the node: another node may succeed."""
+    """Return a failure that is not the workflow's: the job may succeed on another node."""
     return AttemptResult(
         Outcome.NODE_FAULT, JobError(code=code, message=message, node_id=node_id, node_class=node_class)
     )
 
 
-def build_node_failure(
+def build_broken_node_fault(
     code: str, message: str, node_id: str | None = None, node_class: str | None = None
 ) -> AttemptResult:
-    """Return a node fault that counts towards cordoning the node."""
+    """Return a fault of a node that may be broken: it counts towards cordoning the node."""
     return replace(build_node_fault(code, message, node_id, node_class), node_failed=True)
 
 
@@ -95,12 +96,12 @@ def build_workflow_failure(
     return AttemptResult(Outcome.FAILED, JobError(code=code, message=message, node_id=node_id, node_class=node_class))
 
 
-NODE_LOST = build_node_death("node.lost", "The node restarted or went away while it ran the job.")
-NODE_UNREACHABLE = build_node_fault("node.lost", "The node went away before it took the job.")
+NODE_LOST = build_node_death("node.lost", "The node restarted or became unreachable while it ran the job.")
+NODE_UNREACHABLE = build_node_fault("node.lost", "The node became unreachable before it accepted the job.")
 NODE_BUSY = AttemptResult(
     Outcome.NODE_FAULT,
-    JobError(code="node.fault", message="Somebody else used the node, so it did not begin with the job."),
-    begun=False,
+    JobError(code="node.fault", message="The node was busy with prompts of other clients, so the job did not start."),
+    may_have_run=False,
 )
 RUN_TIME_EXCEEDED = build_workflow_failure(
     "job.run_time_exceeded",
@@ -109,11 +110,11 @@ RUN_TIME_EXCEEDED = build_workflow_failure(
 )
 HISTORY_TOO_LARGE = build_workflow_failure(
     "workflow.answer_too_large",
-    "The node's record of this job is too large to be read. Have the workflow save files instead of returning texts.",
+    "The node's record of this job is too large. Save files in the workflow instead of returning texts.",
 )
 HISTORY_UNREADABLE = build_workflow_failure(
     "workflow.answer_unreadable",
-    "The node's record of this job cannot be read: what a node of the workflow returned is no plain JSON.",
+    "The node's record of this job cannot be read: a node of the workflow returned something that is not plain JSON.",
 )
 
 
@@ -126,16 +127,18 @@ def classify_history(entry: Mapping[str, Any]) -> AttemptResult:
     if "execution_error" in messages:
         return _classify_error(messages["execution_error"])
     if "execution_interrupted" in messages:
-        return build_node_fault("node.fault", "Something on the node interrupted the job.")
+        return build_node_fault("node.fault", "The job was interrupted on the node, not by a cancellation.")
     status = entry.get("status")
     if isinstance(status, Mapping) and status.get("status_str") == "success":
         return SUCCEEDED
-    return build_node_failure("node.fault", "The node gave up the job without a reason.")
+    return build_broken_node_fault(
+        "node.fault", "The job ended on the node without success and without an error message."
+    )
 
 
 def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any]) -> AttemptResult:
     """Classify an attempt whose graph the node refused."""
-    if truncate_text(error.get("type")) in UNKNOWN_CLASS:
+    if truncate_text(error.get("type")) in UNKNOWN_CLASS_ERRORS:
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
         return build_node_fault(
@@ -144,21 +147,20 @@ def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any])
     problems = list(islice(_iterate_validation_errors(node_errors), MAX_ERRORS))
     if not problems:
         return build_workflow_failure(
-            "workflow.rejected", sanitise_message(error.get("message")) or "The node did not take the workflow."
+            "workflow.rejected", sanitise_message(error.get("message")) or "The node rejected the workflow."
         )
     node_id, node_class, _, _ = problems[0]
     message = sanitise_message("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
-    ending = (
-        build_node_fault if all(kind in MAY_PASS_ELSEWHERE for _, _, kind, _ in problems) else build_workflow_failure
-    )
-    return ending("workflow.rejected", message, node_id, node_class)
+    is_node_specific = all(kind in NODE_SPECIFIC_ERRORS for _, _, kind, _ in problems)
+    build_result = build_node_fault if is_node_specific else build_workflow_failure
+    return build_result("workflow.rejected", message, node_id, node_class)
 
 
 def classify_violations(violations: Sequence[FieldError], graph: Graph) -> AttemptResult:
     """Classify an attempt whose graph violates the tenant's policy or names models that this node lacks."""
     first = violations[0]
     node = graph.get(first.node_id or "")
-    if all(violation.code in MAY_PASS_ELSEWHERE for violation in violations):
+    if all(violation.code in NODE_SPECIFIC_ERRORS for violation in violations):
         return build_node_fault(
             "workflow.rejected", sanitise_message(first.message), first.node_id, node.class_type if node else None
         )
@@ -168,16 +170,16 @@ def classify_violations(violations: Sequence[FieldError], graph: Graph) -> Attem
     )
 
 
-def measure_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
-    """Return the node's time for a prompt, seconds: by the node's clock, at most the executor's own measurement."""
+def compute_gpu_seconds(entry: Mapping[str, Any], wall_s: float) -> float:
+    """Return how long the node ran a prompt, seconds: by the node's clock, at most ``wall_s``, which we measured."""
     stamps = (_parse_timestamp(data.get("timestamp")) for _, data in _iterate_status_messages(entry))
     known = [stamp for stamp in stamps if stamp is not None]
-    spent = (known[-1] - known[0]) / _SECOND if len(known) > 1 else wall_s
+    spent = (known[-1] - known[0]) / _MS_PER_S if len(known) > 1 else wall_s
     return round(min(max(spent, 0.0), wall_s), 3)
 
 
 def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
-    """Return when a prompt that succeeded ran; None when unknown."""
+    """Return when a successful prompt ran; None if the history entry does not say."""
     stamps = {name: _parse_timestamp(data.get("timestamp")) for name, data in _iterate_status_messages(entry)}
     start_ms, end_ms = stamps.get("execution_start"), stamps.get("execution_success")
     return None if start_ms is None or end_ms is None else RunPeriod(start_ms, end_ms)
@@ -198,17 +200,17 @@ def _classify_error(data: Mapping[str, Any]) -> AttemptResult:
             OUT_OF_MEMORY, "The node ran out of memory. Make the images or batches smaller.", *where
         )
     if _is_device_failure(kind, message):
-        return build_node_failure("node.fault", "The node's device failed.", *where)
+        return build_broken_node_fault("node.fault", "The node's GPU or disk failed.", *where)
     if kind.endswith("InterruptProcessingException"):
-        return build_node_fault("node.fault", "Something on the node interrupted the job.", *where)
+        return build_node_fault("node.fault", "The job was interrupted on the node, not by a cancellation.", *where)
     return build_workflow_failure("workflow.execution_failed", _format_exception(kind, message), *where)
 
 
 def _is_out_of_memory(kind: str, message: str) -> bool:
     if _MEMORY.search(kind):
         return True
-    is_told = _MEMORY_TEXT.search(message) or (_DEVICE_TEXT.match(message) and "out of memory" in message.lower())
-    return bool(_MEMORY_TYPE.match(kind) and is_told)
+    is_in_text = _MEMORY_TEXT.search(message) or (_DEVICE_TEXT.match(message) and "out of memory" in message.lower())
+    return bool(_MEMORY_TYPE.match(kind) and is_in_text)
 
 
 def _is_device_failure(kind: str, message: str) -> bool:
@@ -223,7 +225,7 @@ def _format_exception(kind: str, message: str) -> str:
     """Format an exception like the last line of a Python traceback: the text of a KeyError alone is only the key."""
     name, text = kind.rpartition(".")[2], sanitise_message(message)
     if not _EXCEPTION.fullmatch(name):
-        return text or "A node of the workflow failed without saying why."
+        return text or "A node of the workflow failed without an error message."
     return sanitise_message(f"{name}: {text}") if text else f"{name}, without a message."
 
 

@@ -1,4 +1,4 @@
-"""Reads a node's ``/object_info`` into the catalog of its classes."""
+"""Parses a node's ``/object_info`` into the catalog of its classes."""
 
 import base64
 import hashlib
@@ -25,18 +25,18 @@ AUTOGROW = "COMFY_AUTOGROW_V3"
 STAGING_FOLDER = "comfyfleet"  # folder of uploads on the node
 
 _UUID = "[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-_OF_AN_ATTEMPT = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
-_OURS = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
+_ATTEMPT_FOLDER = re.compile(rf"(?:^|[/\\]){_UUID}[/\\]\d+[/\\]")
+_OWN_FOLDER = re.compile(rf"(?:^|[/\\])(?:{STAGING_FOLDER}|{_UUID})(?:[/\\]|$)")
 
 MAX_CLASSES = 20_000  # classes; a node with every known pack has some 10,000
 MAX_INPUTS = 2_000  # inputs of a class, including those of its dynamic inputs
 MAX_OUTPUTS = 1_000
 MAX_OPTIONS = 50_000  # options of an input
-FEWER_OPTIONS = (10_000, 1_000, 100)  # tried in turn when a catalog is too large
-MAX_TEXT_BYTES = 30 << 20  # bytes of the whole as JSON; the scheduler accepts 32 MiB
-MAX_REPORT_BYTES = 12 << 20  # bytes compressed; NATS carries 16 MiB
+REDUCED_OPTION_COUNTS = (10_000, 1_000, 100)  # options of an input, tried in turn for a catalog that is too large
+MAX_TEXT_BYTES = 30 << 20  # of the catalog as JSON; the scheduler accepts 32 MiB
+MAX_REPORT_BYTES = 12 << 20  # of the compressed catalog; a NATS message has at most 16 MiB
 MAX_DEPTH = 4  # nested dynamic inputs; stock classes nest two
-MAX_GROWN = 100  # ComfyUI's own limit of an autogrow input
+MAX_AUTOGROW_INPUTS = 100  # ComfyUI's own limit of an autogrow input
 MAX_DEFAULT = 200  # characters
 
 
@@ -44,18 +44,19 @@ class NodeClasses:
     """The classes of one node that jobs may use.
 
     Attributes:
-        flexible: classes of packs that accept undeclared inputs.
-        keeps_png_info: classes whose results may embed a job's ``extra_pnginfo`` and be cached for other jobs.
+        with_undeclared_inputs: names of custom classes that accept undeclared inputs.
+        keeping_png_info: names of classes whose results may embed a job's ``extra_pnginfo`` and be cached for other
+            jobs.
     """
 
     def __init__(
         self,
         specs: Mapping[str, ClassSpec],
-        flexible: frozenset[str] = frozenset(),
-        keeps_png_info: frozenset[str] = frozenset(),
+        with_undeclared_inputs: frozenset[str] = frozenset(),
+        keeping_png_info: frozenset[str] = frozenset(),
     ) -> None:
-        self.specs, self.flexible, self.rules = specs, flexible, GraphRules(specs)
-        self.keeps_png_info = keeps_png_info
+        self.specs, self.with_undeclared_inputs, self.rules = specs, with_undeclared_inputs, GraphRules(specs)
+        self.keeping_png_info = keeping_png_info
 
     def get_class_roles(self, class_type: str) -> ClassRoles:
         """Return the roles of a class's inputs; by name only if the node does not have the class."""
@@ -68,26 +69,26 @@ class NodeClasses:
         return class_type not in self.specs or self.specs[class_type].output_node
 
 
-def read_catalog(object_info: Any, written: frozenset[str] = frozenset()) -> dict[str, ClassSpec]:
+def parse_catalog(object_info: Any, written_models: frozenset[str] = frozenset()) -> dict[str, ClassSpec]:
     """Return the inputs and outputs of each class, at most ``MAX_CLASSES``.
 
-    Omitted is what no graph could use: malformed declarations, and names and options that are not valid text, since
-    their sanitized form would be another name. Options that name files are omitted too, because they may belong to a
-    tenant, as are attempt folders and models that jobs may have written.
+    Malformed declarations are omitted, and so are names and options that are not valid text, because no graph could
+    use them. Options that name files are omitted because the files may belong to a tenant, as are attempt folders and
+    models that jobs may have written.
 
     Args:
-        written: names of model files in the node's output folder.
+        written_models: names of model files in the node's output folder.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    read = ((name, _parse_class(described)) for name, described in classes.items() if is_valid_name(name))
-    offered = ((name, _remove_written_options(name, spec, written)) for name, spec in read if spec is not None)
-    return dict(islice(offered, MAX_CLASSES))
+    parsed = ((name, _parse_class(described)) for name, described in classes.items() if is_valid_name(name))
+    specs = ((name, _remove_hidden_options(name, spec, written_models)) for name, spec in parsed if spec is not None)
+    return dict(islice(specs, MAX_CLASSES))
 
 
 def find_classes_with_undeclared_inputs(object_info: Any) -> frozenset[str]:
-    """Return classes of packs whose optional inputs are an empty object: in ComfyUI that object may accept any name."""
+    """Return custom classes whose optional inputs are an empty object: in ComfyUI it may accept any name."""
     classes = object_info if isinstance(object_info, Mapping) else {}
-    return frozenset(name for name, described in classes.items() if _is_flexible(described))
+    return frozenset(name for name, described in classes.items() if _accepts_undeclared_inputs(described))
 
 
 def find_classes_keeping_png_info(object_info: Any) -> frozenset[str]:
@@ -96,11 +97,11 @@ def find_classes_keeping_png_info(object_info: Any) -> frozenset[str]:
     Output nodes get a unique prefix per attempt, so their results are never reused for another job.
     """
     classes = object_info if isinstance(object_info, Mapping) else {}
-    flexible = find_classes_with_undeclared_inputs(object_info)
+    with_undeclared_inputs = find_classes_with_undeclared_inputs(object_info)
     return frozenset(
         name
         for name, described in classes.items()
-        if _reads_png_info(described) and (described.get("output_node") is not True or name in flexible)
+        if _reads_png_info(described) and (described.get("output_node") is not True or name in with_undeclared_inputs)
     )
 
 
@@ -111,22 +112,22 @@ def _reads_png_info(described: Any) -> bool:
     return any(value in ("EXTRA_PNGINFO", ["EXTRA_PNGINFO"]) for value in values)
 
 
-def build_report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
+def build_catalog_report(catalog: Mapping[str, ClassSpec]) -> ReportCatalog:
     """Return the catalog message. Equal catalogs have equal digests, whatever the order of the node's listing.
 
-    An oversized catalog has fewer options, and if necessary fewer classes: a node with a partial catalog is more useful
-    than one without.
+    Options, and if necessary classes, of an oversized catalog are left out: a node with a partial catalog is more
+    useful than one without.
     """
     plain = {name: spec.model_dump(mode="json", exclude_defaults=True) for name, spec in sorted(catalog.items())}
-    made = _compress_report(plain)
-    for most in FEWER_OPTIONS:
-        if made is None:
-            plain = {name: _limit_class_options(spec, most) for name, spec in plain.items()}
-            made = _compress_report(plain)
-    while made is None:
+    report = _compress_report(plain)
+    for max_options in REDUCED_OPTION_COUNTS:
+        if report is None:
+            plain = {name: _limit_class_options(spec, max_options) for name, spec in plain.items()}
+            report = _compress_report(plain)
+    while report is None:
         plain = dict(islice(plain.items(), len(plain) // 2))
-        made = _compress_report(plain)
-    return made
+        report = _compress_report(plain)
+    return report
 
 
 def _compress_report(plain: Mapping[str, Any]) -> ReportCatalog | None:
@@ -140,25 +141,25 @@ def _compress_report(plain: Mapping[str, Any]) -> ReportCatalog | None:
     return ReportCatalog(digest=hashlib.sha256(text).hexdigest(), classes_zlib=packed)
 
 
-def _limit_class_options(spec: dict[str, Any], most: int) -> dict[str, Any]:
-    return {**spec, "inputs": _limit_options(spec["inputs"], most)}
+def _limit_class_options(spec: dict[str, Any], max_options: int) -> dict[str, Any]:
+    return {**spec, "inputs": _limit_options(spec["inputs"], max_options)}
 
 
-def _limit_options(inputs: dict[str, Any], most: int) -> dict[str, Any]:
+def _limit_options(inputs: dict[str, Any], max_options: int) -> dict[str, Any]:
     """Return the inputs with only their first options, including those inside dynamic inputs."""
-    return {name: _keep_first_options(one, most) for name, one in inputs.items()}
+    return {name: _keep_first_options(spec, max_options) for name, spec in inputs.items()}
 
 
-def _keep_first_options(accepted: dict[str, Any], most: int) -> dict[str, Any]:
-    shorter = dict(accepted)
-    if accepted.get("options"):
-        shorter["options"] = accepted["options"][:most]
-    if accepted.get("variants"):
-        first = islice(accepted["variants"].items(), most)
-        shorter["variants"] = {key: _limit_options(inputs, most) for key, inputs in first}
-    if accepted.get("grown"):
-        grown = accepted["grown"]
-        shorter["grown"] = {**grown, "input": _keep_first_options(grown["input"], most)}
+def _keep_first_options(spec: dict[str, Any], max_options: int) -> dict[str, Any]:
+    shorter = dict(spec)
+    if spec.get("options"):
+        shorter["options"] = spec["options"][:max_options]
+    if spec.get("variants"):
+        first = islice(spec["variants"].items(), max_options)
+        shorter["variants"] = {key: _limit_options(inputs, max_options) for key, inputs in first}
+    if spec.get("grown"):
+        grown = spec["grown"]
+        shorter["grown"] = {**grown, "input": _keep_first_options(grown["input"], max_options)}
     return shorter
 
 
@@ -168,7 +169,7 @@ def _parse_class(described: Any) -> ClassSpec | None:
     outputs = described.get("output")
     inputs = dict(islice(_parse_inputs(described["input"], order=described.get("input_order")), MAX_INPUTS))
     if sum(map(_count_inputs, inputs.values())) > MAX_INPUTS:
-        inputs = {name: one.model_copy(update={"variants": None, "grown": None}) for name, one in inputs.items()}
+        inputs = {name: spec.model_copy(update={"variants": None, "grown": None}) for name, spec in inputs.items()}
     return ClassSpec(
         inputs=inputs,
         outputs=tuple(_parse_type(output) for output in outputs[:MAX_OUTPUTS]) if isinstance(outputs, list) else (),
@@ -177,54 +178,68 @@ def _parse_class(described: Any) -> ClassSpec | None:
     )
 
 
-def _is_flexible(described: Any) -> bool:
+def _accepts_undeclared_inputs(described: Any) -> bool:
     if not isinstance(described, Mapping) or is_stock_module(_parse_module(described.get("python_module"))):
         return False
     inputs = described.get("input")
     return isinstance(inputs, Mapping) and inputs.get("optional") == {}
 
 
-def _count_inputs(accepted: InputSpec) -> int:
-    """Return how many inputs a declaration stands for: 1, or for a dynamic input all that it can expand to."""
-    inner = sum(_count_inputs(one) for variant in (accepted.variants or {}).values() for one in variant.values())
-    grown = len(accepted.grown.names) * _count_inputs(accepted.grown.input) if accepted.grown is not None else 0
+def _count_inputs(spec: InputSpec) -> int:
+    """Count an input and, if it is dynamic, all inputs that it can expand to."""
+    inner = sum(_count_inputs(inner) for variant in (spec.variants or {}).values() for inner in variant.values())
+    grown = len(spec.grown.names) * _count_inputs(spec.grown.input) if spec.grown is not None else 0
     return 1 + inner + grown
 
 
-def _remove_written_options(class_type: str, spec: ClassSpec, written: frozenset[str]) -> ClassSpec:
+def _remove_hidden_options(class_type: str, spec: ClassSpec, written_models: frozenset[str]) -> ClassSpec:
     """Return the class without options that no tenant may choose."""
     roles = ClassRoles(class_type, spec)
-    offered = {name: _build_offered_input(name, accepted, roles, written) for name, accepted in spec.inputs.items()}
-    changed = any(offered[name] is not accepted for name, accepted in spec.inputs.items())
-    return spec.model_copy(update={"inputs": offered}) if changed else spec
+    inputs = {
+        name: _remove_hidden_input_options(name, accepted, roles, written_models)
+        for name, accepted in spec.inputs.items()
+    }
+    changed = any(inputs[name] is not accepted for name, accepted in spec.inputs.items())
+    return spec.model_copy(update={"inputs": inputs}) if changed else spec
 
 
-def _build_offered_input(name: str, accepted: InputSpec, roles: ClassRoles, written: frozenset[str]) -> InputSpec:
-    """Yield one input by its full name, and all inputs that it can become."""
+def _remove_hidden_input_options(
+    name: str, accepted: InputSpec, roles: ClassRoles, written_models: frozenset[str]
+) -> InputSpec:
+    """Return the input without options that no tenant may choose, also inside dynamic inputs.
+
+    Args:
+        name: full name of the input.
+    """
     changes: dict[str, Any] = {}
     role = roles.find_role(name)
     if role is InputRole.FILE or accepted.upload:
         changes |= {"options": None, "upload": True, "default": "" if accepted.default == "" else None}
     else:
-        hidden = _OURS if role is InputRole.FOLDER else _OF_AN_ATTEMPT
-        options = tuple(one for one in accepted.options or () if not _is_hidden(one, hidden, written))
+        hidden = _OWN_FOLDER if role is InputRole.FOLDER else _ATTEMPT_FOLDER
+        options = tuple(option for option in accepted.options or () if not _is_hidden(option, hidden, written_models))
         if len(options) != len(accepted.options or ()):
             changes["options"] = options
-        if _is_hidden(accepted.default, hidden, written):
+        if _is_hidden(accepted.default, hidden, written_models):
             changes["default"] = None
     if accepted.variants is not None:
         changes["variants"] = {
-            key: {inner: _build_offered_input(f"{name}.{inner}", one, roles, written) for inner, one in inputs.items()}
+            key: {
+                inner: _remove_hidden_input_options(f"{name}.{inner}", spec, roles, written_models)
+                for inner, spec in inputs.items()
+            }
             for key, inputs in accepted.variants.items()
         }
     if accepted.grown is not None and accepted.grown.names:
-        inner = _build_offered_input(f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written)
+        inner = _remove_hidden_input_options(
+            f"{name}.{accepted.grown.names[0]}", accepted.grown.input, roles, written_models
+        )
         changes["grown"] = accepted.grown.model_copy(update={"input": inner})
     return accepted.model_copy(update=changes) if changes else accepted
 
 
-def _is_hidden(option: Any, hidden: re.Pattern[str], written: frozenset[str]) -> bool:
-    return isinstance(option, str) and (option in written or hidden.search(option) is not None)
+def _is_hidden(option: Any, hidden: re.Pattern[str], written_models: frozenset[str]) -> bool:
+    return isinstance(option, str) and (option in written_models or hidden.search(option) is not None)
 
 
 def _parse_module(name: Any) -> str:
@@ -232,12 +247,12 @@ def _parse_module(name: Any) -> str:
 
 
 def _parse_inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None) -> Iterator[tuple[str, InputSpec]]:
-    """Return every input that a graph may set, without hidden ones.
+    """Yield every input that a graph may set; hidden inputs are left out.
 
     Args:
         order: names by section in the editor's order, if it differs from that of the sections.
     """
-    places = _find_input_positions(sections, order)
+    positions = _find_input_positions(sections, order)
     for section in ("optional", "required"):
         listed = sections.get(section)
         for name, described in listed.items() if isinstance(listed, Mapping) else ():
@@ -247,7 +262,7 @@ def _parse_inputs(sections: Mapping[str, Any], depth: int = 0, order: Any = None
                 else None
             )
             if spec is not None:
-                yield name, spec.model_copy(update={"position": places[name]})
+                yield name, spec.model_copy(update={"position": positions[name]})
 
 
 def _find_input_positions(sections: Mapping[str, Any], order: Any) -> dict[str, int]:
@@ -261,7 +276,7 @@ def _find_input_positions(sections: Mapping[str, Any], order: Any) -> dict[str, 
                 name for name in (first if isinstance(first, list) else ()) if _is_listed(name, listed)
             )
             names |= dict.fromkeys(listed)
-    return {name: place for place, name in enumerate(names)}
+    return {name: position for position, name in enumerate(names)}
 
 
 def _is_listed(name: Any, listed: Mapping[str, Any]) -> bool:
@@ -298,11 +313,11 @@ def _parse_input(name: str, described: Any, *, required: bool, depth: int) -> In
 def _is_controlled(name: str, kind: Any, extra: Mapping[str, Any], depth: int) -> bool:
     """Whether the editor adds a widget that changes the value after each run.
 
-    It does so for seeds by default, except inside dynamic inputs, which have longer names.
+    By default it does so for seeds, except inside dynamic inputs.
     """
-    told = extra.get("control_after_generate")
+    declared = extra.get("control_after_generate")
     is_seed = name in {"seed", "noise_seed"} and kind == "INT" and depth == 0
-    return is_seed if told is None else bool(told)
+    return is_seed if declared is None else bool(declared)
 
 
 def _parse_type(kind: Any) -> str:
@@ -311,9 +326,9 @@ def _parse_type(kind: Any) -> str:
 
 
 def _parse_options(kind: Any, extra: Mapping[str, Any]) -> tuple[Scalar, ...] | None:
-    """Return the valid options; None when any value is valid, the options are unknown here, or not plain values."""
+    """Return the valid options; None if any value is valid, or the options are unknown or not plain values."""
     listed = kind if isinstance(kind, list) else extra.get("options") if kind == COMBO else None
-    if not isinstance(listed, list) or any(isinstance(one, list | dict) for one in listed):
+    if not isinstance(listed, list) or any(isinstance(option, list | dict) for option in listed):
         return None
     return tuple(islice((option for option in listed if _is_option(option)), MAX_OPTIONS))
 
@@ -347,15 +362,15 @@ def _parse_autogrow(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInp
             return None
     match template:
         case {"names": list(listed)}:
-            names = tuple(name for name in listed[:MAX_GROWN] if is_valid_name(name))
-        case {"prefix": str(prefix), "max": int(most)} if is_valid_name(prefix):
-            names = tuple(f"{prefix}{number}" for number in range(min(most, MAX_GROWN)))
+            names = tuple(name for name in listed[:MAX_AUTOGROW_INPUTS] if is_valid_name(name))
+        case {"prefix": str(prefix), "max": int(count)} if is_valid_name(prefix):
+            names = tuple(f"{prefix}{number}" for number in range(min(count, MAX_AUTOGROW_INPUTS)))
         case _:
             return None
-    least = template.get("min")
+    min_count = template.get("min")
     if inner is None:
         return None
-    required = least if isinstance(least, int) and inner[1].required else 0
+    required = min_count if isinstance(min_count, int) and inner[1].required else 0
     return GrownInputs(names=names, required=required, input=inner[1])
 
 
@@ -364,7 +379,7 @@ def _parse_default(value: Any) -> Scalar | None:
 
 
 def _parse_bound(value: Any) -> int | float | None:
-    """Return a number that every JSON parser reads alike; an integer beyond 64 bits becomes a float."""
+    """Return a bound that every JSON parser can represent: an integer beyond 64 bits becomes a float."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     if isinstance(value, int) and MIN_INTEGER <= value <= MAX_INTEGER:

@@ -20,17 +20,17 @@ from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import find_root_node
 from executor.domain.media_types import find_media_type
 from executor.domain.named_files import NodeFilePath, list_possible_files
-from executor.domain.node_text import clean_name, display_file_name, is_addressable, is_servable
+from executor.domain.node_text import clean_name, format_file_name, is_addressable, is_servable
 
 STORED_TYPES = frozenset({"output", "temp"})
 INPUT_TYPE = "input"
-SENT_SOURCE = "websocket"
+WEBSOCKET_SOURCE = "websocket"
 FLAGS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # contains texts by convention, never file names
 MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
-SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
+SPLIT_TEXT = 32  # consecutive single characters: ComfyUIClient splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
@@ -45,12 +45,12 @@ class FoundOutput:
 
     Attributes:
         node_id: the graph node that it belongs to.
-        reported_by: the node that reported it; differs for expanded nodes.
-        key, position: its place in the node's report.
+        reported_by: the node that reported it; differs from ``node_id`` for expanded nodes.
+        key, position: key of the node's report, and index in the list under that key.
         filename: with ``subfolder`` and ``folder`` the exact name on the node; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
         content: the bytes, when there is no file on the node.
-        possible_files: files that a text may name; it is a text only if this prompt wrote none of them.
+        possible_files: files that the text may name. It stands for the first of them that this prompt wrote, if any.
     """
 
     node_id: str
@@ -76,23 +76,23 @@ class FoundOutput:
 
     @property
     def temporary(self) -> bool:
-        """Whether the node stored it as a preview."""
+        """Whether it is a preview."""
         return self.folder == "temp"
 
-    def to_file_output(self, place: NodeFilePath) -> "FoundOutput":
+    def to_file_output(self, path: NodeFilePath) -> "FoundOutput":
         """Return the output as the file that its text names."""
-        kind, content_type = find_media_type(place.filename)
+        kind, content_type = find_media_type(path.filename)
         return FoundOutput(
             node_id=self.node_id,
             reported_by=self.reported_by,
-            name=display_file_name(place.filename),
+            name=format_file_name(path.filename),
             kind=kind,
             content_type=content_type,
             key=self.key,
             position=self.position,
-            filename=place.filename,
-            subfolder=place.subfolder,
-            folder=place.folder,
+            filename=path.filename,
+            subfolder=path.subfolder,
+            folder=path.folder,
         )
 
 
@@ -112,14 +112,14 @@ def collect_outputs(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[
         reported_by: _find_display_node(reported_by, meta if isinstance(meta, Mapping) else {}, graph)
         for reported_by in outputs
     }
-    places = {node_id: place for place, node_id in enumerate(graph)}
-    ordered = sorted(outputs, key=lambda reported_by: places.get(owners[reported_by], len(places)))
-    every = (
+    positions = {node_id: position for position, node_id in enumerate(graph)}
+    ordered = sorted(outputs, key=lambda reported_by: positions.get(owners[reported_by], len(positions)))
+    found = (
         item
         for reported_by in ordered
         for item in _collect_from_node(owners[reported_by], reported_by, outputs[reported_by])
     )
-    return list(islice(drop_duplicate_files(every), MAX_OUTPUTS))
+    return list(islice(drop_duplicate_files(found), MAX_OUTPUTS))
 
 
 def _find_display_node(reported_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
@@ -132,7 +132,7 @@ def _find_display_node(reported_by: str, meta: Mapping[str, Any], graph: Mapping
 
 
 def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
-    """Return the outputs without files that a node names a second time."""
+    """Yield the outputs, each file of a node only once."""
     seen = set[tuple[str, str, str, str]]()
     for item in items:
         if item.content is None:
@@ -145,22 +145,20 @@ def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
 
 def _collect_from_node(node_id: str, reported_by: str, report: Any) -> Iterator[FoundOutput]:
     report = report if isinstance(report, Mapping) else {"": report}
-    node = _NodeReportReader(clean_name(node_id) or "", reported_by)
+    node = _NodeReportParser(clean_name(node_id) or "", reported_by)
     for key, reported in report.items():
         if key not in FLAGS:
-            yield from node.read_outputs(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
+            yield from node.parse_outputs(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
 
 
 @dataclass(frozen=True, slots=True)
-class _NodeReportReader:
-    """Creates outputs from one node's report."""
-
+class _NodeReportParser:
     node_id: str
     reported_by: str
 
-    def read_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
+    def parse_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
-        files = [file for position, item in enumerate(listed) for file in self._read_file_outputs(key, position, item)]
+        files = [file for position, item in enumerate(listed) for file in self._parse_file_outputs(key, position, item)]
         yield from files
         values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
         if files or any(isinstance(value, str) and list_possible_files(value) for _, value in values):
@@ -178,14 +176,14 @@ class _NodeReportReader:
                 else self._build_json_output(key, position, value)
             )
 
-    def _read_file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
+    def _parse_file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
         for entry in islice(_iterate_file_entries(item), MAX_OUTPUTS):
             kind, content_type = find_media_type(entry["filename"])
             filename, subfolder = _split_file_path(entry)
             yield FoundOutput(
                 node_id=self.node_id,
                 reported_by=self.reported_by,
-                name=display_file_name(entry["filename"]),
+                name=format_file_name(entry["filename"]),
                 kind=kind,
                 content_type=content_type,
                 key=key,
@@ -212,7 +210,7 @@ class _NodeReportReader:
         return FoundOutput(
             node_id=self.node_id,
             reported_by=self.reported_by,
-            name=display_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
+            name=format_file_name(f"{'-'.join(filter(None, parts))}.{ending}"),
             kind=OutputKind.TEXT,
             content_type=content_type,
             source=OutputSource.VALUE,
@@ -223,15 +221,15 @@ class _NodeReportReader:
 
 
 def _is_value(item: Any) -> bool:
-    """Whether an item contains a value beside the files in it."""
+    """Whether an item contains anything but files."""
     remaining = [item]
     while remaining:
-        one = remaining.pop()
-        if one is None or _is_file(one) or _is_input_file(one) or _is_websocket_image(one):
+        value = remaining.pop()
+        if value is None or _is_file(value) or _is_input_file(value) or _is_websocket_image(value):
             continue
-        if not isinstance(one, Mapping | list) or not one:
+        if not isinstance(value, Mapping | list) or not value:
             return True
-        remaining.extend(one.values() if isinstance(one, Mapping) else one)
+        remaining.extend(value.values() if isinstance(value, Mapping) else value)
     return False
 
 
@@ -239,16 +237,16 @@ def _iterate_file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield every object that names a file, in order, down to ``MAX_DEPTH``."""
     remaining = [(value, 0)]
     while remaining:
-        one, depth = remaining.pop()
-        if _is_file(one):
-            yield one
-        elif depth < MAX_DEPTH and isinstance(one, Mapping | list):
-            inner = list(one.values()) if isinstance(one, Mapping) else one
+        item, depth = remaining.pop()
+        if _is_file(item):
+            yield item
+        elif depth < MAX_DEPTH and isinstance(item, Mapping | list):
+            inner = list(item.values()) if isinstance(item, Mapping) else item
             remaining.extend((part, depth + 1) for part in reversed(inner))
 
 
 def _split_file_path(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """Return file name and folder as ``/view`` expects them: it ignores a folder inside the file name."""
+    """Return file name and subfolder as ``/view`` expects them: it ignores a folder inside the file name."""
     subfolder: str = entry.get("subfolder", "")
     inner, slash, filename = entry["filename"].rpartition("/")
     if not slash or not filename or inner[:1] in {"", "/"} or ".." in inner:
@@ -257,19 +255,19 @@ def _split_file_path(entry: Mapping[str, Any]) -> tuple[str, str]:
 
 
 def _is_file(value: Any) -> bool:
-    return _names_file(value) and value.get("type", "output") in STORED_TYPES
+    return _is_file_entry(value) and value.get("type", "output") in STORED_TYPES
 
 
 def _is_input_file(value: Any) -> bool:
-    return _names_file(value) and value.get("type") == INPUT_TYPE
+    return _is_file_entry(value) and value.get("type") == INPUT_TYPE
 
 
 def _is_websocket_image(value: Any) -> bool:
     """Whether the entry stands for an image sent over the websocket."""
-    return isinstance(value, Mapping) and value.get("source") == SENT_SOURCE
+    return isinstance(value, Mapping) and value.get("source") == WEBSOCKET_SOURCE
 
 
-def _names_file(value: Any) -> bool:
+def _is_file_entry(value: Any) -> bool:
     return (
         isinstance(value, Mapping)
         and isinstance(value.get("filename"), str)

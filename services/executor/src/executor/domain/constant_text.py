@@ -6,15 +6,15 @@ from typing import Any
 MAX_TEXT = 4_096  # characters of a joined text
 MAX_DEPTH = 20  # links followed
 
-_VALUES = frozenset({"PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat"})
-_JOINED = "StringConcatenate"
-_WRAPPED = "__value__"  # ComfyUI unwraps {"__value__": x} to x
+_PRIMITIVE_CLASSES = frozenset({"PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat"})
+_CONCATENATE_CLASS = "StringConcatenate"
+_WRAPPER_KEY = "__value__"  # ComfyUI unwraps {"__value__": x} to x
 
 
 class ConstantTexts:
     """The texts of a graph's inputs that do not depend on a run.
 
-    It follows links to ComfyUI's own nodes for texts and numbers, and to the one that joins two texts.
+    Links to ComfyUI's primitive classes for texts and numbers, and to ``StringConcatenate``, are followed.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
@@ -22,9 +22,9 @@ class ConstantTexts:
         self._known: dict[str, str | None] = {}
 
     def evaluate(self, value: Any, depth: int = 0) -> str | None:
-        """Return the text of an input, None when only the node knows it."""
+        """Return the text of an input; None if it depends on the run."""
         if isinstance(value, dict):
-            value = value.get(_WRAPPED)
+            value = value.get(_WRAPPER_KEY)
         match value:
             case str():
                 return value
@@ -44,14 +44,14 @@ class ConstantTexts:
 
     def _evaluate_class(self, node: Mapping[str, Any], depth: int) -> str | None:
         class_type, inputs = node["class_type"], node["inputs"]
-        if class_type in _VALUES:
+        if class_type in _PRIMITIVE_CLASSES:
             return _limit_length(self.evaluate(inputs.get("value"), depth))
-        if class_type != _JOINED:
+        if class_type != _CONCATENATE_CLASS:
             return None
         parts = [self.evaluate(inputs.get(name), depth) for name in ("string_a", "string_b")]
-        between = self.evaluate(inputs.get("delimiter", ""), depth)
+        delimiter = self.evaluate(inputs.get("delimiter", ""), depth)
         known = [part for part in parts if part is not None]
-        return None if between is None or len(known) < len(parts) else _limit_length(between.join(known))
+        return None if delimiter is None or len(known) < len(parts) else _limit_length(delimiter.join(known))
 
 
 def _limit_length(text: str | None) -> str | None:

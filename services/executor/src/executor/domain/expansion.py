@@ -8,10 +8,10 @@ MAX_NODE_ID = 1_024  # characters
 
 
 class Expansion:
-    """What the events of one prompt reveal about nodes that are not in its graph.
+    """Learns from the events of one prompt which nodes expanded, and into which.
 
     Attributes:
-        shown_by: id of the graph node that displays an expanded node, by the id of the expanded node.
+        display_nodes: id of the graph node that displays an expanded node, by the id of the expanded node.
         classes: classes of the nodes that expanded.
     """
 
@@ -53,7 +53,7 @@ class Expansion:
 
 
 def find_root_node(node_id: str, graph: Mapping[str, Any]) -> str | None:
-    """Return the graph node that became this one, by its id ``<node>.<call>.<graph>.<n>``; None if there is none."""
+    """Return the graph node that expanded into this one, by its id ``<node>.<call>.<graph>.<n>``; None if none did."""
     name = node_id[:MAX_NODE_ID]
     while name and name not in graph:
         name = name.rpartition(".")[0]

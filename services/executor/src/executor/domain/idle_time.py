@@ -1,4 +1,4 @@
-"""Accounts for the time in which a node runs no prompt of its executor."""
+"""Counts the time in which a node runs no prompt of its executor, by reason."""
 
 from collections.abc import Callable
 from enum import StrEnum
@@ -18,10 +18,10 @@ class IdleReason(StrEnum):
 
 
 class IdleTime:
-    """Counts the seconds that a node is idle, by the reason at that time. The first reason is ``STARTING``.
+    """Counts the seconds that a node is idle for the current reason. The first reason is ``STARTING``.
 
     Args:
-        add: called with a reason and the seconds that passed with it.
+        add: called with a reason and the seconds to add to it.
         clock: monotonic, seconds.
     """
 
@@ -30,20 +30,20 @@ class IdleTime:
         self._reason: IdleReason | None = IdleReason.STARTING
         self._since_s = clock()
 
-    def enter(self, reason: IdleReason) -> None:
+    def switch_to(self, reason: IdleReason) -> None:
         """Count idle time for this reason from now on."""
         self.flush()
         self._reason = reason
 
-    def enter_running(self) -> None:
+    def stop(self) -> None:
         """Stop counting: the node runs a prompt."""
         self.flush()
         self._reason = None
 
-    def enter_request(self) -> None:
-        """Note a request for work. The reason stays ``SCHEDULER_UNAVAILABLE`` until the scheduler answers."""
+    def record_work_request(self) -> None:
+        """Switch to ``NO_WORK``; while it is ``SCHEDULER_UNAVAILABLE``, it stays until the scheduler answers."""
         if self._reason is not IdleReason.SCHEDULER_UNAVAILABLE:
-            self.enter(IdleReason.NO_WORK)
+            self.switch_to(IdleReason.NO_WORK)
 
     def flush(self) -> None:
         """Add the time that passed since the last change."""

@@ -15,11 +15,11 @@ QUOTA_CODE = "quota.images_exceeded"
 
 
 class ImageCounter:
-    """The images that each output counts as, by the rule of its reservation (``contracts.graph_size.image_quota``)."""
+    """Counts outputs as images, by the same rule as the reservation (``contracts.graph_size.image_quota``)."""
 
     def __init__(self, graph: Mapping[str, Any], frames_per_image: int) -> None:
-        read, errors = read_graph(graph)
-        self._size: GraphSize = measure_graph({} if errors or not has_valid_links(read) else read)
+        parsed, errors = read_graph(graph)
+        self._size: GraphSize = measure_graph({} if errors or not has_valid_links(parsed) else parsed)
         self._frames_per_image = frames_per_image
 
     def count_images(self, item: FoundOutput) -> int:
@@ -38,14 +38,14 @@ class ImageQuota:
     """Decides which outputs may be stored. Saved and previewed images are counted separately; the larger sum counts.
 
     Attributes:
-        images: number reserved for the job.
+        reserved_images: number of images reserved for the job.
     """
 
-    def __init__(self, counter: ImageCounter, images: int) -> None:
-        self.images = images
+    def __init__(self, counter: ImageCounter, reserved_images: int) -> None:
+        self.reserved_images = reserved_images
         self._counter = counter
         self._admitted: set[FoundOutput] = set()
-        self._sums = {False: 0, True: 0}  # saved and previewed images
+        self._sums = {False: 0, True: 0}  # images by whether they are temporary, that is, previews
 
     @property
     def used_images(self) -> int:
@@ -56,7 +56,7 @@ class ImageQuota:
         """Admit an output if it fits, and count it."""
         if item not in self._admitted:
             cost = self._counter.count_images(item)
-            if cost and self._sums[item.temporary] + cost > self.images:
+            if cost and self._sums[item.temporary] + cost > self.reserved_images:
                 return False
             self._sums[item.temporary] += cost
             self._admitted.add(item)
@@ -64,10 +64,10 @@ class ImageQuota:
 
     def recount_images(self, found: Iterable[FoundOutput]) -> int:
         """Return the number of images of exactly these outputs, replacing earlier counts."""
-        whole = set(found)
-        self._admitted &= whole
+        outputs = set(found)
+        self._admitted &= outputs
         self._sums = self._sum_images(self._admitted)
-        return max(self._sum_images(whole).values())
+        return max(self._sum_images(outputs).values())
 
     def _sum_images(self, items: Iterable[FoundOutput]) -> dict[bool, int]:
         sums = {False: 0, True: 0}

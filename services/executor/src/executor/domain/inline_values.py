@@ -1,4 +1,4 @@
-"""Stores small texts and JSON values in the job record, so that clients need not download each one."""
+"""Selects small texts and JSON values for the job record, so that clients need not download each one."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -14,15 +14,15 @@ MAX_DEPTH = 10
 MAX_NUMBER = (1 << 53) - 1  # larger integers lose digits in JavaScript
 
 
-def read_inline_value(item: FoundOutput) -> Any:
-    """Return the value of an output if a record can hold it, else None."""
+def extract_inline_value(item: FoundOutput) -> Any:
+    """Return the value of an output; None if it is a file, or too large or unsuitable for the job record."""
     if item.source is not OutputSource.VALUE or item.content is None or len(item.content) > MAX_INLINE_BYTES:
         return None
     try:
         value = json.loads(item.content) if item.content_type == JSON_TYPE else item.content.decode()
     except RecursionError:
         return None
-    return value if _is_plain(value, MAX_DEPTH) else None
+    return value if _is_storable(value, MAX_DEPTH) else None
 
 
 def limit_inline_values(outputs: Iterable[Output]) -> tuple[Output, ...]:
@@ -39,14 +39,14 @@ def limit_inline_values(outputs: Iterable[Output]) -> tuple[Output, ...]:
     return tuple(kept)
 
 
-def _is_plain(value: Any, depth: int) -> bool:
+def _is_storable(value: Any, depth: int) -> bool:
     """Whether every service and database can hold it: no control characters, no huge integers, bounded depth."""
     if isinstance(value, str):
         return is_clean_text(value)
     if isinstance(value, int | float):
         return abs(value) <= MAX_NUMBER
     if isinstance(value, Mapping):
-        return depth > 0 and all(is_clean_text(key) and _is_plain(inner, depth - 1) for key, inner in value.items())
+        return depth > 0 and all(is_clean_text(key) and _is_storable(inner, depth - 1) for key, inner in value.items())
     if isinstance(value, list):
-        return depth > 0 and all(_is_plain(inner, depth - 1) for inner in value)
+        return depth > 0 and all(_is_storable(inner, depth - 1) for inner in value)
     return True

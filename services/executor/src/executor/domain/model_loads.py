@@ -1,4 +1,4 @@
-"""Finds out from a prompt's events which models the node loads."""
+"""Detects from a prompt's events when the node loads a model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from contracts.workflow import is_model_file_name
 
 
 class ModelLoads:
-    """Follows the graph nodes of one prompt that name a model file.
+    """Detects when the graph nodes of one prompt that name a model file are executed.
 
     ComfyUI executes such a node to load its file, and skips it if the outputs of an earlier prompt can be used.
     """

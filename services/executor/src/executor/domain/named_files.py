@@ -1,8 +1,8 @@
 """Files that a node reports as plain strings.
 
-3D previews and some packs report ``"3d/mesh.glb"`` instead of an object. Such a string cannot be told from a text, and
-a text may come from a tenant, so a string is taken for a file only if the file was written during the prompt. Older
-files may belong to another tenant, and so may newer ones: the next prompt runs while these names are looked up.
+3D previews and some packs report ``"3d/mesh.glb"`` instead of an object. Such a string looks like any text, which a
+tenant may have chosen, so it is taken for a file name only if the file was written during the prompt. Older files may
+belong to another tenant, and so may newer ones: the next prompt runs while these names are looked up.
 """
 
 import re
@@ -32,7 +32,7 @@ class NodeFilePath(NamedTuple):
 
 
 class ModifiedTime(NamedTuple):
-    """When a file was modified, by its node's clock: nanoseconds since the epoch, and at most so much later."""
+    """When a file was modified, by its node's clock: ``ns`` to ``ns + uncertainty_ns`` nanoseconds since the epoch."""
 
     ns: int
     uncertainty_ns: int = 0
@@ -46,7 +46,7 @@ class RunPeriod(NamedTuple):
 
 
 def list_possible_files(text: str) -> tuple[NodeFilePath, ...]:
-    """Return the possible places of the file that a string names, most likely first; empty if it names no file."""
+    """Return the paths of the files that a string may name, most likely first; empty if it cannot name a file."""
     if len(text) > MAX_PATH or _NOT_IN_PATHS.search(text) or not is_addressable(text):
         return ()
     path = text.strip().replace("\\", "/")
@@ -56,8 +56,8 @@ def list_possible_files(text: str) -> tuple[NodeFilePath, ...]:
         inside = _IN_FOLDER.fullmatch(path)
         guesses = [(inside[1], inside[2])] if inside else []
         guesses += [("output", path), ("temp", path)]
-    places = (_build_file_path(folder, name) for folder, name in guesses)
-    return tuple(dict.fromkeys(place for place in places if place is not None))
+    paths = (_build_file_path(folder, name) for folder, name in guesses)
+    return tuple(dict.fromkeys(path for path in paths if path is not None))
 
 
 def _build_file_path(folder: str, path: str) -> NodeFilePath | None:
@@ -68,22 +68,20 @@ def _build_file_path(folder: str, path: str) -> NodeFilePath | None:
 
 
 def parse_modified_time(etag: str | None, last_modified: str | None) -> ModifiedTime | None:
-    """Return when a file was modified, from response headers; None when missing.
-
-    Last-Modified has a precision of one second.
-    """
+    """Return when a file was modified, from response headers; None if they do not say."""
     if found := _ETAG.fullmatch(etag or ""):
         return ModifiedTime(int(found[1], 16))
     try:
         seconds = int(parsedate_to_datetime(last_modified or "").timestamp())
     except (ValueError, OverflowError):
         return None
-    return ModifiedTime(seconds * SECOND_NS, uncertainty_ns=SECOND_NS)
+    return ModifiedTime(seconds * SECOND_NS, uncertainty_ns=SECOND_NS)  # Last-Modified has a precision of one second
 
 
-def is_written_during_prompt(modified: ModifiedTime, ran: RunPeriod) -> bool:
+def is_written_during_prompt(modified: ModifiedTime, run_period: RunPeriod) -> bool:
     """Whether a file was certainly written while the prompt ran; a node runs one prompt at a time."""
     return (
-        modified.ns >= ran.start_ms * MILLISECOND_NS - CLOCK_STEP_NS
-        and modified.ns + modified.uncertainty_ns < (ran.end_ms + 1) * MILLISECOND_NS  # the end is cut to milliseconds
+        modified.ns >= run_period.start_ms * MILLISECOND_NS - CLOCK_STEP_NS
+        # ComfyUI rounds the end down to milliseconds.
+        and modified.ns + modified.uncertainty_ns < (run_period.end_ms + 1) * MILLISECOND_NS
     )

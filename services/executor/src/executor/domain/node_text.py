@@ -12,7 +12,7 @@ from contracts.wire.text import MAX_NAME, clean_text, is_clean_text
 MAX_TEXT_LENGTH = 4_000  # characters of an error text that are processed; nodes may send megabytes
 MAX_FILE_NAME = 255  # characters shown to a tenant
 NAME_END = 40  # characters kept at the end of a longer name: counter and extension
-MAX_TERM = 300  # characters of a class, input or option name
+MAX_NAME_LENGTH = 300  # characters of a class, input or option name
 
 _NOT_IN_FILE_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]")
 _UNADDRESSABLE = re.compile("[\x00\ud800-\udfff]")
@@ -20,17 +20,17 @@ _NOT_SERVABLE = re.compile(r"\.\.|[\r\n]|^/")
 
 
 def clean_name(value: Any) -> str | None:
-    """Return a sanitized node id or class name, None when the value is not a text."""
+    """Return a sanitized node id or class name; None if the value is not a text."""
     return clean_text(value, MAX_NAME) if isinstance(value, str) else None
 
 
 def truncate_text(value: Any) -> str:
-    """Return the beginning of a text, unsanitized, for searching and shortening; "" when it is not a text."""
+    """Return the beginning of a text, unsanitized; "" if the value is not a text."""
     return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
 
 
-def display_file_name(name: str) -> str:
-    """Return a file name as tenants see it: no folders, no control characters, shortened in the middle."""
+def format_file_name(name: str) -> str:
+    """Return a file name for tenants: no folders, no control characters, shortened in the middle."""
     last = name[-4 * MAX_FILE_NAME :].replace("\\", "/").rpartition("/")[2]
     plain = _NOT_IN_FILE_NAMES.sub("_", last)
     if len(plain) > MAX_FILE_NAME:
@@ -54,4 +54,4 @@ def is_servable(filename: str) -> bool:
 
 def is_valid_name(value: Any) -> bool:
     """Whether a graph can contain this text as a class, input or option name."""
-    return isinstance(value, str) and len(value) <= MAX_TERM and is_clean_text(value)
+    return isinstance(value, str) and len(value) <= MAX_NAME_LENGTH and is_clean_text(value)

@@ -1,4 +1,4 @@
-"""Tracks what keeps a reachable node from accepting jobs."""
+"""Tracks which prompt keeps a reachable node from accepting jobs, and for how long."""
 
 from typing import NamedTuple
 
@@ -9,13 +9,13 @@ class Occupant(NamedTuple):
     """The prompt that occupies a node.
 
     Attributes:
-        prompt_id: as the node names it; None when unknown.
-        runs: whether the node runs a prompt. A living worker thread takes a pending one within a millisecond.
+        prompt_id: as in the node's queue; None if unknown.
+        is_running: whether the node runs a prompt. A living worker thread takes a pending one within a millisecond.
     """
 
-    by: OccupancyCause
+    cause: OccupancyCause
     prompt_id: str | None
-    runs: bool
+    is_running: bool
 
 
 class Occupancy:
@@ -23,7 +23,7 @@ class Occupancy:
 
     Args:
         blocked_after_s: a node that is occupied longer is blocked.
-        dead_worker_s: a prompt that is pending longer while nothing runs reveals a dead worker thread.
+        dead_worker_s: if a prompt is pending longer while nothing runs, the worker thread has died.
     """
 
     def __init__(self, *, blocked_after_s: float, dead_worker_s: float) -> None:
@@ -49,14 +49,14 @@ class Occupancy:
         """Whether the occupation lasts long enough to look for signs of a dead worker."""
         return self._occupant is not None and now - self._since > self._dead_worker_s
 
-    def report(self, now: float) -> ReportedOccupancy | None:
-        """What occupies the node, None when it is free."""
+    def build_report(self, now: float) -> ReportedOccupancy | None:
+        """Return what occupies the node; None if it is free."""
         if self._occupant is None:
             return None
         seconds = max(now - self._since, 0.0)
-        dead = self._worker_died or (not self._occupant.runs and seconds > self._dead_worker_s)
+        dead = self._worker_died or (not self._occupant.is_running and seconds > self._dead_worker_s)
         return ReportedOccupancy(
-            by=OccupancyCause.DEAD_WORKER if dead else self._occupant.by,
+            by=OccupancyCause.DEAD_WORKER if dead else self._occupant.cause,
             prompt_id=self._occupant.prompt_id,
             seconds=round(seconds, 3),
             blocked=dead or seconds > self._blocked_after_s,

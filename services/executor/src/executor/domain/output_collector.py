@@ -8,9 +8,9 @@ from executor.domain.collect_outputs import FoundOutput, collect_outputs
 from executor.domain.expansion import Expansion
 from executor.domain.media_types import find_media_type
 from executor.domain.output_names import DEFAULT_PREFIX, OutputNameTranslator
-from executor.domain.sent_images import SentImage
+from executor.domain.websocket_images import WebsocketImage
 
-SENT_KEY = "images"  # key of saved images in a node's report
+SAVED_IMAGES_KEY = "images"  # key of saved images in a node's report
 
 
 class OutputCollector:
@@ -24,8 +24,8 @@ class OutputCollector:
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
         self._graph = graph
         self._names = OutputNameTranslator(graph, folder)
-        self._sent: list[FoundOutput] = []
-        self._places = {node_id: place for place, node_id in enumerate(graph)}
+        self._websocket_outputs: list[FoundOutput] = []
+        self._positions = {node_id: position for position, node_id in enumerate(graph)}
         self.expansion = Expansion(graph)
 
     def collect_during_run(self, outputs: Mapping[str, Any]) -> list[FoundOutput]:
@@ -45,7 +45,7 @@ class OutputCollector:
         """
         return collect_outputs(self.expansion.add_display_nodes(entry), self._graph)
 
-    def add_sent_image(self, image: SentImage) -> FoundOutput:
+    def add_websocket_image(self, image: WebsocketImage) -> FoundOutput:
         """Return the output for an image received over the websocket."""
         name = f"{DEFAULT_PREFIX}_{image.number:05}_.{image.extension}"
         kind, content_type = find_media_type(name)
@@ -55,17 +55,17 @@ class OutputCollector:
             name=name,
             kind=kind,
             content_type=content_type,
-            key=SENT_KEY,
-            position=sum(other.node_id == image.node_id for other in self._sent),
+            key=SAVED_IMAGES_KEY,
+            position=sum(other.node_id == image.node_id for other in self._websocket_outputs),
             content=image.content,
         )
-        self._sent.append(found)
+        self._websocket_outputs.append(found)
         return found
 
     def merge_outputs(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
         """Return the outputs of the history and the websocket, in the order of the graph's nodes."""
-        every = [*self.restore_requested_names(found), *self._sent]
-        return sorted(every, key=lambda item: self._places.get(item.node_id, len(self._places)))
+        outputs = [*self.restore_requested_names(found), *self._websocket_outputs]
+        return sorted(outputs, key=lambda item: self._positions.get(item.node_id, len(self._positions)))
 
     def restore_requested_names(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
         """Return the outputs with the file names that their owner requested."""

@@ -1,8 +1,8 @@
-"""File name prefixes: translates what the sender requested to what the node gets, and back.
+"""Encodes requested file name prefixes for the node, and decodes the file names that it reports.
 
-A node gets a prefix that every file system stores and ``/view`` returns: "..", colons and line breaks become ``~`` and
-a code, and a long name is cut. The reported file name is translated back. The node still chooses counter, extension and
-placeholders such as ``%width%``.
+A node gets a prefix that every file system can store and ``/view`` returns: "..", colons and line breaks become ``~``
+and a code, and a long name is cut. The node itself appends counter and extension, and replaces placeholders such as
+``%width%``.
 """
 
 import re
@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 from executor.domain.constant_text import ConstantTexts
-from executor.domain.node_text import MAX_FILE_NAME, display_file_name
+from executor.domain.node_text import MAX_FILE_NAME, format_file_name
 
 DEFAULT_PREFIX = "ComfyUI"
 MAX_NAME_BYTES = 180  # bytes of a prefix; a file name has 255, and nodes append counter and extension
@@ -38,7 +38,7 @@ class _ShortenedName(NamedTuple):
 
 
 def encode_prefix(requested: str) -> str:
-    """Return the prefix for the node: relative, without ``..``, with the requested sub-folders.
+    """Encode a prefix for the node: relative, without ``..``, with the requested sub-folders.
 
     As in ComfyUI, ``a//b/../c`` is ``a/c``. A prefix cannot leave its folder; an empty name becomes ComfyUI's default.
     """
@@ -52,12 +52,12 @@ def encode_prefix(requested: str) -> str:
 
 
 def encode_file_name(requested: str) -> str:
-    """Return the last part of a prefix: a file name when another input names the folder."""
+    """Encode the last part of a prefix: a file name, if another input names the folder."""
     return _encode_and_cut(_split_path(requested)[-1])
 
 
 def encode_name_part(requested: str) -> str:
-    """Return a text that the node puts into a file name, such as a suffix or delimiter."""
+    """Encode a text that the node inserts into a file name, such as a suffix or delimiter."""
     inner = _encode_characters(f"x{_SEPARATOR.sub('_', requested)}x")[1:-1]
     return _split_at_bytes(inner, MAX_FOLDER_BYTES)[0]
 
@@ -66,23 +66,24 @@ class OutputNameTranslator:
     """Translates file names in the attempt's folder back to the requested names.
 
     Args:
-        graph: as submitted. Any of its texts may be a name; only long ones are stored.
-        folder: of the attempt.
+        graph: as submitted. Any of its long texts may be a name that was cut.
+        folder: the attempt's folder in the node's output folder.
     """
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
         self._folder = folder
-        self._cut = [cut for text in _list_long_texts(graph) if (cut := _shorten_text(text)) is not None]
+        shortened = map(_shorten_text, _list_long_texts(graph))
+        self._shortened_names = [name for name in shortened if name is not None]
 
     def translate(self, filename: str, subfolder: str) -> str:
         """Return the file name that the owner requested."""
         if not f"{subfolder}/".replace("\\", "/").startswith(f"{self._folder}/"):
-            return display_file_name(filename)
+            return format_file_name(filename)
         head, cut, tail = filename.partition(_CUT)
         if cut:
-            rest = next((one.rest for one in self._cut if one.beginning.fullmatch(head)), "")
+            rest = next((name.rest for name in self._shortened_names if name.beginning.fullmatch(head)), "")
             head = f"{head}{rest}"
-        return display_file_name(_decode_characters(head + tail))
+        return format_file_name(_decode_characters(head + tail))
 
 
 def _list_long_texts(graph: Mapping[str, Any]) -> Iterator[str]:
@@ -110,17 +111,17 @@ def _encode_characters(part: str) -> str:
     return _BATCH_CODE.join(_CODED.sub(lambda found: f"~{ord(found[0]):02x}", piece) for piece in pieces)
 
 
-def _split_at_bytes(coded: str, longest: int) -> tuple[str, str]:
+def _split_at_bytes(encoded: str, max_bytes: int) -> tuple[str, str]:
     """Return the beginning with at most that many bytes, and the rest."""
-    if len(coded.encode()) <= longest:
-        return coded, ""
-    size = at = 0
-    for unit in _UNIT.finditer(coded):
+    if len(encoded.encode()) <= max_bytes:
+        return encoded, ""
+    size = position = 0
+    for unit in _UNIT.finditer(encoded):
         size += len(unit[0].encode())
-        if size > longest:
+        if size > max_bytes:
             break
-        at = unit.end()
-    return coded[:at], coded[at:]
+        position = unit.end()
+    return encoded[:position], encoded[position:]
 
 
 def _encode_and_cut(part: str) -> str:
@@ -136,7 +137,7 @@ def _shorten_text(text: str) -> _ShortenedName | None:
     return _ShortenedName(re.compile(pattern), rest[: 4 * MAX_FILE_NAME])
 
 
-def _decode_characters(coded: str) -> str:
-    counter = _COUNTER.findall(coded)
+def _decode_characters(encoded: str) -> str:
+    counter = _COUNTER.findall(encoded)
     number = str(int(counter[-1]) - 1) if counter else ""
-    return _CODE.sub(lambda code: chr(int(code[1], 16)), coded.replace(_BATCH_CODE, number))
+    return _CODE.sub(lambda code: chr(int(code[1], 16)), encoded.replace(_BATCH_CODE, number))

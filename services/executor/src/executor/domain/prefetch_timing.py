@@ -8,11 +8,11 @@ RETRY_S, MAX_RETRY_S = 1.0, 5.0  # seconds after a request without a job, double
 class PrefetchTiming:
     """When to request the next job. Times are monotonic seconds.
 
-    A job that waits here cannot start elsewhere, so it is requested at the start of a prompt only if the previous one
-    was short, and otherwise when about half of ``hold_s`` is left, if this prompt takes as long as the previous one.
+    A prefetched job cannot start on another node. It is therefore requested ``hold_s / 2`` before the expected end of
+    the running prompt, which is expected to take as long as the previous one.
 
     Args:
-        hold_s: a job that waited here for so long is handed back.
+        hold_s: a prefetched job that has waited this long is handed back.
     """
 
     def __init__(self, *, hold_s: float) -> None:
@@ -21,19 +21,19 @@ class PrefetchTiming:
         self._began_at: float | None = None
         self._due_at, self._retry_s = math.inf, RETRY_S
 
-    def begin_prompt(self, now: float) -> None:
-        """Note that the node began a prompt."""
+    def record_prompt_start(self, now: float) -> None:
+        """Record that the node began a prompt."""
         self._began_at, self._retry_s = now, RETRY_S
         self._due_at = now + max(self._last_run_s - self._hold_s / 2, 0.0)
 
-    def end_prompt(self, now: float) -> None:
-        """Note that the prompt has ended, and that its outputs are still being stored: the node is free now."""
+    def record_prompt_end(self, now: float) -> None:
+        """Record that the prompt has ended, so that the node is free. Its outputs are still being stored."""
         if self._began_at is not None:
             self._last_run_s, self._began_at = now - self._began_at, None
         self._due_at = now
 
-    def record_no_job(self, now: float) -> None:
-        """Note that there was no job."""
+    def record_empty_reply(self, now: float) -> None:
+        """Record that the scheduler had no job."""
         self._due_at = now + self._retry_s
         self._retry_s = min(2 * self._retry_s, MAX_RETRY_S)
 
@@ -45,8 +45,8 @@ class PrefetchTiming:
         """Return the seconds until the next job should be requested; infinite if not before the next prompt begins.
 
         Args:
-            is_report_near: the end of an earlier attempt will be reported soon, and the report can carry the request.
-                That saves a message, so it is awaited for half of the time that the running prompt probably takes.
+            is_report_near: the end of an earlier attempt will be reported soon. To save a message, the request is then
+                delayed by up to half of the expected run time, so that the report can carry it.
         """
         due_at = self._due_at
         if is_report_near:

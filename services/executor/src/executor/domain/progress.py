@@ -7,14 +7,14 @@ from typing import Any
 from contracts.executor.progress import Progress
 from contracts.scheduler.attempts import AttemptRef
 
-MAX_RUNNING_PERCENT = 99.0  # percent; 100 means success
+MAX_RUNNING_PERCENT = 99.0  # 100 means success
 MAX_NODE_ID = 1_024  # characters of an id; expanded nodes have longer ids
-MIN_ELAPSED_S = 1.0  # seconds; an earlier estimate is useless
-MAX_ETA_S = 30 * 86_400.0  # percent; an estimate from less could be infinite
+MIN_ELAPSED_S = 1.0  # an earlier estimate is useless
+MAX_ETA_S = 30 * 86_400.0  # a longer estimate is useless and may be infinite
 
 
 class ProgressTracker:
-    """Folds the events of one prompt. Late, duplicate or missing events are harmless.
+    """Tracks the progress of one prompt. Late, duplicate or missing events are harmless.
 
     A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
     one counts with its share of steps. The percentage never decreases.
@@ -33,7 +33,7 @@ class ProgressTracker:
         return self._percent
 
     def apply_event(self, kind: str, data: Mapping[str, Any]) -> bool:
-        """Fold one event of this prompt; returns whether it changed anything."""
+        """Process one event of this prompt. Returns whether it concerns the progress."""
         match kind:
             case "execution_cached":
                 self._apply_cached(data.get("nodes"))

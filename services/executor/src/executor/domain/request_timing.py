@@ -1,6 +1,6 @@
-"""How long the scheduler may hold a request for work. Pure: no I/O, no clock."""
+"""How long the scheduler may hold a request for work until there is a job."""
 
-REPLY_S = 2.0  # from the end of the wait until the reply is here
+REPLY_S = 2.0  # from the end of the wait until the reply arrives
 LONG_IDLE_REPLIES = 12  # empty replies in a row: a minute with the default setting
 LONG_IDLE_FACTOR = 2
 
@@ -8,12 +8,12 @@ LONG_IDLE_FACTOR = 2
 def choose_wait_s(wait_s: float, *, empty_replies: int) -> float:
     """Return how long the scheduler may hold the next request of a free node, seconds.
 
-    A request that ends without a job costs the scheduler and the node some work, so a node that has been idle for long
-    requests less often. It is also how long a node may be without a request after a scheduler has crashed, and how old
-    its look at the queue of the node is when it gets a job, so it does not grow further.
+    Each request that ends without a job costs some work, so the wait is longer for a node that has been idle for long.
+    It is not longer still, because a node may be without a request for that long after a scheduler crash, and because
+    the node's queue is not checked for foreign prompts during the wait.
 
     Args:
-        wait_s: of a node that had work lately.
-        empty_replies: replies without a job since the node had one.
+        wait_s: for a node that had a job recently.
+        empty_replies: replies without a job since the node had its last job.
     """
     return wait_s * LONG_IDLE_FACTOR if empty_replies >= LONG_IDLE_REPLIES else wait_s

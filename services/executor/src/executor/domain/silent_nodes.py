@@ -29,4 +29,4 @@ def build_silent_node_warning(
         return None
     more = f" and {len(silent) - MAX_NAMED} more" if len(silent) > MAX_NAMED else ""
     named = ", ".join(islice(silent, MAX_NAMED)) + more
-    return JobWarning(code=CODE, message=f"These output nodes left nothing that could be stored: {named}.")
+    return JobWarning(code=CODE, message=f"These output nodes produced no output: {named}.")

@@ -14,8 +14,8 @@ from executor.domain.constant_text import ConstantTexts
 from executor.domain.output_names import DEFAULT_PREFIX, encode_file_name, encode_name_part, encode_prefix
 
 PREFIX_INPUT = "filename_prefix"
-MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
-MAX_ANCESTORS = 200  # upstream nodes searched for one that can take the marker
+MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUIClient ignores it, but its cache does not
+MAX_ANCESTORS = 200  # upstream nodes searched for one that can carry the marker
 
 _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
 _NAME_PART = re.compile(r"(suffix|delimiter)\d*$", re.IGNORECASE)
@@ -35,14 +35,14 @@ def stage_graph(
 ) -> dict[str, Any]:
     """Return the graph with all outputs in the attempt's own folder and uploads by their names on the node.
 
-    Attempts therefore never collide in the output folder, and no output is served from an earlier cached run, which may
-    contain another tenant's graph: a node's cache is keyed by all inputs. Nodes that output without a name (previews)
-    and nodes that expand get a unique marker for the same reason. Everything else stays as submitted.
+    A node's cache is keyed by all inputs. With a folder of their own, attempts never overwrite each other's files and
+    never get an output from the cache, which may contain another tenant's graph. Output nodes without a name input
+    (previews) and nodes that expand get a unique marker for the same reason. Everything else stays as submitted.
 
     Args:
         files: node file names by upload id. The scheduler has checked that ids occur only in file inputs.
-        classes: of the node.
-        expanding: classes that expand when they run. Served from the cache they would show nothing.
+        classes: the node's classes.
+        expanding: classes that expand when they run. Served from the cache they would have no outputs.
     """
     folder, texts = build_attempt_folder(ref), ConstantTexts(graph)
     staged: dict[str, Any] = {}
@@ -68,11 +68,11 @@ def _list_output_name_inputs(node: Mapping[str, Any], roles: ClassRoles, classes
 
 
 def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
-    """Return the node that gets the marker that makes the cache distinguish attempts.
+    """Return the nodes that get the marker, so that the cache distinguishes attempts.
 
-    A stock class ignores undeclared inputs. A pack class may inspect all inputs, so the nearest upstream stock node
-    gets the marker, unless it loads a model; that node runs again with everything in between. Without such a node the
-    class itself gets it, unless it accepts any input.
+    A stock class ignores undeclared inputs, but a custom class may inspect all inputs. So the nearest upstream stock
+    node that loads no model gets the marker; it runs again, and so does everything between. If there is none, the node
+    itself gets it, unless its class accepts undeclared inputs.
     """
     waiting, seen = deque([node_id]), {node_id}
     while waiting and len(seen) <= MAX_ANCESTORS:
@@ -83,7 +83,7 @@ def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClas
             if source in graph and source not in seen:
                 seen.add(source)
                 waiting.append(source)
-    return set() if graph[node_id]["class_type"] in classes.flexible else {node_id}
+    return set() if graph[node_id]["class_type"] in classes.with_undeclared_inputs else {node_id}
 
 
 def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
@@ -123,12 +123,12 @@ def _build_output_names(
 
     If one of them names a folder, the others name files inside it and need no folder of their own.
     """
-    places = [name for name in naming if _FOLDER.search(name.rpartition(".")[2])]
-    places = places or [name for name in naming if not _NAME_PART.search(name)] or list(naming)[:1]
+    with_folder = [name for name in naming if _FOLDER.search(name.rpartition(".")[2])]
+    with_folder = with_folder or [name for name in naming if not _NAME_PART.search(name)] or list(naming)[:1]
     named: dict[str, str] = {}
     for name, default in naming.items():
         requested = texts.evaluate(inputs.get(name, default))
-        if name in places:
+        if name in with_folder:
             named[name] = f"{folder}/{encode_prefix(requested or DEFAULT_PREFIX)}"
         elif _NAME_PART.search(name):
             named[name] = encode_name_part(requested or "")

@@ -7,13 +7,13 @@ from contracts.scheduler.heartbeats import MAX_GPUS, Gpu
 from contracts.wire.text import MAX_NAME
 
 MAX_BYTES = 2**53
-MAX_DEVICES = 64  # that are parsed, malformed ones included
+MAX_DEVICES = 64  # devices parsed, including malformed ones
 
 _DEVICE = re.compile(r"(?:[a-z]+:[0-9]+ )?(.+?)(?: : \w+)?", re.DOTALL)  # "cuda:0 NVIDIA H200 : cudaMallocAsync"
 
 
 class NodeHardware(NamedTuple):
-    """What a node reports about itself. ``comfyui_version`` is None, and ``gpus`` is empty, if it does not."""
+    """Software and GPUs of a node. ``comfyui_version`` is None and ``gpus`` empty if the node does not report them."""
 
     comfyui_version: str | None = None
     gpus: tuple[Gpu, ...] = ()
@@ -24,10 +24,10 @@ def parse_system_stats(stats: Any) -> NodeHardware:
     if not isinstance(stats, dict):
         return NodeHardware()
     system, devices = stats.get("system"), stats.get("devices")
-    found = system.get("comfyui_version") if isinstance(system, dict) else None
+    version = system.get("comfyui_version") if isinstance(system, dict) else None
     gpus = [_parse_gpu(device) for device in devices[:MAX_DEVICES]] if isinstance(devices, list) else []
     return NodeHardware(
-        comfyui_version=found if isinstance(found, str) and found else None,
+        comfyui_version=version if isinstance(version, str) and version else None,
         gpus=tuple(gpu for gpu in gpus if gpu is not None)[:MAX_GPUS],
     )
 
@@ -38,8 +38,8 @@ def _parse_gpu(device: Any) -> Gpu | None:
     name, total, free = device.get("name"), device.get("vram_total"), device.get("vram_free")
     if not (isinstance(name, str) and _is_size(total) and _is_size(free)):
         return None
-    shown = _DEVICE.fullmatch(name[:MAX_NAME])
-    return Gpu(name=shown[1] if shown else "", memory_total_bytes=total, memory_free_bytes=free)
+    match = _DEVICE.fullmatch(name[:MAX_NAME])
+    return Gpu(name=match[1] if match else "", memory_total_bytes=total, memory_free_bytes=free)
 
 
 def _is_size(value: Any) -> bool:

@@ -17,10 +17,12 @@ def find_output_folders(listed: Any, argv: Any) -> dict[str, frozenset[int]]:
         listed: response of ``/experiment/models``.
         argv: the node's command line, from ``/system_stats``.
     """
-    places = tuple(_list_output_path_suffixes(argv))
+    suffixes = tuple(_list_output_path_suffixes(argv))
     found: dict[str, frozenset[int]] = {}
     for kind, folders in _list_folders(listed):
-        inside = frozenset(at for at, folder in enumerate(folders) if _find_parent_folder(folder).endswith(places))
+        inside = frozenset(
+            index for index, folder in enumerate(folders) if _find_parent_folder(folder).endswith(suffixes)
+        )
         if inside:
             found[kind] = inside
     return found
@@ -31,7 +33,7 @@ def find_written_models(files: Mapping[str, Any], folders: Mapping[str, frozense
 
     Args:
         files: responses of ``/experiment/models/{kind}`` by kind.
-        folders: result of ``output_folders``.
+        folders: result of ``find_output_folders``.
     """
     written: set[str] = set()
     installed: set[str] = set()
@@ -55,9 +57,9 @@ def _list_output_path_suffixes(argv: Any) -> Iterator[str]:
 
 
 def _find_command_line_option(argv: Sequence[str], name: str) -> str | None:
-    for at, word in enumerate(argv):
-        if word == name and at + 1 < len(argv):
-            return argv[at + 1]
+    for index, word in enumerate(argv):
+        if word == name and index + 1 < len(argv):
+            return argv[index + 1]
         if word.startswith(f"{name}="):
             return word.partition("=")[2]
     return None

@@ -15,9 +15,9 @@ from executor.domain.attempt import AttemptRecord, Phase
 
 T = TypeVar("T")
 
-MAX_EXPANDING_CLASSES = 1_000  # classes; a node with every known pack has a few dozen
-MAX_ORPHANS = 50  # orphaned prompts; more than one is rare
-ORPHAN_MAX_AGE_S = 3_600.0  # seconds; older orphaned prompts are ignored
+MAX_EXPANDING_CLASSES = 1_000  # a node with every known pack has a few dozen
+MAX_ORPHANS = 50  # more than one orphaned prompt is rare
+ORPHAN_MAX_AGE_S = 3_600.0  # older orphaned prompts are ignored
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS attempts (
@@ -37,18 +37,15 @@ CREATE TABLE IF NOT EXISTS history (
 );
 CREATE TABLE IF NOT EXISTS expanding (class_type TEXT PRIMARY KEY);
 """
-# Journals of earlier versions have one attempt, in a table of its own.
-_MOVE_ATTEMPT = """
+# Journals of earlier versions have a table ``attempt`` for a single attempt.
+_MIGRATE_SINGLE_ATTEMPT = """
 INSERT OR IGNORE INTO attempts (prompt_id, assignment, phase, client_id, begun_at, finish)
 SELECT json_extract(assignment, '$.prompt_id'), assignment, phase, client_id, begun_at, finish FROM attempt
 WHERE json_valid(assignment);
 DELETE FROM attempt;
 """
-_LEFT_SINCE = (
-    "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"  # migrates journals of earlier versions
-)
-
-
+# Journals of earlier versions lack this column.
+_ADD_LEFT_AT_COLUMN = "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"
 _COLUMNS = "assignment, phase, client_id, begun_at, finish"
 
 
@@ -67,7 +64,7 @@ class Journal:
         self._database: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open or create the file. A corrupt one is moved aside; the scheduler knows the rest.
+        """Open or create the file. A corrupt one is renamed and replaced; the leases of its attempts then expire.
 
         Raises:
             JournalLocked: another executor has it open.
@@ -89,16 +86,16 @@ class Journal:
                 self._database.close()
                 self._database = None
 
-    def list_attempts(self, *, known: Collection[str] = ()) -> list[AttemptRecord]:
+    def list_attempts(self, *, exclude: Collection[str] = ()) -> list[AttemptRecord]:
         """Return the live attempts, oldest first. An unreadable record is deleted, so that the attempt's lease expires.
 
         Args:
-            known: prompt ids of attempts to leave out, because parsing them takes time.
+            exclude: prompt ids of attempts to leave out, because parsing them takes time.
         """
         rows = self._run_on_database(
             lambda db: db.execute(f"SELECT prompt_id, {_COLUMNS} FROM attempts ORDER BY place").fetchall()  # noqa: S608
         )
-        found = [self._parse_record(prompt_id, row) for prompt_id, *row in rows if prompt_id not in known]
+        found = [self._parse_record(prompt_id, row) for prompt_id, *row in rows if prompt_id not in exclude]
         return [record for record in found if record is not None]
 
     def read_attempt(self, prompt_id: str) -> AttemptRecord | None:
@@ -122,27 +119,27 @@ class Journal:
             self.clear_attempt(prompt_id)
             return None
 
-    def begin_attempt(self, record: AttemptRecord) -> None:
-        """Record a new attempt, before anything else is done about it."""
-        note = """
+    def add_attempt(self, record: AttemptRecord) -> None:
+        """Record a new attempt, before its first step."""
+        statement = """
             INSERT INTO attempts (prompt_id, assignment, phase, client_id, begun_at) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET assignment = excluded.assignment, phase = excluded.phase,
                 client_id = excluded.client_id, begun_at = excluded.begun_at, finish = NULL
         """
         assignment = record.assignment.model_dump_json()
         values = (record.prompt_id, assignment, record.phase.value, record.client_id, record.begun_at)
-        self._run_on_database(lambda db: db.execute(note, values))
+        self._run_on_database(lambda db: db.execute(statement, values))
 
     def set_begun_at(self, prompt_id: str, begun_at: float) -> None:
-        """Record when an attempt began to count."""
+        """Record since when the run time of an attempt counts."""
         self._run_on_database(
             lambda db: db.execute("UPDATE attempts SET begun_at = ? WHERE prompt_id = ?", (begun_at, prompt_id))
         )
 
     def set_phase(self, prompt_id: str, phase: Phase) -> None:
         """Record the next phase of an attempt, unless it ended."""
-        note = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
-        self._run_on_database(lambda db: db.execute(note, (phase.value, prompt_id)))
+        statement = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
+        self._run_on_database(lambda db: db.execute(statement, (phase.value, prompt_id)))
 
     def record_result(self, prompt_id: str, finish: FinishAttempt) -> None:
         """Record the result of an attempt, kept until it is reported."""
@@ -156,8 +153,8 @@ class Journal:
 
     def add_orphan(self, prompt_id: str) -> None:
         """Record a prompt that may still run on the node although it is no longer wanted."""
-        note = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
-        self._run_on_database(lambda db: db.execute(note, (prompt_id, time.time())))
+        statement = "INSERT OR IGNORE INTO left_behind (prompt_id, left_at) VALUES (?, ?)"
+        self._run_on_database(lambda db: db.execute(statement, (prompt_id, time.time())))
 
     def has_orphans(self) -> bool:
         """Whether there are orphaned prompts, also old ones. Writes nothing."""
@@ -166,7 +163,7 @@ class Journal:
     def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
 
-        At most ``MAX_ORPHANS``, none older than ``ORPHAN_MAX_AGE_S`` seconds.
+        At limit ``MAX_ORPHANS``, none older than ``ORPHAN_MAX_AGE_S`` seconds.
         """
         newest = "SELECT prompt_id FROM left_behind ORDER BY left_at DESC LIMIT ?"
 
@@ -180,32 +177,32 @@ class Journal:
         return self._run_on_database(prune_and_list)
 
     def add_history_entry(self, prompt_id: str, *, oversized: bool = False) -> None:
-        """Record a prompt whose history the node keeps. Oversized entries are removed first."""
-        note = """
+        """Record that the node has a history entry of a prompt. Oversized entries are removed first."""
+        statement = """
             INSERT INTO history (prompt_id, oversized) VALUES (?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET oversized = max(oversized, excluded.oversized)
         """
-        self._run_on_database(lambda db: db.execute(note, (prompt_id, oversized)))
+        self._run_on_database(lambda db: db.execute(statement, (prompt_id, oversized)))
 
-    def list_history_to_remove(self, *, keep: int, most: int) -> list[str]:
-        """Return up to ``most`` history entries to remove: oversized ones, then all but the newest ``keep``."""
-        due = """
+    def list_history_to_remove(self, *, keep: int, limit: int) -> list[str]:
+        """Return up to ``limit`` history entries to remove: oversized ones, then all but the newest ``keep``."""
+        select = """
             SELECT prompt_id FROM history
             WHERE oversized OR place NOT IN (SELECT place FROM history ORDER BY place DESC LIMIT ?)
             ORDER BY oversized DESC, place LIMIT ?
         """
-        return [row[0] for row in self._run_on_database(lambda db: db.execute(due, (keep, most)).fetchall())]
+        return [row[0] for row in self._run_on_database(lambda db: db.execute(select, (keep, limit)).fetchall())]
 
     def remove_history_entry(self, prompt_id: str) -> None:
         """Record that a prompt's history was removed."""
         self._run_on_database(lambda db: db.execute("DELETE FROM history WHERE prompt_id = ?", (prompt_id,)))
 
     def add_expanding_classes(self, classes: Iterable[str]) -> None:
-        """Record classes that expand into other nodes when they run. No catalog lists them."""
-        note = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
+        """Record classes that expand into other nodes when they run, which no catalog says."""
+        statement = "INSERT OR IGNORE INTO expanding SELECT ? WHERE (SELECT count(*) FROM expanding) < ?"
         rows = [(class_type, MAX_EXPANDING_CLASSES) for class_type in sorted(classes)]
         if rows:
-            self._run_on_database(lambda db: db.executemany(note, rows))
+            self._run_on_database(lambda db: db.executemany(statement, rows))
 
     def list_expanding_classes(self) -> frozenset[str]:
         """Return classes that expanded into other nodes on this node."""
@@ -235,9 +232,9 @@ def _connect(path: Path) -> sqlite3.Connection:
         connection.executescript(_SCHEMA)
         columns = {row[1] for row in connection.execute("PRAGMA table_info(left_behind)")}
         if "left_at" not in columns:
-            connection.execute(_LEFT_SINCE)
+            connection.execute(_ADD_LEFT_AT_COLUMN)
         if connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'attempt'").fetchone():
-            connection.executescript(_MOVE_ATTEMPT)
+            connection.executescript(_MIGRATE_SINGLE_ATTEMPT)
     except BaseException:
         connection.close()
         raise

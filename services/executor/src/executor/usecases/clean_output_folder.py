@@ -1,4 +1,4 @@
-"""Deletes what jobs left in the node's output folder. ComfyUI has no request that deletes a file."""
+"""Deletes files of ended jobs in the node's output folder. ComfyUI has no request that deletes a file."""
 
 import asyncio
 import shutil
@@ -10,18 +10,18 @@ from uuid import UUID
 from chassis.telemetry.logs import log
 from executor.usecases.live_attempts import LiveAttempts
 
-EVERY_S = 600.0
+CLEAN_EVERY_S = 600.0
 
 
 class OutputFolderCleaner:
-    """Deletes folders of jobs that nothing was written to for ``keep_s`` seconds.
+    """Deletes job folders in which nothing was written for ``keep_s`` seconds.
 
-    Every file of a job lies below a folder named like the job (``domain.staging.build_attempt_folder``). Other folders
-    and files, symbolic links, and the folders of live attempts stay.
+    All files of a job are in a folder with its id as name (``domain.staging.build_attempt_folder``). Other folders and
+    files, symbolic links, and the folders of live attempts stay.
     """
 
-    def __init__(self, folder: Path, live: LiveAttempts, *, keep_s: float) -> None:
-        self._folder, self._live, self._keep_s = folder, live, keep_s
+    def __init__(self, folder: Path, live_attempts: LiveAttempts, *, keep_s: float) -> None:
+        self._folder, self._live_attempts, self._keep_s = folder, live_attempts, keep_s
 
     async def tick(self) -> None:
         """Delete the files of ended jobs once.
@@ -29,7 +29,7 @@ class OutputFolderCleaner:
         Raises:
             OSError: the folder cannot be read, for example because it is not mounted.
         """
-        kept = frozenset(str(attempt.ref.job_id) for attempt in self._live)
+        kept = frozenset(str(attempt.ref.job_id) for attempt in self._live_attempts)
         deleted = await asyncio.to_thread(self._delete_old_folders, kept)
         if deleted:
             log.info("executor.output_folder.cleaned", jobs=deleted)

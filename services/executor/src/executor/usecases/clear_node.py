@@ -6,35 +6,34 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from chassis.telemetry.logs import log
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, UnreadableResponse
 from executor.usecases.live_attempts import LiveAttempts
-from executor.usecases.standby_socket import client_id_prefix
+from executor.usecases.standby_socket import build_client_id_prefix
 
-FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.1, 1.0  # seconds between attempts; a single request may be lost
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.1, 1.0  # between repetitions; a single request may be lost
 
 
 class NodeCleaner:
     """Executes the newest clear command.
 
+    Args:
+        within_s: time limit of a command.
+
     Attributes:
         completed_at: time of the newest completed command.
     """
 
-    def __init__(self, node: ComfyUI, *, node_name: str, live: LiveAttempts, within_s: float) -> None:
-        self._node, self._client_id_prefix, self._live, self._within_s = (
-            node,
-            client_id_prefix(node_name),
-            live,
-            within_s,
-        )
-        self._changed: Callable[[], None] = lambda: None
+    def __init__(self, node: ComfyUIClient, *, node_name: str, live_attempts: LiveAttempts, within_s: float) -> None:
+        self._node, self._client_id_prefix = node, build_client_id_prefix(node_name)
+        self._live_attempts, self._within_s = live_attempts, within_s
+        self._on_complete: Callable[[], None] = lambda: None
         self._commanded_at: datetime | None = None
         self.completed_at: datetime | None = None
 
     def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for a completed command."""
-        self._changed = callback
+        self._on_complete = callback
 
     def accept_clear_command(self, commanded_at: datetime) -> bool:
         """Accept a command. Returns whether it is new."""
@@ -51,7 +50,7 @@ class NodeCleaner:
         removed = await self._remove_foreign_prompts()
         self.completed_at = commanded_at
         log.info("executor.node.cleared", prompts=removed)
-        self._changed()
+        self._on_complete()
 
     async def _remove_foreign_prompts(self) -> int:
         """Remove foreign prompts repeatedly until none is left. Returns how many there were."""
@@ -71,14 +70,14 @@ class NodeCleaner:
             except NodeUnavailable as unavailable:
                 log.info("executor.node.unavailable", why=str(unavailable))
             await asyncio.sleep(pause)
-            pause = min(2 * pause, LONGEST_PAUSE_S)
+            pause = min(2 * pause, MAX_PAUSE_S)
         return len(found)
 
     async def _remove_prompt(self, raw_id: str) -> None:
-        """Remove a prompt; without a known id all of them, unless the prompt of an attempt may be among them."""
+        """Remove the prompt; if its id is unknown (""), all prompts, unless one of our own may be among them."""
         if raw_id:
             await self._node.remove_prompt(raw_id)
-        elif not self._live:
+        elif not self._live_attempts:
             await self._node.remove_all_prompts()
 
     async def _list_foreign_prompts(self) -> Sequence[QueuedPrompt]:

@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import HistoryEntry, NodeUnavailable, QueuedPrompt, UnreadableResponse
 
-SECOND_LOOK_S = 0.3  # seconds between two looks: a node may be about to queue the prompt
+SECOND_LOOK_S = 0.3  # from the first to the second look: a node may be about to queue the prompt
 
 
 class PromptState(StrEnum):
@@ -29,7 +29,7 @@ class PromptStatus:
     pending_count: int = 0
 
 
-async def find_prompt(node: ComfyUI, prompt_id: str) -> PromptStatus:
+async def find_prompt(node: ComfyUIClient, prompt_id: str) -> PromptStatus:
     """Look for a prompt in the queue, then in the history: it moves only in this direction.
 
     Raises:
@@ -50,8 +50,11 @@ async def find_prompt(node: ComfyUI, prompt_id: str) -> PromptStatus:
     return PromptStatus(PromptState.ABSENT if queue is not None else PromptState.UNKNOWN)
 
 
-async def _read_history_entry(node: ComfyUI, prompt_id: str, *, queue_was_read: bool) -> HistoryEntry | None:
-    """Return the history entry. If only this request fails, the entry takes too long or is malformed."""
+async def _read_history_entry(node: ComfyUIClient, prompt_id: str, *, queue_was_read: bool) -> HistoryEntry | None:
+    """Return the history entry; None if there is none.
+
+    If the queue was read and only this request fails, the entry is taken to be unreadable.
+    """
     try:
         return await node.read_history(prompt_id)
     except UnreadableResponse:
@@ -62,8 +65,8 @@ async def _read_history_entry(node: ComfyUI, prompt_id: str, *, queue_was_read: 
         raise
 
 
-async def _read_queue(node: ComfyUI) -> list[QueuedPrompt] | None:
-    """Return the queue, None when foreign prompts make it too large to read."""
+async def _read_queue(node: ComfyUIClient) -> list[QueuedPrompt] | None:
+    """Return the queue; None if foreign prompts make it too large to read."""
     try:
         return await node.read_queue()
     except UnreadableResponse as unreadable:
@@ -77,7 +80,7 @@ def is_pending_on_idle_node(prompt_id: str, queue: Sequence[QueuedPrompt]) -> bo
     return not any(item.running for item in queue) and any(item.prompt_id == prompt_id for item in queue)
 
 
-async def has_prompt(node: ComfyUI, prompt_id: str, *, recently_sent: bool) -> bool:
+async def has_prompt(node: ComfyUIClient, prompt_id: str, *, recently_sent: bool) -> bool:
     """Whether the node has a prompt. A recently sent one is looked for twice.
 
     Raises:
@@ -91,7 +94,7 @@ async def has_prompt(node: ComfyUI, prompt_id: str, *, recently_sent: bool) -> b
     return await _is_prompt_on_node(node, prompt_id)
 
 
-async def _is_prompt_on_node(node: ComfyUI, prompt_id: str) -> bool:
+async def _is_prompt_on_node(node: ComfyUIClient, prompt_id: str) -> bool:
     try:
         state = (await find_prompt(node, prompt_id)).state
     except UnreadableResponse:

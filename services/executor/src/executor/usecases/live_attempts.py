@@ -1,4 +1,4 @@
-"""The attempts that this executor has, shared by all loops."""
+"""The attempts of this executor, shared by all loops."""
 
 import asyncio
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ from executor.domain.attempt import AttemptRecord, StopReason
 
 
 class AttemptPlace(Enum):
-    """How far an attempt is. At most one is ``ON_NODE`` at a time."""
+    """Where an attempt is. At most one is ``ON_NODE`` at a time."""
 
-    WAITING = auto()  # for the node; its prompt was not posted by this process
+    WAITING = auto()  # waits for the node; its prompt was not posted by this process
     ON_NODE = auto()
     LEFT_NODE = auto()  # its prompt has ended: outputs are stored, or the end is reported
 
@@ -33,7 +33,7 @@ class LiveAttempt:
         self.stop_requested = asyncio.Event()
         self._node, self._changed = node, changed
         self._place, self._has_node = AttemptPlace.WAITING, False
-        self._stop: StopReason | None = None
+        self._stop_reason: StopReason | None = None
         self._ended = record.finish is not None
 
     @property
@@ -47,10 +47,10 @@ class LiveAttempt:
 
     @property
     def stop_reason(self) -> StopReason | None:
-        """Why the attempt is being stopped, None while it is not."""
-        return self._stop
+        """Why the attempt is being stopped; None while it is not."""
+        return self._stop_reason
 
-    async def take_node(self) -> None:
+    async def acquire_node(self) -> None:
         """Wait until no other attempt is on the node, and take it. Never returns once a stop was requested."""
         await self._node.acquire()
         self._has_node = True
@@ -59,33 +59,33 @@ class LiveAttempt:
         self._place = AttemptPlace.ON_NODE
         self._changed.set()
 
-    def leave_node(self) -> None:
-        """Let the next attempt have the node: this one's prompt has ended, or was never posted."""
+    def release_node(self) -> None:
+        """Release the node for the next attempt: this one's prompt has ended, or was never posted."""
         if self._has_node:
             self._node.release()
         self._place, self._has_node = AttemptPlace.LEFT_NODE, False
         self._changed.set()
 
     def mark_ended(self) -> None:
-        """Record that the attempt ended by itself; nothing stops it any more."""
+        """Record that the attempt has a result. Later stop requests are ignored."""
         self._ended = True
 
-    def request_stop(self, stop: StopReason) -> None:
-        """Stop this attempt, if it has not ended."""
-        if self._ended or self._stop is not None:
+    def request_stop(self, reason: StopReason) -> None:
+        """Request that this attempt stop, if it has not ended. Only the first request counts."""
+        if self._ended or self._stop_reason is not None:
             return
         ref = self.ref
-        log.info("executor.attempt.stopping", job_id=str(ref.job_id), attempt=ref.attempt, why=stop)
-        self._stop = stop
+        log.info("executor.attempt.stopping", job_id=str(ref.job_id), attempt=ref.attempt, why=reason)
+        self._stop_reason = reason
         self.stop_requested.set()
 
 
 class LiveAttempts:
-    """The attempts of this executor whose end is not reported.
+    """The attempts of this executor whose end has not been reported.
 
     Attributes:
         changed: set when an attempt is added, leaves the node or is removed.
-        max_attempts: how many there may be, as the scheduler said.
+        max_attempts: how many there may be, from the latest heartbeat reply.
     """
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class LiveAttempts:
         return self._node.locked()
 
     def add(self, record: AttemptRecord) -> LiveAttempt:
-        """Add an attempt, or return it if it is there."""
+        """Add an attempt, or return the one that was added before."""
         if record.prompt_id not in self._attempts:
             self._attempts[record.prompt_id] = LiveAttempt(record, self._node, self.changed)
             self.changed.set()
@@ -118,23 +118,24 @@ class LiveAttempts:
         self.changed.set()
 
     def list_in_order(self) -> list[LiveAttempt]:
-        """List the attempt that is on the node, or else the oldest, and then the others."""
+        """Return all attempts, oldest first, except that the one on the node is always the first."""
         return sorted(self._attempts.values(), key=lambda attempt: attempt.place is not AttemptPlace.ON_NODE)
 
-    def request_stop(self, stop: StopReason, job_id: UUID, attempt: int) -> None:
-        """Stop an attempt. Nothing happens if this executor does not have it."""
-        for one in self:
-            if (one.ref.job_id, one.ref.attempt) == (job_id, attempt):
-                one.request_stop(stop)
+    def request_stop(self, reason: StopReason, job_id: UUID, attempt_no: int) -> None:
+        """Request that an attempt stop. Nothing happens if this executor does not have it."""
+        for attempt in self:
+            if (attempt.ref.job_id, attempt.ref.attempt) == (job_id, attempt_no):
+                attempt.request_stop(reason)
 
-    def release_attempt(self, job_id: UUID, attempt: int) -> None:
+    def release_attempt(self, job_id: UUID, attempt_no: int) -> None:
         """Hand an attempt back if it waits for the node."""
-        for one in self:
-            if (one.ref.job_id, one.ref.attempt) == (job_id, attempt) and one.place is AttemptPlace.WAITING:
-                one.request_stop(StopReason.RELEASED)
+        for attempt in self:
+            is_same = (attempt.ref.job_id, attempt.ref.attempt) == (job_id, attempt_no)
+            if is_same and attempt.place is AttemptPlace.WAITING:
+                attempt.request_stop(StopReason.RELEASED)
 
     def release_waiting_attempts(self) -> None:
-        """Hand back every attempt that waits for a node that another attempt has."""
-        for one in self:
-            if one.place is AttemptPlace.WAITING and len(self) > 1:
-                one.request_stop(StopReason.RELEASED)
+        """Hand back every attempt that waits behind another one for the node."""
+        for attempt in self:
+            if attempt.place is AttemptPlace.WAITING and len(self) > 1:
+                attempt.request_stop(StopReason.RELEASED)

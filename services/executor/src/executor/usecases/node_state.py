@@ -8,14 +8,14 @@ from typing import Any
 
 from chassis.telemetry.logs import log
 from contracts.scheduler.heartbeats import ReportCatalog
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable, UnreadableResponse
 from executor.domain.catalog import (
     NodeClasses,
-    build_report,
+    build_catalog_report,
     find_classes_keeping_png_info,
     find_classes_with_undeclared_inputs,
-    read_catalog,
+    parse_catalog,
 )
 
 CATALOG_RETRY_S = 10.0  # seconds before retrying an unreadable catalog
@@ -34,12 +34,12 @@ class NodeState:
         refreshed_at: time of the newest completed refresh command.
     """
 
-    def __init__(self, node: ComfyUI, *, catalog_every_s: float) -> None:
+    def __init__(self, node: ComfyUIClient, *, catalog_every_s: float) -> None:
         self._node, self._catalog_every_s = node, catalog_every_s
-        self._changed: Callable[[], None] = lambda: None
+        self._on_change: Callable[[], None] = lambda: None
         self._consecutive_timeouts = 0
         self._next_read_at = 0.0
-        self._wake_reader: Callable[[], None] = lambda: None
+        self._on_catalog_due: Callable[[], None] = lambda: None
         self._last_models_digest: str | None = None
         self._refresh_commanded_at: datetime | None = None
         self.refreshed_at: datetime | None = None
@@ -49,15 +49,15 @@ class NodeState:
         self.catalog: ReportCatalog | None = None
         self.is_catalog_reported = False  # received by the scheduler
         self.foreign_prompts = 0  # foreign prompts that keep the node from requesting work
-        self.loaded_models: tuple[str, ...] = ()  # model files of the newest prompt, as far as the node still has them
+        self.loaded_models: tuple[str, ...] = ()  # model files of our latest prompt; empty if they may be unloaded
 
     def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for changes of reachability or catalog."""
-        self._changed = callback
+        self._on_change = callback
 
-    def register_catalog_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback for a commanded catalog refresh."""
-        self._wake_reader = callback
+    def register_refresh_callback(self, callback: Callable[[], None]) -> None:
+        """Register a callback for when the catalog should be read at once."""
+        self._on_catalog_due = callback
 
     def accept_refresh_command(self, commanded_at: datetime) -> None:
         """Accept an operator's command to refresh the catalog."""
@@ -66,7 +66,7 @@ class NodeState:
             self._schedule_catalog_read()
 
     async def check_models(self) -> None:
-        """Check cheaply whether model files changed, and have the catalog read if so."""
+        """Schedule a reading of the catalog if model files have changed. Cheaper than reading it."""
         if not self.online:
             return
         digest = await self._read_models_digest()
@@ -84,19 +84,19 @@ class NodeState:
 
     def _schedule_catalog_read(self) -> None:
         self._next_read_at = 0.0
-        self._wake_reader()
+        self._on_catalog_due()
 
     def record_foreign_prompts(self, count: int) -> None:
         """Record how many foreign prompts are in the node's queue. Changes from and to 0 are reported at once.
 
-        They replace the loaded models.
+        Foreign prompts may unload our models.
         """
         has_changed = (count > 0) != (self.foreign_prompts > 0)
         self.foreign_prompts = count
         if count > 0:
             self.loaded_models = ()
         if has_changed:
-            self._changed()
+            self._on_change()
 
     async def check_node(self) -> None:
         """Probe once, and read the catalog when due."""
@@ -115,7 +115,7 @@ class NodeState:
     async def _read_catalog(self) -> None:
         """Read the catalog. If it cannot be read, the previous one stays in use."""
         commanded_at, self._next_read_at = self._refresh_commanded_at, time.monotonic() + self._catalog_every_s
-        if self._last_models_digest is None:  # before the catalog, so that changes in between are noticed
+        if self._last_models_digest is None:  # read before the catalog, so that a change in between is noticed later
             self._last_models_digest = await self._read_models_digest()
         try:
             object_info = await self._node.read_object_info()
@@ -128,13 +128,13 @@ class NodeState:
             self._next_read_at = 0.0
             raise
         # Tens of milliseconds for hundreds of classes: in a thread, so that the websocket is read meanwhile.
-        self.classes, catalog = await asyncio.to_thread(_read_and_report, object_info, written)
+        self.classes, catalog = await asyncio.to_thread(_build_classes_and_report, object_info, written)
         has_changed, self.refreshed_at = commanded_at != self.refreshed_at, commanded_at
         if self.catalog is None or self.catalog.digest != catalog.digest:
             self.catalog, self.is_catalog_reported, has_changed = catalog, False, True
             log.info("executor.catalog.read", classes=len(object_info), digest=catalog.digest)
         if has_changed and self.online:
-            self._changed()
+            self._on_change()
 
     def _set_online(self, *, online: bool, why: str = "") -> None:
         if online == self.online:
@@ -149,10 +149,14 @@ class NodeState:
             log.info("executor.node.online")
         else:
             log.warning("executor.node.offline", why=why)
-        self._changed()
+        self._on_change()
 
 
-def _read_and_report(object_info: dict[str, Any], written: frozenset[str]) -> tuple[NodeClasses, ReportCatalog]:
-    specs = read_catalog(object_info, written)
+def _build_classes_and_report(
+    object_info: dict[str, Any], written: frozenset[str]
+) -> tuple[NodeClasses, ReportCatalog]:
+    specs = parse_catalog(object_info, written)
     keeping_png_info = find_classes_keeping_png_info(object_info)
-    return NodeClasses(specs, find_classes_with_undeclared_inputs(object_info), keeping_png_info), build_report(specs)
+    return NodeClasses(specs, find_classes_with_undeclared_inputs(object_info), keeping_png_info), build_catalog_report(
+        specs
+    )

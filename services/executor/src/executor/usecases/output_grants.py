@@ -7,14 +7,17 @@ from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import Refusal
-from executor.usecases.retries import REQUESTS, is_temporary
+from executor.usecases.retries import REQUEST_RETRIES, is_temporary
 
 MAX_REFUSALS = 5  # permanent refusals before giving up
-INITIAL_COUNT = 8  # outputs granted in advance; more are requested when needed
+INITIAL_COUNT = 8  # grants requested in advance
 
 
 class OutputGrants:
-    """Output URLs of one attempt: some in advance, all once their number is known, new ones after a refusal."""
+    """Grants (upload URLs) for the outputs of one attempt.
+
+    Some are requested in advance, the rest once the number of outputs is known, and new ones after a refused upload.
+    """
 
     def __init__(self, bus: Bus, node_name: str, ref: AttemptRef) -> None:
         self._bus, self._node_name, self._ref, self._count = bus, node_name, ref, INITIAL_COUNT
@@ -22,13 +25,13 @@ class OutputGrants:
         self._lock = asyncio.Lock()
 
     async def request_in_advance(self) -> None:
-        """Request URLs in advance while the node works, so that outputs need not wait."""
+        """Request grants while the node works, so that the first outputs need not wait for them."""
         async with self._lock:
             if not self._grants:
                 self._grants = await self._request_grants()
 
     async def set_output_count(self, count: int) -> None:
-        """Set the number of outputs."""
+        """Set the number of outputs, once it is known."""
         async with self._lock:
             if count > self._count:
                 self._count, self._grants = count, ()
@@ -46,8 +49,8 @@ class OutputGrants:
                 self._grants = await self._request_grants()
             return self._grants[position]
 
-    async def renew_grants(self, refused: OutputGrant) -> None:
-        """Request new grants, unless that was done since this one was issued."""
+    async def invalidate_grant(self, refused: OutputGrant) -> None:
+        """Have new grants requested, unless that has happened since this one was issued."""
         async with self._lock:
             if refused in self._grants:
                 self._grants = ()
@@ -68,15 +71,15 @@ class OutputGrants:
                 raise
             if len(reply.grants) != self._count:
                 log.error("executor.grants.count_mismatch", asked=self._count, got=len(reply.grants))
-                raise _MiscountedError
+                raise _WrongGrantCount
             return reply.grants
 
         def may_succeed(error: BaseException) -> bool:
-            return isinstance(error, Refusal | _MiscountedError) and refusals < MAX_REFUSALS
+            return isinstance(error, Refusal | _WrongGrantCount) and refusals < MAX_REFUSALS
 
         request = GrantOutputs(job_id=self._ref.job_id, attempt=self._ref.attempt, count=self._count)
-        return await REQUESTS.on(may_succeed)(request_once)
+        return await REQUEST_RETRIES.on(may_succeed)(request_once)
 
 
-class _MiscountedError(Exception):
+class _WrongGrantCount(Exception):
     """The gateway granted another number of outputs than requested."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from chassis.telemetry.logs import log
-from executor.clients.comfyui import ComfyUI, PromptReply
+from executor.clients.comfyui import ComfyUIClient, PromptReply
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase
 from executor.domain.attempt_result import (
@@ -21,9 +21,9 @@ from executor.usecases.find_prompt import has_prompt
 from executor.usecases.prepare_prompt import Prompt, PromptBuilder
 from executor.usecases.stop_prompt import stop_prompt
 
-MAX_POSTS = 3  # attempts for a prompt that always causes a server error
+MAX_POSTS = 3  # requests for a prompt that always causes a server error
 PAUSE_S = 0.3
-NODE_REFUSES_JOBS = build_node_death("node.fault", "The node does not take jobs.")
+NODE_REFUSES_JOBS = build_node_death("node.fault", "The node does not accept jobs.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class PromptPoster:
         stop_within_s: time limit for stopping a partially valid prompt.
     """
 
-    node: ComfyUI
+    node: ComfyUIClient
     builder: PromptBuilder
     journal: Journal
     unreachable_s: float
@@ -59,7 +59,7 @@ class PromptPoster:
         """
         if record.phase is Phase.POSTED:
             return None
-        posts, away_since = 0, time.monotonic()
+        posts, unreachable_since = 0, time.monotonic()
         recently_sent = record.phase is Phase.POSTING
         check_first = maybe_posted or recently_sent
         while True:
@@ -70,7 +70,7 @@ class PromptPoster:
                     self.journal.set_phase(record.prompt_id, Phase.POSTED)
                     return None
                 if posts >= MAX_POSTS:
-                    return await self._give_up_prompt(record, NODE_REFUSES_JOBS)
+                    return await self._abandon_prompt(record, NODE_REFUSES_JOBS)
                 prompt = prompt or await self.builder.build_prompt(record, files)
                 self.journal.set_phase(record.prompt_id, Phase.POSTING)
                 posting = True
@@ -84,18 +84,18 @@ class PromptPoster:
                 )
                 if posting and unavailable.may_have_arrived:
                     # If the node may have received the prompt, look for it before posting again.
-                    posts, check_first, recently_sent, away_since = posts + 1, True, True, time.monotonic()
-                elif time.monotonic() - away_since > self.unreachable_s:
+                    posts, check_first, recently_sent, unreachable_since = posts + 1, True, True, time.monotonic()
+                elif time.monotonic() - unreachable_since > self.unreachable_s:
                     may_have_arrived = posts > 0 or record.phase is Phase.POSTING
-                    return await self._give_up_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
+                    return await self._abandon_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
                 await asyncio.sleep(PAUSE_S)
 
-    async def _give_up_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
+    async def _abandon_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
         self.journal.add_orphan(record.prompt_id)
         return result
 
     async def _post_uninterrupted(self, prompt: Prompt, record: AttemptRecord) -> PromptReply:
-        """Post. A stop during the request waits for the reply, so that no prompt is queued unnoticed."""
+        """Post the prompt. A cancellation waits for the reply first, so that no prompt is queued unnoticed."""
         post = asyncio.create_task(
             self.node.post_prompt(prompt.graph, record.prompt_id, record.client_id, prompt.extra_data)
         )

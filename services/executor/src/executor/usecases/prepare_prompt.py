@@ -26,14 +26,14 @@ class Prompt(NamedTuple):
     extra_data: dict[str, Any] | None = None
 
 
-MALFORMED = build_workflow_failure("workflow.rejected", "The workflow is not one that a node can run.")
+MALFORMED = build_workflow_failure("workflow.rejected", "The workflow is malformed.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PromptBuilder:
     """Checks graphs against the node's own classes and converts them.
 
-    The scheduler has already checked them, against the catalog of any node.
+    The scheduler has checked them too, but against a catalog that may be older or of another node.
 
     Attributes:
         catalog_s: timeout for reading the node's classes.
@@ -75,5 +75,5 @@ class PromptBuilder:
                 async with asyncio.timeout(self.catalog_s):
                     await self.state.reachable.wait()
         if self.state.classes is None:
-            raise NodeUnavailable("its classes are not known", may_have_arrived=False)
+            raise NodeUnavailable("the node's classes are not known yet", may_have_arrived=False)
         return self.state.classes

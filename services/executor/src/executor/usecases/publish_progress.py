@@ -13,7 +13,11 @@ MIN_INTERVAL_S = 0.1  # seconds between two messages
 
 
 class ProgressPublisher:
-    """Publishes the progress of one attempt: the first, then the latest at most ten times a second, and the last."""
+    """Publishes the progress of one attempt: at once, then the latest at most ten times a second, and finally the last.
+
+    Attributes:
+        changed: to be set when the progress has changed.
+    """
 
     def __init__(self, bus: Bus, attempt: LiveAttempt, tracker: ProgressTracker) -> None:
         self._bus, self._attempt, self._tracker = bus, attempt, tracker

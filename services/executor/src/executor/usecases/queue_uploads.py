@@ -1,4 +1,4 @@
-"""Stores the outputs of one attempt concurrently, from the moment the node names the first."""
+"""Stores the outputs of one attempt concurrently, from when the node reports the first one."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,10 +31,10 @@ class StoredOutputs(NamedTuple):
 
 
 class OutputUploadQueue:
-    """Stores outputs concurrently, each once, and never more than is reserved.
+    """Stores outputs concurrently, each once, and never more images than are reserved.
 
     Args:
-        at_once: maximum concurrent transfers.
+        max_concurrent: maximum concurrent transfers.
         quota: decides which outputs may be stored.
         reserve: reserves this total number of images; returns the number reserved.
     """
@@ -44,17 +44,17 @@ class OutputUploadQueue:
         uploader: OutputUploader,
         grants: OutputGrants,
         *,
-        at_once: int,
+        max_concurrent: int,
         quota: ImageQuota,
         reserve: Callable[[int], Awaitable[int]],
     ) -> None:
         self._uploader, self._grants, self._quota, self._reserve = uploader, grants, quota, reserve
-        self._slots = asyncio.Semaphore(at_once)
+        self._slots = asyncio.Semaphore(max_concurrent)
         self._tasks: dict[FoundOutput, asyncio.Task[Output]] = {}
-        self._context = copy_context()  # events start uploads, too: outside of the attempt's log fields
+        self._context = copy_context()  # uploads that events start must log the attempt's fields, too
 
     def start_uploads(self, found: Sequence[FoundOutput]) -> None:
-        """Start storing finished outputs while the node continues. If the attempt fails, they are not listed."""
+        """Start to store outputs while the node continues. If the attempt fails, they are not part of its result."""
         for item in found:
             if item not in self._tasks and len(self._tasks) < MAX_OUTPUTS and self._quota.try_admit_output(item):
                 upload = self._upload_output(len(self._tasks), item)
@@ -64,13 +64,13 @@ class OutputUploadQueue:
         """Return every output in order once all are stored, without those beyond the quota.
 
         Raises:
-            StoringFailed: an output is missing, they are too many or too large, or the quota allows none.
+            StoringFailed: an output could not be stored, there are too many, or the quota allows none.
         """
         if len(found) > MAX_OUTPUTS:
             raise StoringFailed(TOO_MANY_OUTPUTS)
         needed = self._quota.recount_images(found)
-        if needed > self._quota.images:
-            self._quota.images = max(await self._reserve(needed), self._quota.images)
+        if needed > self._quota.reserved_images:
+            self._quota.reserved_images = max(await self._reserve(needed), self._quota.reserved_images)
         kept = [item for item in found if self._quota.try_admit_output(item)]
         if found and not kept:
             raise StoringFailed(NO_IMAGE_QUOTA)

@@ -5,7 +5,7 @@ from time import monotonic
 
 from chassis.telemetry.logs import log
 from contracts.scheduler.heartbeats import NodeSystem
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.system_stats import NodeHardware, parse_system_stats
 from executor.usecases.node_state import NodeState
@@ -15,9 +15,9 @@ READ_EVERY_S = 10.0
 
 
 class SystemMonitor:
-    """Holds the last report of an online node. A node that cannot report is still used."""
+    """Keeps the last report of the node. A node that cannot report is used all the same."""
 
-    def __init__(self, node: ComfyUI, state: NodeState) -> None:
+    def __init__(self, node: ComfyUIClient, state: NodeState) -> None:
         self._node, self._state = node, state
         self._executor_version = version("comfyfleet-executor")
         self._hardware = NodeHardware()

@@ -1,4 +1,4 @@
-"""Collects output images from the node's websocket and detects lost ones."""
+"""Receives output images over the node's websocket and detects lost ones."""
 
 import asyncio
 import time
@@ -7,9 +7,9 @@ from typing import Any
 
 from chassis.telemetry.logs import log
 from executor.domain.attempt_result import AttemptResult, build_node_fault, build_workflow_failure
-from executor.domain.sent_images import SentImage, SentImageDecoder
+from executor.domain.websocket_images import WebsocketImage, WebsocketImageDecoder
 
-MAX_BYTES = 512 << 20  # bytes of all images of one prompt; they are kept in memory until stored
+MAX_BYTES = 512 << 20  # of all images of one prompt; they are kept in memory until stored
 LATE_FRAMES_S = 30.0  # seconds to wait for late frames after the history reports the end
 LATE_FRAMES_AFTER_DISCONNECT_S = 2.0  # seconds after a disconnect: the end event may have been lost
 
@@ -27,7 +27,7 @@ class ImageReceiver:
         on_image: called with every image.
     """
 
-    def __init__(self, images: SentImageDecoder, *, on_image: Callable[[SentImage], None]) -> None:
+    def __init__(self, images: WebsocketImageDecoder, *, on_image: Callable[[WebsocketImage], None]) -> None:
         self._images, self._on_image = images, on_image
         self._changed = asyncio.Event()
         self._bytes = 0
@@ -46,16 +46,16 @@ class ImageReceiver:
         if self._bytes <= MAX_BYTES:
             self._on_image(image)
 
-    def on_drop(self) -> None:
+    def on_disconnect(self) -> None:
         """Record that events and frames were lost."""
-        self._images.mark_interrupted()
+        self._images.record_disconnect()
         self._changed.set()
 
-    async def wait_for_late_images(self, *, has_overflowed: Callable[[], bool]) -> None:
-        """Wait for late frames after the prompt ended: the history may know of the end first.
+    async def wait_for_late_images(self, *, had_oversized_message: Callable[[], bool]) -> None:
+        """Wait for late frames after the prompt ended: its history entry may exist before they arrive.
 
         Args:
-            has_overflowed: whether a message was too large.
+            had_oversized_message: returns whether a message was too large.
         """
         began = time.monotonic()
         while self._images.missing_nodes and not self._images.has_ended:
@@ -65,12 +65,12 @@ class ImageReceiver:
                 async with asyncio.timeout(began + within_s - time.monotonic()):
                     await self._changed.wait()
             except TimeoutError:
-                self._images.mark_interrupted()
+                self._images.record_disconnect()
                 break
-        self._has_overflowed = has_overflowed()
+        self._has_overflowed = had_oversized_message()
 
     def find_failure(self) -> AttemptResult | None:
-        """Return the failure of the attempt if an image was lost; None if all arrived."""
+        """Return the result of the attempt if an image was lost; None if all arrived."""
         missing = self._images.missing_nodes
         if self._bytes > MAX_BYTES or (missing and self._has_overflowed):
             return IMAGES_TOO_LARGE

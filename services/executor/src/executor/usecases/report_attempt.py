@@ -1,4 +1,4 @@
-"""Reports to the scheduler how an attempt begins and ends."""
+"""Reports the start and the end of attempts to the scheduler."""
 
 from dataclasses import dataclass
 
@@ -20,11 +20,11 @@ from contracts.scheduler.jobs import JobError
 from contracts.wire.errors import ErrorKind, Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.live_attempts import LiveAttempts
-from executor.usecases.retries import REQUESTS, is_temporary
+from executor.usecases.retries import REQUEST_RETRIES, is_temporary
 
 MAX_INTERNAL_ERRORS = 3  # internal errors of the scheduler before a report counts as permanently refused
 HANDED_BACK = JobError(code="node.fault", message="The executor of the node was stopped.")
-UNREPORTABLE = JobError(code="node.answer_unusable", message="What the node answered cannot be reported.")
+UNREPORTABLE = JobError(code="node.answer_unusable", message="The node's response cannot be reported.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,27 +33,29 @@ class AttemptReporter:
 
     bus: Bus
     node_name: str
-    live: LiveAttempts
+    live_attempts: LiveAttempts
 
     async def report_start(self, ref: AttemptRef) -> None:
-        """Report that the node accepted the prompt. Sent once: the final report repeats it.
+        """Report that the node accepted the prompt. Sent once, because the report of the end implies it.
 
-        If it is not applied, the lease is lost or the job was cancelled. The attempt then occupies the node until its
-        end is reported, so the end is reported in either case.
+        If the scheduler does not apply it, the lease is lost or the job was cancelled. The attempt is stopped then, and
+        its end is reported in either case, because until then it occupies the node for the scheduler.
         """
         try:
-            written = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
+            reply = await self.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.node_name)
         except Refusal as refusal:
             log.info("executor.start_report.failed", code=refusal.details.code)
             return
-        if not written.applied:
-            self.live.request_stop(StopReason.CANCELLED, ref.job_id, ref.attempt)
+        if not reply.applied:
+            self.live_attempts.request_stop(StopReason.CANCELLED, ref.job_id, ref.attempt)
 
     async def reserve_images(self, ref: AttemptRef, images: int) -> int:
         """Reserve this total number of images for the job; returns the number reserved. Retries until answered."""
         request = ReserveImages(ref=ref, images=images)
         try:
-            reply = await REQUESTS.on(is_temporary)(self.bus.request, RESERVE_IMAGES, request, key=self.node_name)
+            reply = await REQUEST_RETRIES.on(is_temporary)(
+                self.bus.request, RESERVE_IMAGES, request, key=self.node_name
+            )
         except Refusal as refusal:
             log.error("executor.reservation.refused", code=refusal.details.code)
             return 0
@@ -63,13 +65,13 @@ class AttemptReporter:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
         A permanently refused report is resent without the request, which schedulers of earlier versions do not know,
-        and then without the node's texts. If that is refused too, the attempt is released and ends with its lease.
+        and then without the node's texts. If that is refused too, the attempt ends when its lease expires.
 
         Args:
-            request: for the next attempt.
+            request: request for the next attempt, which the report carries.
 
         Returns:
-            Not applied if the lease was lost or nothing could be reported.
+            The scheduler's reply. ``applied`` is false if the lease was lost or every report was refused.
         """
         with_request = [finish.model_copy(update={"request": request})] if request else []
         for report in (*with_request, finish, remove_node_texts(finish)):
@@ -91,12 +93,12 @@ class AttemptReporter:
                 raise
 
         def may_succeed(error: BaseException) -> bool:
-            is_fault = isinstance(error, Refusal) and error.details.kind is ErrorKind.INTERNAL
-            most = MAX_INTERNAL_ERRORS if finish.request is None else 1  # its request may be the cause
-            return is_temporary(error) or (is_fault and internal_errors < most)
+            is_internal = isinstance(error, Refusal) and error.details.kind is ErrorKind.INTERNAL
+            limit = MAX_INTERNAL_ERRORS if finish.request is None else 1  # the request may be the cause
+            return is_temporary(error) or (is_internal and internal_errors < limit)
 
         try:
-            return await REQUESTS.on(may_succeed)(report_once)
+            return await REQUEST_RETRIES.on(may_succeed)(report_once)
         except Refusal as refusal:
             log.error("executor.end_report.refused", code=refusal.details.code, outcome=finish.outcome)
         except ValueError:  # cannot be serialized as JSON
@@ -107,8 +109,8 @@ class AttemptReporter:
 def remove_node_texts(finish: FinishAttempt) -> FinishAttempt:
     """Return the same result without the node's texts.
 
-    Schedulers of earlier versions refuse a released attempt. They get a fault of the node: it is tried again, but
-    counts as a try.
+    Schedulers of earlier versions refuse the outcome ``RELEASED``. They get a node fault instead, which counts as a try
+    of the job.
     """
     if finish.outcome is Outcome.RELEASED:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.NODE_FAULT, error=HANDED_BACK)

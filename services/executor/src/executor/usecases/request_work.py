@@ -17,7 +17,7 @@ from contracts.scheduler.attempts import (
 )
 from contracts.scheduler.heartbeats import OccupancyCause
 from contracts.wire.errors import Refusal
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable, QueuedPrompt, UnreadableResponse
 from executor.domain.attempt import AttemptRecord, Phase
 from executor.domain.idle_time import IdleReason, IdleTime
@@ -27,20 +27,19 @@ from executor.store.journal import Journal
 from executor.usecases.find_prompt import is_pending_on_idle_node
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt
 from executor.usecases.node_state import NodeState
-from executor.usecases.standby_socket import StandbySocket, client_id_prefix
+from executor.usecases.standby_socket import StandbySocket, build_client_id_prefix
 from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 MAX_STOPPED_ORPHANS = 20  # prompts stopped concurrently
-QUEUE_FRESH_S = 0.5  # seconds for which a queue without foreign prompts is believed to have none
-RETRY_PAUSE_S = 0.2  # seconds after the scheduler or the node did not answer
-# Seconds between two checks for foreign prompts, doubled each time.
-FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S = 0.05, 1.0
+QUEUE_FRESH_S = 0.5  # how long the queue is not read again after it had no foreign prompts
+RETRY_PAUSE_S = 0.2  # after the scheduler or the node did not answer
+FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S = 0.05, 1.0  # between two checks for foreign prompts, doubled each time
 
 
 @dataclass(frozen=True, slots=True)
 class AssignedWork:
-    """An attempt in the journal; the node may already have its prompt."""
+    """A new attempt, which is in the journal. If ``maybe_posted``, the node may already have its prompt."""
 
     record: AttemptRecord
     maybe_posted: bool
@@ -51,25 +50,25 @@ class WorkRequester:
     """Requests work for one node.
 
     Attributes:
-        wait_s: how long the scheduler may hold the request; longer once the node has been idle for long.
+        wait_s: how long the scheduler may wait for a job before it answers; longer after the node was idle for long.
         stop_within_s: time limit for stopping prompts left on the node.
     """
 
-    node: ComfyUI
+    node: ComfyUIClient
     bus: Bus
     journal: Journal
     node_name: str
     boot_id: UUID
-    standby: StandbySocket
+    standby_socket: StandbySocket
     state: NodeState
     occupancy: OccupancyMonitor
-    idle: IdleTime
+    idle_time: IdleTime
     wait_s: float
     stop_within_s: float
     _is_cancelled: bool = field(default=False, init=False)
     _is_first_request: bool = field(default=True, init=False)
-    _foreign_pause_s: float = field(default=0.0, init=False)
-    _own_queue_until: float = field(default=0.0, init=False)
+    _foreign_check_pause_s: float = field(default=0.0, init=False)
+    _no_foreign_prompt_until: float = field(default=0.0, init=False)
     _empty_replies: int = field(default=0, init=False)  # since the last attempt
 
     async def request_work(self) -> AssignedWork | None:
@@ -83,42 +82,41 @@ class WorkRequester:
             queue = await self.node.read_queue() if await self._stop_recorded_orphans() else None
         except UnreadableResponse as unreadable:  # foreign prompts are huge, or the node is broken
             log.warning("executor.queue.unreadable", why=str(unreadable))
-            await self.occupancy.record_occupant(Occupant(OccupancyCause.FOREIGN_PROMPT, None, runs=True))
+            await self.occupancy.record_occupant(Occupant(OccupancyCause.FOREIGN_PROMPT, None, is_running=True))
             await self._wait_for_foreign_prompts(1)
             return None
         except NodeUnavailable as unavailable:
             log.info("executor.node.unavailable", why=str(unavailable))
-            self.idle.enter(IdleReason.NODE_OFFLINE)
+            self.idle_time.switch_to(IdleReason.NODE_OFFLINE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
         if queue is None:
-            self.idle.enter(IdleReason.OCCUPIED)
+            self.idle_time.switch_to(IdleReason.OCCUPIED)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
         orphans = {
             item.prompt_id: item.client_id
             for item in queue
-            if item.prompt_id and item.client_id.startswith(client_id_prefix(self.node_name))
+            if item.prompt_id and item.client_id.startswith(build_client_id_prefix(self.node_name))
         }
         if len(orphans) < len(queue):
             foreign = [item for item in queue if item.prompt_id not in orphans]
             await self.occupancy.record_occupant(_find_occupant(foreign, queue), pending_count=_count_pending(queue))
             await self._wait_for_foreign_prompts(len(foreign))
             return None
-        self._foreign_pause_s = 0.0
+        self._foreign_check_pause_s = 0.0
         self.state.record_foreign_prompts(0)
         self.occupancy.clear()
         return await self._request_assignment(orphans)
 
-    async def request_next_job(self, held: Sequence[LiveAttempt]) -> AttemptRecord | None:
-        """Request a job to start after those that the executor has: the node runs one, or their outputs are stored.
+    async def prefetch_job(self, current_attempts: Sequence[LiveAttempt]) -> AttemptRecord | None:
+        """Request the next job while the node runs one or outputs are stored. Returns at once if there is no job.
 
-        Waits for no job.
-
-        Foreign prompts in the node's queue come first, so nothing is requested while there are any. An attempt that was
-        assigned before and is not in the journal is left until the node is free: it may be on the node.
+        Foreign prompts in the node's queue would run first, so nothing is requested while there are any. If the
+        scheduler returns an earlier attempt that is not in the journal, it is not started before the node is free: its
+        prompt may be on the node.
         """
-        request = await self.build_next_request(held)
+        request = await self.build_prefetch_request(current_attempts)
         if request is None:
             return None
         try:
@@ -126,67 +124,67 @@ class WorkRequester:
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.details.code)
             return None
-        return self.begin_next_attempt(assignment)
+        return self.begin_prefetched_attempt(assignment)
 
-    async def build_next_request(self, held: Sequence[LiveAttempt]) -> RequestWork | None:
-        """Return the request of ``request_next_job``; None if nothing is to be requested.
+    async def build_prefetch_request(self, current_attempts: Sequence[LiveAttempt]) -> RequestWork | None:
+        """Return the request that ``prefetch_job`` sends; None if no job should be requested.
 
         Args:
-            held: all attempts that the executor has; at least one.
+            current_attempts: all attempts that the executor has; at least one.
         """
-        if self._is_cancelled or self.journal.list_orphans() or not await self._has_no_foreign_prompt(held):
+        if self._is_cancelled or self.journal.list_orphans() or not await self._has_no_foreign_prompt(current_attempts):
             return None
-        self.standby.next_client_id()  # its socket opens meanwhile
-        if all(one.place is AttemptPlace.ON_NODE for one in held):  # so no outputs wait for the artifact store any more
+        self.standby_socket.next_client_id()  # its socket opens meanwhile
+        if all(attempt.place is AttemptPlace.ON_NODE for attempt in current_attempts):  # no outputs wait for storage
             self.occupancy.clear()
-        first, *others = [one.ref for one in held]
+        first, *others = [attempt.ref for attempt in current_attempts]
         return RequestWork(
             boot_id=self.boot_id, wait_s=0, held=first, also_held=tuple(others), loaded=self.state.loaded_models
         )
 
-    def begin_next_attempt(self, assignment: Assignment | None) -> AttemptRecord | None:
-        """Record the attempt that was assigned upon ``build_next_request``, unless it was assigned before."""
+    def begin_prefetched_attempt(self, assignment: Assignment | None) -> AttemptRecord | None:
+        """Record the attempt that a prefetch request was answered with. Returns None for an earlier attempt."""
         if assignment is None or assignment.renewed:
             return None
-        return self._begin_attempt(assignment, self.standby.next_client_id())
+        return self._begin_attempt(assignment, self.standby_socket.next_client_id())
 
-    async def _has_no_foreign_prompt(self, held: Sequence[LiveAttempt]) -> bool:
-        """Whether the node's queue has no prompt but those of ``held``. A look serves for ``QUEUE_FRESH_S``.
+    async def _has_no_foreign_prompt(self, current_attempts: Sequence[LiveAttempt]) -> bool:
+        """Whether the node's queue has only the prompts of ``current_attempts``. Cached for ``QUEUE_FRESH_S``.
 
-        A node that runs very short prompts would spend much of its time on these looks.
+        Otherwise a node that runs very short prompts would spend much of its time on these requests.
         """
-        if time.monotonic() < self._own_queue_until:
+        if time.monotonic() < self._no_foreign_prompt_until:
             return True
         try:
             queue = await self.node.read_queue()
         except NodeUnavailable as unavailable:
             log.info("executor.node.unavailable", why=str(unavailable))
             return False
-        own = [one.record.prompt_id for one in held]
+        own = [attempt.record.prompt_id for attempt in current_attempts]
         if any(item.prompt_id not in own for item in queue):
             return False
-        self._own_queue_until = time.monotonic() + QUEUE_FRESH_S
+        self._no_foreign_prompt_until = time.monotonic() + QUEUE_FRESH_S
         return True
 
     async def cancel_requests(self) -> None:
-        """Request no more work, and have the scheduler answer a waiting request. Its answer can still be an attempt."""
+        """Request no more work, and have the scheduler answer a waiting request. The answer can still be a job."""
         self._is_cancelled = True
         await self.bus.publish(CANCEL_WORK_REQUESTS, CancelWorkRequests(boot_id=self.boot_id), key=self.node_name)
 
     async def _wait_for_foreign_prompts(self, foreign: int) -> None:
         """Wait for foreign prompts, longer each time."""
         self.state.record_foreign_prompts(foreign)
-        self.idle.enter(IdleReason.OCCUPIED)
-        if not self._foreign_pause_s:
+        self.idle_time.switch_to(IdleReason.OCCUPIED)
+        if not self._foreign_check_pause_s:
             log.warning("executor.node.foreign_prompts", foreign=foreign)
-        self._foreign_pause_s = min(2 * self._foreign_pause_s or FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S)
-        await asyncio.sleep(self._foreign_pause_s)
+        self._foreign_check_pause_s = min(2 * self._foreign_check_pause_s or FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S)
+        await asyncio.sleep(self._foreign_check_pause_s)
 
     async def _stop_recorded_orphans(self) -> bool:
-        """Whether the node has stopped all orphaned prompts within ``stop_within_s`` in total.
+        """Stop all orphaned prompts within ``stop_within_s`` in total. Returns whether they have ended.
 
-        A prompt that never ends would block every later job. One that is pending while nothing runs is left there: only
-        a living worker takes it, which shows when the node works again.
+        A prompt that never ends would block every later job. A prompt that is pending while nothing runs stays in the
+        queue: once a living worker takes it, the node works again.
         """
         deadline = time.monotonic() + self.stop_within_s
         for prompt_id in self.journal.list_orphans():
@@ -194,7 +192,7 @@ class WorkRequester:
             is_unserved = is_pending_on_idle_node(prompt_id, queue)
             within_s = deadline - time.monotonic()
             if is_unserved or not await stop_prompt(self.node, self.journal, prompt_id, within_s=within_s):
-                occupant = Occupant(OccupancyCause.OWN_PROMPT, prompt_id, runs=not is_unserved)
+                occupant = Occupant(OccupancyCause.OWN_PROMPT, prompt_id, is_running=not is_unserved)
                 await self.occupancy.record_occupant(occupant, pending_count=_count_pending(queue))
                 return False
         return True
@@ -208,8 +206,8 @@ class WorkRequester:
     async def _request_assignment(self, orphans: dict[str, str]) -> AssignedWork | None:
         if self._is_cancelled:
             return None
-        self.idle.enter_request()
-        client_id = self.standby.next_client_id()
+        self.idle_time.record_work_request()
+        client_id = self.standby_socket.next_client_id()
         wait_s = 0 if orphans else choose_wait_s(self.wait_s, empty_replies=self._empty_replies)
         request = RequestWork(boot_id=self.boot_id, wait_s=wait_s, loaded=self.state.loaded_models)
         within_s = max(REQUEST_WORK.timeout_s, wait_s + REPLY_S)
@@ -217,11 +215,11 @@ class WorkRequester:
             reply = await self.bus.request(REQUEST_WORK, request, key=self.node_name, within_s=within_s)
         except Refusal as refusal:
             log.debug("executor.work_request.failed", code=refusal.details.code)
-            self.idle.enter(IdleReason.SCHEDULER_UNAVAILABLE)
+            self.idle_time.switch_to(IdleReason.SCHEDULER_UNAVAILABLE)
             await asyncio.sleep(RETRY_PAUSE_S)
             return None
         assignment = reply.assignment
-        self.idle.enter(IdleReason.NO_WORK)
+        self.idle_time.switch_to(IdleReason.NO_WORK)
         wanted = str(assignment.prompt_id) if assignment else None
         await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:
@@ -237,16 +235,15 @@ class WorkRequester:
         """Record a new attempt in the journal."""
         self._empty_replies = 0
         record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())
-        self.journal.begin_attempt(record)
+        self.journal.add_attempt(record)
         return record
 
 
 def _find_occupant(foreign: Sequence[QueuedPrompt], queue: Sequence[QueuedPrompt]) -> Occupant:
-    """Return the prompt that occupies the node: the running one, else a pending one. ComfyUI lists these unordered."""
+    """Return the prompt that occupies the node: the running one, else a pending one, the same each time."""
     first = min(foreign, key=lambda item: (not item.running, item.raw_id))
-    return Occupant(OccupancyCause.FOREIGN_PROMPT, first.raw_id or None, runs=any(item.running for item in queue))
+    return Occupant(OccupancyCause.FOREIGN_PROMPT, first.raw_id or None, is_running=any(item.running for item in queue))
 
 
 def _count_pending(queue: Sequence[QueuedPrompt]) -> int:
-    """Return the number of pending prompts."""
     return sum(not item.running for item in queue)

@@ -1,4 +1,4 @@
-"""Runs one attempt on the node to its end, from wherever an earlier executor left it."""
+"""Runs one attempt on the node to its end, or continues one that an earlier executor began."""
 
 import asyncio
 import time
@@ -13,7 +13,7 @@ from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import THREAD_PARSE_BYTES, HistoryEntry, NodeUnavailable
 from executor.domain.attempt import AttemptRecord, Phase, StopReason
 from executor.domain.attempt_result import (
@@ -26,21 +26,21 @@ from executor.domain.attempt_result import (
     AttemptResult,
     build_node_fault,
     classify_history,
+    compute_gpu_seconds,
     find_run_period,
-    measure_gpu_seconds,
 )
 from executor.domain.collect_outputs import FoundOutput, ValueTooDeep
 from executor.domain.idle_time import IdleReason
 from executor.domain.image_quota import ImageCounter, ImageQuota
 from executor.domain.inline_values import limit_inline_values
-from executor.domain.loaded_models import list_models
+from executor.domain.loaded_models import list_graph_models
 from executor.domain.model_loads import ModelLoads
 from executor.domain.output_collector import OutputCollector
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
-from executor.domain.sent_images import SentImageDecoder
 from executor.domain.silent_nodes import build_silent_node_warning
 from executor.domain.staging import build_attempt_folder
+from executor.domain.websocket_images import WebsocketImageDecoder
 from executor.settings import Settings
 from executor.store.journal import Journal
 from executor.usecases.detect_worker_death import WorkerDeathDetector
@@ -61,40 +61,36 @@ from executor.usecases.stop_prompt import stop_prompt
 from executor.usecases.upload_output import OutputUploader, StoringFailed
 from executor.usecases.watch_prompt import PromptWatcher
 
-OVERSIZED_HISTORY_BYTES = 4 << 20  # bytes of a history entry that is removed from the node's memory at once
-RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the machine may be gone in seconds
-FREE_PAUSES_S = (0.3, 0.3)  # after each request to free memory: the prompt must come after the node's worker has woken
-START_WAIT_S = 1.0  # report the start before the end
-ATTEMPT_CRASHED = build_node_fault("node.fault", "The job could not be followed to its end.")
+OVERSIZED_HISTORY_BYTES = 4 << 20  # a larger history entry is removed from the node's memory at once
+RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the machine may be shut down in seconds
+FREE_PAUSES_S = (0.3, 0.3)  # after each request to free memory, until the node's worker has handled it
+START_WAIT_S = 1.0  # how long the report of the end waits for that of the start
+ATTEMPT_CRASHED = build_node_fault("node.fault", "The executor failed while it ran the job.")
 
 
 class NotStarted(Exception):
-    """The attempt waited for the node and is handed back."""
+    """The attempt is handed back without having been started on the node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AttemptRunner:
-    """Runs attempts on one node. One at a time is on the node; others wait for it, or store their outputs.
-
-    Attributes:
-        timing: told when the node begins and ends a prompt.
-    """
+    """Runs attempts on one node. One at a time is on the node; others wait for it, or store their outputs."""
 
     settings: Settings
-    node: ComfyUI
+    node: ComfyUIClient
     bus: Bus
     journal: Journal
-    live: LiveAttempts
+    live_attempts: LiveAttempts
     stager: InputStager
     poster: PromptPoster
     uploader: OutputUploader
-    report: AttemptReporter
-    standby: StandbySocket
+    reporter: AttemptReporter
+    standby_socket: StandbySocket
     state: NodeState
     locator: FileLocator
-    death: WorkerDeathDetector
+    death_detector: WorkerDeathDetector
     metrics: NodeMetrics
-    timing: PrefetchTiming
+    prefetch_timing: PrefetchTiming
 
     async def run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
         """Run the attempt; its result is in the journal when this returns.
@@ -115,7 +111,7 @@ class AttemptRunner:
             if finish is None:
                 finish = await self._stop_attempt(attempt, maybe_posted=maybe_posted)
         finally:
-            self._leave_node(attempt)
+            self._release_node(attempt)
         if finish is None:
             self.journal.clear_attempt(prompt_id)
             return None
@@ -144,15 +140,15 @@ class AttemptRunner:
             return None
         return _build_finish(record, CANCELLED, gpu_s=self._compute_charged_s(record))
 
-    def _leave_node(self, attempt: LiveAttempt) -> None:
-        """Let the next attempt have the node."""
+    def _release_node(self, attempt: LiveAttempt) -> None:
+        """Release the node for the next attempt, and record that it is idle."""
         if attempt.place is AttemptPlace.ON_NODE:
-            self.metrics.idle.enter(IdleReason.FINISHING)
-            self.timing.end_prompt(time.monotonic())
-        attempt.leave_node()
+            self.metrics.idle_time.switch_to(IdleReason.FINISHING)
+            self.prefetch_timing.record_prompt_end(time.monotonic())
+        attempt.release_node()
 
     def _compute_charged_s(self, record: AttemptRecord) -> float:
-        """Return the maximum time that the attempt cost the node; 0 before it was posted."""
+        """Return the time to charge for an attempt that was stopped; 0 before it was posted."""
         last = self.journal.read_attempt(record.prompt_id) or record
         return 0.0 if last.phase is Phase.ASSIGNED else _compute_elapsed_s(last)
 
@@ -164,14 +160,18 @@ class AttemptRunner:
             log.info("executor.attempt.handed_back", why=str(reason))
             return _build_finish(record, RELEASED)
         except StagingFailed as reason:
-            if reason.result is NODE_UNREACHABLE and attempt.place is AttemptPlace.WAITING and self.live.is_node_taken:
+            if (
+                reason.result is NODE_UNREACHABLE
+                and attempt.place is AttemptPlace.WAITING
+                and self.live_attempts.is_node_taken
+            ):
                 return _build_finish(record, RELEASED)  # the node died with another attempt
             # While the node cannot have received the prompt, its absence is not charged to the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
                 record, NODE_LOST if lost else reason.result, gpu_s=self._compute_charged_s(record) if lost else 0.0
             )
-        except Exception:  # noqa: BLE001 - the edge of an attempt: what is not understood is tried on another node
+        except Exception:  # noqa: BLE001 - an unexpected error ends only this attempt; the job is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.add_orphan(record.prompt_id)
             return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_compute_elapsed_s(attempt.record))
@@ -180,8 +180,8 @@ class AttemptRunner:
         """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
         record = attempt.record
         if maybe_posted or record.phase is not Phase.ASSIGNED:
-            # First of all, so that adopted attempts have the node in their order, before one that was never posted.
-            await attempt.take_node()
+            # Before anything else, so that adopted attempts get the node in order, before one that was never posted.
+            await attempt.acquire_node()
         inputs = record.assignment.inputs
         if not inputs or record.phase is Phase.POSTED:
             return await self._run_prompt(attempt, {}, maybe_posted)
@@ -203,9 +203,9 @@ class AttemptRunner:
         uploads = OutputUploadQueue(
             self.uploader,
             grants,
-            at_once=self.settings.uploads,
+            max_concurrent=self.settings.uploads,
             quota=ImageQuota(counter, record.assignment.images),
-            reserve=partial(self.report.reserve_images, record.ref),
+            reserve=partial(self.reporter.reserve_images, record.ref),
         )
 
         collector = OutputCollector(record.assignment.graph, build_attempt_folder(record.ref))
@@ -220,7 +220,7 @@ class AttemptRunner:
         def on_end() -> None:
             self.journal.add_expanding_classes(collector.expansion.classes)  # the next prompt may be posted now
             if not attempt.stop_requested.is_set():  # else the prompt is being stopped, and the node looked at again
-                self._leave_node(attempt)
+                self._release_node(attempt)
 
         watcher = PromptWatcher(
             self.node,
@@ -228,14 +228,14 @@ class AttemptRunner:
             tracker,
             publisher.changed,
             self.settings,
-            death=self.death,
+            death_detector=self.death_detector,
             on_begin=on_begin,
             on_end=on_end,
             on_outputs=on_outputs,
         )
         images = ImageReceiver(
-            SentImageDecoder(record.assignment.graph, record.prompt_id),
-            on_image=lambda image: uploads.start_uploads([collector.add_sent_image(image)]),
+            WebsocketImageDecoder(record.assignment.graph, record.prompt_id),
+            on_image=lambda image: uploads.start_uploads([collector.add_websocket_image(image)]),
         )
         async with AsyncExitStack() as stack:
             stack.push_async_callback(uploads.close)
@@ -245,7 +245,7 @@ class AttemptRunner:
             entry_or_finish, wall_s = await self._post_and_watch(
                 attempt, files, listeners, publisher, grants, maybe_posted=maybe_posted
             )
-            self._leave_node(attempt)
+            self._release_node(attempt)
             if isinstance(entry_or_finish, FinishAttempt):
                 return entry_or_finish
             return await self._collect_and_store(record, entry_or_finish, wall_s, uploads, listeners)
@@ -263,10 +263,10 @@ class AttemptRunner:
         """Return the prompt's history entry, or how the attempt ended without one; and the seconds it took."""
         record, watcher, images = attempt.record, listeners.watcher, listeners.images
         if maybe_posted or record.phase is not Phase.ASSIGNED:
-            images.on_drop()  # earlier frames are lost
-        async with self.standby.open_for_attempt(record) as events:
-            await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_drop, images.on_frame)
-            prompt = await self._take_node(attempt, files)
+            images.on_disconnect()  # earlier frames are lost
+        async with self.standby_socket.open_for_attempt(record) as events:
+            await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_disconnect, images.on_frame)
+            prompt = await self._acquire_node(attempt, files)
             if record.assignment.free_memory and record.phase is Phase.ASSIGNED and not maybe_posted:
                 await self._free_memory()
             record, posted_at = attempt.record, time.monotonic()
@@ -276,71 +276,71 @@ class AttemptRunner:
                 return _build_finish(
                     record, refused, gpu_s=_compute_elapsed_s(record) if refused.node_died else 0.0
                 ), 0.0
-            self.state.loaded_models = list_models(record.assignment.graph)
-            self.metrics.idle.enter_running()
-            self.timing.begin_prompt(posted_at)
-            self.live.changed.set()
+            self.state.loaded_models = list_graph_models(record.assignment.graph)
+            self.metrics.idle_time.stop()
+            self.prefetch_timing.record_prompt_start(posted_at)
+            self.live_attempts.changed.set()
             async with (
-                _run_task_during_block(self.report.report_start(record.ref)) as start,
+                _run_task_during_block(self.reporter.report_start(record.ref)) as start,
                 _run_task_during_block(publisher.publish_changes()),
                 _run_task_during_block(grants.request_in_advance()),
             ):
                 entry_or_finish = await watcher.wait_until_ended()
                 if isinstance(entry_or_finish, HistoryEntry):
-                    self._leave_node(attempt)
-                    await images.wait_for_late_images(has_overflowed=lambda: events.has_overflowed)
+                    self._release_node(attempt)
+                    await images.wait_for_late_images(had_oversized_message=lambda: events.had_oversized_message)
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await publisher.publish_progress()
         if isinstance(entry_or_finish, AttemptResult):
             self._release_waiting_after(entry_or_finish)
             self.journal.add_history_entry(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
-            is_waited_for = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
-            within_s = self.settings.stop_within_s if is_waited_for else 0.0
+            waits_for_stop = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
+            within_s = self.settings.stop_within_s if waits_for_stop else 0.0
             if attempt.place is AttemptPlace.ON_NODE:
                 await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            gpu_s = _compute_elapsed_s(attempt.record) if entry_or_finish.begun else 0.0
+            gpu_s = _compute_elapsed_s(attempt.record) if entry_or_finish.may_have_run else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
         return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
 
-    async def _take_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
+    async def _acquire_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
         """Wait for the node, unless the attempt has it. Meanwhile, build its prompt and check its policy.
 
         Raises:
-            NotStarted: the attempt is to be handed back, because it waited too long or its node is not usable.
+            NotStarted: the attempt waited too long, or the node is not usable.
             StagingFailed: the tenant's policy refuses the graph.
         """
         record = attempt.record
         if attempt.place is AttemptPlace.ON_NODE:
             return None
         prompt = None
-        if has_to_wait := self.live.is_node_taken:
+        if has_to_wait := self.live_attempts.is_node_taken:
             expanding = self.journal.list_expanding_classes()
             with suppress(NodeUnavailable):
                 prompt = await self.poster.builder.build_prompt(record, files)
             try:
                 async with asyncio.timeout(self.settings.prefetch_hold_s):
-                    await attempt.take_node()
+                    await attempt.acquire_node()
             except TimeoutError:
                 raise NotStarted("the job before it takes too long") from None
             if not self.state.online or self.journal.has_orphans():
-                raise NotStarted("the node is offline or runs an unwanted prompt")
+                raise NotStarted("the node is offline or has an orphaned prompt")
             if self.journal.list_expanding_classes() != expanding:
-                prompt = None  # the graph of these classes needs markers, else it could show cached outputs of others
+                prompt = None  # build it again: nodes of these classes need markers against cached outputs
         else:
-            await attempt.take_node()
+            await attempt.acquire_node()
         if has_to_wait or record.assignment.inputs:
             self._set_begun_at(attempt)
         return prompt
 
     def _set_begun_at(self, attempt: LiveAttempt) -> None:
-        """Start to count the run time of an attempt, and its limit, now."""
+        """Let the run time of an attempt, which is limited and charged, begin now."""
         attempt.record = replace(attempt.record, begun_at=time.time())
         self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
 
     async def _free_memory(self) -> None:
-        """Have the node unload its models and clear its cache, and give it time to do so.
+        """Free the node's memory, and give its worker time to do so.
 
         An unavailable node is no error here: posting the prompt reports it.
         """
@@ -355,9 +355,9 @@ class AttemptRunner:
         log.info("executor.node.memory_freed")
 
     def _release_waiting_after(self, result: AttemptResult) -> None:
-        """Hand back the attempt that waits for the node, if the node is at fault: another one may run it sooner."""
+        """Hand back the waiting attempts after a node fault: other nodes may run them sooner."""
         if result.outcome is Outcome.NODE_FAULT:
-            self.live.release_waiting_attempts()
+            self.live_attempts.release_waiting_attempts()
 
     async def _collect_and_store(
         self,
@@ -369,7 +369,7 @@ class AttemptRunner:
     ) -> FinishAttempt:
         entry = history.content
         self.journal.add_history_entry(record.prompt_id, oversized=history.size_bytes > OVERSIZED_HISTORY_BYTES)
-        gpu_s, result = measure_gpu_seconds(entry, wall_s), classify_history(entry)
+        gpu_s, result = compute_gpu_seconds(entry, wall_s), classify_history(entry)
         if result.outcome is Outcome.SUCCEEDED:
             result = listeners.images.find_failure() or result
         if result.outcome is not Outcome.SUCCEEDED:
@@ -409,7 +409,7 @@ class AttemptRunner:
 
 @dataclass(frozen=True, slots=True)
 class EventListeners:
-    """The listeners of one prompt's events."""
+    """The listeners of one prompt."""
 
     watcher: PromptWatcher
     images: ImageReceiver
@@ -417,17 +417,17 @@ class EventListeners:
     count_model_load: Callable[[str, Mapping[str, Any]], None]
 
     def on_event(self, prompt_id: str, kind: str, data: dict[str, Any]) -> None:
-        """Forward an event. Events of other prompts go only to the watcher, which recognizes greetings."""
+        """Forward an event. The watcher gets all events, because those after a reconnect may have no prompt id."""
         if data.get("prompt_id") == prompt_id:
             self.images.on_event(kind, data)
             self.collector.expansion.apply_event(kind, data)
             self.count_model_load(kind, data)
         self.watcher.on_event(kind, data)
 
-    def on_drop(self) -> None:
-        """Forward that events were lost."""
-        self.images.on_drop()
-        self.watcher.on_drop()
+    def on_disconnect(self) -> None:
+        """Forward a disconnect."""
+        self.images.on_disconnect()
+        self.watcher.on_disconnect()
 
 
 async def _collect_from_history(history: HistoryEntry, collector: OutputCollector) -> list[FoundOutput]:
@@ -438,7 +438,7 @@ async def _collect_from_history(history: HistoryEntry, collector: OutputCollecto
 
 @asynccontextmanager
 async def _run_task_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterator[asyncio.Task[Any]]:
-    """Run a task during the block and stop it at the end."""
+    """Run a coroutine as a task during the block, and cancel it at the end."""
     task = asyncio.create_task(work)
     try:
         yield task

@@ -23,7 +23,7 @@ from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
-FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0  # seconds to the next heartbeat before the first answer; doubled each time
+FIRST_RETRY_S, MAX_RETRY_S = 0.1, 3.0  # between heartbeats until the first reply, doubled each time
 
 STOP_BY_LEASE_STATE = {LeaseState.LOST: StopReason.LOST, LeaseState.CANCELLED: StopReason.CANCELLED}
 
@@ -33,31 +33,31 @@ class HeartbeatSender:
     """Sends a heartbeat, which renews the leases of all attempts, and receives operators' commands.
 
     Attributes:
-        clear_now: called when the reply contains a command to clear the node.
+        wake_cleaner: called when the reply contains a command to clear the node.
     """
 
     bus: Bus
     node_name: str
     boot_id: UUID
-    live: LiveAttempts
+    live_attempts: LiveAttempts
     state: NodeState
     occupancy: OccupancyMonitor
-    system: SystemMonitor
-    clear: NodeCleaner
-    clear_now: Callable[[], None]
+    system_monitor: SystemMonitor
+    cleaner: NodeCleaner
+    wake_cleaner: Callable[[], None]
     _send_within: Callable[[float], None] = field(default=lambda _: None, init=False)
     _retry_in_s: float | None = field(default=FIRST_RETRY_S, init=False)  # None once the scheduler has answered
     _refused_digest: str = field(default="", init=False)  # digest of a catalog that the scheduler refused
 
     def register_unanswered_callback(self, callback: Callable[[float], None]) -> None:
-        """Register what is called when a heartbeat gets no reply, with the seconds after which to send the next one."""
+        """Register a callback for a heartbeat without a reply. It gets the seconds until the next one is due."""
         self._send_within = callback
 
     async def send_heartbeat(self) -> None:
-        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the lease expired.
+        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the leases expired.
 
-        Until the scheduler has answered for the first time, the next one follows soon: the two start at the same time,
-        and the node gets no work before.
+        Until the scheduler's first reply the next heartbeat follows soon: executor and scheduler may be starting
+        together, and the node gets no work before.
         """
         try:
             await self._send_heartbeat()
@@ -69,7 +69,7 @@ class HeartbeatSender:
                 self._retry_in_s = min(2 * self._retry_in_s, MAX_RETRY_S)
 
     async def _send_heartbeat(self) -> None:
-        attempts, catalog = self.live.list_in_order(), self.state.catalog
+        attempts, catalog = self.live_attempts.list_in_order(), self.state.catalog
         current, other = (*attempts, None, None)[:2]
         further = attempts[2:]
         heartbeat = Heartbeat(
@@ -78,33 +78,33 @@ class HeartbeatSender:
             catalog_digest=catalog.digest if catalog else None,
             attempt=current.ref if current else None,
             other_attempt=other.ref if other else None,
-            further_attempts=tuple(one.ref for one in further),
+            further_attempts=tuple(attempt.ref for attempt in further),
             progress=current.percent if current else 0.0,
             graph_node=current.graph_node if current else None,
             graph_node_class=current.graph_node_class if current else None,
             loaded=self.state.loaded_models,
             foreign_prompts=self.state.foreign_prompts,
-            occupied=self.occupancy.report() if self.state.online else None,
-            cleared=self.clear.completed_at,
+            occupied=self.occupancy.get_report() if self.state.online else None,
+            cleared=self.cleaner.completed_at,
             refreshed=self.state.refreshed_at,
-            system=self.system.get_last_report(),
+            system=self.system_monitor.get_last_report(),
         )
         reply = await self._request(heartbeat)
-        self.live.max_attempts = reply.max_attempts
+        self.live_attempts.max_attempts = reply.max_attempts
         _apply_lease_state(current, reply.lease)
         _apply_lease_state(other, reply.other_lease)
-        for attempt, lease in zip(further, reply.further_leases, strict=False):  # none after ``_request`` left them out
+        for attempt, lease in zip(further, reply.further_leases, strict=False):  # the reply may be to none of them
             _apply_lease_state(attempt, lease)
         if reply.refresh is not None:
             self.state.accept_refresh_command(reply.refresh)
-        if reply.clear is not None and self.clear.accept_clear_command(reply.clear):
-            self.clear_now()
+        if reply.clear is not None and self.cleaner.accept_clear_command(reply.clear):
+            self.wake_cleaner()
         if reply.catalog_wanted and catalog is not None:
             await self._report_catalog(catalog)
         self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
 
     async def _request(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Send a heartbeat; without its further attempts if the scheduler is of a version that does not know them."""
+        """Send a heartbeat; without its further attempts to a scheduler of an earlier version, which refuses them."""
         try:
             return await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
         except InvalidMessage:

@@ -12,34 +12,30 @@ from chassis.telemetry.logs import log
 from contracts.gateway.transfers import GRANT_INPUTS, GrantInputs, InputGrant
 from contracts.scheduler.attempts import AttemptRef
 from contracts.wire.errors import HTTP_STATUS, ErrorKind, Refusal
-from executor.clients.artifacts import Artifacts, DigestMismatch, DownloadRefused, StorageUnavailable
-from executor.clients.comfyui import STAGED_TYPE, ComfyUI, FileTooLarge, FileUnavailable
+from executor.clients.artifacts import ArtifactClient, DigestMismatch, DownloadRefused, StorageUnavailable
+from executor.clients.comfyui import STAGED_TYPE, ComfyUIClient, FileTooLarge, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt_result import NODE_UNREACHABLE, AttemptResult, build_node_fault, build_workflow_failure
 from executor.domain.catalog import STAGING_FOLDER
-from executor.usecases.retries import TRANSFERS, is_temporary
+from executor.usecases.retries import TRANSFER_RETRIES, is_temporary
 
-MAX_ATTEMPTS = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
-BASE_S = 60.0  # seconds of one transfer, plus its size at the minimum rate
+MAX_FAILURES = 4  # of those that may be temporary: wrong bytes from storage, refusal by the node
+BASE_TIMEOUT_S = 60.0  # of one transfer, in addition to the time at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
-FIRST_SERVER_ERROR = 500  # statuses from here on are server errors
+FIRST_SERVER_ERROR = 500
 
-UPLOAD_GONE = build_workflow_failure("input.gone", "An upload that this job uses is no longer there. Upload it again.")
+UPLOAD_GONE = build_workflow_failure("input.gone", "An upload that this job uses no longer exists. Upload it again.")
 UPLOAD_UNREADABLE = build_node_fault("input.unreadable", "An upload that this job uses cannot be read from the store.")
-UPLOAD_REFUSED = build_node_fault("node.fault", "The node does not take an upload that this job uses.")
+UPLOAD_REFUSED = build_node_fault("node.fault", "The node refused an upload that this job uses.")
 UPLOAD_TOO_LARGE = build_workflow_failure(
     "input.too_large",
-    "An upload that this job uses is larger than the node takes. Send a smaller file, or ask the operator to start "
+    "An upload that this job uses is larger than the node accepts. Send a smaller file, or ask the operator to start "
     "ComfyUI with a larger --max-upload-size.",
 )
 UPLOAD_LOST = build_node_fault("node.fault", "The node lost an upload that this job uses.")
 
-TEMPORARY = (
-    StorageUnavailable,
-    NodeUnavailable,
-    DownloadRefused,
-    DigestMismatch,
-)  # each within the bounds of ``_FailureBudget``
+# Each is retried within the bounds of ``_FailureBudget``.
+RETRIED_ERRORS = (StorageUnavailable, NodeUnavailable, DownloadRefused, DigestMismatch)
 
 
 class StagingFailed(Exception):
@@ -52,14 +48,14 @@ class StagingFailed(Exception):
 
 @dataclass(frozen=True, slots=True)
 class StagedFile:
-    """A file on the node."""
+    """An upload that was transferred to the node."""
 
     name: str
     size_bytes: int
 
     @property
     def graph_value(self) -> str:
-        """Its name in a graph, with its folder, as every stock class with a file input accepts it."""
+        """The value of a file input that refers to it: its name with its folder, which every stock class accepts."""
         return f"{STAGING_FOLDER}/{self.name} [{STAGED_TYPE}]"
 
 
@@ -68,12 +64,12 @@ class InputStager:
     """Transfers uploads from storage to the node. Files that the node already has are not sent again.
 
     Attributes:
-        unreachable_s: how long the node may be unreachable meanwhile.
+        unreachable_s: how long the node may be unreachable before the attempt ends.
     """
 
     bus: Bus
-    node: ComfyUI
-    artifacts: Artifacts
+    node: ComfyUIClient
+    artifacts: ArtifactClient
     node_name: str
     unreachable_s: float
 
@@ -91,18 +87,18 @@ class InputStager:
                 for grant in await self._request_grants(ref, inputs):
                     if str(grant.id) not in staged:
                         staged[str(grant.id)] = await self._stage_file(grant)
-            except TEMPORARY as error:
+            except RETRIED_ERRORS as error:
                 budget.count_failure(error)
                 raise
             return staged
 
-        return await TRANSFERS.on(TEMPORARY)(stage_once)
+        return await TRANSFER_RETRIES.on(RETRIED_ERRORS)(stage_once)
 
     async def has_files(self, staged: Mapping[str, StagedFile]) -> bool:
         """Whether the node still has every file."""
         try:
             return all(
-                [await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes) for file in staged.values()]
+                [await self.node.has_input_file(STAGING_FOLDER, file.name, file.size_bytes) for file in staged.values()]
             )
         except NodeUnavailable:
             return False
@@ -124,11 +120,11 @@ class InputStager:
 
     async def _stage_file(self, grant: InputGrant) -> StagedFile:
         file = StagedFile(grant.name, grant.size_bytes)
-        if not await self.node.has_input(STAGING_FOLDER, file.name, file.size_bytes):
-            within_s = BASE_S + grant.size_bytes / MIN_BYTES_PER_S
+        if not await self.node.has_input_file(STAGING_FOLDER, file.name, file.size_bytes):
+            within_s = BASE_TIMEOUT_S + grant.size_bytes / MIN_BYTES_PER_S
             async with self._download_file(grant, within_s) as content:
                 try:
-                    await self.node.upload_input(STAGING_FOLDER, file.name, content, file.size_bytes)
+                    await self.node.upload_input_file(STAGING_FOLDER, file.name, content, file.size_bytes)
                 except FileTooLarge as error:
                     raise StagingFailed(UPLOAD_TOO_LARGE) from error
                 except FileUnavailable as error:
@@ -149,10 +145,10 @@ class InputStager:
 
 
 class _FailureBudget:
-    """Bounds how often and how long staging may fail, per cause."""
+    """Bounds how often and for how long staging may fail, by cause."""
 
     def __init__(self, unreachable_s: float) -> None:
-        self._unreachable_s, self._attempts, self._away_since = unreachable_s, 0, time.monotonic()
+        self._unreachable_s, self._failures, self._unreachable_since = unreachable_s, 0, time.monotonic()
 
     def count_failure(self, error: StorageUnavailable | NodeUnavailable | DownloadRefused | DigestMismatch) -> None:
         """Count a failure.
@@ -161,12 +157,12 @@ class _FailureBudget:
             StagingFailed: the limit is exceeded.
         """
         if isinstance(error, NodeUnavailable) and not error.may_have_arrived:
-            if time.monotonic() - self._away_since > self._unreachable_s:
+            if time.monotonic() - self._unreachable_since > self._unreachable_s:
                 raise StagingFailed(NODE_UNREACHABLE) from error
             return
-        self._away_since = time.monotonic()
+        self._unreachable_since = time.monotonic()
         if isinstance(error, StorageUnavailable):
             return
-        self._attempts += 1
-        if self._attempts >= MAX_ATTEMPTS:
+        self._failures += 1
+        if self._failures >= MAX_FAILURES:
             raise StagingFailed(UPLOAD_REFUSED if isinstance(error, NodeUnavailable) else UPLOAD_UNREADABLE) from error

@@ -9,23 +9,23 @@ from executor.clients.comfyui_events import NodeEvents
 from executor.domain.attempt import AttemptRecord
 
 
-def client_id_prefix(node_name: str) -> str:
-    """Return the prefix of the client ids of a node's executors."""
+def build_client_id_prefix(node_name: str) -> str:
+    """Return the prefix of all client ids that executors of this node use."""
     return f"comfyfleet.{node_name}."
 
 
 class StandbySocket:
     """Keeps one open websocket with a new client id ready for the next attempt.
 
-    A client id is never used for two prompts, nor by two sockets at a time: ComfyUI drops the newer one.
+    A client id is never used for two prompts, nor by two sockets at a time: ComfyUIClient drops the newer one.
 
     Args:
-        url: of the node.
-        node_name: as the fleet knows it.
+        url: base URL of the node.
+        node_name: name of the node in the fleet.
     """
 
     def __init__(self, url: str, node_name: str) -> None:
-        self._url, self._client_id_prefix = url, client_id_prefix(node_name)
+        self._url, self._client_id_prefix = url, build_client_id_prefix(node_name)
         self._ready: NodeEvents | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
@@ -38,7 +38,7 @@ class StandbySocket:
 
     @asynccontextmanager
     async def open_for_attempt(self, record: AttemptRecord) -> AsyncIterator[NodeEvents]:
-        """Return the attempt's socket, closed after the block: the prepared one if it matches, else a new one."""
+        """Yield the attempt's socket and close it after the block. The prepared one is used if it has the client id."""
         ready, self._ready = self._ready, None
         if ready is not None and ready.client_id != record.client_id:
             self._close_in_background(ready)

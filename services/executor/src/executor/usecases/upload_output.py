@@ -7,38 +7,39 @@ from dataclasses import dataclass
 from contracts.gateway.transfers import OutputGrant, StoredOutput
 from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
-from executor.clients.artifacts import Artifacts, StorageUnavailable, TooLarge, UploadRefused
-from executor.clients.comfyui import ComfyUI, FileNameRefused, FileUnavailable
+from executor.clients.artifacts import ArtifactClient, StorageUnavailable, TooLarge, UploadRefused
+from executor.clients.comfyui import ComfyUIClient, FileNameRefused, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt_result import (
     NODE_LOST,
     AttemptResult,
-    build_node_failure,
+    build_broken_node_fault,
     build_node_fault,
     build_workflow_failure,
 )
 from executor.domain.collect_outputs import FoundOutput
-from executor.domain.inline_values import read_inline_value
+from executor.domain.inline_values import extract_inline_value
 from executor.usecases.output_grants import OutputGrants
-from executor.usecases.retries import TRANSFERS
+from executor.usecases.retries import TRANSFER_RETRIES
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
-MAX_FILE_ATTEMPTS = 4  # attempts; a new file may become visible late on a network disk
-BASE_S = 120.0  # seconds of one transfer, plus its size at the minimum rate
+MAX_FILE_ATTEMPTS = 4  # downloads; a new file may become visible late on a network disk
+BASE_TIMEOUT_S = 120.0  # of one transfer, in addition to the time at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 
-FILE_UNAVAILABLE = build_node_failure("node.fault", "The node does not give out a file that it made.")
-OUTPUT_TOO_LARGE = build_workflow_failure("workflow.output_too_large", "An output is larger than what can be stored.")
+FILE_UNAVAILABLE = build_broken_node_fault("node.fault", "The node does not return a file that it produced.")
+OUTPUT_TOO_LARGE = build_workflow_failure("workflow.output_too_large", "An output exceeds the size limit of outputs.")
 FILE_NAME_REFUSED = build_workflow_failure(
     "workflow.output_name_invalid",
-    "The node does not give out a file that the workflow saved, because of its name: it is not UTF-8, has two dots in "
-    "a row, or leaves the node's folders. Have the workflow save under another name.",
+    "The node does not return a file that the workflow saved, because of its name: it is not UTF-8, has two dots in a "
+    "row, or leaves the node's folders. Save it under another name.",
 )
 STORAGE_UNAVAILABLE = build_node_fault(
-    "job.storage_unavailable", "The results could not be stored: the server's storage was full or away for too long."
+    "job.storage_unavailable",
+    "The outputs could not be stored: the server's storage was full or unavailable for too long.",
 )
-GRANT_REFUSED = build_node_fault("node.fault", "The outputs of the job may not be stored.")
+GRANT_REFUSED = build_node_fault("node.fault", "The gateway refused to store the outputs of the job.")
 
 
 class StoringFailed(Exception):
@@ -51,16 +52,16 @@ class StoringFailed(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputUploader:
-    """Streams an output from the node to storage.
+    """Streams outputs from the node to storage.
 
     Attributes:
-        unreachable_s: how long the node may be unreachable meanwhile.
+        unreachable_s: how long the node may be unreachable before the attempt ends.
         storage_wait_s: how long an output waits for unavailable storage.
-        occupancy: reports that outputs wait for storage.
+        occupancy: records that outputs wait for storage.
     """
 
-    node: ComfyUI
-    artifacts: Artifacts
+    node: ComfyUIClient
+    artifacts: ArtifactClient
     output_max_bytes: int
     unreachable_s: float
     storage_wait_s: float
@@ -70,18 +71,18 @@ class OutputUploader:
         """Store one output. Waits for unavailable storage.
 
         Args:
-            position: of its grant.
+            position: index of its grant.
 
         Raises:
             StoringFailed: the node no longer has it, it is too large, or storage was unavailable for too long.
         """
         if not item.is_downloadable:
             raise StoringFailed(FILE_NAME_REFUSED)
-        attempts, away_since = 0, time.monotonic()
-        storing_since = away_since
+        attempts, unreachable_since = 0, time.monotonic()
+        began = unreachable_since
 
         async def upload_once() -> Output:
-            nonlocal attempts, away_since
+            nonlocal attempts, unreachable_since
             grant = await _get_grant(grants, position)
             try:
                 return _build_output(item, await self._transfer_output(item, grant), grant)
@@ -94,18 +95,20 @@ class OutputUploader:
                 raise
             except NodeUnavailable as error:
                 attempts += error.may_have_arrived
-                self._raise_if_exhausted(error, attempts, away_since)
+                self._raise_if_exhausted(error, attempts, unreachable_since)
                 raise
             except (UploadRefused, StorageUnavailable) as error:
                 # A storage fault is not the job's: retry while the lease is held, for a limited time.
-                attempts, away_since = 0, time.monotonic()
-                await self._handle_refusal(error, grant, grants, waited_s=away_since - storing_since)
+                attempts, unreachable_since = 0, time.monotonic()
+                await self._handle_refusal(error, grant, grants, waited_s=unreachable_since - began)
                 raise
 
-        return await TRANSFERS.on((FileUnavailable, NodeUnavailable, UploadRefused, StorageUnavailable))(upload_once)
+        return await TRANSFER_RETRIES.on((FileUnavailable, NodeUnavailable, UploadRefused, StorageUnavailable))(
+            upload_once
+        )
 
-    def _raise_if_exhausted(self, error: NodeUnavailable, attempts: int, away_since: float) -> None:
-        if not error.may_have_arrived and time.monotonic() - away_since > self.unreachable_s:
+    def _raise_if_exhausted(self, error: NodeUnavailable, attempts: int, unreachable_since: float) -> None:
+        if not error.may_have_arrived and time.monotonic() - unreachable_since > self.unreachable_s:
             raise StoringFailed(NODE_LOST) from error
         if attempts >= MAX_FILE_ATTEMPTS:
             raise StoringFailed(FILE_UNAVAILABLE) from error
@@ -117,7 +120,7 @@ class OutputUploader:
             if error.status == 413:
                 raise StoringFailed(OUTPUT_TOO_LARGE) from error
             if error.status in STALE_GRANT_STATUSES:
-                await grants.renew_grants(grant)
+                await grants.invalidate_grant(grant)
                 return
         self.occupancy.record_storage_wait(str(error))
         if waited_s > self.storage_wait_s:
@@ -141,8 +144,8 @@ class OutputUploader:
             chunks,
             size=size,
             content_type=item.content_type,
-            cap=self.output_max_bytes,
-            within_s=BASE_S + expected / MIN_BYTES_PER_S,
+            max_bytes=self.output_max_bytes,
+            within_s=BASE_TIMEOUT_S + expected / MIN_BYTES_PER_S,
         )
 
 
@@ -170,5 +173,5 @@ def _build_output(item: FoundOutput, stored: StoredOutput, grant: OutputGrant) -
         source=item.source,
         key=item.key or None,
         position=item.position,
-        value=read_inline_value(item),
+        value=extract_inline_value(item),
     )

@@ -10,42 +10,42 @@ from executor.usecases.detect_worker_death import WorkerDeathDetector
 
 
 class OccupancyMonitor:
-    """Reports in heartbeats what occupies the node, and logs when the node becomes blocked and free again."""
+    """Keeps what occupies the node for heartbeats, and logs when the node becomes blocked and free again."""
 
-    def __init__(self, occupancy: Occupancy, death: WorkerDeathDetector) -> None:
-        self._occupancy, self._death = occupancy, death
-        self._changed: Callable[[], None] = lambda: None
+    def __init__(self, occupancy: Occupancy, death_detector: WorkerDeathDetector) -> None:
+        self._occupancy, self._death_detector = occupancy, death_detector
+        self._on_change: Callable[[], None] = lambda: None
         self._blocked = False
 
     def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback for the node becoming blocked or free."""
-        self._changed = callback
+        self._on_change = callback
 
     async def record_occupant(self, occupant: Occupant, *, pending_count: int = 0) -> None:
         """Record what occupies the node now, and how many prompts are pending in its queue."""
         now = time.monotonic()
         self._occupancy.record_occupant(occupant, now)
         if (
-            occupant.runs
+            occupant.is_running
             and self._occupancy.is_suspicious(now)
-            and await self._death.is_worker_dead(pending_count=pending_count)
+            and await self._death_detector.is_worker_dead(pending_count=pending_count)
         ):
             self._occupancy.record_worker_death()
         self._log_change()
 
     def record_storage_wait(self, why: str) -> None:
-        """Record that outputs of the current attempt wait for the artifact store. Reported until the next job."""
-        state = self.report()
+        """Record that outputs of the current attempt wait for the artifact store, until ``clear``."""
+        state = self.get_report()
         if state is None or state.by is not OccupancyCause.STORAGE:
             log.warning("executor.outputs.wait_for_storage", why=why)
-        self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, runs=True), time.monotonic())
+        self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, is_running=True), time.monotonic())
         if state is None:
-            self._changed()
+            self._on_change()
         self._log_change()
 
     def _log_change(self) -> None:
         """Log once when the node becomes blocked, and when another occupant does not block it."""
-        state = self.report()
+        state = self.get_report()
         if state is None or state.blocked == self._blocked:
             return
         self._blocked = state.blocked
@@ -54,19 +54,19 @@ class OccupancyMonitor:
             log.error("executor.node.blocked", by=state.by, prompt_id=state.prompt_id, seconds=state.seconds)
         else:
             log.info("executor.node.unblocked", by=state.by, prompt_id=state.prompt_id)
-        self._changed()
+        self._on_change()
 
     def clear(self) -> None:
         """Record that nothing occupies the node any more."""
-        state = self.report()
+        state = self.get_report()
         if state is None:
             return
         self._occupancy.clear()
         if self._blocked:
             self._blocked = False
             log.info("executor.node.unblocked")
-        self._changed()
+        self._on_change()
 
-    def report(self) -> ReportedOccupancy | None:
-        """What occupies the node, None when it is free."""
-        return self._occupancy.report(time.monotonic())
+    def get_report(self) -> ReportedOccupancy | None:
+        """Return what occupies the node; None if it is free."""
+        return self._occupancy.build_report(time.monotonic())

@@ -1,4 +1,4 @@
-"""Watches a prompt until it ends. Events are hints; the history is the truth."""
+"""Watches a prompt until it ends. Events only trigger readings of the history, which decides."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 from chassis.telemetry.logs import log
-from executor.clients.comfyui import ComfyUI
+from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import HistoryEntry, NodeUnavailable, UnreadableResponse
 from executor.domain.attempt_result import (
     HISTORY_TOO_LARGE,
@@ -24,12 +24,12 @@ from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.find_prompt import PromptState, PromptStatus, find_prompt
 from executor.usecases.live_attempts import LiveAttempt
 
-HISTORY_WAIT_S = 2.0  # seconds; the end event precedes the history entry by milliseconds on an idle machine
+HISTORY_WAIT_S = 2.0  # for the history entry after the end event, which precedes it by milliseconds on an idle machine
 HISTORY_PAUSE_S = 0.005
-MAX_ABSENT_POLLS = 2  # polls without finding the prompt anywhere
-MAX_UNREADABLE_POLLS = 2  # readings before an entry counts as unreadable: a proxy may have truncated it
+MAX_ABSENT_POLLS = 2  # polls that find the prompt neither in the queue nor in the history
+MAX_UNREADABLE_POLLS = 2  # before an entry counts as unreadable: a proxy may have truncated the first response
 
-WORKER_DEAD = build_node_death("node.fault", "The node takes jobs but does not run them.")
+WORKER_DEAD = build_node_death("node.fault", "The node accepts jobs but does not run them.")
 STALLED = build_node_death("node.fault", "The node stopped making progress.")
 
 
@@ -37,29 +37,31 @@ class PromptWatcher:
     """Watches one prompt.
 
     Args:
-        changed: set whenever the progress changed.
-        death: detects a dead worker in the node's log.
+        progress_changed: set when the progress has changed.
+        death_detector: detects a dead worker in the node's log.
         on_begin: called when the prompt begins to run after it waited behind prompts of other clients.
-        on_end: called when the node says that the prompt has ended, before its history entry exists: its GPU is free,
-            and nothing that is queued behind the prompt can be interrupted in its place. May be called twice.
-        on_outputs: called with the outputs of a graph node as its history entry will name them: ``{node id: outputs}``.
+        on_end: called when the node reports the end of the prompt, before its history entry exists. From then on the
+            GPU is free, and an interruption of this prompt cannot hit the next one. May be called twice.
+        on_outputs: called with the outputs of a graph node as in a history entry: ``{node id: outputs}``.
     """
 
     def __init__(
         self,
-        node: ComfyUI,
+        node: ComfyUIClient,
         attempt: LiveAttempt,
         tracker: ProgressTracker,
-        changed: asyncio.Event,
-        limits: Settings,
+        progress_changed: asyncio.Event,
+        settings: Settings,
         *,
-        death: WorkerDeathDetector,
+        death_detector: WorkerDeathDetector,
         on_begin: Callable[[], None],
         on_end: Callable[[], None],
         on_outputs: Callable[[Mapping[str, Any]], None],
     ) -> None:
-        self._node, self._attempt, self._tracker, self._changed, self._limits = node, attempt, tracker, changed, limits
-        self._on_begin, self._on_end, self._on_outputs, self._death = on_begin, on_end, on_outputs, death
+        self._node, self._attempt, self._settings = node, attempt, settings
+        self._tracker, self._progress_changed = tracker, progress_changed
+        self._on_begin, self._on_end, self._on_outputs = on_begin, on_end, on_outputs
+        self._death_detector = death_detector
         self._prompt_id = attempt.record.prompt_id
         self._poll_now, self._end_event_received, self._is_complete = asyncio.Event(), False, True
         self._last_event_at = time.monotonic()
@@ -75,7 +77,7 @@ class PromptWatcher:
 
     def on_event(self, kind: str, data: Mapping[str, Any]) -> None:
         """Process an event of the node. Events of other prompts are ignored."""
-        # The greeting after a reconnect names a node without a prompt; only this prompt's client receives it.
+        # The first event after a reconnect has a node but no prompt id; only this prompt's client receives it.
         if data.get("prompt_id", self._prompt_id if kind == "executing" else None) != self._prompt_id:
             return
         self._last_event_at = time.monotonic()
@@ -85,15 +87,17 @@ class PromptWatcher:
             self._on_end()
         # The last event of a prompt, sent after the history entry exists, unlike success and error events.
         if kind == "executing" and data.get("node") is None and "node" in data:
-            if data.get("prompt_id") == self._prompt_id:  # the greeting after a reconnect may come while it runs
+            if (
+                data.get("prompt_id") == self._prompt_id
+            ):  # after a reconnect it may come without id while the prompt runs
                 self._on_end()
             self._end_event_received = True
             self._poll_now.set()
         elif self._tracker.apply_event(kind, data):
-            self._changed.set()
+            self._progress_changed.set()
 
-    def on_drop(self) -> None:
-        """Record that events were lost, and poll at once."""
+    def on_disconnect(self) -> None:
+        """Record that events may have been lost, and poll at once."""
         self._is_complete = False
         self._poll_now.set()
 
@@ -106,7 +110,7 @@ class PromptWatcher:
         self._last_event_at = polled_at = time.monotonic()
         while True:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._limits.poll_s):
+                async with asyncio.timeout(self._settings.poll_s):
                     await self._poll_now.wait()
             self._poll_now.clear()
             try:
@@ -125,7 +129,7 @@ class PromptWatcher:
             polled_at = time.monotonic()
 
     async def _poll_or_wait(self) -> HistoryEntry | AttemptResult | None:
-        """Return how it ended, None while it runs."""
+        """Return how the prompt ended; None while it runs."""
         if self._end_event_received:
             self._end_event_received = False
             if entry := await self._wait_for_history():
@@ -133,7 +137,7 @@ class PromptWatcher:
         return await self._poll_history()
 
     async def _wait_for_history(self) -> HistoryEntry | None:
-        """Return the history entry after the end event; None if it does not appear, which polling then handles."""
+        """Return the history entry after the end event; None if it does not appear in time. Polling goes on then."""
         deadline, pause = time.monotonic() + HISTORY_WAIT_S, HISTORY_PAUSE_S
         try:
             while time.monotonic() < deadline:
@@ -150,9 +154,9 @@ class PromptWatcher:
             log.info("executor.node.unavailable", why=str(unavailable))
         return None
 
-    def _check_unreadable_history(self, answer: UnreadableResponse) -> AttemptResult | None:
-        """Return the workflow's failure: it made the node record an unreadable entry."""
-        if answer.too_large:
+    def _check_unreadable_history(self, unreadable: UnreadableResponse) -> AttemptResult | None:
+        """Return a failure of the workflow, which made the node record an unreadable entry; None to read it again."""
+        if unreadable.too_large:
             return HISTORY_TOO_LARGE
         self._unreadable_polls += 1
         self._poll_now.set()
@@ -181,19 +185,19 @@ class PromptWatcher:
             return None
         now = time.monotonic()
         self._idle_since = self._idle_since or now
-        return WORKER_DEAD if now - self._idle_since > self._limits.dead_worker_s else None
+        return WORKER_DEAD if now - self._idle_since > self._settings.dead_worker_s else None
 
     async def _check_worker_log(self, status: PromptStatus) -> AttemptResult | None:
-        """A worker thread that died during this prompt leaves it "running" forever; the node's log shows the death."""
+        """Detect a worker thread that died during this prompt, which stays in the queue as running."""
         if (
             status.state is not PromptState.RUNNING
-            or time.monotonic() - self._last_event_at <= self._limits.dead_worker_s
+            or time.monotonic() - self._last_event_at <= self._settings.dead_worker_s
         ):
             return None
-        return WORKER_DEAD if await self._death.is_worker_dead(pending_count=status.pending_count) else None
+        return WORKER_DEAD if await self._death_detector.is_worker_dead(pending_count=status.pending_count) else None
 
     def _check_foreign_prompt(self, state: PromptState) -> AttemptResult | None:
-        """Handle a foreign prompt ahead of this one, which has not started: another node may run it sooner."""
+        """Give up a prompt that waits too long behind foreign prompts: another node may run it sooner."""
         if state is not PromptState.PENDING:
             if self._behind_since is not None:
                 self._behind_since = None
@@ -201,25 +205,25 @@ class PromptWatcher:
             return None
         now = time.monotonic()
         self._behind_since = self._behind_since or now
-        return NODE_BUSY if now - self._behind_since > self._limits.behind_others_s else None
+        return NODE_BUSY if now - self._behind_since > self._settings.behind_others_s else None
 
     def _check_unknown_state(self, state: PromptState) -> AttemptResult | None:
-        """Handle a queue that cannot be read: the prompt may be missing from it."""
+        """Give up after the queue was unreadable for too long: the prompt may be missing from it."""
         if state is not PromptState.UNKNOWN:
             self._unknown_since = None
             return None
         now = time.monotonic()
         self._unknown_since = self._unknown_since or now
-        return NODE_LOST if now - self._unknown_since > self._limits.stalled_s else None
+        return NODE_LOST if now - self._unknown_since > self._settings.stalled_s else None
 
     def _check_progress(self) -> AttemptResult | None:
-        """Silence is significant only while every event would have been received."""
+        """Detect a node without events for too long. After a disconnect, missing events prove nothing."""
         return (
-            STALLED if self._is_complete and time.monotonic() - self._last_event_at > self._limits.stalled_s else None
+            STALLED if self._is_complete and time.monotonic() - self._last_event_at > self._settings.stalled_s else None
         )
 
     def _check_run_time(self) -> AttemptResult | None:
-        """The time in which the prompt waits behind prompts of other clients does not count."""
+        """Check the run time limit. Time behind prompts of other clients does not count."""
         if self._behind_since is not None:
             return None
         record = self._attempt.record
@@ -227,6 +231,6 @@ class PromptWatcher:
         return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - record.begun_at > limit_s else None
 
     def _check_unavailable_node(self, elapsed_s: float) -> AttemptResult | None:
-        """Count an absence only while this process was awake."""
-        self._unavailable_s += min(elapsed_s, self._limits.poll_s + 2 * self._limits.reply_s)
-        return (NODE_LOST if self._unavailable_s > self._limits.unreachable_s else None) or self._check_run_time()
+        """Give up after the node was unavailable for too long. Time in which this process was suspended is capped."""
+        self._unavailable_s += min(elapsed_s, self._settings.poll_s + 2 * self._settings.reply_s)
+        return (NODE_LOST if self._unavailable_s > self._settings.unreachable_s else None) or self._check_run_time()

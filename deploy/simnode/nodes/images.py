@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageChops
 
-from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, instantly, run_in_thread, socket
+from simnode.node_class import MAX_RESOLUTION, Call, Field, NodeClass, NodeResult, link_input, run_in_thread, run_inline
 from simnode.values import check_size_limit
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ RESAMPLING = {
 }
 
 
-def scaled(images: "Images", width: int, height: int, method: str, *, center: bool) -> "Images":
+def scale_images(images: "Images", width: int, height: int, method: str, *, center: bool) -> "Images":
     """Resize a batch. With ``center`` the longer side is cropped first to keep the proportions.
 
     If no pixel is left, the image is black, as with ComfyUI's lanczos.
@@ -56,19 +56,19 @@ def _scale_to_size(call: Call) -> NodeResult:
     width = width or max(1, round(first.width * height / first.height))
     height = height or max(1, round(first.height * width / first.width))
     check_size_limit(width * height * 3 * len(images))
-    return NodeResult((scaled(images, width, height, call["upscale_method"], center=call["crop"] == "center"),))
+    return NodeResult((scale_images(images, width, height, call["upscale_method"], center=call["crop"] == "center"),))
 
 
 def _scale_by_factor(call: Call) -> NodeResult:
     images, factor = call["image"], call["scale_by"]
     width, height = round(images[0].width * factor), round(images[0].height * factor)
-    return NodeResult((scaled(images, width, height, call["upscale_method"], center=False),))
+    return NodeResult((scale_images(images, width, height, call["upscale_method"], center=False),))
 
 
 def _batch_images(call: Call) -> NodeResult:
     first, second = call["image1"], call["image2"]
     if first[0].size != second[0].size:
-        second = scaled(second, first[0].width, first[0].height, "bilinear", center=True)
+        second = scale_images(second, first[0].width, first[0].height, "bilinear", center=True)
     mode = "RGBA" if "RGBA" in (first[0].mode, second[0].mode) else "RGB"
     return NodeResult(([image.convert(mode) for image in (*first, *second)],))
 
@@ -87,7 +87,7 @@ def _convert_to_mask(call: Call) -> NodeResult:
 def _measure_image(call: Call) -> NodeResult:
     images = call["image"]
     width, height = images[0].size
-    call.tell(f"width: {width}, height: {height}\n batch size: {len(images)}")
+    call.send_text(f"width: {width}, height: {height}\n batch size: {len(images)}")
     return NodeResult((width, height, len(images)))
 
 
@@ -100,7 +100,7 @@ CLASSES = (
         name="ImageScale",
         run=run_in_thread(_scale_to_size),
         inputs=(
-            socket("image", "IMAGE"),
+            link_input("image", "IMAGE"),
             Field("upscale_method", METHODS),
             _build_size_field("width", 0),
             _build_size_field("height", 0),
@@ -116,7 +116,7 @@ CLASSES = (
         name="ImageScaleBy",
         run=run_in_thread(_scale_by_factor),
         inputs=(
-            socket("image", "IMAGE"),
+            link_input("image", "IMAGE"),
             Field("upscale_method", METHODS),
             Field("scale_by", "FLOAT", {"default": 1.0, "min": 0.01, "max": 8.0, "step": 0.01}),
         ),
@@ -128,7 +128,7 @@ CLASSES = (
     NodeClass(
         name="ImageInvert",
         run=run_in_thread(_invert_image),
-        inputs=(socket("image", "IMAGE"),),
+        inputs=(link_input("image", "IMAGE"),),
         outputs=("IMAGE",),
         category="image/color",
         display_name="Invert Image Colors",
@@ -138,7 +138,7 @@ CLASSES = (
     NodeClass(
         name="ImageBatch",
         run=run_in_thread(_batch_images),
-        inputs=(socket("image1", "IMAGE"), socket("image2", "IMAGE")),
+        inputs=(link_input("image1", "IMAGE"), link_input("image2", "IMAGE")),
         outputs=("IMAGE",),
         category="image/batch",
         display_name="Batch Images (DEPRECATED)",
@@ -160,8 +160,8 @@ CLASSES = (
     ),
     NodeClass(
         name="RepeatImageBatch",
-        run=instantly(_repeat_image),
-        inputs=(socket("image", "IMAGE"), Field("amount", "INT", {"default": 1, "min": 1, "max": 4096})),
+        run=run_inline(_repeat_image),
+        inputs=(link_input("image", "IMAGE"), Field("amount", "INT", {"default": 1, "min": 1, "max": 4096})),
         outputs=("IMAGE",),
         category="image/batch",
         module="comfy_extras.nodes_images",
@@ -172,7 +172,7 @@ CLASSES = (
     NodeClass(
         name="ImageToMask",
         run=run_in_thread(_convert_to_mask),
-        inputs=(socket("image", "IMAGE"), Field("channel", ("red", "green", "blue", "alpha"))),
+        inputs=(link_input("image", "IMAGE"), Field("channel", ("red", "green", "blue", "alpha"))),
         outputs=("MASK",),
         category="image/mask",
         module="comfy_extras.nodes_mask",
@@ -181,8 +181,8 @@ CLASSES = (
     ),
     NodeClass(
         name="GetImageSize",
-        run=instantly(_measure_image),
-        inputs=(socket("image", "IMAGE"), Field("unique_id", "UNIQUE_ID", group="hidden")),
+        run=run_inline(_measure_image),
+        inputs=(link_input("image", "IMAGE"), Field("unique_id", "UNIQUE_ID", group="hidden")),
         outputs=("INT", "INT", "INT"),
         output_names=("width", "height", "batch_size"),
         category="image",

@@ -37,7 +37,7 @@ class BusyNode:
 
 
 @asynccontextmanager
-async def busy(client: httpx.AsyncClient, object_info: ObjectInfo) -> AsyncIterator[BusyNode]:
+async def keep_node_busy(client: httpx.AsyncClient, object_info: ObjectInfo) -> AsyncIterator[BusyNode]:
     """Keep the node busy during the block, then leave it idle."""
     posted = await client.post("/prompt", json={"prompt": _long_prompt(object_info)})
     assert posted.status_code == 200, posted.text

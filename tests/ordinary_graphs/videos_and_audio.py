@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from tests.ordinary_graphs.builder import AUDIO_1, AUDIO_2, IMAGE_1, IMAGE_2, VIDEO_1, Builder, Cookbook, Node
+from tests.ordinary_graphs.builder import AUDIO_1, AUDIO_2, IMAGE_1, IMAGE_2, VIDEO_1, Builder, GraphRegistry, Node
 from tests.ordinary_graphs.parts import (
     SD15,
     checkpoint,
@@ -20,7 +20,7 @@ from tests.ordinary_graphs.parts import (
     wan,
 )
 
-MOTION = Cookbook()
+VIDEOS_AND_AUDIO = GraphRegistry()
 
 LYRICS = "[verse]\nHarbour lights are fading low\nTide is turning, time to go\n[chorus]\nSail, sail, sail away\n" * 6
 
@@ -37,7 +37,7 @@ def frames(g: Builder) -> Node:
 # --- text to video ---------------------------------------------------------------------------------------------------
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def wan21_text_to_video(g: Builder) -> None:
     loaded = wan(g)
     model = g.add("ModelSamplingSD3", model=loaded.model, shift=8.0)
@@ -48,7 +48,7 @@ def wan21_text_to_video(g: Builder) -> None:
     g.add("SaveAnimatedWEBP", images=made, filename_prefix="wan", fps=16.0, lossless=False, quality=90)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def wan22_two_experts(g: Builder) -> None:
     high = wan(g, "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors")
     low = g.add("UNETLoader", unet_name="wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors")
@@ -66,7 +66,7 @@ def wan22_two_experts(g: Builder) -> None:
     movie(g, decode(g, second, high.vae), fps=16.0, prefix="video/wan22")
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def hunyuan_video_720p_121_frames(g: Builder) -> None:
     clips = ("clip_l.safetensors", "llava_llama3_fp8_scaled.safetensors")
     loaded = parts(
@@ -80,7 +80,7 @@ def hunyuan_video_720p_121_frames(g: Builder) -> None:
     movie(g, g.add("VAEDecodeTiled", samples=result, vae=loaded.vae, tile_size=256), fps=24.0)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def ltx_video(g: Builder) -> None:
     loaded = checkpoint(g, "ltx-video-2b-v0.9.5.safetensors")
     clip = g.add("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv")
@@ -95,7 +95,7 @@ def ltx_video(g: Builder) -> None:
     movie(g, decode(g, result, loaded.vae), prefix="video/ltx")
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def ltx2_video_with_sound(g: Builder) -> None:
     name = "ltx-2-19b-dev-fp8.safetensors"
     loaded = checkpoint(g, name)
@@ -117,7 +117,7 @@ def ltx2_video_with_sound(g: Builder) -> None:
     movie(g, decode(g, split[0], loaded.vae), prefix="video/ltx2", audio=voice)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def cosmos_text_to_world(g: Builder) -> None:
     loaded = parts(
         g, "Cosmos-1_0-Diffusion-7B-Text2World.safetensors", "oldt5_xxl_fp8_e4m3fn_scaled.safetensors", "cosmos",
@@ -128,7 +128,7 @@ def cosmos_text_to_world(g: Builder) -> None:
     g.add("SaveWEBM", images=made, filename_prefix="cosmos", codec="vp9", fps=24.0, crf=32.0)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def mochi_preview(g: Builder) -> None:
     loaded = parts(g, "mochi_preview_bf16.safetensors", "t5xxl_fp16.safetensors", "mochi", "mochi_vae.safetensors")
     latent = g.add("EmptyMochiLatentVideo", width=848, height=480, length=37)
@@ -136,7 +136,7 @@ def mochi_preview(g: Builder) -> None:
     g.add("SaveAnimatedWEBP", images=made, filename_prefix="mochi", fps=24.0)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def long_video_in_context_windows(g: Builder) -> None:
     loaded = wan(g)
     model = g.add("WanContextWindowsManual", model=loaded.model, context_length=81, context_overlap=30)
@@ -144,13 +144,13 @@ def long_video_in_context_windows(g: Builder) -> None:
     movie(g, picture(g, loaded._replace(model=model), latent, steps=20, cfg=6.0), fps=16.0)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def sixteen_frames_as_animated_png(g: Builder) -> None:
     made = picture(g, checkpoint(g, SD15), g.add("EmptyLatentImage", batch_size=16))
     g.add("SaveAnimatedPNG", images=made, filename_prefix="loop", fps=8.0)
 
 
-@MOTION.shape("txt2video")
+@VIDEOS_AND_AUDIO.register("txt2video")
 def one_frame_of_a_video_model(g: Builder) -> None:
     loaded = wan(g, "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors")
     latent = g.add("EmptyHunyuanLatentVideo", width=1920, height=1088, length=1)
@@ -160,7 +160,7 @@ def one_frame_of_a_video_model(g: Builder) -> None:
 # --- image to video --------------------------------------------------------------------------------------------------
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def stable_video_diffusion(g: Builder) -> None:
     loader = g.add("ImageOnlyCheckpointLoader", ckpt_name="svd_xt.safetensors")
     wired = g.add(
@@ -172,7 +172,7 @@ def stable_video_diffusion(g: Builder) -> None:
     g.add("SaveAnimatedWEBP", images=decode(g, result, loader[2]), filename_prefix="svd", fps=10.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def wan21_image_to_video(g: Builder) -> None:
     loaded = wan(g, "wan2.1_i2v_480p_14B_fp8_scaled.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -183,7 +183,7 @@ def wan21_image_to_video(g: Builder) -> None:
     movie(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=6.0), loaded.vae), fps=16.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def wan22_five_billion(g: Builder) -> None:
     loaded = wan(g, "wan2.2_ti2v_5B_fp16.safetensors", "wan2.2_vae.safetensors")
     latent = g.add(
@@ -193,7 +193,7 @@ def wan22_five_billion(g: Builder) -> None:
     movie(g, picture(g, loaded._replace(model=model), latent, steps=20, cfg=5.0, sampler_name="uni_pc"), fps=24.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def wan_first_and_last_frame(g: Builder) -> None:
     loaded = wan(g, "wan2.1_flf2v_720p_14B_fp16.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -205,7 +205,7 @@ def wan_first_and_last_frame(g: Builder) -> None:
     movie(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=4.0), loaded.vae), fps=16.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def wan_camera_motion(g: Builder) -> None:
     loaded = wan(g, "wan2.1_fun_camera_v1.1_1.3B_bf16.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -217,7 +217,7 @@ def wan_camera_motion(g: Builder) -> None:
     movie(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=6.0), loaded.vae), fps=16.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def wan_motion_along_drawn_tracks(g: Builder) -> None:
     loaded = wan(g, "wan2.1_i2v_480p_14B_fp8_scaled.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -229,7 +229,7 @@ def wan_motion_along_drawn_tracks(g: Builder) -> None:
     movie(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=6.0), loaded.vae), fps=16.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def ltx_image_to_video(g: Builder) -> None:
     loaded = checkpoint(g, "ltx-video-2b-v0.9.5.safetensors")
     clip = g.add("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv")
@@ -248,7 +248,7 @@ def ltx_image_to_video(g: Builder) -> None:
     movie(g, decode(g, result, loaded.vae), fps=25.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def ltx_guides_at_both_ends(g: Builder) -> None:
     loaded = checkpoint(g, "ltx-video-2b-v0.9.5.safetensors")
     clip = g.add("CLIPLoader", clip_name="t5xxl_fp16.safetensors", type="ltxv")
@@ -265,7 +265,7 @@ def ltx_guides_at_both_ends(g: Builder) -> None:
     movie(g, decode(g, cut[2], loaded.vae), fps=24.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def hunyuan_image_to_video(g: Builder) -> None:
     clips = ("clip_l.safetensors", "llava_llama3_fp8_scaled.safetensors")
     loaded = parts(
@@ -286,7 +286,7 @@ def hunyuan_image_to_video(g: Builder) -> None:
     movie(g, decode(g, guided(g, model, guidance, wired[1], sigmas), loaded.vae))
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def hunyuan15_with_super_resolution(g: Builder) -> None:
     clips = ("qwen_2.5_vl_7b_fp8_scaled.safetensors", "byt5_small_glyphxl_fp16.safetensors")
     loaded = parts(
@@ -309,7 +309,7 @@ def hunyuan15_with_super_resolution(g: Builder) -> None:
     movie(g, decode(g, sample(g, fine, again[0], again[1], again[2], steps=8, cfg=1.0), loaded.vae))
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def cosmos_predict2_video(g: Builder) -> None:
     loaded = parts(
         g, "cosmos_predict2_2B_video2world_480p_16fps.safetensors", "oldt5_xxl_fp8_e4m3fn_scaled.safetensors", "cosmos",
@@ -326,7 +326,7 @@ def cosmos_predict2_video(g: Builder) -> None:
     movie(g, picture(g, loaded, latent, steps=35, cfg=4.0), fps=16.0)
 
 
-@MOTION.shape("img2video")
+@VIDEOS_AND_AUDIO.register("img2video")
 def talking_head_from_speech(g: Builder) -> None:
     loaded = wan(g, "wan2.2_s2v_14B_fp8_scaled.safetensors")
     encoder = g.add("AudioEncoderLoader", audio_encoder_name="wav2vec2_large_english_fp16.safetensors")
@@ -344,7 +344,7 @@ def talking_head_from_speech(g: Builder) -> None:
 # --- video to video --------------------------------------------------------------------------------------------------
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def wan_vace_restyle(g: Builder) -> None:
     loaded = wan(g, "wan2.1_vace_14B_fp16.safetensors")
     source = frames(g)
@@ -359,7 +359,7 @@ def wan_vace_restyle(g: Builder) -> None:
     movie(g, decode(g, trimmed, loaded.vae), fps=source[2], audio=source[1])
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def wan_fun_control(g: Builder) -> None:
     loaded = wan(g, "wan2.1_fun_control_1.3B_bf16.safetensors")
     positive, negative = prompts(g, loaded.clip)
@@ -370,7 +370,7 @@ def wan_fun_control(g: Builder) -> None:
     movie(g, decode(g, sample(g, loaded.model, wired[0], wired[1], wired[2], cfg=6.0), loaded.vae), fps=16.0)
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def wan_animate_character(g: Builder) -> None:
     loaded = wan(g, "wan2.2_animate_14B_bf16.safetensors")
     source = frames(g)
@@ -384,7 +384,7 @@ def wan_animate_character(g: Builder) -> None:
     movie(g, decode(g, trimmed, loaded.vae), fps=16.0, audio=source[1])
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def frames_restyled_one_by_one(g: Builder) -> None:
     loaded = checkpoint(g)
     source = frames(g)
@@ -394,7 +394,7 @@ def frames_restyled_one_by_one(g: Builder) -> None:
     movie(g, made, fps=source[2])
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def video_upscaled_and_interpolated(g: Builder) -> None:
     source = frames(g)
     upscaler = g.add("UpscaleModelLoader", model_name="RealESRGAN_x2plus.pth")
@@ -404,18 +404,18 @@ def video_upscaled_and_interpolated(g: Builder) -> None:
     movie(g, smooth, fps=60.0, audio=source[1])
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def clip_cut_and_saved_again(g: Builder) -> None:
     cut = g.add("Video Slice", video=g.add("LoadVideo", file=VIDEO_1), start_time=1.0, duration=4.0)
     g.add("SaveVideo", video=cut, filename_prefix="video/cut", format="mp4", codec="h264", format__codec="h264")
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def soundtrack_taken_from_video(g: Builder) -> None:
     g.add("SaveAudioMP3", audio=frames(g)[1], filename_prefix="audio/track", quality="V0")
 
 
-@MOTION.shape("video2video")
+@VIDEOS_AND_AUDIO.register("video2video")
 def slideshow_with_music(g: Builder) -> None:
     wide = [
         g.add("ImageScale", image=image(g, upload), upscale_method="lanczos", width=1920, height=1080, crop="center")
@@ -443,19 +443,19 @@ def stable_audio(g: Builder, seconds: float, start: Any = None) -> Node:
     return g.add("VAEDecodeAudio", samples=result, vae=loaded.vae)
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def stable_audio_to_flac(g: Builder) -> None:
     g.add("SaveAudio", audio=stable_audio(g, 47.6), filename_prefix="audio/rain")
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def stable_audio_from_upload(g: Builder) -> None:
     g.add(
         "SaveAudioOpus", audio=stable_audio(g, 30.0, g.add("LoadAudio", audio=AUDIO_1)), filename_prefix="audio/again"
     )
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def ace_step_song_of_three_minutes(g: Builder) -> None:
     loaded = checkpoint(g, "ace_step_v1_3.5b.safetensors")
     positive = g.add("TextEncodeAceStepAudio", clip=loaded.clip, tags="folk, accordion, male vocals", lyrics=LYRICS)
@@ -469,7 +469,7 @@ def ace_step_song_of_three_minutes(g: Builder) -> None:
     g.add("SaveAudioMP3", audio=song, filename_prefix="audio/song", quality="320k")
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def ace_step_fifteen(g: Builder) -> None:
     clips = ("qwen_0.6b_ace15.safetensors", "qwen_1.7b_ace15.safetensors")
     loaded = parts(g, "acestep_v1.5_turbo.safetensors", clips, "ace", "ace_1.5_vae.safetensors")
@@ -484,13 +484,13 @@ def ace_step_fifteen(g: Builder) -> None:
     g.add("SaveAudioAdvanced", audio=song, filename_prefix="audio/piano", format="mp3", format__quality="V0")
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def upload_trimmed_and_previewed(g: Builder) -> None:
     short = g.add("TrimAudioDuration", audio=g.add("LoadAudio", audio=AUDIO_1), start_index=5.0, duration=30.0)
     g.add("PreviewAudio", audio=g.add("AudioAdjustVolume", audio=short, volume=-3))
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def two_uploads_mixed_and_joined(g: Builder) -> None:
     first, second = g.add("LoadAudio", audio=AUDIO_1), g.add("LoadAudio", audio=AUDIO_2)
     mixed = g.add("AudioMerge", audio1=first, audio2=second, merge_method="mean")
@@ -499,7 +499,7 @@ def two_uploads_mixed_and_joined(g: Builder) -> None:
     g.add("SaveAudio", audio=joined, filename_prefix="audio/mix")
 
 
-@MOTION.shape("audio")
+@VIDEOS_AND_AUDIO.register("audio")
 def one_channel_equalized(g: Builder) -> None:
     channels = g.add("SplitAudioChannels", audio=g.add("LoadAudio", audio=AUDIO_1))
     bright = g.add("AudioEqualizer3Band", audio=channels[0], high_gain_dB=4.0, low_gain_dB=-2.0)

@@ -4,12 +4,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from tests.differential.bases import ObjectInfo, Workflow
-from tests.differential.verdicts import BREAKDOWNS, CLASS_ERRORS, Judgement
+from tests.differential.judgements import BREAKDOWNS, CLASS_ERRORS, Judgement
 
 DYNAMIC = ("COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3")
 
 
-def reason_for(workflow: Workflow, theirs: Judgement, ours: Judgement, info: ObjectInfo) -> str | None:
+def find_intended_difference(workflow: Workflow, theirs: Judgement, ours: Judgement, info: ObjectInfo) -> str | None:
     """Return why the two may differ here; None if they must not."""
     return next((reason for reason, applies in _REASONS.items() if applies(workflow, theirs, ours, info)), None)
 

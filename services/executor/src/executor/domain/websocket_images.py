@@ -22,8 +22,8 @@ _FORMATS = (
 
 
 @dataclass(frozen=True, slots=True)
-class SentImage:
-    """One image. ``number`` counts the prompt's images from 1; ``extension`` is its format."""
+class WebsocketImage:
+    """One output image. ``number`` counts the prompt's images from 1; ``extension`` is its format."""
 
     node_id: str
     number: int
@@ -32,13 +32,13 @@ class SentImage:
 
 
 class _NodeState(Enum):
-    UNSEEN = auto()  # not started as far as known
+    UNSEEN = auto()  # no event about it yet
     RUNNING = auto()
     DONE = auto()  # all of its images were received
     LOST = auto()  # some of its images may be lost
 
 
-class SentImageDecoder:
+class WebsocketImageDecoder:
     """Distinguishes output images on the websocket from previews, and detects possibly lost images.
 
     A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because events
@@ -81,17 +81,17 @@ class SentImageDecoder:
             self._start_node(node_id if isinstance(node_id, str) else None)
             self.has_ended = self.has_ended or data["node"] is None
 
-    def decode_frame(self, frame: bytes) -> SentImage | None:
+    def decode_frame(self, frame: bytes) -> WebsocketImage | None:
         """Return the output image in a binary message, if it contains one."""
         node_id, content = self._decode(frame)
         extension = next((name for magic, name in _FORMATS if magic.match(content)), None)
         if node_id is None or extension is None:
             return None
         self._count += 1
-        return SentImage(node_id, self._count, extension, content)
+        return WebsocketImage(node_id, self._count, extension, content)
 
-    def mark_interrupted(self) -> None:
-        """Record that events and frames were lost."""
+    def record_disconnect(self) -> None:
+        """Record a disconnect, during which events and frames may have been lost."""
         self.is_complete, self._running = False, None
         for node_id, state in self._states.items():
             if state is _NodeState.RUNNING:

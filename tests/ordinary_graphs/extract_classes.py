@@ -1,6 +1,8 @@
 """Writes ``classes.json``: the classes of the corpus, extracted from ``object_info`` responses.
 
-    python -m tests.ordinary_graphs.learn OBJECT_INFO.json...     (newest ComfyUI first; run it twice after new classes)
+    python -m tests.ordinary_graphs.extract_classes OBJECT_INFO.json...
+
+Name the file of the newest ComfyUI first. Run it twice after classes were added.
 
 Only names, types, bounds and defaults are stored, and the options that a graph uses.
 """
@@ -11,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from executor.domain.catalog import read_catalog
+from executor.domain.catalog import parse_catalog
 from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
@@ -21,7 +23,7 @@ MAX_TEXT = 40  # maximum length of a default; longer ones are prose
 UNFLAGGED_UPLOADS = frozenset({("LoadLatent", "latent")})
 
 
-def learn(answers: Iterable[Mapping[str, Any]], graphs: Iterable[OrdinaryGraph]) -> dict[str, Any]:
+def extract_classes(answers: Iterable[Mapping[str, Any]], graphs: Iterable[OrdinaryGraph]) -> dict[str, Any]:
     """Return each class of the graphs as the first response with it describes it."""
     known: dict[str, Any] = {}
     used = used_values(graphs)
@@ -83,7 +85,7 @@ def _dynamic(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
     if kind not in {"COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"}:
         return {}
     described = {"X": {"input": {"required": {"x": [kind, extra]}}}}
-    spec = read_catalog(described)["X"].inputs["x"].model_dump(mode="json", exclude_defaults=True)
+    spec = parse_catalog(described)["X"].inputs["x"].model_dump(mode="json", exclude_defaults=True)
     return {part: spec[part] for part in ("variants", "grown") if part in spec}
 
 
@@ -104,6 +106,6 @@ def _default(kind: str, extra: Mapping[str, Any]) -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    found = learn([json.loads(Path(name).read_text()) for name in sys.argv[1:]], ordinary_graphs())
+    found = extract_classes([json.loads(Path(name).read_text()) for name in sys.argv[1:]], ordinary_graphs())
     rows = (f"{json.dumps(name)}: {json.dumps(fact, separators=(',', ':'))}" for name, fact in found.items())
     CLASSES.write_text("{\n" + ",\n".join(rows) + "\n}\n")

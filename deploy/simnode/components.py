@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from simnode.cache import NodeCache
-from simnode.catalog import ONLY_NEW, Catalog
+from simnode.catalog import CLASSES_SINCE_0_33, Catalog
 from simnode.faults import ArmedFaults
 from simnode.folders import Folders
 from simnode.history import History
@@ -15,17 +15,17 @@ from simnode.interrupts import InterruptFlag
 from simnode.ledger import Ledger
 from simnode.node_log import NodeLog
 from simnode.prompt_queue import PromptQueue
+from simnode.resources import NodeResources
 from simnode.settings import Settings
-from simnode.shelf import Shelf
 
 
 @dataclass(slots=True)
-class Parts:
-    """The components of one node. Except for the files all state is in memory.
+class NodeComponents:
+    """The components of one node. All state except files is in memory.
 
     Attributes:
-        die: ends the process immediately with an exit status; replaced in tests.
-        counter: number of the next prompt.
+        exit_process: ends the process immediately with an exit status; replaced in tests.
+        counter: the next queue number.
         vram_gib: memory of the GPU that the node reports.
         poisoned: the device context is broken; only a restart helps.
     """
@@ -39,17 +39,17 @@ class Parts:
     queue: PromptQueue
     history: History
     interrupts: InterruptFlag
-    shelf: Shelf
+    resources: NodeResources
     catalog: Catalog
     cache: NodeCache
     log: NodeLog
-    die: Callable[[int], None] = os._exit
+    exit_process: Callable[[int], None] = os._exit
     counter: int = 0
     vram_gib: int = 24
     poisoned: bool = False
 
     @classmethod
-    def build(cls, settings: Settings) -> "Parts":
+    def build(cls, settings: Settings) -> "NodeComponents":
         """Construct the components of one node. Nothing is started and no folder is created."""
         folders = Folders(settings.directory)
         rng = random.Random(settings.seed)  # noqa: S311 - delays and orders, not secrets
@@ -65,8 +65,10 @@ class Parts:
             queue=PromptQueue(hub),
             history=History(),
             interrupts=InterruptFlag(faults),
-            shelf=Shelf(settings, folders, rng),
-            catalog=Catalog(settings.without | (frozenset() if settings.is_new else ONLY_NEW), settings.filler_classes),
+            resources=NodeResources(settings, folders, rng),
+            catalog=Catalog(
+                settings.without | (frozenset() if settings.is_0_33 else CLASSES_SINCE_0_33), settings.filler_classes
+            ),
             cache=NodeCache(),
             log=NodeLog(),
         )

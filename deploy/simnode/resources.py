@@ -1,4 +1,4 @@
-"""Files that node classes use: model names, input files, folders; and random names of previews."""
+"""What node classes use: settings, models, input files, folders, and the random names of previews."""
 
 import random
 
@@ -6,10 +6,10 @@ from simnode.folders import Folders
 from simnode.settings import Settings
 from simnode.wire import Document
 
-WRITTEN = {
+OUTPUT_MODEL_FOLDERS = {
     name: name if name != "text_encoders" else "clip"
     for name in ("checkpoints", "text_encoders", "vae", "diffusion_models", "loras")
-}  # kinds of models that ComfyUI also loads from its output folder, and the folder's name there
+}  # model folders that ComfyUI also has in its output folder, with their names there
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 MODEL_FOLDERS = (
@@ -19,8 +19,8 @@ MODEL_FOLDERS = (
 )  # fmt: skip
 
 
-class Shelf:
-    """Models, files and settings for node classes."""
+class NodeResources:
+    """Settings, models and files of one node."""
 
     def __init__(self, settings: Settings, folders: Folders, rng: random.Random) -> None:
         self.settings = settings
@@ -33,7 +33,7 @@ class Shelf:
         }
         self._letters: dict[str, str] = {}
 
-    def models(self, folder: str) -> list[str] | None:
+    def list_models(self, folder: str) -> list[str] | None:
         """Return file names in a model folder; None if there is no such folder."""
         return sorted({file["name"] for file in self.list_model_files(folder)}) if folder in MODEL_FOLDERS else None
 
@@ -43,32 +43,34 @@ class Shelf:
 
     def list_model_folders(self, folder: str) -> list[str]:
         """Return the folders of a kind of model: installed ones first, then for some kinds one in the output folder."""
-        places = [self.folders.root / "models" / folder]
-        if folder in WRITTEN:
-            places.append(self.folders.root / "output" / WRITTEN[folder])
-        return [str(place) for place in places]
+        paths = [self.folders.root / "models" / folder]
+        if folder in OUTPUT_MODEL_FOLDERS:
+            paths.append(self.folders.root / "output" / OUTPUT_MODEL_FOLDERS[folder])
+        return [str(path) for path in paths]
 
     def list_model_files(self, folder: str) -> list[Document]:
         """Return the files of a kind of model, each with the index of its folder."""
-        written = self.folders.list_written_models(WRITTEN[folder]) if folder in WRITTEN else []
+        written = (
+            self.folders.list_written_models(OUTPUT_MODEL_FOLDERS[folder]) if folder in OUTPUT_MODEL_FOLDERS else []
+        )
         found = [(name, 0) for name in self._models.get(folder, [])] + [(name, 1) for name in written]
         return [{"name": name, "pathIndex": index} for name, index in found]
 
-    def checkpoints(self) -> list[str]:
-        return self.models("checkpoints") or []
+    def list_checkpoints(self) -> list[str]:
+        return self.list_models("checkpoints") or []
 
-    def loras(self) -> list[str]:
-        return self.models("loras") or []
+    def list_loras(self) -> list[str]:
+        return self.list_models("loras") or []
 
-    def vaes(self) -> list[str]:
-        """VAE file names and the built-in ``pixel_space``, which needs no file."""
-        return [*(self.models("vae") or []), "pixel_space"]
+    def list_vaes(self) -> list[str]:
+        """Return VAE file names and the built-in ``pixel_space``, which needs no file."""
+        return [*(self.list_models("vae") or []), "pixel_space"]
 
-    def input_folders(self) -> list[str]:
-        return self.folders.input_folders()
+    def list_input_folders(self) -> list[str]:
+        return self.folders.list_input_folders()
 
-    def input_files(self) -> list[str]:
-        return self.folders.input_files()
+    def list_input_files(self) -> list[str]:
+        return self.folders.list_input_files()
 
     def choose_preview_letters(self, node_id: str) -> str:
         """Return the five random letters in the temp file names of one preview node, constant until the node stops."""

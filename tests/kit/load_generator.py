@@ -45,14 +45,14 @@ class Load:
 
 
 @dataclass(frozen=True)
-class Answered:
+class LoadResult:
     """Responses per second, their total number, and their latencies since each request was due, seconds."""
 
     rate: float
     number: int
     p50_s: float
     p99_s: float
-    most_s: float
+    max_s: float
 
 
 class Connection(asyncio.Protocol):
@@ -62,7 +62,7 @@ class Connection(asyncio.Protocol):
         self._request, self._due, self._every_s = request, first_at, every_s
         self._received = b""
         self._stopped = False
-        self.took_s: list[float] = []
+        self.latencies_s: list[float] = []
         self._loop = asyncio.get_running_loop()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self._transport: asyncio.Transport | None = None
@@ -75,7 +75,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Fail: the server must not close the connection."""
         if not self._stopped and not self.ended.done():
-            self.ended.set_exception(exc or ConnectionResetError("the server hung up"))
+            self.ended.set_exception(exc or ConnectionResetError("the server closed the connection"))
 
     def data_received(self, data: bytes) -> None:
         """Collect a part of a response."""
@@ -91,7 +91,7 @@ class Connection(asyncio.Protocol):
             return
         self._received = b""
         now = self._loop.time()
-        self.took_s.append(now - self._due)
+        self.latencies_s.append(now - self._due)
         self._due = self._due + self._every_s if self._every_s else now
         if self._due <= now:
             self._send()
@@ -117,50 +117,50 @@ def _request(url: str, load: Load) -> bytes:
     return "\r\n".join(lines).encode() + END + body
 
 
-def _same(connection: Connection) -> Connection:
+def _identity(connection: Connection) -> Connection:
     return connection
 
 
-async def hammer(load: Load) -> Answered:
+async def generate_load(load: Load) -> LoadResult:
     """Generate load in this process."""
     loop = asyncio.get_running_loop()
     begin = loop.time() + (1 if load.every_s else 0)  # connecting takes time and is not measured
-    made: list[Connection] = []
+    connections: list[Connection] = []
     for number in range(load.connections):
         url = load.urls[number % len(load.urls)]
         first_at = begin + load.every_s * number / load.connections
         connection = Connection(_request(url, load), first_at=first_at, every_s=load.every_s)
         parts = urlsplit(url)
-        await loop.create_connection(partial(_same, connection), parts.hostname or "", parts.port or 80)
-        made.append(connection)
-    before, began = sum(len(one.took_s) for one in made), loop.time()
+        await loop.create_connection(partial(_identity, connection), parts.hostname or "", parts.port or 80)
+        connections.append(connection)
+    before, began = sum(len(one.latencies_s) for one in connections), loop.time()
     seconds = load.seconds + max(0, begin - began)
-    await asyncio.wait([one.ended for one in made], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
-    took_s = [took for one in made for took in one.took_s]
-    rate = (len(took_s) - before) / (loop.time() - max(began, begin))
-    for one in made:
+    await asyncio.wait([one.ended for one in connections], timeout=seconds, return_when=asyncio.FIRST_EXCEPTION)
+    latencies_s = [latency for one in connections for latency in one.latencies_s]
+    rate = (len(latencies_s) - before) / (loop.time() - max(began, begin))
+    for one in connections:
         one.stop()
         if one.ended.done():
             one.ended.result()
     if not rate:
-        raise ValueError(f"{load.urls[0]} does not answer")
-    cuts = statistics.quantiles(took_s, n=100, method="inclusive")
-    return Answered(rate, len(took_s), cuts[49], cuts[98], max(took_s))
+        raise ValueError(f"{load.urls[0]} does not respond")
+    cuts = statistics.quantiles(latencies_s, n=100, method="inclusive")
+    return LoadResult(rate, len(latencies_s), cuts[49], cuts[98], max(latencies_s))
 
 
-async def generated(load: Load) -> Answered:
-    """Run ``hammer`` in a separate process and return its result."""
+async def run_load_generator(load: Load) -> LoadResult:
+    """Run ``generate_load`` in a separate process and return its result."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "tests.kit.hammer", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        sys.executable, "-m", "tests.kit.load_generator", cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     printed, _ = await process.communicate(json.dumps(asdict(load)).encode())
     if process.returncode:
         raise RuntimeError(f"the load generator ended with {process.returncode}")
-    return Answered(**json.loads(printed))
+    return LoadResult(**json.loads(printed))
 
 
 @asynccontextmanager
-async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+async def running_module(url: str, *argv: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
     """Run a Python module as a process; yields it once its URL responds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
@@ -168,13 +168,13 @@ async def running(url: str, *argv: str, **environment: str) -> AsyncIterator[asy
     try:
         async with http_client() as client:
 
-            async def answers() -> bool:
+            async def is_responding() -> bool:
                 try:
                     return bool((await client.get(url)).status_code)
                 except httpx.HTTPError:
                     return False
 
-            await until(answers)
+            await until(is_responding)
         yield process
     finally:
         process.terminate()
@@ -194,7 +194,7 @@ def serve_bare(create_app: Callable[[ServiceSettings], FastAPI]) -> None:
     )
 
 
-def gateway_of(fleet: Fleet) -> str:
+def find_gateway_url(fleet: Fleet) -> str:
     """Return the address of a system's gateway behind its proxy."""
     lines = (fleet.state / "env/gateway.env").read_text().splitlines()
     port = dict(line.split("=", 1) for line in lines)["GATEWAY_PORT"]
@@ -202,4 +202,4 @@ def gateway_of(fleet: Fleet) -> str:
 
 
 if __name__ == "__main__":
-    print(json.dumps(asdict(uvloop.run(hammer(Load(**json.load(sys.stdin)))))))
+    print(json.dumps(asdict(uvloop.run(generate_load(Load(**json.load(sys.stdin)))))))

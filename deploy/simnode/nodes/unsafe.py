@@ -1,4 +1,4 @@
-"""Stock classes that affect more than their job: they read folders, write models, call services, run patterns."""
+"""Stock classes that a strict policy excludes: they read folders, write models, call services or run regexes."""
 
 import re
 import struct
@@ -8,20 +8,20 @@ from PIL import Image
 
 from simnode.folders import choose_save_target, is_inside
 from simnode.node_class import (
+    MATCH_TYPE,
     Call,
     Field,
     NodeClass,
     NodeResult,
     build_hidden_metadata_inputs,
-    instantly,
+    link_input,
     run_in_thread,
-    socket,
+    run_inline,
 )
-from simnode.shelf import Shelf
+from simnode.resources import NodeResources
 
-MATCHED = "COMFY_MATCHTYPE_V3"  # a template type: the type of its links
-PICTURES = {".png", ".jpg", ".jpeg", ".webp"}
-DATASETS = "comfy_extras.nodes_dataset"
+IMAGE_SUFFIXES = {".png", ".jpg", ".jpeg", ".webp"}
+DATASET_MODULE = "comfy_extras.nodes_dataset"
 
 
 def _resolve_inside(base: Path, name: str) -> Path:
@@ -32,13 +32,15 @@ def _resolve_inside(base: Path, name: str) -> Path:
 
 
 def _load_folder(call: Call) -> NodeResult:
-    folder = _resolve_inside(call.shelf.folders.root / "input", str(call["folder"]))
-    images = [Image.open(path).convert("RGB") for path in sorted(folder.iterdir()) if path.suffix.lower() in PICTURES]
+    folder = _resolve_inside(call.resources.folders.root / "input", str(call["folder"]))
+    images = [
+        Image.open(path).convert("RGB") for path in sorted(folder.iterdir()) if path.suffix.lower() in IMAGE_SUFFIXES
+    ]
     return NodeResult((images,))
 
 
 def _save_folder(call: Call) -> NodeResult:
-    folder = _resolve_inside(call.shelf.folders.root / "output", str(call["folder_name"]))
+    folder = _resolve_inside(call.resources.folders.root / "output", str(call["folder_name"]))
     folder.mkdir(parents=True, exist_ok=True)
     for index, image in enumerate(call["images"]):
         image.save(folder / f"{call['filename_prefix']}_{index:05}.png")
@@ -46,14 +48,14 @@ def _save_folder(call: Call) -> NodeResult:
 
 
 def _save_checkpoint(call: Call) -> NodeResult:
-    target = choose_save_target(str(call["filename_prefix"]), call.shelf.folders.root / "output")
-    (target.folder / target.name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
+    target = choose_save_target(str(call["filename_prefix"]), call.resources.folders.root / "output")
+    (target.folder / target.build_name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
     return NodeResult()
 
 
 def _save_lora(call: Call) -> NodeResult:
-    target = choose_save_target(str(call["prefix"]), call.shelf.folders.root / "output")
-    (target.folder / target.name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
+    target = choose_save_target(str(call["prefix"]), call.resources.folders.root / "output")
+    (target.folder / target.build_name(0, "_.safetensors")).write_bytes(_encode_empty_tensors())
     return NodeResult()
 
 
@@ -61,25 +63,25 @@ def _encode_empty_tensors() -> bytes:
     return struct.pack("<Q", 2) + b"{}"
 
 
-def _switch(call: Call) -> NodeResult:
+def _choose_branch(call: Call) -> NodeResult:
     return NodeResult((call["on_true"] if call["switch"] else call["on_false"],))
 
 
-def _match(call: Call) -> NodeResult:
+def _match_pattern(call: Call) -> NodeResult:
     flags = re.IGNORECASE if call["case_insensitive"] else 0
     return NodeResult((bool(re.search(str(call["regex_pattern"]), str(call["string"]), flags)),))
 
 
-def _chat(call: Call) -> NodeResult:
+def _call_external_service(call: Call) -> NodeResult:
     raise Exception(f"Unauthorized: Please login first to use this node. ({call.node_id})")  # noqa: TRY002 - as ComfyUI
 
 
 CLASSES = (
     NodeClass(
         name="ComfySwitchNode",
-        run=instantly(_switch),
-        inputs=(Field("switch", "BOOLEAN"), socket("on_false", MATCHED), socket("on_true", MATCHED)),
-        outputs=(MATCHED,),
+        run=run_inline(_choose_branch),
+        inputs=(Field("switch", "BOOLEAN"), link_input("on_false", MATCH_TYPE), link_input("on_true", MATCH_TYPE)),
+        outputs=(MATCH_TYPE,),
         output_names=("output",),
         category="utilities/logic",
         module="comfy_extras.nodes_logic",
@@ -88,7 +90,7 @@ CLASSES = (
     ),
     NodeClass(
         name="RegexMatch",
-        run=instantly(_match),
+        run=run_inline(_match_pattern),
         inputs=(
             Field("string", "STRING", {"multiline": True}),
             Field("regex_pattern", "STRING", {"multiline": True}),
@@ -104,11 +106,11 @@ CLASSES = (
     NodeClass(
         name="LoadImageDataSetFromFolder",
         run=run_in_thread(_load_folder),
-        inputs=(Field("folder", Shelf.input_folders, {"tooltip": "The folder to load images from."}),),
+        inputs=(Field("folder", NodeResources.list_input_folders, {"tooltip": "The folder to load images from."}),),
         outputs=("IMAGE",),
         output_names=("images",),
         category="image",
-        module=DATASETS,
+        module=DATASET_MODULE,
         display_name="Load Image (from Folder)",
         schema_v3=True,
     ),
@@ -116,7 +118,7 @@ CLASSES = (
         name="SaveImageDataSetToFolder",
         run=run_in_thread(_save_folder),
         inputs=(
-            socket("images", "IMAGE", "List of images to save."),
+            link_input("images", "IMAGE", "List of images to save."),
             Field("folder_name", "STRING", {"default": "dataset", "multiline": False}),
             Field("filename_prefix", "STRING", {"default": "image", "multiline": False}),
             Field("mode", ("overwrite", "increment"), {"default": "overwrite"}),
@@ -124,7 +126,7 @@ CLASSES = (
         ),
         output_node=True,
         category="image",
-        module=DATASETS,
+        module=DATASET_MODULE,
         display_name="Save Image (to Folder) (DEPRECATED)",
         schema_v3=True,
     ),
@@ -132,9 +134,9 @@ CLASSES = (
         name="CheckpointSave",
         run=run_in_thread(_save_checkpoint),
         inputs=(
-            socket("model", "MODEL"),
-            socket("clip", "CLIP"),
-            socket("vae", "VAE"),
+            link_input("model", "MODEL"),
+            link_input("clip", "CLIP"),
+            link_input("vae", "VAE"),
             Field("filename_prefix", "STRING", {"default": "checkpoints/ComfyUI"}),
             *build_hidden_metadata_inputs(),
         ),
@@ -147,7 +149,7 @@ CLASSES = (
         name="SaveLoRA",
         run=run_in_thread(_save_lora),
         inputs=(
-            socket("lora", "LORA_MODEL"),
+            link_input("lora", "LORA_MODEL"),
             Field("prefix", "STRING", {"default": "loras/ComfyUI_trained_lora", "multiline": False}),
             Field("steps", "INT", {}, "optional"),
             *build_hidden_metadata_inputs(),
@@ -160,7 +162,7 @@ CLASSES = (
     ),
     NodeClass(
         name="OpenAIChatNode",
-        run=instantly(_chat),
+        run=run_inline(_call_external_service),
         inputs=(
             Field("prompt", "STRING", {"default": "", "multiline": True}),
             Field("persist_context", "BOOLEAN", {"default": True}),

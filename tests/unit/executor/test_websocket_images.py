@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from executor.domain.sent_images import SentImage, SentImageDecoder
+from executor.domain.websocket_images import WebsocketImage, WebsocketImageDecoder
 
 PNG, JPEG, WEBP = b"\x89PNG\r\n\x1a\n...", b"\xff\xd8\xff...", b"RIFF....WEBP"
 PROMPT = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -26,29 +26,29 @@ def with_metadata(content: bytes, **metadata: Any) -> bytes:
 
 
 @pytest.fixture
-def images() -> SentImageDecoder:
-    return SentImageDecoder(GRAPH, PROMPT)
+def images() -> WebsocketImageDecoder:
+    return WebsocketImageDecoder(GRAPH, PROMPT)
 
 
-def run(images: SentImageDecoder, *nodes: str | None) -> None:
+def run(images: WebsocketImageDecoder, *nodes: str | None) -> None:
     for node in nodes:
         images.apply_event("executing", {"node": node, "display_node": node, "prompt_id": PROMPT})
 
 
-def test_frame_with_metadata_belongs_to_the_node_that_it_names(images: SentImageDecoder) -> None:
+def test_frame_with_metadata_belongs_to_the_node_that_it_names(images: WebsocketImageDecoder) -> None:
     run(images, "1")
-    assert images.decode_frame(with_metadata(PNG, node_id="2")) == SentImage("2", 1, "png", PNG)
-    assert images.decode_frame(with_metadata(JPEG, node_id="2.0.0.1", display_node_id="2")) == SentImage(
+    assert images.decode_frame(with_metadata(PNG, node_id="2")) == WebsocketImage("2", 1, "png", PNG)
+    assert images.decode_frame(with_metadata(JPEG, node_id="2.0.0.1", display_node_id="2")) == WebsocketImage(
         "2", 2, "jpg", JPEG
     )
 
 
-def test_frame_without_metadata_belongs_to_the_node_that_runs(images: SentImageDecoder) -> None:
+def test_frame_without_metadata_belongs_to_the_node_that_runs(images: WebsocketImageDecoder) -> None:
     run(images, "3")
-    assert images.decode_frame(plain(WEBP)) == SentImage("3", 1, "webp", WEBP)
+    assert images.decode_frame(plain(WEBP)) == WebsocketImage("3", 1, "webp", WEBP)
 
 
-def test_preview_frame_is_not_an_output_image(images: SentImageDecoder) -> None:
+def test_preview_frame_is_not_an_output_image(images: WebsocketImageDecoder) -> None:
     run(images, "1")
     assert images.decode_frame(plain(JPEG)) is None
     run(images, "2")
@@ -70,54 +70,54 @@ def test_preview_frame_is_not_an_output_image(images: SentImageDecoder) -> None:
         with_metadata(PNG, node_id=["2"]),
     ],
 )
-def test_malformed_frame_is_not_an_image(images: SentImageDecoder, frame: bytes) -> None:
+def test_malformed_frame_is_not_an_image(images: WebsocketImageDecoder, frame: bytes) -> None:
     run(images, "2")
     assert images.decode_frame(frame) is None
 
 
-def test_no_images_are_missing_when_every_event_was_received(images: SentImageDecoder) -> None:
+def test_no_images_are_missing_when_every_event_was_received(images: WebsocketImageDecoder) -> None:
     run(images, "1", "2", None)
     assert images.has_ended
     assert images.missing_nodes == []
 
 
-def test_missing_end_event_leaves_images_missing(images: SentImageDecoder) -> None:
+def test_missing_end_event_leaves_images_missing(images: WebsocketImageDecoder) -> None:
     run(images, "1", "2")
     assert images.missing_nodes == ["2", "3"]
 
 
-def test_node_running_during_a_disconnect_may_have_sent_images(images: SentImageDecoder) -> None:
+def test_node_running_during_a_disconnect_may_have_sent_images(images: WebsocketImageDecoder) -> None:
     run(images, "2")
-    images.mark_interrupted()
+    images.record_disconnect()
     run(images, "3", None)
     assert images.missing_nodes == ["2"]
 
 
-def test_unobserved_node_may_have_sent_images(images: SentImageDecoder) -> None:
+def test_unobserved_node_may_have_sent_images(images: WebsocketImageDecoder) -> None:
     run(images, "1")
-    images.mark_interrupted()
+    images.record_disconnect()
     run(images, None)
     assert images.missing_nodes == ["2", "3"]
 
 
-def test_disconnect_before_any_websocket_image_node_runs_loses_no_images(images: SentImageDecoder) -> None:
+def test_disconnect_before_any_websocket_image_node_runs_loses_no_images(images: WebsocketImageDecoder) -> None:
     run(images, "1")
-    images.mark_interrupted()
+    images.record_disconnect()
     run(images, "2", "3", None)
     assert images.missing_nodes == []
 
 
-def test_disconnect_after_every_websocket_image_node_ran_loses_no_images(images: SentImageDecoder) -> None:
+def test_disconnect_after_every_websocket_image_node_ran_loses_no_images(images: WebsocketImageDecoder) -> None:
     run(images, "2", "3", "1")
-    images.mark_interrupted()
+    images.record_disconnect()
     assert images.missing_nodes == []
 
 
-def test_cached_node_sends_no_images(images: SentImageDecoder) -> None:
+def test_cached_node_sends_no_images(images: WebsocketImageDecoder) -> None:
     images.apply_event("execution_cached", {"nodes": ["3", 5], "prompt_id": PROMPT})
     run(images, "2", None)
     assert images.missing_nodes == ["3"]
 
 
 def test_graph_without_websocket_image_nodes_expects_no_images() -> None:
-    assert not SentImageDecoder({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_images_expected
+    assert not WebsocketImageDecoder({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_images_expected

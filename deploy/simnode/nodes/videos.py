@@ -10,9 +10,9 @@ from simnode.node_class import (
     NodeClass,
     NodeResult,
     build_hidden_metadata_inputs,
-    instantly,
+    link_input,
     run_in_thread,
-    socket,
+    run_inline,
 )
 from simnode.nodes.saving import build_file_entry
 from simnode.values import Latent, check_size_limit
@@ -30,8 +30,8 @@ def _create_empty_video(call: Call) -> NodeResult:
 
 def _save_webm(call: Call) -> NodeResult:
     images = call["images"]
-    target = choose_save_target(call["filename_prefix"], call.shelf.folders.root / "output", *images[0].size)
-    name = target.name(0, "_.webm")
+    target = choose_save_target(call["filename_prefix"], call.resources.folders.root / "output", *images[0].size)
+    name = target.build_name(0, "_.webm")
     told = {"prompt": call.prompt, "frames": len(images), "fps": call["fps"], "codec": call["codec"]}
     (target.folder / name).write_bytes(EBML + json.dumps(told).encode())
     return NodeResult((images,), {"images": [build_file_entry(target, name, "output")], "animated": [True]})
@@ -44,7 +44,7 @@ def _build_size_field(name: str, default: int) -> Field:
 CLASSES = (
     NodeClass(
         name="EmptyHunyuanLatentVideo",
-        run=instantly(_create_empty_video),
+        run=run_inline(_create_empty_video),
         inputs=(
             _build_size_field("width", 848),
             _build_size_field("height", 480),
@@ -61,7 +61,7 @@ CLASSES = (
         name="SaveWEBM",
         run=run_in_thread(_save_webm),
         inputs=(
-            socket("images", "IMAGE"),
+            link_input("images", "IMAGE"),
             Field("filename_prefix", "STRING", {"default": "ComfyUI"}),
             Field("codec", ("vp9", "av1")),
             Field("fps", "FLOAT", {"default": 24.0, "min": 0.01, "max": 1000.0, "step": 0.01}),
@@ -79,7 +79,7 @@ CLASSES = (
     ),
     NodeClass(
         name="PrimitiveInt",
-        run=instantly(lambda call: NodeResult((call["value"],))),
+        run=run_inline(lambda call: NodeResult((call["value"],))),
         inputs=(Field("value", "INT", {"min": -(2**63 - 1), "max": 2**63 - 1, "control_after_generate": "fixed"}),),
         outputs=("INT",),
         category="utilities/primitive",

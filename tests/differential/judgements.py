@@ -25,7 +25,7 @@ class Judgement(NamedTuple):
     places: frozenset[Place]
 
 
-def of_node(status: int, body: Any) -> Judgement:
+def judge_node_response(status: int, body: Any) -> Judgement:
     """Convert a node's response to ``POST /prompt``. If only some outputs are valid, it counts as refused."""
     if status not in {200, 400}:
         return Judgement(frozenset({f"status {status}"}), frozenset())
@@ -42,7 +42,7 @@ def of_node(status: int, body: Any) -> Judgement:
     return Judgement(frozenset(kinds), frozenset(places))
 
 
-def of_ours(workflow: Workflow, catalog: Catalog) -> Judgement:
+def judge_admission(workflow: Workflow, catalog: Catalog) -> Judgement:
     """Convert the errors of admission, without the graph policy."""
     graph, errors = read_graph(workflow)
     if errors:

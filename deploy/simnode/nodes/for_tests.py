@@ -1,4 +1,4 @@
-"""Classes for tests that no ComfyUI has. Most return their input image.
+"""Classes for tests, which ComfyUI does not have. Most return their input image.
 
 One takes time, one fails, one produces more images than its graph says, one reports arbitrary data. Three reproduce
 faults of real nodes: they end the process, end the worker while HTTP continues, or block the interpreter so that HTTP
@@ -12,7 +12,7 @@ import math
 import time
 
 from simnode.failures import EXIT_STATUS, Failure, WorkerDied
-from simnode.node_class import Call, Field, NodeClass, NodeResult, instantly, socket
+from simnode.node_class import Call, Field, NodeClass, NodeResult, link_input, run_inline
 
 TICK_S = 0.1
 
@@ -22,7 +22,7 @@ async def _sleep_for_seconds(call: Call) -> NodeResult:
     ticks = max(1, math.ceil(seconds / TICK_S))
     for done in range(1, ticks + 1):
         await asyncio.sleep(seconds / ticks)
-        await call.tick(done, ticks, None)
+        await call.report_progress(done, ticks, None)
     return NodeResult((call["image"],))
 
 
@@ -32,8 +32,8 @@ def _fail_with_exception(call: Call) -> NodeResult:
     raise Failure(call["exception_type"], json.loads(message[5:]) if message.startswith("json:") else message)
 
 
-def _exit(call: Call) -> NodeResult:
-    call.die(EXIT_STATUS)
+def _exit_process(call: Call) -> NodeResult:
+    call.exit_process(EXIT_STATUS)
     return NodeResult((call["image"],))
 
 
@@ -50,17 +50,17 @@ def _multiply_images(call: Call) -> NodeResult:
     return NodeResult((call["image"] * call["copies"],))
 
 
-def _send(call: Call) -> NodeResult:
-    """Send frames of type 1 and a report without a name, like the classes of the tooling pack."""
+def _send_images(call: Call) -> NodeResult:
+    """Send frames of type 1 and a report without file names, like the classes of the tooling pack."""
     for image in call["images"]:
         buffer = io.BytesIO()
         image.save(buffer, call["format"])
-        call.send_picture(buffer.getvalue())
+        call.send_image(buffer.getvalue())
     entry = {"source": "websocket", "content-type": f"image/{call['format'].lower()}", "type": "output"}
     return NodeResult((), {"images": [entry] * len(call["images"])})
 
 
-def _repeat(call: Call) -> NodeResult:
+def _expand_into_previews(call: Call) -> NodeResult:
     """Expand into several previews of the image that differ in an unused input. A cached call expands into none."""
     link = call.prompt[call.node_id]["inputs"]["image"]
     children = {
@@ -73,7 +73,7 @@ def _repeat(call: Call) -> NodeResult:
 def _write_files_and_report(call: Call) -> NodeResult:
     """Write the files, then send clients the JSON report, like the nodes of some custom packs."""
     for path, content in json.loads(call["writes"]).items():
-        file = call.shelf.folders.root / path
+        file = call.resources.folders.root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(content)
     return NodeResult((), json.loads(call["report"]) or None)
@@ -86,21 +86,21 @@ CLASSES = (
         name="SimSleep",
         run=_sleep_for_seconds,
         inputs=(
-            socket("image", "IMAGE"),
+            link_input("image", "IMAGE"),
             Field("seconds", "FLOAT", {"default": 1.0, "min": 0.0, "max": 86400.0, "step": 0.01}),
         ),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
         description="Takes time, reports progress, can be interrupted.",
-        paced=False,
+        has_delay=False,
     ),
     NodeClass(
         name="SimFail",
-        run=instantly(_fail_with_exception),
+        run=run_inline(_fail_with_exception),
         inputs=(
-            socket("image", "IMAGE"),
-            Field("message", "STRING", {"default": "it was told to fail"}),
+            link_input("image", "IMAGE"),
+            Field("message", "STRING", {"default": "this node always fails"}),
             Field("exception_type", "STRING", {"default": "RuntimeError"}),
         ),
         outputs=("IMAGE",),
@@ -110,8 +110,8 @@ CLASSES = (
     ),
     NodeClass(
         name="SimExit",
-        run=instantly(_exit),
-        inputs=(socket("image", "IMAGE"),),
+        run=run_inline(_exit_process),
+        inputs=(link_input("image", "IMAGE"),),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
@@ -119,8 +119,8 @@ CLASSES = (
     ),
     NodeClass(
         name="SimKillWorker",
-        run=instantly(_kill_worker),
-        inputs=(socket("image", "IMAGE"),),
+        run=run_inline(_kill_worker),
+        inputs=(link_input("image", "IMAGE"),),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
@@ -128,46 +128,46 @@ CLASSES = (
     ),
     NodeClass(
         name="SimFreeze",
-        run=instantly(_freeze_node),
+        run=run_inline(_freeze_node),
         inputs=(
-            socket("image", "IMAGE"),
+            link_input("image", "IMAGE"),
             Field("seconds", "FLOAT", {"default": 60.0, "min": 0.0, "max": 86400.0, "step": 0.01}),
         ),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
-        description="Holds the interpreter: HTTP does not answer.",
+        description="Blocks the interpreter: HTTP does not respond.",
     ),
     NodeClass(
         name="SimMultiply",
-        run=instantly(_multiply_images),
-        inputs=(socket("image", "IMAGE"), Field("copies", "INT", {"default": 1, "min": 1, "max": 4096})),
+        run=run_inline(_multiply_images),
+        inputs=(link_input("image", "IMAGE"), Field("copies", "INT", {"default": 1, "min": 1, "max": 4096})),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
-        description="Gives its picture many times.",
+        description="Returns its image several times.",
     ),
     NodeClass(
         name="SimExpand",
-        run=instantly(_repeat),
-        inputs=(socket("image", "IMAGE"), Field("times", "INT", {"default": 1, "min": 1, "max": 100})),
+        run=run_inline(_expand_into_previews),
+        inputs=(link_input("image", "IMAGE"), Field("times", "INT", {"default": 1, "min": 1, "max": 100})),
         outputs=("IMAGE",),
         category="simnode",
         module=_MODULE,
-        description="Becomes several previews when it is executed.",
+        description="Expands into several previews when it is executed.",
     ),
     NodeClass(
         name="SimSendImageWebSocket",
-        run=instantly(_send),
-        inputs=(socket("images", "IMAGE"), Field("format", ("PNG", "JPEG"))),
+        run=run_inline(_send_images),
+        inputs=(link_input("images", "IMAGE"), Field("format", ("PNG", "JPEG"))),
         output_node=True,
         category="simnode",
         module=_MODULE,
-        description="Sends its pictures over the websocket.",
+        description="Sends its images over the WebSocket.",
     ),
     NodeClass(
         name="SimReport",
-        run=instantly(_write_files_and_report),
+        run=run_inline(_write_files_and_report),
         inputs=(
             Field("report", "STRING", {"default": "{}", "multiline": True}),
             Field("writes", "STRING", {"default": "{}", "multiline": True}),
@@ -175,6 +175,6 @@ CLASSES = (
         output_node=True,
         category="simnode",
         module=_MODULE,
-        description="Writes files (content by path below the node's folders) and reports what it is told, as JSON.",
+        description="Writes files (content by path below the node's folders) and reports the given JSON.",
     ),
 )
