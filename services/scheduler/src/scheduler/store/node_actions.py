@@ -127,10 +127,13 @@ async def request_refresh(connection: Connection, node: str | None) -> None:
 
 
 async def delete_node(connection: Connection, node: str, *, online_s: float) -> bool:
-    """Delete a node that was silent for ``online_s`` seconds and has no live attempt.
+    """Delete a node that was silent for ``online_s`` seconds and has no live attempt, with its failures.
 
     Returns:
         Whether the node was deleted.
     """
     await _LOCK_NODE.run(connection, node=node)
-    return bool(await _DELETE_NODE.value(connection, node=node, online_s=online_s))
+    if not await _DELETE_NODE.value(connection, node=node, online_s=online_s):
+        return False
+    await delete_failures(connection, node)
+    return True
