@@ -1,14 +1,20 @@
 """A node gets jobs whose models it has loaded, within bounds of priority, time and fair share."""
 
 import asyncio
+import time
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler.attempts import AttemptRef
+from contracts.scheduler.attempts import AttemptRef, Outcome
+from scheduler.domain.placement import WORTH_WAITING
 from scheduler.domain.settlement import MIN_COST_S
+from scheduler.store import attempts
+from scheduler.usecases.dispatch_jobs import RECHECK_S
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
+from tests.integration.scheduler.test_prefetch import RECLAIMED_WITHIN_S, release_hints
 from tests.kit.waiting import until
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
@@ -47,6 +53,18 @@ async def test_claim_charges_an_estimated_cost_that_the_end_replaces_with_the_ac
     assert await sql.fetchval(vtime, tenant) - began == pytest.approx(charged)
     assert await node.finish(given.ref, gpu_seconds=7.0)
     assert await sql.fetchval(vtime, tenant) - began == pytest.approx(7)
+
+
+@pytest.mark.requirement("placement.charge")
+async def test_estimated_cost_is_the_mean_of_the_newest_20_jobs_that_succeeded(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    for number, gpu_seconds in enumerate([1000.0, *[4.0] * 10, *[6.0] * 10, 1000.0]):
+        await world.submit_job(tenant)
+        outcome = Outcome.FAILED if number == 21 else Outcome.SUCCEEDED
+        assert await node.finish((await node.claim_attempt()).ref, outcome, gpu_seconds=gpu_seconds)
+    assert await attempts.compute_mean_gpu_seconds(second_sql) == pytest.approx(5)
 
 
 @pytest.mark.requirement("placement.fair")
@@ -103,9 +121,11 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
     assert [await task for task in reversed(waiting)] == jobs
 
 
-async def start_on_warm_node(world: World, tenant: UUID, warm: Node, model: str, *, load_s: float) -> AttemptRef:
-    """Let a node load a model and teach the scheduler how long that takes; then start a job of half a second there."""
-    for gpu_seconds in (load_s + 0.5, 0.5):
+async def start_on_warm_node(
+    world: World, tenant: UUID, warm: Node, model: str, *, load_s: float, run_s: float = 0.5
+) -> AttemptRef:
+    """Let a node load a model and teach the scheduler how long that takes; then start a job of ``run_s`` there."""
+    for gpu_seconds in (load_s + run_s, run_s):
         await world.submit_job(tenant, model=model)
         given = await warm.claim_attempt()
         assert await warm.finish(given.ref, gpu_seconds=gpu_seconds)
@@ -142,3 +162,67 @@ async def test_idle_node_leaves_a_job_to_a_busy_node_that_has_its_models_while_t
             assert given.ref.job_id == job_id
             assert await cold.finish(given.ref)
         assert await warm.finish(running)
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_node_that_left_a_job_is_woken_as_soon_as_waiting_is_no_longer_worth_a_load(world: World) -> None:
+    models, load_s, run_s = [f"{new_id()}.safetensors" for _ in range(4)], 0.7, 0.5
+    tenant, cold, warm = world.add_tenant(), *[await world.add_node(*models) for _ in range(2)]
+    await world.until_offered(models[0])
+    waited_s = 0.0
+    for model in models:
+        running = await start_on_warm_node(world, tenant, warm, model, load_s=load_s, run_s=run_s)
+        waiting = asyncio.create_task(cold.request_work(wait_s=30))
+        await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+        began_at = time.monotonic()
+        await world.submit_job(tenant, model=model)
+        given = await waiting
+        waited_s += time.monotonic() - began_at
+        assert given is not None
+        for node, ref in ((cold, given.ref), (warm, running)):
+            assert await node.finish(ref)
+    # A node that is not woken gets its job when all requests are checked, on average half of that period later.
+    assert waited_s < len(models) * (WORTH_WAITING * load_s + RECHECK_S / 4)
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_jobs_that_ended_early_do_not_delay_the_expected_end_of_the_one_that_runs(world: World) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    running = await start_on_warm_node(world, tenant, warm, model, load_s=40.0, run_s=20.0)
+    for _ in range(2):  # each ends at once and not after 20 s
+        assert await warm.finish(running, gpu_seconds=20.0)
+        await world.submit_job(tenant, model=model)
+        running = (await warm.claim_attempt()).ref
+    await world.submit_job(tenant, model=model)
+    assert await cold.request_work() is None  # 20 s are less than a load
+    assert await warm.finish(running)
+    assert await run_next_job(warm)
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_prefetched_job_moves_to_the_waiting_node_that_has_its_models(world: World) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, cold, idle, busy = world.add_tenant(), *[await world.add_node(model) for _ in range(3)]
+    await world.until_offered(model)
+    running = await start_on_warm_node(world, tenant, busy, model, load_s=20.0)
+    job_id = await world.submit_job(tenant, model=model)
+    prefetched = await busy.request_work(held=running)
+    assert prefetched is not None
+    cold.loaded, idle.loaded = (), (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    async with release_hints(busy) as hints:
+        waiting = []
+        for node in (cold, idle):  # the cold one waits for longer
+            waiting.append(asyncio.create_task(node.request_work(wait_s=30)))
+            for _ in range(3):  # by the replies, the request has most likely found nothing and waits
+                await node.send_heartbeat(loaded=node.loaded)
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert (await hints.get()).job_id == job_id
+        assert await busy.finish(prefetched.ref, Outcome.RELEASED, error=None)
+        moved = await waiting[1]
+    assert moved is not None
+    assert moved.ref.job_id == job_id
+    waiting[0].cancel()
+    assert await idle.finish(moved.ref)
+    assert await busy.finish(running)

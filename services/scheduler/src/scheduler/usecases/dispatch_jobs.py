@@ -159,11 +159,8 @@ class JobDispatcher:
             held_on_warm_node_s: since when a busy node holds the job that has loaded its models; None: no such node.
                 Then only a node that has loaded them, too, should start it, until the load would have ended.
         """
-        node = self._requests.find_waiting_node(requirement, excluded=excluded)
-        if node is None or held_on_warm_node_s is None:
-            return node
-        is_cold = not self._fleet.get_models(requirement) <= self._loaded.get_loaded_models(node)
-        return None if is_cold and held_on_warm_node_s < self._waits.predict_load(requirement) else node
+        is_load_over = held_on_warm_node_s is None or held_on_warm_node_s >= self._waits.predict_load(requirement)
+        return self._requests.find_waiting_node(requirement, excluded=excluded, only_warm=not is_load_over)
 
     @property
     def has_waiting_nodes(self) -> bool:
@@ -273,7 +270,11 @@ class JobDispatcher:
         """Return the requirements that no other node could serve now, or that the others leave to this one."""
         find, loaded = self._requests.find_waiting_node, self._loaded.get_loaded_models(node)
         served = {one for one in requirements if find(one, excluded={node}) is not None}
-        warm = [one for one in served if self._fleet.get_models(one) <= loaded]
+        warm = [
+            one
+            for one in served
+            if self._fleet.get_models(one) <= loaded and find(one, excluded={node}, only_warm=True) is None
+        ]
         served -= self._waits.list_left(warm, "").keys()
         return [one for one in requirements if one not in served]
 
@@ -333,7 +334,7 @@ class JobDispatcher:
         models = self._fleet.get_models(found.requirement_id)
         loads_models = not models <= self._loaded.get_loaded_models(node)
         run_s = self._waits.predict_run(found.requirement_id, loads_models=loads_models)
-        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=held is not None)
+        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=bool(held))
         self._waits.record_claim(found.requirement_id, loads_models=loads_models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
