@@ -18,7 +18,6 @@ from tests.integration.scheduler.test_prefetch import RECLAIMED_WITHIN_S, releas
 from tests.kit.waiting import until
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
-HAS_RARE = (f"CheckpointLoaderSimple.ckpt_name={RARE}",)
 
 
 async def run_next_job(node: Node) -> UUID:
@@ -59,9 +58,11 @@ async def test_claim_charges_an_estimated_cost_that_the_end_replaces_with_the_ac
 async def test_estimated_cost_is_the_mean_of_the_newest_20_jobs_that_succeeded(
     world: World, second_sql: asyncpg.Connection
 ) -> None:
-    tenant, node = world.add_tenant(), await world.add_node()
+    model = f"{new_id()}.safetensors"
+    tenant, node = world.add_tenant(), await world.add_node(model)
+    await world.until_offered(model)
     for number, gpu_seconds in enumerate([1000.0, *[4.0] * 10, *[6.0] * 10, 1000.0]):
-        await world.submit_job(tenant)
+        await world.submit_job(tenant, model=model)
         outcome = Outcome.FAILED if number == 21 else Outcome.SUCCEEDED
         assert await node.finish((await node.claim_attempt()).ref, outcome, gpu_seconds=gpu_seconds)
     assert await attempts.compute_mean_gpu_seconds(second_sql) == pytest.approx(5)
@@ -109,15 +110,17 @@ async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_request
 
 @pytest.mark.requirement("placement.idle")
 async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
-    tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
-    await world.until_offered(RARE)
-    cold.loaded, warm.loaded = HAS_RARE, HAS_COMMON
+    models = [f"{new_id()}.safetensors" for _ in range(2)]  # of others, the time to load may be known
+    tenant, cold, warm = world.add_tenant(), *[await world.add_node(*models) for _ in range(2)]
+    await world.until_offered(models[0])
+    for node, model in zip((cold, warm), models, strict=True):
+        node.loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
     waiting = []
     for node in (cold, warm):
         waiting.append(asyncio.create_task(run_next_job(node)))
         for _ in range(3):  # by the replies, the request has most likely found nothing and waits
             await node.send_heartbeat(loaded=node.loaded)
-    jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
+    jobs = [await world.submit_job(tenant, model=models[1]) for _ in waiting]
     assert [await task for task in reversed(waiting)] == jobs
 
 
