@@ -187,9 +187,9 @@ async def test_newest_run_times_of_each_scope_are_kept_for_60_days(second_sql: a
         await second_sql.execute("TRUNCATE run_times")
         await second_sql.execute(
             """INSERT INTO run_times (scope, id, node_class, loads_models, bins, updated_at)
-            SELECT scope, id, '', false, '{}', now() - make_interval(mins => id) + interval '1 second'
+            SELECT scope, id, '', false, '{}'::jsonb, now() - make_interval(mins => id) + interval '1 second'
             FROM generate_series(1, 4010) id, unnest(ARRAY['workflow', 'models']) scope
-            UNION ALL SELECT 'fleet', days, '', false, '{}', now() - make_interval(days => days)
+            UNION ALL SELECT 'fleet', days, '', false, '{}'::jsonb, now() - make_interval(days => days)
             FROM unnest(ARRAY[59, 61]) days"""
         )
         await prune_histograms(second_sql)
