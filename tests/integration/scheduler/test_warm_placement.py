@@ -115,6 +115,7 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
     await world.until_offered(models[0])
     for node, model in zip((cold, warm), models, strict=True):
         node.loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    await world.cancel(tenant, await world.submit_job(tenant, model=models[1]))  # so the requirement is known
     waiting = []
     for node in (cold, warm):
         waiting.append(asyncio.create_task(run_next_job(node)))
