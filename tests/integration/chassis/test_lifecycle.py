@@ -1,5 +1,6 @@
 """The start of a service, in this process."""
 
+import asyncio
 import secrets
 from dataclasses import replace
 
@@ -11,6 +12,7 @@ from chassis.database.schema import SchemaCheck
 from chassis.database.url import DatabaseUrl
 from chassis.http.app import NotReady
 from chassis.lifecycle import Startup, run_service
+from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
@@ -40,8 +42,13 @@ async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, p
 
     bus.serve(ECHO, answer)
     own_nats.kill()
-    startup, schema = Startup(), SchemaCheck("notifier", database)
-    async with run_service(bus, database=database, schema=schema, within_s=60, startup=startup):
+    startup, schema, has_run = Startup(), SchemaCheck("notifier", database), asyncio.Event()
+
+    async def tick() -> None:
+        has_run.set()
+
+    loops = (Loop("test", tick, every_s=60),)
+    async with run_service(bus, database=database, schema=schema, within_s=60, startup=startup, loops=loops):
         await until(lambda: bus.fault is not None)
         await own_nats.start()
         await until(lambda: bus.connected and bus.fault is None)
@@ -49,10 +56,13 @@ async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, p
             assert not await is_served(asker)
             with pytest.raises(NotReady):
                 await startup.probe()
+            assert not has_run.is_set()
             superuser = await asyncpg.connect(url.render())
             await superuser.execute(CREATE_ROLE.format(name, password))
             await superuser.close()
             await until(lambda: startup.finished)
             await startup.probe()
             assert await is_served(asker)
+            async with asyncio.timeout(10):
+                await has_run.wait()
     await database.close()

@@ -18,6 +18,7 @@ from contracts.wire.errors import RelayedRefusal
 from scheduler.domain.admission import AcceptedJob, PendingSubmission, TenantAdmission, TenantAllowance
 from scheduler.store import submits
 from tests.integration.scheduler.conftest import World, build_graph, run_system
+from tests.integration.scheduler.operator import Operator
 
 ROUNDS = 3
 
@@ -96,6 +97,43 @@ async def test_two_schedulers_never_give_the_last_image_twice(world: World) -> N
             assert sum(await world.read_counters(tenant)) <= 25
             assert set(outcomes) <= {"accepted", "replayed", "quota.images_exceeded", "quota.queue_full"}
             await world.end_all_jobs()
+
+
+CHANGES = ["claim", "reservation", "end", "cancellation", "hold", "cancellation on hold", "limit"]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_each_change_of_what_a_tenant_may_use_outdates_its_allowance(
+    world: World, second_sql: asyncpg.Connection, change: str
+) -> None:
+    tenant, node, operator = world.add_tenant(), await world.add_node(), Operator(world.system.bus)
+    job_id = await world.submit_job(tenant)
+    ref = (await node.claim_attempt()).ref if change in {"reservation", "end"} else None
+    if change == "cancellation on hold":
+        await operator.job(job_id, JobAction.HOLD)
+    requirement = await second_sql.fetchval("SELECT requirement_id FROM jobs WHERE id = $1", job_id)
+    asked = pending_submission(tenant, requirement)
+    ((allowance, _),) = await submits.load_admission_facts(second_sql, [asked])
+    match change:
+        case "claim":
+            await node.claim_attempt()
+        case "reservation":
+            assert ref is not None
+            assert (await node.reserve(ref, 5)).images == 5
+        case "end":
+            assert ref is not None
+            assert await node.finish(ref)
+        case "hold":
+            await operator.job(job_id, JobAction.HOLD)
+        case "limit":
+            world.set_limits(tenant, queue_cap=1)
+            assert await outcome(world.submit(tenant)) == "quota.queue_full"
+        case _:
+            await world.cancel(tenant, job_id)
+    decision = TenantAdmission(allowance).decide(asked)
+    assert isinstance(decision, AcceptedJob)
+    assert await submits.insert_jobs(second_sql, [decision], {tenant: allowance}) == []
+    await world.end_all_jobs()
 
 
 def pending_submission(tenant: UUID, requirement: int) -> PendingSubmission:

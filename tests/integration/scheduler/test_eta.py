@@ -1,18 +1,33 @@
 """Estimated start and end of jobs, and their accuracy, as users and operators see them."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from chassis.ids import new_id
 from contracts.scheduler.heartbeats import Gpu, NodeSystem
 from contracts.scheduler.waiting import WaitReason
+from scheduler.store.run_times import lock_histograms, prune_histograms
 from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
 
 RUN_S = 40.0
 ON_GPU = NodeSystem(executor_version="1", gpus=(Gpu(name="H200", memory_total_bytes=1, memory_free_bytes=1),))
+
+
+@asynccontextmanager
+async def rolled_back(connection: asyncpg.Connection) -> AsyncIterator[None]:
+    """Undo what the block does."""
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        yield
+    finally:
+        await transaction.rollback()
 
 
 async def run_job(world: World, tenant: UUID, node: Node, *, seconds: float, **fields: object) -> UUID:
@@ -133,6 +148,54 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     assert not await sql.fetchval(
         "SELECT count(*) FROM job_estimates WHERE job_id = ANY($1)", [short.job_id, behind.job_id]
     )
+
+
+@pytest.mark.requirement("eta.history")
+async def test_run_is_learned_after_another_scheduler_had_the_run_times_locked_for_too_long(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    model, sql = f"{new_id()}.safetensors", world.system.sql
+    tenant, node = world.add_tenant(), await world.add_node(model)
+    await world.until_offered(model)
+
+    async def count_waiting() -> int:
+        sql_waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        return int(await sql.fetchval(sql_waiting))
+
+    async def waits() -> bool:
+        return await count_waiting() == 1
+
+    async def has_given_up() -> bool:
+        return await count_waiting() == 0
+
+    async def is_learned() -> bool:
+        learned = "SELECT count(*) FROM run_times r JOIN jobs j ON j.requirement_id = r.id WHERE j.id = $1"
+        return bool(await sql.fetchval(learned + " AND r.scope = 'models'", job_id))
+
+    async with second_sql.transaction():
+        await lock_histograms(second_sql)
+        job_id = await run_job(world, tenant, node, seconds=RUN_S, model=model)
+        await until(waits)
+        await until(has_given_up)  # after the lock timeout
+        assert not await is_learned()
+    await until(is_learned)
+
+
+@pytest.mark.requirement("table scheduler.run_times")
+async def test_newest_run_times_of_each_scope_are_kept_for_60_days(second_sql: asyncpg.Connection) -> None:
+    async with rolled_back(second_sql):
+        await second_sql.execute("TRUNCATE run_times")
+        await second_sql.execute(
+            """INSERT INTO run_times (scope, id, node_class, loads_models, bins, updated_at)
+            SELECT scope, id, '', false, '{}'::jsonb, now() - make_interval(mins => id) + interval '1 second'
+            FROM generate_series(1, 4010) id, unnest(ARRAY['workflow', 'models']) scope
+            UNION ALL SELECT 'fleet', days, '', false, '{}'::jsonb, now() - make_interval(days => days)
+            FROM unnest(ARRAY[59, 61]) days"""
+        )
+        await prune_histograms(second_sql)
+        rows = await second_sql.fetch("SELECT scope, count(*) AS rows, max(id) AS oldest FROM run_times GROUP BY scope")
+    found = {row["scope"]: (row["rows"], row["oldest"]) for row in rows}
+    assert found == {"workflow": (4000, 4000), "models": (4000, 4000), "fleet": (1, 59)}
 
 
 @pytest.mark.requirement("eta.unknown")

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -16,6 +16,7 @@ from chassis.ids import new_id
 from chassis.telemetry.logs import log_context
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import RelayedRefusal, Unavailable
+from scheduler.store.tenants import lock_quota_groups
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -237,6 +238,38 @@ async def kill_blocked_backends(connection: asyncpg.Connection) -> int:
     """Terminate the backends that wait for a lock. Returns how many there were."""
     pids = await list_blocked_backends(connection)
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
+
+
+async def test_submit_waits_for_images_that_another_tenant_of_the_quota_group_reserves(
+    world: World, other_sql: asyncpg.Connection
+) -> None:
+    await world.add_node()
+    first, second = [world.add_tenant(images_per_day=3) for _ in range(2)]
+    world.system.auth.groups.update(dict.fromkeys((first, second), uuid4()))
+    for tenant in (first, second):
+        await world.submit_job(tenant)
+    charge = "UPDATE usage_days SET images = images + $2 WHERE tenant_id = $1"
+    async with other_sql.transaction():
+        assert await lock_quota_groups(other_sql, [second], wait_for_locks=True) == {second}
+        sent = asyncio.create_task(submit_concurrently(world, [(first, {})]))
+        await wait_until_blocked(other_sql)
+        await other_sql.execute(charge, second, 1)
+    assert await sent == ["quota.images_exceeded"]
+    await other_sql.execute(charge, second, -1)
+    assert await submit_concurrently(world, [(first, {}), (second, {})]) in (
+        ["accepted", "quota.images_exceeded"],
+        ["quota.images_exceeded", "accepted"],
+    )
+
+
+async def test_submit_of_an_erased_tenant_does_not_fail_its_group(world: World, other_sql: asyncpg.Connection) -> None:
+    """The limits of the tenant are still cached."""
+    await world.add_node()
+    tenant, erased = await add_known_tenant(world), world.add_tenant(queue_cap=0)
+    assert await submit_concurrently(world, [(erased, {})]) == ["quota.queue_full"]
+    await other_sql.execute("DELETE FROM tenants WHERE id = $1", erased)
+    answers = await submit_concurrently(world, [(tenant, {}), (erased, {}), (tenant, {})] * 3)
+    assert answers == ["accepted", "auth.tenant.unknown", "accepted"] * 3
 
 
 @pytest.mark.requirement("F-3", "F-91")

@@ -73,6 +73,22 @@ async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(wo
 
 
 @pytest.mark.requirement("F-45")
+async def test_failures_of_a_forgotten_node_do_not_count_once_it_joins_again(world: World) -> None:
+    fields = {"model": "replaced.safetensors"}
+    node, other = [await world.add_node(fields["model"]) for _ in range(2)]
+    await world.until_offered(fields["model"])
+    tenants = [world.add_tenant() for _ in range(2)]
+    await fail_jobs(world, node, tenants, **fields)
+    await world.system.sql.execute("UPDATE nodes SET seen_at = now() - interval '1 day' WHERE name = $1", node.name)
+    await Operator(world.system.bus).node(node.name, NodeAction.FORGET)
+    await node.join()
+    await fail_jobs(world, node, [tenants[0]], **fields)
+    assert (await status_of(world, node)).cordoned_at is None
+    while taken := await other.request_work():
+        assert await other.finish(taken.ref)
+
+
+@pytest.mark.requirement("F-45")
 async def test_one_tenant_cannot_cordon_a_node_unless_its_jobs_succeed_elsewhere(world: World) -> None:
     fields = {"model": "hostile.safetensors"}
     node, other = [await world.add_node(fields["model"]) for _ in range(2)]

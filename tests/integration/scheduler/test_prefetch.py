@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+from uuid import UUID
 
 import pytest
 
 from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import RELEASE_ATTEMPT, ReleaseAttempt
-from contracts.scheduler.attempts import Outcome, RequestWork
+from contracts.scheduler.attempts import Assignment, Outcome, RequestWork
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
 from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
 from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import wait_until_processed
+from tests.kit.waiting import until
 
 OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
 RECLAIMED_WITHIN_S = 10  # half a second on a machine with nothing else to do
@@ -38,6 +42,14 @@ async def release_hints(node: Node) -> AsyncIterator[Hints]:
         yield hints
     finally:
         await executor.stop()
+
+
+async def submit_and_claim(world: World, tenant: UUID, node: Node, **fields: Any) -> Assignment:
+    """Submit a job and have this node claim it."""
+    job_id = await world.submit_job(tenant, **fields)
+    given = await node.claim_attempt()
+    assert given.ref.job_id == job_id
+    return given
 
 
 @pytest.mark.requirement("F-113")
@@ -155,6 +167,65 @@ async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of
 
 
 @pytest.mark.requirement("F-113")
+async def test_prefetched_job_that_was_cancelled_before_its_start_does_not_begin_after_its_end(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(2)]
+    first = await node.claim_attempt()
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    cancelled = await world.cancel(tenant, jobs[1])
+    assert not await node.start(prefetched.ref)
+    assert await world.read_job(tenant, jobs[1]) == cancelled
+    assert await node.finish(prefetched.ref, Outcome.CANCELLED, error=None)
+    assert await node.finish(first.ref)
+
+
+@pytest.mark.requirement("F-113", "limit.start")
+async def test_prefetched_job_whose_report_of_the_start_was_lost_is_retried_after_its_start_deadline(
+    world: World,
+) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    await world.submit_job(tenant)
+    job_id = await world.submit_job(tenant, start_within_seconds=0.5)
+    overdue = await world.submit_job(tenant, start_within_seconds=0.6)
+    first = await node.claim_attempt()
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+    assert prefetched.ref.job_id == job_id
+
+    async def is_expired() -> bool:
+        return (await world.read_job(tenant, overdue)).state is JobState.EXPIRED
+
+    await until(is_expired)
+    assert await node.finish(prefetched.ref, Outcome.NODE_FAULT, gpu_seconds=1.0)
+    overdue = await world.submit_job(tenant, start_within_seconds=0.01, priority=-1)
+    await until(is_expired)
+    assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
+    assert await node.finish(first.ref)
+
+
+@pytest.mark.requirement("F-113")
+async def test_run_of_a_prefetched_job_counts_from_its_start(world: World) -> None:
+    tenant, node, operator = world.add_tenant(), await world.add_node(), Operator(world.system.bus)
+    jobs = [await world.submit_job(tenant) for _ in range(2)]
+    first = await node.claim_attempt()
+    prefetched = await node.request_work(held=first.ref)
+    assert prefetched is not None
+
+    async def read_times() -> tuple[datetime, datetime | None]:
+        found = await operator.inspect(jobs[1])
+        return found.attempts[0].leased_at, (await world.read_job(tenant, jobs[1])).started_at
+
+    claimed_at, _ = await read_times()
+    assert await node.start(prefetched.ref)
+    leased_at, started_at = await read_times()
+    assert leased_at > claimed_at
+    assert started_at == leased_at
+    for ref in (first.ref, prefetched.ref):
+        assert await node.finish(ref)
+
+
+@pytest.mark.requirement("F-113")
 async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_back(world: World) -> None:
     tenant, node, other, unsuitable = (
         world.add_tenant(),
@@ -186,6 +257,51 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
     assert await other.finish(taken.ref)
     assert await node.finish(first.ref)
     assert await idle is None
+
+
+@pytest.mark.requirement("F-113")
+async def test_waiting_node_gets_back_one_prefetched_job_at_a_time(world: World) -> None:
+    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
+    running = (await submit_and_claim(world, tenant, node)).ref
+    held = [running]
+    for _ in range(2):
+        await world.submit_job(tenant)
+        prefetched = await node.request_work(held=held[0], also_held=tuple(held[1:]))
+        assert prefetched is not None
+        held.append(prefetched.ref)
+    async with release_hints(node) as hints:
+        waiting = asyncio.create_task(other.claim_attempt())
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert {(await hints.get()).job_id for _ in range(2)} == {held[1].job_id}  # the hint is repeated
+        assert await node.finish(held[1], Outcome.RELEASED, error=None)
+        moved = (await waiting).ref
+    assert moved.job_id == held[1].job_id
+    assert await other.finish(moved)
+    for ref in (held[0], held[2]):
+        assert await node.finish(ref)
+
+
+@pytest.mark.requirement("F-113", "F-45")
+async def test_waiting_node_gets_back_no_prefetched_job_that_failed_on_it(world: World) -> None:
+    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
+    failed = (await submit_and_claim(world, tenant, other)).ref
+    assert await other.finish(failed, Outcome.NODE_FAULT, node_failed=True)
+    held = [(await submit_and_claim(world, tenant, node, priority=1)).ref]
+    for job_id in (failed.job_id, await world.submit_job(tenant)):
+        prefetched = await node.request_work(held=held[0], also_held=tuple(held[1:]))
+        assert prefetched is not None
+        assert prefetched.ref.job_id == job_id
+        held.append(prefetched.ref)
+    async with release_hints(node) as hints:
+        waiting = asyncio.create_task(other.claim_attempt())
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert (await hints.get()).job_id == held[2].job_id
+        assert await node.finish(held[2], Outcome.RELEASED, error=None)
+        moved = (await waiting).ref
+    assert moved.job_id == held[2].job_id
+    assert await other.finish(moved)
+    for ref in held[:2]:
+        assert await node.finish(ref)
 
 
 @pytest.mark.requirement("F-113")

@@ -14,6 +14,8 @@ from tests.kit.waiting import until
 async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: World) -> None:
     tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
     first, second = await world.submit_job(tenant, images=2), await world.submit_job(tenant)
+    vtime = "SELECT vtime FROM tenants WHERE id = $1"
+    began = await world.system.sql.fetchval(vtime, tenant)
     for number in range(1, 5):  # more often than a job may be tried
         given = await node.claim_attempt()
         assert (given.ref.job_id, given.ref.attempt) == (first, number)
@@ -22,7 +24,11 @@ async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: Worl
         assert await node.finish(given.ref, Outcome.RELEASED, error=None)
         assert not await node.finish(given.ref, Outcome.RELEASED, error=None)  # a repeated report
         assert (await world.read_job(tenant, first)).state is JobState.QUEUED
+    assert await world.system.sql.fetchval(vtime, tenant) == pytest.approx(began)
     given = await node.claim_attempt()
+    assert await node.finish(given.ref, Outcome.NODE_FAULT)  # the first attempt that counts as a try
+    given = await node.claim_attempt()
+    assert given.ref.job_id == first
     assert await node.finish(given.ref, images=2, gpu_seconds=3.0)
     assert (await world.read_job(tenant, first)).state is JobState.SUCCEEDED
     assert (await world.list_causes(tenant, first))[:5] == ["submitted", "claimed", "started", "requeued", "claimed"]

@@ -3,16 +3,18 @@
 import asyncio
 from uuid import UUID
 
+import asyncpg
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler.attempts import AttemptRef
+from contracts.scheduler.attempts import AttemptRef, Outcome
 from scheduler.domain.settlement import MIN_COST_S
+from scheduler.store import attempts
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
+from tests.integration.scheduler.test_prefetch import RECLAIMED_WITHIN_S, release_hints
 from tests.kit.waiting import until
 
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
-HAS_RARE = (f"CheckpointLoaderSimple.ckpt_name={RARE}",)
 
 
 async def run_next_job(node: Node) -> UUID:
@@ -47,6 +49,20 @@ async def test_claim_charges_an_estimated_cost_that_the_end_replaces_with_the_ac
     assert await sql.fetchval(vtime, tenant) - began == pytest.approx(charged)
     assert await node.finish(given.ref, gpu_seconds=7.0)
     assert await sql.fetchval(vtime, tenant) - began == pytest.approx(7)
+
+
+@pytest.mark.requirement("placement.charge")
+async def test_estimated_cost_is_the_mean_of_the_newest_20_jobs_that_succeeded(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, node = world.add_tenant(), await world.add_node(model)
+    await world.until_offered(model)
+    for number, gpu_seconds in enumerate([1000.0, *[4.0] * 10, *[6.0] * 10, 1000.0]):
+        await world.submit_job(tenant, model=model)
+        outcome = Outcome.FAILED if number == 21 else Outcome.SUCCEEDED
+        assert await node.finish((await node.claim_attempt()).ref, outcome, gpu_seconds=gpu_seconds)
+    assert await attempts.compute_mean_gpu_seconds(second_sql) == pytest.approx(5)
 
 
 @pytest.mark.requirement("placement.fair")
@@ -91,22 +107,25 @@ async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_request
 
 @pytest.mark.requirement("placement.idle")
 async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
-    tenant, cold, warm = world.add_tenant(), await world.add_node(COMMON, RARE), await world.add_node(COMMON, RARE)
-    await world.until_offered(RARE)
-    cold.loaded, warm.loaded = HAS_RARE, HAS_COMMON
+    models = [f"{new_id()}.safetensors" for _ in range(2)]  # of others, the time to load may be known
+    tenant, cold, warm = world.add_tenant(), *[await world.add_node(*models) for _ in range(2)]
+    await world.until_offered(models[0])
+    for node, model in zip((cold, warm), models, strict=True):
+        node.loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    await world.cancel(tenant, await world.submit_job(tenant, model=models[1]))  # so the requirement is known
     waiting = []
     for node in (cold, warm):
         waiting.append(asyncio.create_task(run_next_job(node)))
         for _ in range(3):  # by the replies, the request has most likely found nothing and waits
             await node.send_heartbeat(loaded=node.loaded)
-    jobs = [await world.submit_job(tenant, model=COMMON) for _ in waiting]
+    jobs = [await world.submit_job(tenant, model=models[1]) for _ in waiting]
     assert [await task for task in reversed(waiting)] == jobs
 
 
 async def start_on_warm_node(
     world: World, tenant: UUID, warm: Node, model: str, *, load_s: float, run_s: float = 0.5
 ) -> AttemptRef:
-    """Let a node load a model, wait until the scheduler has learned how long that takes, then start another job."""
+    """Let a node load a model and teach the scheduler how long that takes; then start a job of ``run_s`` there."""
     for gpu_seconds in (load_s + run_s, run_s):
         await world.submit_job(tenant, model=model)
         given = await warm.claim_attempt()
@@ -163,3 +182,30 @@ async def test_busy_node_is_expected_to_be_free_when_its_current_job_ends_not_af
     running = (await warm.claim_attempt()).ref
     assert running.job_id == job_id
     assert await warm.finish(running)
+
+
+@pytest.mark.requirement("placement.leave")
+async def test_prefetched_job_moves_to_the_waiting_node_that_has_its_models(world: World) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, cold, idle, busy = world.add_tenant(), *[await world.add_node(model) for _ in range(3)]
+    await world.until_offered(model)
+    running = await start_on_warm_node(world, tenant, busy, model, load_s=20.0)
+    job_id = await world.submit_job(tenant, model=model)
+    prefetched = await busy.request_work(held=running)
+    assert prefetched is not None
+    cold.loaded, idle.loaded = (), (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    async with release_hints(busy) as hints:
+        waiting = []
+        for node in (cold, idle):  # the cold one waits for longer
+            waiting.append(asyncio.create_task(node.request_work(wait_s=30)))
+            for _ in range(3):  # by the replies, the request has most likely found nothing and waits
+                await node.send_heartbeat(loaded=node.loaded)
+        async with asyncio.timeout(RECLAIMED_WITHIN_S):
+            assert (await hints.get()).job_id == job_id
+        assert await busy.finish(prefetched.ref, Outcome.RELEASED, error=None)
+        moved = await waiting[1]
+    assert moved is not None
+    assert moved.ref.job_id == job_id
+    waiting[0].cancel()
+    assert await idle.finish(moved.ref)
+    assert await busy.finish(running)

@@ -107,6 +107,8 @@ def test_exception_is_reported_with_its_type_and_node(kind: str, message: str, t
         ("RuntimeError", "Expected one of cpu, cuda, mps device type at start of device string: CUDA error"),
         ("FileNotFoundError", "[Errno 2] No such file or directory: 'No space left on device'"),
         ("OSError", "[Errno 36] File name too long: 'No space left on device (os error 28)'"),
+        ("ValueError", "[Errno 28] No space left on device"),
+        ("KeyError", "the model (os error 28)"),
         ("ValueError", "could not convert string to float: 'you ran out of memory on your GPU'"),
         ("KeyError", "'CUDA out of memory'"),
     ],

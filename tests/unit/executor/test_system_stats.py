@@ -6,7 +6,7 @@ import pytest
 
 from contracts.scheduler.heartbeats import MAX_GPUS, Gpu, NodeSystem
 from contracts.wire.text import MAX_NAME
-from executor.domain.system_stats import NodeHardware, parse_system_stats
+from executor.domain.system_stats import MAX_DEVICES, NodeHardware, parse_system_stats
 
 DEVICE = {"name": "cuda:0 NVIDIA H200 : cudaMallocAsync", "vram_total": 100, "vram_free": 60}
 
@@ -24,6 +24,7 @@ def test_comfyui_version_and_gpu_memory_are_read() -> None:
         [],
         {"system": None, "devices": None},
         {"system": {"comfyui_version": 1}, "devices": [None, {"name": "cpu"}, {**DEVICE, "vram_free": -1}]},
+        {"devices": [*[None] * MAX_DEVICES, DEVICE]},
         {"devices": [{**DEVICE, "vram_total": float("nan")}, {**DEVICE, "name": 5}, {**DEVICE, "vram_free": 2**60}]},
     ],
 )

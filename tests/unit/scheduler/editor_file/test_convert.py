@@ -407,6 +407,14 @@ def test_total_length_of_reroute_chains_is_bounded() -> None:
     assert whys(a_file(nodes, links)) == [(None, "Its links pass through too many nodes.")]
 
 
+def test_total_search_in_the_inputs_of_bypassed_nodes_is_bounded() -> None:
+    slots = {f"i{number}": ("IMAGE", None) for number in range(1_000)}
+    saves = [a_node(number, "SaveImage", ["a"], inputs={"images": ("IMAGE", number)}) for number in range(2, 200)]
+    links = [[number, 1, 0, number, 0, "IMAGE"] for number in range(2, 200)]
+    nodes = [a_node(1, "Invert", inputs=slots, outputs=("IMAGE",), mode=4), *saves]
+    assert whys(a_file(nodes, links)) == [(None, "Its links pass through too many nodes.")]
+
+
 def test_subgraph_that_contains_itself_is_refused() -> None:
     definition = {"id": SUBGRAPH, "nodes": [a_node(1, SUBGRAPH)], "links": []}
     raw = a_file([a_node(1, SUBGRAPH)], [], definitions={"subgraphs": [definition]})
@@ -445,6 +453,20 @@ PRIMITIVES = [
     a_node(1, "PrimitiveNode", [LONG], outputs=("STRING",)),
     *(a_node(number, "Text", [""], inputs={"text": ("STRING", number)}) for number in range(2, 400)),
 ]
+SHOWN = a_file(
+    [a_node(1, SUBGRAPH, [LONG])],
+    [],
+    definitions={
+        "subgraphs": [
+            {
+                "id": SUBGRAPH,
+                "inputs": [{"name": "a", "type": "STRING", "linkIds": list(range(2, 400))}],
+                "nodes": [a_node(n, "Text", [""], inputs={"text": ("STRING", n)}) for n in range(2, 400)],
+                "links": [a_link(number, -10, number) for number in range(2, 400)],
+            }
+        ]
+    },
+)
 PRIMITIVE_LINKS = [[number, 1, 0, number, 0, "STRING"] for number in range(2, 400)]
 PREFIXES = [
     a_node(1, "Text", [LONG], title="T"),
@@ -461,8 +483,10 @@ PREFIXES = [
         (a_repeated_subgraph(1_500, [a_node(1, "Text", [""], title=LONG)]), REPEATED),
         (a_repeated_subgraph(1_500, [a_node(1, "Invert", inputs={LONG: ("IMAGE", None)})]), REPEATED),
         (a_repeated_subgraph(1_500, [a_node(1, "Note")], inputs=[{"name": str(n)} for n in range(9_000)]), REPEATED),
+        (a_repeated_subgraph(1_500, [a_node(n, "Invert", mode=2) for n in range(6_000)]), REPEATED),
         (a_repeated_subgraph(1_500, [a_node("x" * 300, "Invert")]), "an id of more than 256 characters"),
         (a_file(PRIMITIVES, PRIMITIVE_LINKS), REPEATED),
+        (SHOWN, REPEATED),
         (a_file(PREFIXES, []), "file name has more than 10000 characters"),
         (a_file([a_node(1, "SaveImage", ["%T.text%" * 2_000])], []), "file name has more than 10000 characters"),
         (a_file([a_node(1, "Invert", inputs={"image": ("A," * 300, None)})], []), "a type of more than 500 characters"),
@@ -473,8 +497,10 @@ PREFIXES = [
         "title",
         "input name",
         "inputs",
+        "muted nodes",
         "id",
         "primitive",
+        "value of a subgraph",
         "value in prefix",
         "prefix",
         "type",

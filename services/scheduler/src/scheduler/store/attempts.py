@@ -9,6 +9,7 @@ from chassis.database.statement import Connection, Statement
 from contracts.scheduler.attempts import MAX_NODE_ATTEMPTS, OUT_OF_MEMORY, Assignment, AttemptRef
 from contracts.scheduler.jobs import JobError, JobState
 from scheduler.domain.gpu_memory import to_gib
+from scheduler.domain.settlement import UNCOUNTED_OUTCOMES
 from scheduler.store.claims import GPU_BYTES, ClaimableJob
 
 
@@ -97,12 +98,13 @@ RETURNING attempts.job_id, attempts.tenant_id, attempts.attempt, attempts.lease_
     g.graph, g.inputs, g.extra_data, j.run_within_s, j.images, j.request_id, j.requirement_id
 """)  # noqa: S608 - constants only
 _LIST_SLOTS = Statement("SELECT slot FROM attempts WHERE node = :node AND ended_at IS NULL")
+# A job that was cancelled meanwhile keeps the start that it had: it would begin after its end.
 _START_PREFETCHED = Statement("""
 WITH started AS (
     UPDATE attempts SET prefetched = false, leased_at = now()
     WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token
 )
-UPDATE jobs SET started_at = now() WHERE id = :job_id
+UPDATE jobs SET started_at = now() WHERE id = :job_id AND completed_at IS NULL
 """)
 # Jobs that avoid a node are left out: the node that waits may be the one that they avoid.
 _LIST_PREFETCHED = Statement("""
@@ -136,16 +138,18 @@ _SAVE_PROGRESS = Statement("""
 UPDATE jobs SET progress = greatest(progress, :progress)
 WHERE id = :job_id AND attempt = :attempt AND state IN ('leased', 'running')
 """)
-# A node that completes a job is not at fault for those that failed on it before.
-_END_ATTEMPT = Statement("""
+# A node that completes a job is not at fault for those that failed on it before. An attempt that was not handed back
+# has started, even if the report of its start was lost.
+_END_ATTEMPT = Statement(f"""
 WITH cleared AS (
     DELETE FROM node_failures f USING attempts a
     WHERE CAST(:outcome AS text) = 'succeeded' AND a.job_id = :job_id AND a.attempt = :attempt AND f.node = a.node
 )
 UPDATE attempts SET ended_at = now(), outcome = :outcome, error = CAST(:error AS jsonb), gpu_seconds = :gpu_seconds,
-    node_died = :node_died, silent_boot_id = :silent_boot_id, node_failed = :node_failed
+    node_died = :node_died, silent_boot_id = :silent_boot_id, node_failed = :node_failed,
+    prefetched = prefetched AND CAST(:outcome AS text) IN {UNCOUNTED_OUTCOMES}
 WHERE job_id = :job_id AND attempt = :attempt AND lease_token = :lease_token AND ended_at IS NULL
-""")
+""")  # noqa: S608 - constants only
 _LIST_LAPSED = Statement("""
 SELECT job_id, tenant_id, attempt, lease_token FROM attempts
 WHERE ended_at IS NULL AND lease_until < now() ORDER BY lease_until LIMIT 100

@@ -127,10 +127,13 @@ async def request_refresh(connection: Connection, node: str | None) -> None:
 
 
 async def delete_node(connection: Connection, node: str, *, offline_after_s: float) -> bool:
-    """Delete a node that was silent for ``offline_after_s`` seconds and has no live attempt.
+    """Delete a node that was silent for ``offline_after_s`` seconds and has no live attempt, with its failures.
 
     Returns:
         Whether the node was deleted.
     """
     await _LOCK_NODE.execute(connection, node=node)
-    return bool(await _DELETE_NODE.fetch_value(connection, node=node, offline_after_s=offline_after_s))
+    if not await _DELETE_NODE.fetch_value(connection, node=node, offline_after_s=offline_after_s):
+        return False
+    await delete_failures(connection, node)
+    return True

@@ -162,11 +162,10 @@ class JobDispatcher:
             prefetched_by_warm_node_s: seconds since a busy node that has loaded its models prefetched the job; None if
                 no such node did. Until the models could have been loaded elsewhere, only another warm node is found.
         """
-        node = self._requests.find_waiting_node(requirement, excluded=excluded)
-        if node is None or prefetched_by_warm_node_s is None:
-            return node
-        is_cold = not self._fleet.get_models(requirement) <= self._loaded.get_loaded_models(node)
-        return None if is_cold and prefetched_by_warm_node_s < self._waits.predict_load_time(requirement) else node
+        is_load_over = prefetched_by_warm_node_s is None or prefetched_by_warm_node_s >= self._waits.predict_load_time(
+            requirement
+        )
+        return self._requests.find_waiting_node(requirement, excluded=excluded, only_warm=not is_load_over)
 
     @property
     def has_waiting_nodes(self) -> bool:
@@ -287,7 +286,12 @@ class JobDispatcher:
         """Return the requirements that no other waiting node could serve now, or that the others leave to this node."""
         find, loaded = self._requests.find_waiting_node, self._loaded.get_loaded_models(node)
         served = {requirement for requirement in requirements if find(requirement, excluded={node}) is not None}
-        warm = [requirement for requirement in served if self._fleet.get_models(requirement) <= loaded]
+        warm = [
+            requirement
+            for requirement in served
+            if self._fleet.get_models(requirement) <= loaded
+            and find(requirement, excluded={node}, only_warm=True) is None
+        ]
         served -= self._waits.list_left_requirements(warm, "").keys()
         return [requirement for requirement in requirements if requirement not in served]
 

@@ -182,12 +182,17 @@ class WaitingRequests:
         for request in self._claiming:
             request.must_claim_again = True
 
-    def find_waiting_node(self, requirement: int, *, excluded: Set[str]) -> str | None:
-        """Find a node that meets the requirement and whose request is idle, or claims because it was woken."""
+    def find_waiting_node(self, requirement: int, *, excluded: Set[str], only_warm: bool = False) -> str | None:
+        """Find a node that meets the requirement and whose request is idle, or claims because it was woken.
+
+        Args:
+            only_warm: it must have loaded all models of jobs with this requirement.
+        """
         woken = [request for request in self._claiming if request.wake]
         for request in (*self._list_idle_requests(), *woken):
             is_candidate = request.node not in excluded and request.digest is not None and not request.is_ended
-            if is_candidate and self._can_run(request.digest or "", requirement):
+            is_warm = not only_warm or self._rate_warmth(requirement, request.loaded) is Warmth.WARM
+            if is_candidate and is_warm and self._can_run(request.digest or "", requirement):
                 return request.node
         return None
 

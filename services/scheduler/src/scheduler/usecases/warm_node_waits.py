@@ -1,6 +1,6 @@
 """Decides which jobs a node leaves to busy nodes that have loaded their models (decision record 0066)."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Callable, Iterable, Set
 from time import monotonic
 
 from scheduler.domain.placement import MAX_WAIT_IN_LOADS, may_leave_to_warm_node
@@ -19,10 +19,20 @@ class WarmNodeWaits:
 
     Args:
         bound_s: maximum time for which a job is left to busy nodes.
+        clock: seconds.
     """
 
-    def __init__(self, fleet: FleetState, loaded: LoadedModels, history: RunTimeHistory, *, bound_s: float) -> None:
+    def __init__(
+        self,
+        fleet: FleetState,
+        loaded: LoadedModels,
+        history: RunTimeHistory,
+        *,
+        bound_s: float,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._fleet, self._loaded, self._history, self._bound_s = fleet, loaded, history, bound_s
+        self._clock = clock
         self._left_since: dict[int, float] = {}  # by requirement
         self._load_times: dict[int, float] = {}  # by requirement
         self._load_times_fresh_until = 0.0
@@ -69,8 +79,8 @@ class WarmNodeWaits:
 
         Limited so that no job waits longer than ``bound_s``.
         """
-        if monotonic() >= self._load_times_fresh_until:
-            self._load_times, self._load_times_fresh_until = {}, monotonic() + LOAD_FRESH_S
+        if self._clock() >= self._load_times_fresh_until:
+            self._load_times, self._load_times_fresh_until = {}, self._clock() + LOAD_FRESH_S
         if requirement not in self._load_times:
             load_s = self._history.run_times.predict_load_time(self._build_job_kind(requirement)) or 0.0
             self._load_times[requirement] = min(load_s, self._bound_s / MAX_WAIT_IN_LOADS)
@@ -82,7 +92,7 @@ class WarmNodeWaits:
         free_in_s = self._loaded.predict_free_in_s(models) if load_s else None
         if free_in_s is None:
             return None
-        now = monotonic()
+        now = self._clock()
         left_s = now - self._left_since.get(requirement, now)
         if not may_leave_to_warm_node(left_s=left_s, free_in_s=free_in_s, load_s=load_s):
             return None

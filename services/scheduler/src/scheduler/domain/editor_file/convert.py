@@ -35,7 +35,7 @@ from scheduler.domain.editor_file.widgets import WidgetValues, check_type, order
 REPLACES_PLACEHOLDERS = "Run widget replace on values"  # property of a primitive node
 NAME_PROPERTY = "Node name for S&R"  # property that placeholders in file names refer to
 MAX_LINK_STEPS = 100_000  # for all links of a file together; real files take a few steps per link
-MAX_CHARACTERS = 8 << 20  # of all converted nodes; a subgraph counts as often as it is used
+MAX_CHARACTERS = 8 << 20  # of all nodes and values; a subgraph counts as often as it is used
 _NO_WIDGETS = WidgetValues({}, {})
 _MISSING = object()
 
@@ -178,6 +178,7 @@ class _Conversion:
         """Yield every node that runs, with its scope."""
         for node in scope.graph.nodes.values():
             if node.type in EDITOR_ONLY_CLASSES or node.mode in {MUTED, BYPASSED}:
+                self._count_size(node.size)
                 continue
             if node.type in self._file.subgraphs:
                 yield from self._iterate_nodes(self._enter_subgraph(scope, node))

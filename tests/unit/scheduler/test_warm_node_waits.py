@@ -1,0 +1,130 @@
+"""A node leaves jobs to a busy node that has loaded their models, for as long as that is worth a load."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from scheduler.domain.durations import find_bin
+from scheduler.domain.placement import MAX_WAIT_IN_LOADS
+from scheduler.domain.run_times import HistogramKey, HistogramScope
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.loaded_models import MAX_LATE_S, LoadedModels
+from scheduler.usecases.run_time_history import RunTimeHistory
+from scheduler.usecases.warm_node_waits import MIN_WAIT_S, WarmNodeWaits
+
+MODEL = "L.ckpt=base.safetensors"
+JOB, WITHOUT_MODEL, NEVER_LOADED = 1, 2, 3  # requirements
+RUN_S, LOAD_S = 100.0, 60.0
+PRECISION = 0.35  # of a load: it is the difference of two run times that are right within 10 %
+COLD, WARM = "cold node", "warm node"
+
+
+class Fleet(FleetState):
+    """A fleet whose requirements are known."""
+
+    def __init__(self) -> None:
+        """Read nothing from a database."""
+
+    def get_models(self, requirement: int) -> frozenset[str]:
+        return frozenset() if requirement == WITHOUT_MODEL else frozenset({MODEL})
+
+    @property
+    def node_classes(self) -> Mapping[str, int]:
+        return {"": 2}
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Waits:
+    """A node without models, and one that has loaded a model and runs a job."""
+
+    def __init__(self, *, bound_s: float = 1000.0) -> None:
+        self.clock, history = Clock(), RunTimeHistory()
+        self.loaded = LoadedModels(forget_after_s=10_000, clock=self.clock)
+        for loads_models, seconds in ((False, RUN_S), (True, RUN_S + LOAD_S)):
+            for requirement in (JOB, WITHOUT_MODEL):
+                key = HistogramKey(HistogramScope.MODELS, requirement, "", loads_models)
+                history.replace_histograms({key: {find_bin(seconds): 1.0}})
+        self.waits = WarmNodeWaits(Fleet(), self.loaded, history, bound_s=bound_s, clock=self.clock)
+
+    def run_on_warm_node(self, seconds: float) -> None:
+        self.loaded.record_claim(WARM, {MODEL}, run_s=seconds)
+
+    def is_left(self, requirement: int = JOB, *, node: str = COLD) -> bool:
+        return requirement in self.waits.list_left_requirements([requirement], node)
+
+
+def test_jobs_are_left_until_waiting_is_no_longer_worth_a_load() -> None:
+    world = Waits()
+    load_s = world.waits.predict_load_time(JOB)
+    assert load_s == pytest.approx(LOAD_S, rel=PRECISION)
+    world.run_on_warm_node(10)
+    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(10 + MIN_WAIT_S)}
+    world.clock.now += MAX_WAIT_IN_LOADS * load_s - 5
+    world.run_on_warm_node(4)
+    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(4 + MIN_WAIT_S)}
+    world.run_on_warm_node(6)  # the warm nodes do not keep up
+    assert not world.is_left()
+
+
+def test_next_look_is_no_later_than_the_end_of_the_time_that_is_worth_waiting() -> None:
+    world = Waits()
+    limit_s = MAX_WAIT_IN_LOADS * world.waits.predict_load_time(JOB)
+    world.run_on_warm_node(1)
+    assert world.is_left()
+    world.clock.now += limit_s - 1.02
+    world.run_on_warm_node(1)
+    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(1.02)}
+
+
+def test_jobs_are_left_anew_once_a_node_has_loaded_their_models_or_none_is_queued() -> None:
+    world = Waits()
+    limit_s = MAX_WAIT_IN_LOADS * world.waits.predict_load_time(JOB)
+    for forget in (
+        lambda: world.waits.record_claim(JOB, loads_models=True),
+        lambda: world.waits.forget_unqueued_requirements({WITHOUT_MODEL}),
+    ):
+        world.run_on_warm_node(1)
+        assert world.is_left()
+        world.clock.now += limit_s
+        world.run_on_warm_node(1)
+        assert not world.is_left()
+        world.waits.record_claim(JOB, loads_models=False)
+        world.waits.forget_unqueued_requirements({JOB})
+        assert not world.is_left()
+        forget()
+        assert world.is_left()
+        forget()
+
+
+def test_no_job_is_left_to_a_node_that_should_have_been_free_for_long() -> None:
+    world = Waits()
+    world.run_on_warm_node(1)
+    world.clock.now += 1 + MAX_LATE_S - 0.1
+    assert world.is_left()
+    world.clock.now += 0.1
+    assert not world.is_left()
+
+
+@pytest.mark.requirement("setting WARM_BOUND_S")
+@pytest.mark.parametrize(("bound_s", "free_in_s", "is_left"), [(20, 19, True), (20, 21, False), (0, 0, False)])
+def test_no_job_is_left_for_longer_than_the_warm_bound(bound_s: float, free_in_s: float, is_left: bool) -> None:
+    world = Waits(bound_s=bound_s)
+    world.run_on_warm_node(free_in_s)
+    assert world.is_left() == is_left
+
+
+def test_node_leaves_only_jobs_that_it_would_have_to_load_known_models_for() -> None:
+    world = Waits()
+    assert not world.is_left()  # no node has the model
+    world.run_on_warm_node(1)
+    assert world.is_left()
+    assert not world.is_left(node=WARM)
+    assert not world.is_left(WITHOUT_MODEL)
+    assert not world.is_left(NEVER_LOADED)  # how long a load takes is not known
