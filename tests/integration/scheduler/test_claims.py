@@ -270,13 +270,11 @@ async def test_job_is_given_to_the_waiting_node_that_can_run_it(world: World) ->
 
 async def test_cordoned_node_passes_its_job_to_the_next_waiting_node(world: World) -> None:
     tenant, first, second = world.add_tenant(), await world.add_node(), await world.add_node()
-    cordoned = asyncio.create_task(first.request_work(wait_s=5))
-    await first.send_heartbeat()  # by its reply, the request has most likely arrived
-    waiting = asyncio.create_task(second.claim_attempt())
-    await second.send_heartbeat()
+    cordoned, waiting = await first.start_waiting(wait_s=5), await second.start_waiting()
     await Operator(world.system.bus).node(first.name, NodeAction.CORDON)
     job_id = await world.submit_job(tenant)
     given = await waiting
+    assert given is not None
     assert given.ref.job_id == job_id
     assert await cordoned is None
     assert await second.finish(given.ref)

@@ -356,8 +356,7 @@ async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heart
 
 async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_node(world: World) -> None:
     tenant, dying, other = world.add_tenant(), await world.add_node(), await world.add_node()
-    woken = asyncio.create_task(dying.request_work(wait_s=5))
-    await dying.send_heartbeat()  # by its reply, the request has most likely arrived
+    woken = await dying.start_waiting()
     async with beating(other):
         job_id = await world.submit_job(tenant)
         assert await woken is not None  # the node died before it heard of it

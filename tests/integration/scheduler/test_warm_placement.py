@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler.attempts import AttemptRef, Outcome
+from contracts.scheduler.attempts import Assignment, AttemptRef, Outcome
 from scheduler.domain.settlement import MIN_COST_S
 from scheduler.store import attempts
 from tests.integration.scheduler.conftest import COMMON, RARE, Node, World
@@ -17,10 +17,14 @@ from tests.kit.waiting import until
 HAS_COMMON = (f"CheckpointLoaderSimple.ckpt_name={COMMON}",)
 
 
-async def run_next_job(node: Node) -> UUID:
-    given = await node.claim_attempt()
+async def finish_job(node: Node, given: Assignment | None) -> UUID:
+    assert given is not None
     assert await node.finish(given.ref)
     return given.ref.job_id
+
+
+async def run_next_job(node: Node) -> UUID:
+    return await finish_job(node, await node.claim_attempt())
 
 
 @pytest.mark.requirement("placement.warm")
@@ -96,13 +100,13 @@ async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_request
     first, second = [await world.submit_job(tenant) for _ in range(2)]
     given = await warm.claim_attempt()
     assert given.ref.job_id == first
-    waiting = asyncio.create_task(run_next_job(cold))
-    await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+    waiting = await cold.start_waiting()
     assert await warm.finish(given.ref)
-    assert await waiting == second
-    waiting = asyncio.create_task(run_next_job(await world.add_node()))
+    assert await finish_job(cold, await waiting) == second
+    last = await world.add_node()
+    waiting = asyncio.create_task(last.request_work(wait_s=30))
     third = await world.submit_job(tenant)
-    assert await waiting == third
+    assert await finish_job(last, await waiting) == third
 
 
 @pytest.mark.requirement("placement.idle")
@@ -112,14 +116,9 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
     await world.until_offered(models[0])
     for node, model in zip((cold, warm), models, strict=True):
         node.loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
-    await world.cancel(tenant, await world.submit_job(tenant, model=models[1]))  # so the requirement is known
-    waiting = []
-    for node in (cold, warm):
-        waiting.append(asyncio.create_task(run_next_job(node)))
-        for _ in range(3):  # by the replies, the request has most likely found nothing and waits
-            await node.send_heartbeat(loaded=node.loaded)
+    waiting = [(node, await node.start_waiting()) for node in (cold, warm)]
     jobs = [await world.submit_job(tenant, model=models[1]) for _ in waiting]
-    assert [await task for task in reversed(waiting)] == jobs
+    assert [await finish_job(node, await task) for node, task in reversed(waiting)] == jobs
 
 
 async def start_on_warm_node(
@@ -148,8 +147,7 @@ async def test_idle_node_leaves_a_job_to_a_busy_node_that_has_its_models_while_t
         tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
         await world.until_offered(model)
         running = await start_on_warm_node(world, tenant, warm, model, load_s=load_s)
-        waiting = asyncio.create_task(cold.request_work(wait_s=30))
-        await cold.send_heartbeat()  # by its reply, the request has most likely arrived
+        waiting = await cold.start_waiting()
         job_id = await world.submit_job(tenant, model=model)
         if is_left:
             assert await cold.request_work() is None
@@ -195,11 +193,7 @@ async def test_prefetched_job_moves_to_the_waiting_node_that_has_its_models(worl
     assert prefetched is not None
     cold.loaded, idle.loaded = (), (f"CheckpointLoaderSimple.ckpt_name={model}",)
     async with release_hints(busy) as hints:
-        waiting = []
-        for node in (cold, idle):  # the cold one waits for longer
-            waiting.append(asyncio.create_task(node.request_work(wait_s=30)))
-            for _ in range(3):  # by the replies, the request has most likely found nothing and waits
-                await node.send_heartbeat(loaded=node.loaded)
+        waiting = [await node.start_waiting() for node in (cold, idle)]  # the cold one waits for longer
         async with asyncio.timeout(RECLAIMED_WITHIN_S):
             assert (await hints.get()).job_id == job_id
         assert await busy.finish(prefetched.ref, Outcome.RELEASED, error=None)

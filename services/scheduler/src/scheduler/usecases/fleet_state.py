@@ -54,7 +54,7 @@ class FleetState:
         self._models: dict[int, frozenset[str]] = {}  # the models in ``_needs``
         self._memory_over_gib: dict[int, int] = {}  # only of requirements that need a larger GPU
         self._requirement_ids: dict[tuple[tuple[str, ...], int | None], int] = {}
-        self._requirements_loaded = False
+        self._requirements_version, self._loaded_version = 1, 0  # counts notifications; those that were followed
         self._runnable: dict[str, set[int]] = {}
         self._node_summaries: Sequence[NodeSummary] = ()
         self._node_facts: Sequence[NodeFacts] = ()
@@ -90,7 +90,7 @@ class FleetState:
 
     def mark_requirements_stale(self) -> None:
         """Note that new requirements must be read from the database before the next use."""
-        self._requirements_loaded = False
+        self._requirements_version += 1
 
     async def save_requirement(self, needs: tuple[str, ...], *, memory_over_gib: int | None = None) -> int:
         """Return the id of the requirement with these needs, inserting it if it is new.
@@ -110,7 +110,7 @@ class FleetState:
         catalog = await self._load_catalog(connection, digest)
         if catalog is None:
             return frozenset()
-        if not self._requirements_loaded:
+        if not self._are_requirements_loaded:
             await self._load_new_requirements(connection)
         if digest not in self._runnable:
             needs = dict(self._needs)
@@ -121,7 +121,7 @@ class FleetState:
 
     def find_runnable_requirements(self, digest: str) -> Set[int] | None:
         """Like ``load_runnable_requirements``, without a connection; None if something has to be read first."""
-        return self._runnable.get(digest) if self._requirements_loaded else None
+        return self._runnable.get(digest) if self._are_requirements_loaded else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
         """Whether a node with this catalog meets a requirement. Uses what was read last."""
@@ -150,7 +150,7 @@ class FleetState:
 
     async def load_new_requirements(self) -> None:
         """Read new requirements from the database if there are any."""
-        if not self._requirements_loaded:
+        if not self._are_requirements_loaded:
             async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
 
@@ -210,13 +210,8 @@ class FleetState:
         return over_gib is not None and memory_gib <= over_gib
 
     async def _load_new_requirements(self, connection: Connection) -> None:
-        self._requirements_loaded = True  # set before the query, so that a notification during the query resets it
-        try:
-            rows = await nodes.list_new_requirements(connection, list(self._needs))
-        except BaseException:
-            self._requirements_loaded = False
-            raise
-        for row in rows:
+        version = self._requirements_version  # a notification during the query may be about a later requirement
+        for row in await nodes.list_new_requirements(connection, list(self._needs)):
             self._needs[row["id"]] = tuple(row["needs"])
             self._models[row["id"]] = list_models(row["needs"])
             if row["memory_over_gib"] is not None:
@@ -224,6 +219,11 @@ class FleetState:
             for digest, met in self._runnable.items():
                 if self._catalogs[digest].satisfies(row["needs"]):
                     met.add(row["id"])
+        self._loaded_version = max(self._loaded_version, version)
+
+    @property
+    def _are_requirements_loaded(self) -> bool:
+        return self._loaded_version == self._requirements_version
 
     async def read_fleet(self, policy: TenantPolicy | None = None) -> Fleet:
         """Return models, classes and nodes of the fleet; with a policy, only classes and models that it allows."""
