@@ -197,7 +197,8 @@ class JobDispatcher:
             claim = await self._claim_attempt(request, fresh=False, held=held)
             if not isinstance(claim, ClaimFailure):
                 return claim
-            if claim is not ClaimFailure.CONTENDED or clock() >= until or not self._is_open:
+            has_time = clock() < until and self._is_open and not self._is_ended(request)
+            if claim is not ClaimFailure.CONTENDED or not has_time:
                 return None
             await asyncio.sleep(CONTENTION_PAUSE_S)
 
@@ -266,7 +267,7 @@ class JobDispatcher:
     async def _renew_attempt(self, waiting: WaitingRequest) -> attempts.LeasedJob | ClaimFailure:
         """Renew the lease of the live attempt of a node that repeats its request."""
         async with self._claim_slots, self._database.single() as connection:
-            if waiting.is_ended:
+            if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             async with connection.transaction():
                 await attempts.lock_node_and_read_digest(connection, waiting.node)
@@ -290,7 +291,7 @@ class JobDispatcher:
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
         async with self._claim_slots, self._database.single() as connection:
-            if waiting.is_ended:
+            if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             search = await self._search_tenants(connection, node, requirements)
             if isinstance(search, ClaimFailure):
@@ -301,6 +302,10 @@ class JobDispatcher:
                 self._record_claim(node, claim.leased.requirement_id, claim)
         await self._publisher.publish_live_event(claim.transition)
         return claim.leased or ClaimFailure.CONTENDED
+
+    def _is_ended(self, request: WaitingRequest) -> bool:
+        """Whether a request must be answered without a job. A prefetch is not among the requests that are ended."""
+        return request.is_ended or request.boot_id in self._stopped_executors
 
     def _record_claim(self, node: str, requirement: int, claim: _Claim) -> None:
         """Record which models the node will have loaded, after the commit."""
