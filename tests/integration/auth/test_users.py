@@ -295,3 +295,18 @@ async def test_bootstrap_refuses_a_weak_password_and_a_taken_address(
     assert "already in use" in taken.stderr
     assert "Traceback" not in weak.stderr + taken.stderr
     assert not await system.sql.fetchval("SELECT count(*) FROM users WHERE username = $1", name)
+
+
+async def test_bootstrap_refuses_an_invalid_username_unless_its_user_exists(
+    system: System, auth_commands: AuthCommands
+) -> None:
+    user, name = await somebody(system), f"boot-{secrets.token_hex(4)}@example.org"
+    refused = await bootstrapped(auth_commands, system, "--username", name)
+    assert (refused.returncode, refused.stdout.splitlines()) == (1, [])
+    assert "3 to 32 ASCII letters" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert not await system.sql.fetchval("SELECT count(*) FROM users WHERE username = $1", name)
+    await system.sql.execute("UPDATE users SET username = $2 WHERE id = $1", user.id, name)
+    accepted = await bootstrapped(auth_commands, system, "--username", name)
+    assert accepted.returncode == 0, accepted.stderr
+    assert json.loads(accepted.stdout.splitlines()[-1])["user_id"] == str(user.id)

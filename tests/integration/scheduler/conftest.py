@@ -213,7 +213,7 @@ class System:
     sql: asyncpg.Pool
     database_url: str
     nats_url: str
-    metrics: Metrics
+    metrics: Metrics = field(default_factory=lambda: Metrics("scheduler"))  # of a scheduler in this process
 
     def count_fruitless_claims(self) -> float:
         """Return how many claims of waiting requests have found no job so far."""

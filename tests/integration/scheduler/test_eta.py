@@ -1,5 +1,6 @@
 """Estimated start and end of jobs, and their accuracy, as users and operators see them."""
 
+import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from uuid import UUID
@@ -7,10 +8,14 @@ from uuid import UUID
 import asyncpg
 import pytest
 
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.ids import new_id
 from contracts.scheduler.heartbeats import Gpu, NodeSystem
 from contracts.scheduler.waiting import WaitReason
+from scheduler.domain.run_times import HistogramKey, HistogramScope
+from scheduler.store import run_times
 from scheduler.store.run_times import lock_histograms, prune_histograms
+from scheduler.usecases.run_time_history import RunTimeHistory
 from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
@@ -219,3 +224,24 @@ async def test_job_that_no_node_can_run_has_no_estimate(world: World) -> None:
     await until(is_offline)
     job = await world.read_job(tenant, job_id)
     assert (job.queue_position, job.eta_seconds, job.eta_p90_seconds) == (1, None, None)
+
+
+async def test_run_times_are_read_again_at_once_after_their_connection_died(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    key = HistogramKey(HistogramScope.WORKFLOW, secrets.randbits(40), "", loads_models=False)
+    database, history = Database(world.system.database_url, name="scheduler"), RunTimeHistory()
+    try:
+        async with database.transaction() as connection:
+            await run_times.save_histograms(connection, {key: {1: 1.0}})
+        async with database.connection() as connection:
+            pid = await connection.fetchval("SELECT pg_backend_pid()")
+            assert await second_sql.fetchval("SELECT pg_terminate_backend($1, 5000)", pid)
+            with pytest.raises(UNAVAILABLE_ERRORS):
+                await history.refresh_history(connection)
+        assert len(history.run_times) == 0
+        async with database.connection() as connection:
+            await history.refresh_history(connection)
+    finally:
+        await database.close()
+    assert len(history.run_times) > 0

@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 
 from chassis.ids import new_id
 from chassis.telemetry.logs import log_context
+from contracts.scheduler.jobs import JobState
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import RelayedRefusal, Unavailable
 from scheduler.store.tenants import lock_quota_groups
@@ -284,6 +285,36 @@ async def test_group_of_submissions_is_decided_again_after_its_connection_dies(
         assert await kill_blocked_backends(other_sql)
     assert await sent == ["accepted"] * 20
     assert (await world.read_counters(tenant), await world.count_charged_images(tenant)) == ((21, 0), 21)
+
+
+async def test_committed_job_is_accepted_without_an_estimate_when_the_run_times_cannot_be_read(
+    postgres_server: PostgresServer,
+) -> None:
+    """A new scheduler reads the run times upon the first submission. That connection dies."""
+    server = NatsServer()
+    try:
+        await server.start()
+        url = await postgres_server.create_database("scheduler")
+        async with run_system(server.url, url, lease_s=60) as system, checked_world(system) as world:
+            await world.add_node()
+            tenant = world.add_tenant()
+            async with system.sql.acquire() as sql, sql.transaction():
+                await sql.execute("LOCK TABLE run_times IN ACCESS EXCLUSIVE MODE")
+                sent = asyncio.create_task(world.submit(tenant))
+                killed = 0
+
+                async def is_answered() -> bool:
+                    nonlocal killed
+                    killed += await kill_blocked_backends(sql)
+                    return sent.done()
+
+                await until(is_answered)
+            reply = sent.result()
+            assert killed
+            assert (reply.replayed, reply.job.state, reply.job.queue_position) == (False, JobState.QUEUED, None)
+            assert (await world.read_job(tenant, reply.job.job_id)).queue_position == 1
+    finally:
+        server.remove()
 
 
 @pytest.mark.requirement("F-1", "F-99")

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 from uuid import UUID, uuid4
 
+import asyncpg
 import pytest
 
 from chassis.ids import new_id
@@ -322,3 +323,36 @@ async def test_job_that_started_in_time_is_retried_after_its_start_deadline(worl
 
     await until(looked)
     assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
+
+
+async def test_job_that_starts_and_is_queued_again_after_it_was_found_overdue_does_not_expire(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    """While the scheduler waits for the lock of the first overdue job, a node tries the second one and fails."""
+    locked, tenant, node = world.add_tenant(), world.add_tenant(), await world.add_node()
+    first = await world.submit_job(locked, start_within_seconds=3600)
+    tried = await world.submit_job(tenant, start_within_seconds=3600)
+    last = await world.submit_job(tenant, start_within_seconds=3600, priority=-1)
+
+    async def is_expirer_blocked() -> bool:
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await second_sql.fetchval(sql))
+
+    async def is_last_expired() -> bool:
+        return (await world.read_job(tenant, last)).state is JobState.EXPIRED
+
+    async with second_sql.transaction():
+        await second_sql.execute("SELECT 1 FROM tenants WHERE id = $1 FOR UPDATE", locked)
+        await world.system.sql.execute(
+            "UPDATE jobs SET start_by = now() - interval '1 s' + array_position($1, id) * interval '1 ms'"
+            " WHERE id = ANY($1)",
+            [first, tried, last],
+        )
+        await until(is_expirer_blocked)
+        given = await node.claim_attempt()
+        assert given.ref.job_id == tried
+        assert await node.start(given.ref)
+        assert await node.finish(given.ref, Outcome.NODE_FAULT)
+    await until(is_last_expired)
+    assert (await world.read_job(locked, first)).state is JobState.EXPIRED
+    assert (await world.read_job(tenant, tried)).state is JobState.QUEUED

@@ -143,3 +143,18 @@ async def test_prefetched_job_is_neither_lost_nor_repeated_nor_charged_when_a_co
     ]
     assert await world.count_charged_images(tenant) == len(jobs)
     assert await world.read_counters(tenant) == (0, 0)
+
+
+async def test_job_whose_claim_was_rolled_back_still_has_its_models_to_load(world: World, faults: CommitFaults) -> None:
+    """A node that does not report its models is expected to have those of the jobs that it got."""
+    tenant, node = world.add_tenant(), await world.add_node()
+    jobs = [await world.submit_job(tenant) for _ in range(2)]
+    faults.cut_commit(CLAIM, when="before")
+    for job_id in jobs:
+        given = await until_available(node.request_work)
+        assert given is not None
+        assert given.ref.job_id == job_id
+        assert await node.finish(given.ref)
+    assert faults.has_cut
+    sql = "SELECT loads_models FROM attempts WHERE job_id = ANY($1) ORDER BY job_id"
+    assert [row["loads_models"] for row in await world.system.sql.fetch(sql, jobs)] == [True, False]

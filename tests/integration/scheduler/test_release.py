@@ -2,11 +2,13 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 
 from contracts.scheduler.attempts import CANCEL_WORK_REQUESTS, CancelWorkRequests, Outcome
 from contracts.scheduler.jobs import JobState
-from tests.integration.scheduler.conftest import World
+from scheduler.usecases.dispatch_jobs import MAX_CONCURRENT_CLAIMS
+from tests.integration.scheduler.conftest import RARE, World
 from tests.kit.waiting import until
 
 
@@ -71,3 +73,44 @@ async def test_stopping_executor_gets_its_waiting_request_answered_and_no_job(wo
     given = await other.claim_attempt()
     assert given.ref.job_id == job_id
     assert await other.finish(given.ref)
+
+
+async def test_stopping_executor_prefetches_nothing_by_a_request_that_waits_for_other_claims(
+    world: World, second_sql: asyncpg.Connection
+) -> None:
+    node, witness = await world.add_node(), await world.add_node(RARE)
+    witness.boot_id = node.boot_id
+    await world.submit_job(world.add_tenant())
+    running = (await node.claim_attempt()).ref
+    others = [await world.add_node() for _ in range(MAX_CONCURRENT_CLAIMS)]
+    for _ in range(MAX_CONCURRENT_CLAIMS + 1):
+        await world.submit_job(world.add_tenant())
+
+    async def are_claims_blocked() -> bool:
+        sql = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        return bool(await second_sql.fetchval(sql) == len(others))
+
+    async with second_sql.transaction():
+        await second_sql.execute(
+            "SELECT 1 FROM nodes WHERE name = ANY($1) FOR UPDATE", [other.name for other in others]
+        )
+        claims = [asyncio.create_task(other.request_work()) for other in others]
+        await until(are_claims_blocked)
+        prefetching = asyncio.create_task(node.request_work(held=running))
+        waiting = asyncio.create_task(witness.request_work(wait_s=30))
+        await node.send_heartbeat(running)  # by its reply, the requests have most likely arrived
+
+        async def is_answered() -> bool:
+            hint = CancelWorkRequests(boot_id=node.boot_id)
+            await world.system.bus.publish(CANCEL_WORK_REQUESTS, hint, key=node.name)
+            return waiting.done()
+
+        await until(is_answered)
+    assert await prefetching is None
+    for other, claim in zip(others, claims, strict=True):
+        given = await claim
+        assert given is not None
+        assert await other.finish(given.ref)
+    given = await others[0].claim_attempt()
+    assert await others[0].finish(given.ref)
+    assert await node.finish(running)

@@ -57,3 +57,20 @@ async def test_hashing_request_that_waits_too_long_is_refused_without_hashing(ha
     await pool.verify("fourth", None)
     assert hashes.checked == ["first", "fourth"]
     pool.close()
+
+
+@pytest.mark.requirement("B-33")
+async def test_cancelled_request_occupies_its_thread_until_the_hash_ends(hashes: Held) -> None:
+    pool = HashingPool(hashes, threads=1, queue=1, wait_s=0.01)
+    cancelled = asyncio.create_task(pool.verify("cancelled", None))
+    await until(lambda: hashes.checked == ["cancelled"])
+    cancelled.cancel()
+    await asyncio.wait({cancelled})
+    refused = asyncio.create_task(pool.verify("refused", None))
+    await until(refused.done)
+    with pytest.raises(TooManyLogins):
+        await refused
+    hashes.go_on.set()
+    await pool.verify("next", None)
+    assert hashes.checked == ["cancelled", "next"]
+    pool.close()

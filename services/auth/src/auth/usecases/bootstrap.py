@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from auth.domain.account import BAD_USERNAME, is_username
 from auth.domain.api_key import ApiKeyPepper, new_api_key
 from auth.domain.password import PasswordPolicy
 from auth.domain.password_hash import PasswordHasher
@@ -46,11 +47,13 @@ async def bootstrap(
 
     Raises:
         AccountTaken: the user does not exist and the email address belongs to another one.
-        InvalidAccount: the password breaks the policy.
+        InvalidAccount: the password breaks the policy, or the user does not exist and its username is invalid.
     """
     hashed = None if password is None else _hash_password(policy, password, username, email)
     key = new_api_key()
     async with database.transaction() as connection:
+        if not is_username(username) and await users.find_user_id(connection, username) is None:
+            raise InvalidAccount(errors=(BAD_USERNAME,))
         own_limits = {} if graph_policy is None else {"graph_policy": graph_policy}
         user = await users.find_or_create_user(
             connection, username=username, email=email, role=role, tier=tier, own_limits=own_limits

@@ -77,10 +77,10 @@ class HashingPool:
                 await self._thread_slots.acquire()
         except TimeoutError:
             raise TooManyLogins(retry_after_s=RETRY_S) from None
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
-        finally:
-            self._thread_slots.release()
+        hashing = asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+        # A cancelled request leaves its thread running, so the slot is released when the thread ends.
+        hashing.add_done_callback(lambda _: self._thread_slots.release())
+        return await asyncio.shield(hashing)
 
 
 def _lower_thread_priority() -> None:

@@ -102,12 +102,11 @@ ORDER BY j.id DESC LIMIT :limit
 )
 _LIST_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
 # An attempt that was prefetched and handed back was no start.
-_LIST_OVERDUE = Statement("""
-SELECT id, tenant_id FROM jobs
-WHERE state = 'queued' AND start_by < now() AND NOT EXISTS (
+_IS_OVERDUE = """state = 'queued' AND start_by < now() AND NOT EXISTS (
     SELECT 1 FROM attempts a WHERE a.job_id = jobs.id AND NOT a.prefetched
-) ORDER BY start_by LIMIT 100
-""")
+)"""
+_LIST_OVERDUE = Statement(f"SELECT id, tenant_id FROM jobs WHERE {_IS_OVERDUE} ORDER BY start_by LIMIT 100")  # noqa: S608 - constants only
+_CHECK_OVERDUE = Statement(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND {_IS_OVERDUE})")  # noqa: S608 - constants only
 
 
 async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
@@ -144,6 +143,12 @@ async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple
 async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
     """List up to 100 queued jobs (id, tenant_id) that have not started by ``start_by``. Takes no lock."""
     return await _LIST_OVERDUE.fetch_all(connection)
+
+
+async def is_overdue(connection: Connection, job_id: UUID) -> bool:
+    """Whether ``list_overdue_jobs`` would list the job. Certain while its tenant and the job are locked."""
+    overdue: bool = await _CHECK_OVERDUE.fetch_value(connection, id=job_id)
+    return overdue
 
 
 def build_snapshot(row: Row) -> JobSnapshot:

@@ -5,9 +5,10 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from chassis.database.postgres import Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.statement import Connection
 from chassis.messaging.deadlines import RequestExpired, has_passed
+from chassis.telemetry.logs import log
 from contracts.auth.accounts import UnknownTenant
 from contracts.scheduler.submissions import IdempotencyKeyOfPurgedJob, SubmitReply
 from contracts.wire.errors import Refusal
@@ -21,11 +22,11 @@ from scheduler.domain.admission import (
     TenantAdmission,
     TenantAllowance,
 )
-from scheduler.domain.job import JobSnapshot
+from scheduler.domain.job import JobSnapshot, build_public_job
 from scheduler.domain.waiting import TenantFacts
 from scheduler.store import jobs, submits, tenants
 from scheduler.usecases.learn_run_times import RunTimeLearner
-from scheduler.usecases.read_job import JobReader
+from scheduler.usecases.read_job import DescribedJob, JobReader
 from scheduler.usecases.submit_groups import Answer
 
 
@@ -66,8 +67,7 @@ class JobAdmission:
                 decided = await self._decide_under_locks(submissions, wait_for_locks)
         finally:
             await asyncio.wait({refreshing})
-        refreshing.result()
-        return await self._build_answers(decided)
+        return await self._build_answers(decided, refreshing)
 
     async def _decide_without_locks(
         self, submissions: Sequence[PendingSubmission]
@@ -139,11 +139,16 @@ class JobAdmission:
             for decision in decisions
         ]
 
-    async def _build_answers(self, decided: Sequence[_DecidedJob | Refusal | None]) -> list[Answer | None]:
-        """Build the answers to committed decisions, with accepted jobs as they are now."""
+    async def _build_answers(
+        self, decided: Sequence[_DecidedJob | Refusal | None], refreshing: asyncio.Task[None]
+    ) -> list[Answer | None]:
+        """Build the answers to committed decisions, with accepted jobs as they are now.
+
+        Args:
+            refreshing: the task that read what estimates need. It has ended.
+        """
         accepted = [answer for answer in decided if isinstance(answer, _DecidedJob)]
-        known = {job.tenant.id: job.tenant for job in accepted if job.tenant is not None}
-        described = await self._reader.estimate_jobs([job.snapshot for job in accepted], known)
+        described = await self._describe_accepted(accepted, refreshing)
         for accepted_job, (job, estimate) in zip(accepted, described, strict=True):
             if estimate is not None and isinstance(accepted_job.decision, AcceptedJob):
                 self._learner.record_estimate(job.job_id, estimate)
@@ -158,6 +163,18 @@ class JobAdmission:
             else answer
             for answer in decided
         ]
+
+    async def _describe_accepted(
+        self, accepted: Sequence[_DecidedJob], refreshing: asyncio.Task[None]
+    ) -> Sequence[DescribedJob]:
+        """Describe jobs that are committed; without estimates if the database is unavailable by now."""
+        known = {job.tenant.id: job.tenant for job in accepted if job.tenant is not None}
+        try:
+            refreshing.result()
+            return await self._reader.estimate_jobs([job.snapshot for job in accepted], known)
+        except UNAVAILABLE_ERRORS as error:
+            log.warning("scheduler.jobs.not_estimated", jobs=len(accepted), error=type(error).__name__)
+            return [DescribedJob(build_public_job(job.snapshot)) for job in accepted]
 
 
 def _find_decided(

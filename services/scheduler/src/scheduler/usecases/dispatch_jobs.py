@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter, deque
 from collections.abc import Iterable, Sequence, Set
 from enum import Enum, auto
+from typing import NamedTuple
 from uuid import UUID
 
 from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
@@ -42,6 +43,22 @@ class ClaimFailure(Enum):
     NOTHING = auto()  # no job for this node and other nodes like it
     RESTRICTED = auto()  # perhaps a job, but not for this node: the node is cordoned, or the job avoids it
     CONTENDED = auto()  # a job whose tenant another transaction has locked, or that another node has just taken
+
+
+class _Claim(NamedTuple):
+    """What a claim has leased to a node.
+
+    Attributes:
+        leased: None if nothing.
+        transition: of the job; None unless it was claimed now.
+        loads_models: whether the node has to load models for it.
+        is_prefetch: whether the node runs it after another one.
+    """
+
+    leased: attempts.LeasedJob | None = None
+    transition: transitions.Transition | None = None
+    loads_models: bool = False
+    is_prefetch: bool = False
 
 
 class JobDispatcher:
@@ -179,7 +196,8 @@ class JobDispatcher:
             claim = await self._claim_attempt(request, fresh=False, held=held)
             if not isinstance(claim, ClaimFailure):
                 return claim
-            if claim is not ClaimFailure.CONTENDED or clock() >= until or not self._is_open:
+            has_time = clock() < until and self._is_open and not self._is_ended(request)
+            if claim is not ClaimFailure.CONTENDED or not has_time:
                 return None
             await asyncio.sleep(CONTENTION_PAUSE_S)
 
@@ -248,7 +266,7 @@ class JobDispatcher:
     async def _renew_attempt(self, waiting: WaitingRequest) -> attempts.LeasedJob | ClaimFailure:
         """Renew the lease of the live attempt of a node that repeats its request."""
         async with self._claim_slots, self._database.connection() as connection:
-            if waiting.is_ended:
+            if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             async with connection.transaction():
                 await attempts.lock_node_and_read_digest(connection, waiting.node)
@@ -272,15 +290,28 @@ class JobDispatcher:
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
         async with self._claim_slots, self._database.connection() as connection:
-            if waiting.is_ended:
+            if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             search = await self._search_tenants(connection, node, requirements)
             if isinstance(search, ClaimFailure):
                 return ClaimFailure.RESTRICTED if too_large else search
             async with connection.transaction():
-                leased, transition = await self._lease_job(connection, node, state.digest, search, held)
-        await self._publisher.publish_live_event(transition)
-        return leased or ClaimFailure.CONTENDED
+                claim = await self._lease_job(connection, node, state.digest, search, held)
+            if claim.leased is not None and not claim.leased.assignment.renewed:
+                self._record_claim(node, claim.leased.requirement_id, claim)
+        await self._publisher.publish_live_event(claim.transition)
+        return claim.leased or ClaimFailure.CONTENDED
+
+    def _is_ended(self, request: WaitingRequest) -> bool:
+        """Whether a request must be answered without a job. A prefetch is not among the requests that are ended."""
+        return request.is_ended or request.boot_id in self._stopped_executors
+
+    def _record_claim(self, node: str, requirement: int, claim: _Claim) -> None:
+        """Record which models the node will have loaded, after the commit."""
+        run_s = self._waits.predict_run_time(requirement, loads_models=claim.loads_models)
+        models = self._fleet.get_models(requirement)
+        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=claim.is_prefetch)
+        self._waits.record_claim(requirement, loads_models=claim.loads_models)
 
     def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
         """Return the requirements that no other waiting node could serve now, or that the others leave to this node."""
@@ -334,26 +365,23 @@ class JobDispatcher:
 
     async def _lease_job(
         self, connection: Connection, node: str, digest: str, search: TenantSearch, held: Sequence[AttemptRef]
-    ) -> tuple[attempts.LeasedJob | None, transitions.Transition | None]:
-        """Lease a job of one of the tenants; None if other claims were faster, or if the node has changed."""
+    ) -> _Claim:
+        """Lease a job of one of the tenants; nothing if other claims were faster, or if the node has changed."""
         turn = await self._placer.lock_next_tenant(connection, search, node=node)
         if turn is None or await attempts.lock_node_and_read_digest(connection, node) != digest:
-            return None, None
+            return _Claim()
         # A reply to an earlier request may have been lost.
         live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)
         if live is not None:
-            return live, None
+            return _Claim(live)
         slot = await attempts.find_free_slot(connection, node, max_attempts=self._node_attempts)
         if slot is None:
-            return None, None
+            return _Claim()
         claimable = await self._placer.lock_job(connection, turn, search)
         if claimable is None:
-            return None, None
+            return _Claim()
         models = self._fleet.get_models(claimable.requirement_id)
         loads_models = not models <= self._loaded.get_loaded_models(node)
-        run_s = self._waits.predict_run_time(claimable.requirement_id, loads_models=loads_models)
-        self._loaded.record_claim(node, models, run_s=run_s, is_prefetch=slot.is_prefetch)
-        self._waits.record_claim(claimable.requirement_id, loads_models=loads_models)
         cost_s = await self._placer.load_job_cost(connection)
         leased = await attempts.insert_attempt(
             connection, claimable, node, slot=slot, lease_s=self._lease_s, cost_s=cost_s, loads_models=loads_models
@@ -362,7 +390,7 @@ class JobDispatcher:
         transition = await transitions.apply_transition(
             connection, claimable.job, Cause.CLAIMED, effects, now=claimable.now, attempt=attempt
         )
-        return leased, transition
+        return _Claim(leased, transition, loads_models=loads_models, is_prefetch=slot.is_prefetch)
 
     async def _wake_requests(self) -> None:
         """Run one pass, for ``chassis.loop.Loop``. With nothing to wake, it reads nothing."""

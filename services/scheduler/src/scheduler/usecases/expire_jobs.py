@@ -27,8 +27,8 @@ class JobExpirer:
             async with self._database.transaction() as connection:
                 locked_at = await tenants.lock_tenant(connection, row["tenant_id"])
                 job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
-                if locked_at is None or job is None:
-                    continue
+                if locked_at is None or job is None or not await jobs.is_overdue(connection, job.id):
+                    continue  # it may have started after it was listed
                 effects = compute_unstarted_end_effects(job)
                 transition = await transitions.apply_transition(
                     connection, job, Cause.START_TIME_PASSED, effects, now=locked_at, error=START_TIME_PASSED

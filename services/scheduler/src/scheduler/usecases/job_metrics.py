@@ -1,5 +1,7 @@
 """Counts claims, ended jobs and attempts, and measures how long jobs wait."""
 
+from collections.abc import Set
+
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
 from contracts.metrics import ATTEMPTS_ENDED, CLAIMS, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
@@ -45,16 +47,25 @@ class JobMetrics:
 
     def count_attempt(self, node: str, outcome: str) -> None:
         """Count a committed end of an attempt. ``outcome`` is one of ``OUTCOMES``."""
-        self.add_node(node)
+        self._add_node(node)
         self._attempts.labels(node, outcome).inc()
 
     def count_cordon(self, node: str) -> None:
         """Count a node that the scheduler cordoned by itself."""
-        self.add_node(node)
+        self._add_node(node)
         self._cordons.labels(node).inc()
 
-    def add_node(self, node: str) -> None:
-        """Begin the series of a node at 0."""
+    def set_nodes(self, nodes: Set[str]) -> None:
+        """Begin the series of new nodes at 0, and remove those of all nodes that are not among these."""
+        for node in self._nodes - nodes:
+            self._nodes.remove(node)
+            self._cordons.remove(node)
+            for outcome in OUTCOMES:
+                self._attempts.remove(node, outcome)
+        for node in nodes:
+            self._add_node(node)
+
+    def _add_node(self, node: str) -> None:
         if node not in self._nodes:
             self._nodes.add(node)
             self._cordons.labels(node)

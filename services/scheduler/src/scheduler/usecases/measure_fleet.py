@@ -59,12 +59,13 @@ class FleetMeter:
                 cordoned=node["cordoned_at"] is not None,
                 blocked=online and node["blocked_since"] is not None,
             )
-        self._remove_nodes(self._nodes - {node["name"] for node in fleet})
+        names = {node["name"] for node in fleet}
+        self._remove_nodes(self._nodes - names)
+        self._job_metrics.set_nodes(names)
         self._outbox.set(await self._relay.measure_oldest_s())
 
     def _set_node(self, node: str, **states: bool) -> None:
         self._nodes.add(node)
-        self._job_metrics.add_node(node)
         for state in NODE_STATES:
             self._node_state.labels(node, state).set(states[state])
 

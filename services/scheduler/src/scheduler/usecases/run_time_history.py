@@ -25,10 +25,14 @@ class RunTimeHistory:
         """Read changed histograms, unless that was done in the last ``FRESH_S`` seconds."""
         if monotonic() < self._until:
             return
-        self._until = monotonic() + FRESH_S
+        self._until = monotonic() + FRESH_S  # set before the query, so that other calls do not repeat it meanwhile
         if len(self.run_times) > MAX_CACHED:
             self.run_times, self._since = RunTimes(), None
-        rows = await run_times.list_histograms_since(connection, self._since)
+        try:
+            rows = await run_times.list_histograms_since(connection, self._since)
+        except BaseException:
+            self._until = 0.0
+            raise
         self.replace_histograms({run_times.build_histogram_key(row): run_times.parse_bins(row) for row in rows})
         if rows:
             self._since = rows[-1]["updated_at"] - OVERLAP
