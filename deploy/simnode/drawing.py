@@ -1,4 +1,4 @@
-"""Draws images instead of sampling: a seeded gradient with the prompt as text, so that people can recognise the job.
+"""Draws images instead of sampling: a seeded gradient with the prompt as text, so that people can recognize the job.
 
 The same sampling parameters always give the same image. Text is only drawn if it is large enough to read.
 """

@@ -6,7 +6,7 @@
 Sides, each a server process with a client process of its own, take turns in one run: the notifier as it is deployed
 (``python -m notifier serve``); a FastAPI application on default uvicorn that awaits ``send_text`` for one socket after
 the other; and ``websockets.broadcast`` of the library itself. All receive the same progress over NATS. The bare loops
-serialise an event once and send it to every socket of its job; they have no credentials, limits, states or timeouts.
+serialize an event once and send it to every socket of its job; they have no credentials, limits, states or timeouts.
 
 The clients only count frames. Printed are frames delivered a second, latency from the publication of the progress, and
 the server's CPU time per frame, whose ratio does not depend on other load. At the end of the run each job ends while

@@ -3,7 +3,7 @@
     python -m tests.load.idle_gap [--jobs 30] [--seconds 1 0.5] [--round-trips-ms 0 40 100] [--node-attempts 3]
 
 One simulated node and the whole system, without load from others. The executor reaches NATS and the gateway through a
-proxy that delays both directions by half the round trip; the node is on the executor's machine. Utilisation is the time
+proxy that delays both directions by half the round trip; the node is on the executor's machine. Utilization is the time
 in which the node ran prompts, from the start of the first to the end of the last; the gap is from the end of a prompt
 to the start of the next. The first three jobs are left out. The order of off and on alternates.
 """
@@ -135,7 +135,7 @@ async def measure_one(
     case: tuple[float, bool],
     jobs: int,
 ) -> str:
-    """Return utilisation and gaps of one run."""
+    """Return utilization and gaps of one run."""
     seconds, prefetch = case
     before = len((await fleet.read_ledgers())[0]["prompts"])
     async with running_executor(fleet, forking, nats, prefetch=prefetch):

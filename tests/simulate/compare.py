@@ -80,7 +80,7 @@ def describe_runs(runs: Sequence[Run]) -> list[dict[str, Any]]:
             "jobs": len(run.workload.submissions),
             "nodes": len(run.workload.vram_gb),
             "makespan_s": run.figures.makespan_s,
-            "utilisation": {"running": run.figures.running, "loading": run.figures.busy - run.figures.running},
+            "utilization": {"running": run.figures.running, "loading": run.figures.busy - run.figures.running},
             "loads": run.figures.loads,
             "least_loads": run.least_loads,
             "swaps": run.figures.swaps,

@@ -24,7 +24,7 @@ def write_plots(folder: Path, runs: Sequence[Run]) -> list[Path]:
         from matplotlib.figure import Figure  # noqa: PLC0415 - everything else works without it
     except ImportError as missing:
         raise NoPlots from missing
-    drawings = {"swaps": _draw_swaps, "utilisation": _draw_utilisation, "waits": _draw_waits, "tenants": _draw_tenants}
+    drawings = {"swaps": _draw_swaps, "utilization": _draw_utilization, "waits": _draw_waits, "tenants": _draw_tenants}
     paths = []
     for name, draw in drawings.items():
         figure = Figure(figsize=(8, 4.5), layout="constrained")
@@ -44,7 +44,7 @@ def _draw_swaps(axes: Any, runs: Sequence[Run]) -> None:
     axes.set(title="Jobs that loaded a model", ylabel="jobs")
 
 
-def _draw_utilisation(axes: Any, runs: Sequence[Run]) -> None:
+def _draw_utilization(axes: Any, runs: Sequence[Run]) -> None:
     names = [run.policy for run in runs]
     running = [100 * run.figures.running for run in runs]
     axes.bar(names, running, label="running jobs")

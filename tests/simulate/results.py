@@ -45,14 +45,14 @@ def measure(workload: Workload, ledger: Ledger) -> Figures:
         busy=(run_s + load_s) / capacity_s,
         loads=sum(load > 0 for load in ledger.loads),
         swaps=sum(ledger.swaps),
-        waits=summarise_waits(waits),
-        waits_by_tenant={name: summarise_waits(them) for name, them in by_tenant.items() if them},
+        waits=summarize_waits(waits),
+        waits_by_tenant={name: summarize_waits(them) for name, them in by_tenant.items() if them},
         jain=compute_jain_in_windows(workload, ledger, window_s=WINDOW_S),
         shares=compute_shares(workload, ledger),
     )
 
 
-def summarise_waits(waits: Sequence[float]) -> Waits:
+def summarize_waits(waits: Sequence[float]) -> Waits:
     ordered = sorted(waits)
     return Waits(_percentile(ordered, 0.5), _percentile(ordered, 0.99), ordered[-1])
 

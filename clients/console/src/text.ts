@@ -563,7 +563,7 @@ export const text = {
     revokeJobs: "Jobs that it submitted continue.",
     revoked: "The key is revoked.",
     sessionsTitle: "Where you are signed in",
-    sessionsIntro: "End a session that you do not recognise, then change your password.",
+    sessionsIntro: "End a session that you do not recognize, then change your password.",
     device: "Device",
     address: "Address",
     signedIn: "Signed in",

@@ -86,7 +86,7 @@ def is_ui_format(raw: object) -> bool:
 
 
 def graph_to_json(graph: Graph) -> dict[str, Any]:
-    """Serialise the graph to the JSON that a node accepts."""
+    """Serialize the graph to the JSON that a node accepts."""
     return {
         node_id: {"class_type": node.class_type, "inputs": node.inputs} | ({"_meta": node.meta} if node.meta else {})
         for node_id, node in graph.items()

@@ -69,6 +69,7 @@ async def test_nats_api_returns_the_same_problems_as_http(gateway: Gateway, scri
         b'{"prompt": "a", "prompt": "b"}',
         b'{"workflow": {"1": {"x": NaN}}}',
         b'{"workflow": {}}',
+        b'{"prompt": {"1": {"class_type": "A", "inputs": {}}, "2": {"inputs": {}}}}',
     ],
 )
 async def test_nats_api_refuses_invalid_input_like_http(

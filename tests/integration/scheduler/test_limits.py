@@ -303,6 +303,30 @@ async def test_start_limit_of_the_tier_applies_to_jobs_that_never_started(world:
     assert await node.finish(first.ref)
 
 
+@pytest.mark.requirement("limit.start")
+async def test_only_a_start_counts_for_the_start_deadline_of_a_job_that_its_node_hands_back(world: World) -> None:
+    tenant, node = world.add_tenant(), await world.add_node()
+    started, leased = [await world.submit_job(tenant, start_within_seconds=3600) for _ in range(2)]
+    first = await node.claim_attempt()
+    assert (first.ref.job_id, await node.start(first.ref)) == (started, True)
+    second = await (await world.add_node()).claim_attempt()
+    assert second.ref.job_id == leased
+    assert await world.nodes[1].finish(second.ref, Outcome.RELEASED, error=None)
+    assert await node.finish(first.ref, Outcome.RELEASED, error=None)
+    for job_id, ago_s in ((started, 2.0), (leased, 1.0)):  # those that are overdue for longest expire first
+        backdate = "UPDATE jobs SET start_by = now() - make_interval(secs => $2) WHERE id = $1"
+        await world.system.sql.execute(backdate, job_id, ago_s)
+
+    async def expired() -> bool:
+        return (await world.read_job(tenant, leased)).state is JobState.EXPIRED
+
+    await until(expired)
+    assert (await world.read_job(tenant, started)).state is JobState.QUEUED
+    again = await node.claim_attempt()
+    assert again.ref.job_id == started
+    assert await node.finish(again.ref)
+
+
 async def test_job_that_started_in_time_is_retried_after_its_start_deadline(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant, start_within_seconds=0.5)

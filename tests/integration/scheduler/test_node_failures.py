@@ -1,5 +1,8 @@
 """A node that fails different jobs is cordoned; a job that different nodes fail is not tried again."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 from uuid import UUID
 
@@ -123,19 +126,39 @@ async def test_job_that_fails_on_two_nodes_is_not_retried(world: World) -> None:
     assert await nodes[2].request_work() is None
 
 
-@pytest.mark.requirement("setting CORDON_AFTER_JOBS")
-async def test_setting_zero_disables_automatic_cordoning(postgres_server: PostgresServer) -> None:
+@asynccontextmanager
+async def run_world(postgres_server: PostgresServer, *, cordon_after_jobs: int) -> AsyncIterator[World]:
+    """Run a scheduler of its own with this setting."""
     server = NatsServer()
     try:
         await server.start()
         database = await postgres_server.create_database("scheduler")
-        async with run_system(server.url, database, lease_s=60, cordon_after_jobs=0) as system:
-            world = World(system)
-            node, tenants = await world.add_node(), [world.add_tenant() for _ in range(4)]
-            for tenant in tenants:
-                await world.submit_job(tenant)
-                given = await node.claim_attempt()
-                assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
-            assert (await status_of(world, node)).cordoned_at is None
+        async with run_system(server.url, database, lease_s=60, cordon_after_jobs=cordon_after_jobs) as system:
+            yield World(system)
     finally:
         server.remove()
+
+
+@pytest.mark.requirement("setting CORDON_AFTER_JOBS")
+async def test_node_is_cordoned_after_more_than_a_hundred_jobs_if_the_setting_says_so(
+    postgres_server: PostgresServer,
+) -> None:
+    async with run_world(postgres_server, cordon_after_jobs=101) as world:
+        node, tenants = await world.add_node(), [world.add_tenant() for _ in range(2)]
+        await asyncio.gather(*(world.submit_job(tenants[number % 2]) for number in range(101)))
+        for _ in range(101):
+            assert (await status_of(world, node)).cordoned_at is None
+            given = await node.claim_attempt()
+            assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
+        assert (await status_of(world, node)).cordoned_at is not None
+
+
+@pytest.mark.requirement("setting CORDON_AFTER_JOBS")
+async def test_setting_zero_disables_automatic_cordoning(postgres_server: PostgresServer) -> None:
+    async with run_world(postgres_server, cordon_after_jobs=0) as world:
+        node, tenants = await world.add_node(), [world.add_tenant() for _ in range(4)]
+        for tenant in tenants:
+            await world.submit_job(tenant)
+            given = await node.claim_attempt()
+            assert await node.finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
+        assert (await status_of(world, node)).cordoned_at is None

@@ -108,3 +108,21 @@ async def test_smaller_gpu_takes_the_job_when_the_larger_one_is_no_longer_availa
     assert again is not None
     assert (again.ref.job_id, again.free_memory) == (job_id, True)
     assert await small.finish(again.ref)
+
+
+async def test_job_that_ran_out_of_memory_on_a_smaller_gpu_later_still_needs_more_than_the_larger_one(
+    world: World,
+) -> None:
+    model, tenant = "growing.safetensors", world.add_tenant()
+    small, large = await world.add_node(model, memory_gib=16), await world.add_node(model, memory_gib=24)
+    await known(world)
+    job_id = await world.submit_job(tenant, model=model)
+    given = await large.claim_attempt()
+    assert not given.free_memory
+    assert await large.finish(given.ref, Outcome.NODE_FAULT, **SHORT_OF_MEMORY)
+    given = await small.claim_attempt()
+    assert (given.ref.job_id, given.free_memory) == (job_id, True)
+    assert await small.finish(given.ref, Outcome.NODE_FAULT, **SHORT_OF_MEMORY)
+    given = await large.claim_attempt()
+    assert (given.ref.job_id, given.ref.attempt, given.free_memory) == (job_id, 3, True)
+    assert await large.finish(given.ref)

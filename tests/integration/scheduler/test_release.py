@@ -45,6 +45,20 @@ async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: Worl
     assert await world.count_charged_images(tenant) == 2
 
 
+async def test_job_that_is_queued_again_earns_its_tenant_no_credit(world: World) -> None:
+    tenant, other, node = world.add_tenant(), world.add_tenant(), await world.add_node()
+    await world.submit_job(tenant)
+    given = await node.claim_attempt()
+    await world.submit_job(other)
+    vtime = "SELECT vtime FROM tenants WHERE id = $1"
+    charged = await world.system.sql.fetchval(vtime, tenant)
+    await world.system.sql.execute("UPDATE tenants SET vtime = $2 WHERE id = $1", other, charged + 10)
+    assert await node.finish(given.ref, Outcome.RELEASED, error=None)
+    assert await world.system.sql.fetchval(vtime, tenant) == await world.system.sql.fetchval(vtime, other)
+    for _ in range(2):
+        assert await node.finish((await node.claim_attempt()).ref)
+
+
 @pytest.mark.requirement("O-13")
 async def test_release_of_a_cancelled_job_ends_its_attempt(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()

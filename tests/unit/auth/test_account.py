@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.domain.account import is_username, normalise_email, normalise_login_name, validate_account
+from auth.domain.account import is_username, normalize_email, normalize_login_name, validate_account
 
 GOOD, MAIL = "alice", "alice@example.org"
 
@@ -36,7 +36,7 @@ def test_invalid_username_is_refused(name: str) -> None:
     ],
 )
 def test_valid_email_address_is_accepted(sent: str, kept: str) -> None:
-    assert normalise_email(sent) == kept
+    assert normalize_email(sent) == kept
 
 
 @pytest.mark.requirement("B-31")
@@ -69,7 +69,7 @@ def test_valid_email_address_is_accepted(sent: str, kept: str) -> None:
     ],
 )
 def test_invalid_email_address_is_refused(sent: str) -> None:
-    assert normalise_email(sent) is None
+    assert normalize_email(sent) is None
     (error,) = validate_account(GOOD, sent)
     assert (error.pointer, error.code) == ("/email", "email_invalid")
 
@@ -77,14 +77,14 @@ def test_invalid_email_address_is_refused(sent: str) -> None:
 @pytest.mark.requirement("B-31")
 @given(st.text())
 def test_accepted_names_have_no_control_characters(text: str) -> None:
-    kept = normalise_email(text + "@example.org")
+    kept = normalize_email(text + "@example.org")
     assert kept is None or (kept.isascii() and kept.isprintable() and " " not in kept)
 
 
 @pytest.mark.requirement("B-32")
 @given(st.text())
 def test_login_name_is_lower_case_ascii_or_empty(text: str) -> None:
-    name = normalise_login_name(text)
+    name = normalize_login_name(text)
     assert name in {text.lower(), ""}
     assert name.isascii()
     assert "\0" not in name

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from passlib.context import CryptContext
 
-from auth.domain.password import MIN_LENGTH, MIN_OTHER_CHARACTERS, PasswordPolicy, normalise_password
+from auth.domain.password import MIN_LENGTH, MIN_OTHER_CHARACTERS, PasswordPolicy, normalize_password
 from auth.domain.password_hash import PasswordCheck, PasswordHasher, create_argon2_context
 from contracts.auth.accounts import PASSWORD_MAX
 
@@ -44,8 +44,8 @@ def test_password_may_use_any_characters(password: str) -> None:
     [
         ("", "password_too_short"),
         ("fourteen chars", "password_too_short"),
-        ("\ufdfa", "password_too_short"),  # one character that is normalised to 18
-        ("e\u0301" * 8, "password_too_short"),  # sixteen that are normalised to eight
+        ("\ufdfa", "password_too_short"),  # one character that is normalized to 18
+        ("e\u0301" * 8, "password_too_short"),  # sixteen that are normalized to eight
         ("ab c" * 65, "password_too_long"),
         ("\ufdfa" * 20, "password_too_long"),
         (" " * 20, "password_repetitive"),
@@ -76,7 +76,7 @@ def test_password_errors_do_not_echo_the_password(password: str) -> None:
     for error in errors:
         assert len(password) < 12 or password not in error.model_dump_json()
     if not errors:
-        assert MIN_LENGTH <= len(normalise_password(password)) <= PASSWORD_MAX
+        assert MIN_LENGTH <= len(normalize_password(password)) <= PASSWORD_MAX
 
 
 @pytest.mark.requirement("B-30")

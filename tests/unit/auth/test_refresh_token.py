@@ -36,7 +36,7 @@ def test_refresh_token_has_256_random_bits() -> None:
 
 
 @pytest.mark.requirement("B-34")
-def test_malformed_refresh_token_is_recognised() -> None:
+def test_malformed_refresh_token_is_recognized() -> None:
     token = new_refresh_token()
     others = ("", token[:-1], token + "A", " " + token, token + "\n", token.upper(), token[:-1] + "é", "x" * 2**20)
     assert not any(map(looks_like_refresh_token, (*others, new_api_key().text, "eyJh.eyJ.sig")))

@@ -10,7 +10,7 @@ from comfyfleet_client.call import quote_segment
 from comfyfleet_client.errors import UnreadableResponse
 from comfyfleet_client.json_values import build_json_value, from_json
 from comfyfleet_client.results import Account, Job, Limits, Me
-from comfyfleet_client.setup import build_submission, normalise_url
+from comfyfleet_client.setup import build_submission, normalize_url
 
 JOB: dict[str, Any] = {
     "job_id": "01a2",
@@ -153,7 +153,7 @@ def test_error_text_lists_valid_values_only_once() -> None:
 
 def test_server_address_is_normalized() -> None:
     assert (
-        normalise_url(" https://api.example/ ") == normalise_url("https://api.example/api/v1") == "https://api.example"
+        normalize_url(" https://api.example/ ") == normalize_url("https://api.example/api/v1") == "https://api.example"
     )
     for wrong in (
         "",
@@ -164,7 +164,7 @@ def test_server_address_is_normalized() -> None:
         "http://a?b=1",
     ):
         with pytest.raises(ValueError, match="URL of a"):
-            normalise_url(wrong)
+            normalize_url(wrong)
 
 
 @pytest.mark.parametrize("part", ["", "jobs", "keys", "admin", "fleet", "uploads", "workflows"])

@@ -9,7 +9,7 @@ from executor.domain.attempt_result import (
     classify_history,
     classify_rejection,
     compute_gpu_seconds,
-    sanitise_message,
+    sanitize_message,
 )
 
 
@@ -148,11 +148,11 @@ def test_failure_without_a_reason_is_a_node_fault(strange: dict[str, Any]) -> No
     ],
 )
 def test_paths_and_tracebacks_are_removed_from_messages(raw: Any, clean: str) -> None:
-    assert sanitise_message(raw) == clean
+    assert sanitize_message(raw) == clean
 
 
 def test_messages_are_a_single_line_of_bounded_length() -> None:
-    messages = sanitise_message("word \n" * 100_000)
+    messages = sanitize_message("word \n" * 100_000)
     assert "\n" not in messages
     assert len(messages) <= MAX_MESSAGE
 

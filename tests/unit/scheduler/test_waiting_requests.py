@@ -10,9 +10,9 @@ import pytest
 from scheduler.domain.placement import Warmth, rate_warmth
 from scheduler.usecases.waiting_requests import WaitingRequest, WaitingRequests
 
-SMALL, LARGE = "catalog of small nodes", "catalog of large nodes"
+SMALL, LARGE, NONE = "catalog of small nodes", "catalog of large nodes", "catalog of nodes without models"
 COMMON, RARE = 1, 2
-RUNNABLE = {SMALL: {COMMON}, LARGE: {COMMON, RARE}}
+RUNNABLE = {SMALL: {COMMON}, LARGE: {COMMON, RARE}, NONE: set[int]()}
 MODELS = {COMMON: frozenset({"common model"}), RARE: frozenset({"rare model"})}
 LONG_S = 60.0
 
@@ -145,6 +145,33 @@ async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet:
     assert await fleet.settle() == ["late"]
     late.wake = None  # it found nothing
     assert fleet.requests.skip_claimed_requirements(first, [COMMON, RARE]) == [COMMON, RARE]
+
+
+async def test_second_job_reaches_the_request_that_left_the_first_one_to_a_woken_node(fleet: Fleet) -> None:
+    woken = await fleet.wait("woken")
+    fleet.requests.wake_for_jobs(COMMON)
+    assert await fleet.settle() == ["woken"]
+    late, unsuitable = fleet.open("late", LARGE), fleet.open("unsuitable", NONE)
+    assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
+    fleet.requests.wake_for_jobs(COMMON)  # the woken node counts for this job, too
+    fleet.requests.complete_wake(woken)  # it got the first one
+    fleet.requests.close_request(woken)
+    await fleet.wait_again(late)
+    await fleet.wait_again(unsuitable)
+    assert await fleet.settle() == ["late"]
+
+
+async def test_wake_lasts_until_a_claim_that_began_after_the_newest_job_finds_nothing(fleet: Fleet) -> None:
+    woken = await fleet.wait("woken")
+    fleet.requests.wake_for_jobs(COMMON)
+    assert await fleet.settle() == ["woken"]
+    fleet.requests.wake_for_jobs(COMMON, 2)  # while it claims
+    late = fleet.open("late")
+    for expected in ([], [COMMON]):
+        fleet.requests.drop_wake(woken)  # it found nothing
+        assert fleet.requests.skip_claimed_requirements(late, [COMMON]) == expected
+        await fleet.wait_again(woken)
+    assert await fleet.settle() == ["woken"]
 
 
 async def test_recheck_wakes_one_node_of_each_catalog_with_work(fleet: Fleet) -> None:

@@ -36,7 +36,7 @@ def create_caller(
     for credential in (key, token):
         if credential is not None and not VISIBLE_ASCII.fullmatch(credential):
             raise ValueError("A key or token must consist of visible ASCII characters.")
-    url = normalise_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
+    url = normalize_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
     credentials = Credentials(key, token, session, username, password, on_session)
     return Caller(url, credentials, retry or Retry())
 
@@ -60,7 +60,7 @@ def get_job_id(job: Job | str) -> str:
     return job if isinstance(job, str) else job.job_id
 
 
-def normalise_url(text: str) -> str:
+def normalize_url(text: str) -> str:
     """Normalize the URL of a service. Raises ValueError if invalid."""
     url = text.strip().rstrip("/").removesuffix("/api/v1")
     try:

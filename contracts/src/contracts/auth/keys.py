@@ -16,7 +16,7 @@ KeyName = Annotated[str, Field(min_length=1, max_length=100)]
 
 
 class Key(TolerantModel):
-    """An API key as lists show it. ``prefix`` is its first characters: enough to recognise it, not to use it."""
+    """An API key as lists show it. ``prefix`` is its first characters: enough to recognize it, not to use it."""
 
     id: KeyId
     name: str

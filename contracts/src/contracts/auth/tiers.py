@@ -78,7 +78,7 @@ LargeCap = Annotated[int, Field(ge=1, le=2**53)]  # larger integers are not exac
 class LimitsPatch(StrictModel):
     """New values of some limits, by name.
 
-    null means unlimited; unnamed limits stay unchanged and are not serialised.
+    null means unlimited; unnamed limits stay unchanged and are not serialized.
     """
 
     images_per_day: Cap | None = None

@@ -25,7 +25,7 @@ class DeadLetter(TolerantModel):
         reason: cause of the last failure, for operators.
         attempts: number of deliveries and redrives.
         redrivable: its whole payload is stored, so that it can be handled again.
-        excerpt: first bytes as text, sanitised; at most 16 KiB.
+        excerpt: first bytes as text, sanitized; at most 16 KiB.
         size_bytes: of the whole message.
     """
 

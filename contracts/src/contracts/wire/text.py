@@ -1,4 +1,4 @@
-"""Text types for external text in messages. The type sanitises and bounds every value.
+"""Text types for external text in messages. The type sanitizes and bounds every value.
 
 Three things make a message impossible to send or store: NUL (PostgreSQL refuses it), lone surrogates (UTF-8 cannot
 encode them) and unbounded length. A field of these types can contain none of them.

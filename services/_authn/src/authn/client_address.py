@@ -10,7 +10,7 @@ Address = IPv4Address | IPv6Address
 UNKNOWN_ADDRESS = "0.0.0.0"  # noqa: S104 - not listened on: a peer without an address, such as a Unix socket
 MAX_ADDRESS_LENGTH = 64  # characters; no address has as many
 IPV6_SITE_PREFIX = 64  # the smallest IPv6 prefix of one customer
-NETWORK_PREFIX = {4: 24, 6: 48}  # networks of a small organisation, by IP version
+NETWORK_PREFIX = {4: 24, 6: 48}  # networks of a small organization, by IP version
 
 
 def parse_networks(text: str) -> tuple[Network, ...]:
@@ -43,7 +43,7 @@ class ClientAddressResolver:
             forwarded: values of all ``X-Forwarded-For`` headers, in order.
         """
         if not forwarded:
-            return _normalise_address(peer or "")
+            return _normalize_address(peer or "")
         client = parse_address(peer or "")
         if client is None:
             return UNKNOWN_ADDRESS
@@ -82,7 +82,7 @@ def _parse_cached(text: str) -> Address | None:
 
 
 @lru_cache(maxsize=4096)
-def _normalise_address(text: str) -> str:
+def _normalize_address(text: str) -> str:
     found = parse_address(text)
     return UNKNOWN_ADDRESS if found is None else str(found)
 

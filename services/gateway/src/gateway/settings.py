@@ -145,7 +145,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
 
     @field_validator("extra_data_keys")
     @classmethod
-    def _normalise_extra_data_keys(cls, text: str | None) -> str | None:
+    def _normalize_extra_data_keys(cls, text: str | None) -> str | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]
         if any(not _EXTRA_KEY.fullmatch(name) for name in names):
             raise ValueError("names of letters, digits and _, comma separated")

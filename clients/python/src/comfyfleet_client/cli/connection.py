@@ -8,7 +8,7 @@ from comfyfleet_client.cli import login_file
 from comfyfleet_client.cli.login_file import Login
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.errors import ComfyfleetError
-from comfyfleet_client.setup import DEFAULT_URL, normalise_url
+from comfyfleet_client.setup import DEFAULT_URL, normalize_url
 from comfyfleet_client.sync_client import Client
 
 
@@ -24,7 +24,7 @@ def find_url(context: typer.Context, own: str | None = None) -> str:
     stored = login_file.load_login()
     given = own or context.find_root().params.get("url") or os.environ.get("COMFYFLEET_URL")
     try:
-        return normalise_url(given or (stored.url if stored else DEFAULT_URL))
+        return normalize_url(given or (stored.url if stored else DEFAULT_URL))
     except ValueError as error:
         raise typer.BadParameter(str(error)) from None
 

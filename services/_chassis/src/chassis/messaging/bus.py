@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -48,6 +48,7 @@ from contracts.wire.topic import FLEET, Address, Rpc, Topic
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
+D = TypeVar("D")
 
 Subscriber = Callable[[P, Metadata], Awaitable[None]]
 Unsubscribe = Callable[[], Awaitable[None]]
@@ -200,12 +201,35 @@ class Bus:
             self._jetstream = self._client.jetstream(timeout=5)
         return self._jetstream
 
+    @overload
     def serve(
         self,
         topic: Rpc[P, R],
         handler: Callable[[P, Address], Awaitable[R]],
         *,
-        decode: Callable[[bytes], P] | None = None,
+        render_refusal: RenderRefusal | None = None,
+        check_request: CheckRequest | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> None: ...
+
+    @overload
+    def serve(
+        self,
+        topic: Rpc[Any, R],
+        handler: Callable[[D, Address], Awaitable[R]],
+        *,
+        decode: Callable[[bytes], D],
+        render_refusal: RenderRefusal | None = None,
+        check_request: CheckRequest | None = None,
+        on_failure: OnFailure | None = None,
+    ) -> None: ...
+
+    def serve(
+        self,
+        topic: Rpc[Any, Any],
+        handler: Callable[[Any, Address], Awaitable[BaseModel]],
+        *,
+        decode: Callable[[bytes], Any] | None = None,
         render_refusal: RenderRefusal | None = None,
         check_request: CheckRequest | None = None,
         on_failure: OnFailure | None = None,
@@ -221,7 +245,7 @@ class Bus:
         Args:
             topic: topic of the requests.
             handler: returns the reply; its address has the message's headers.
-            decode: decodes the payload if its JSON needs special checks; it may refuse.
+            decode: returns what the handler is called with, if the JSON needs special checks; it may refuse.
             render_refusal: converts a refusal to the body of a reply, by default its ``RefusalDetails``. Headers stay.
             check_request: checks each message before its payload is decoded.
             on_failure: called with every request that cannot be answered, before it is refused.

@@ -25,7 +25,7 @@ from contracts.wire.errors import (
 from contracts.wire.topic import Address, Rpc
 
 Handler = Callable[[Any, Address], Awaitable[BaseModel]]
-Decoder = Callable[[bytes], BaseModel]
+Decoder = Callable[[bytes], Any]
 RenderRefusal = Callable[[RefusalDetails], BaseModel]
 CheckRequest = Callable[[Address], Awaitable[None]]
 """Checks a request before its payload is decoded: returns, or raises a refusal."""
@@ -124,7 +124,7 @@ class ServedTopic:
         if has_passed(address.deadline):
             raise RequestExpired(service=self.service, retry_after_s=1)
 
-    async def _read_payload(self, body: bytes) -> BaseModel:
+    async def _read_payload(self, body: bytes) -> Any:
         try:
             return self.decode(body) if len(body) <= INLINE_BYTES else await offload(self.decode, body)
         except ValidationError as error:

@@ -27,10 +27,10 @@ def is_username(text: str) -> bool:
     return USERNAME.fullmatch(text) is not None
 
 
-def normalise_email(text: str) -> str | None:
+def normalize_email(text: str) -> str | None:
     """Return the address with its domain in lower case, or None when it is invalid.
 
-    Internationalised addresses are refused: two that look the same must not become two accounts. Quoted local parts are
+    Internationalized addresses are refused: two that look the same must not become two accounts. Quoted local parts are
     refused too. A ``+tag`` is part of the address.
     """
     if len(text) > EMAIL_MAX or not text.isascii() or text.count("@") != 1:
@@ -48,10 +48,10 @@ def validate_account(username: str, email: str) -> tuple[FieldError, ...]:
     """Return the validation errors of username and email address. They do not repeat the submitted values."""
     return (
         *(() if is_username(username) else (BAD_USERNAME,)),
-        *(() if normalise_email(email) is not None else (BAD_EMAIL,)),
+        *(() if normalize_email(email) is not None else (BAD_EMAIL,)),
     )
 
 
-def normalise_login_name(text: str) -> str:
+def normalize_login_name(text: str) -> str:
     """Return the username or email address in lower case, or "" when no account can have it."""
     return text.lower() if LOGIN_NAME.fullmatch(text) else ""

@@ -15,14 +15,14 @@ MIN_PERIOD = 8  # "abcabcabcabcabc" is as weak as "abc"
 MIN_WORD_LENGTH = 3  # shorter names are not removed from a password
 
 
-def normalise_password(password: str) -> str:
+def normalize_password(password: str) -> str:
     """Return the NFKC form, so that a password is equal however it was typed. White space is kept."""
     return unicodedata.normalize("NFKC", password)
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordPolicy:
-    """Rules for new passwords. ``min_length`` counts characters after normalisation."""
+    """Rules for new passwords. ``min_length`` counts characters after normalization."""
 
     min_length: int = MIN_LENGTH
 
@@ -32,7 +32,7 @@ class PasswordPolicy:
         return () if error is None else (FieldError(pointer=pointer, code=error[0], message=error[1]),)
 
     def _find_first_error(self, password: str, username: str, email: str) -> tuple[str, str] | None:
-        text = normalise_password(password)
+        text = normalize_password(password)
         if max(len(text), len(password)) > PASSWORD_MAX:
             return "password_too_long", f"Use at most {PASSWORD_MAX} characters."
         if min(len(text), len(password)) < self.min_length:

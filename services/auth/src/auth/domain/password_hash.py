@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from passlib.context import CryptContext
 
-from auth.domain.password import normalise_password
+from auth.domain.password import normalize_password
 from contracts.auth.accounts import PASSWORD_MAX
 
 MEMORY_KIB, PASSES, LANES = 19456, 2, 1  # OWASP's minimum; about 20 ms
@@ -41,7 +41,7 @@ class PasswordHasher:
 
     def hash(self, password: str) -> str:
         """Hash a password that the policy accepted."""
-        password_hash: str = self._context.hash(normalise_password(password))
+        password_hash: str = self._context.hash(normalize_password(password))
         return password_hash
 
     def verify(self, password: str, stored: str | None) -> PasswordCheck:
@@ -51,7 +51,7 @@ class PasswordHasher:
             password: as sent, of any length.
             stored: its hash; None for an unknown account, which never matches.
         """
-        text = normalise_password(password)
+        text = normalize_password(password)
         if len(text) > PASSWORD_MAX or stored is None:
             return self._verify_dummy(text)
         if stored.startswith(ARGON2):

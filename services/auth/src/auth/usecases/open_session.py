@@ -5,7 +5,7 @@ from uuid import UUID
 
 from pydantic import SecretStr
 
-from auth.domain.account import normalise_login_name
+from auth.domain.account import normalize_login_name
 from auth.domain.refresh_token import RefreshTokenPepper, new_refresh_token
 from auth.store import audit, logins, sessions, users
 from auth.store.audit import NewAuditEntry
@@ -50,7 +50,7 @@ class SessionOpener:
         with self._hashing.reserve_slot():
             await self._signer.ensure_signing_key()
             async with self._database.connection() as connection:
-                login = await logins.find_login(connection, normalise_login_name(command.username))
+                login = await logins.find_login(connection, normalize_login_name(command.username))
             checked_login = await check_password(self._hashing, login, command.password.get_secret_value())
             async with self._database.transaction() as connection:
                 session = await self._open_if_correct(connection, checked_login, command)

@@ -2,7 +2,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from auth.domain.account import normalise_email, validate_account
+from auth.domain.account import normalize_email, validate_account
 from auth.domain.invite import digest_invite_token
 from auth.domain.password import PasswordPolicy
 from auth.domain.quota_group import AddressPepper
@@ -57,7 +57,7 @@ class Registrar:
         invite = await self._check_invite(command)
         with self._hashing.reserve_slot():
             password = command.password.get_secret_value()
-            username, email = command.username, normalise_email(command.email)
+            username, email = command.username, normalize_email(command.email)
             errors = validate_account(username, command.email) + self._policy.validate(
                 password, username=username, email=command.email, pointer="/password"
             )

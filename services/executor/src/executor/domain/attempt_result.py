@@ -142,15 +142,15 @@ def classify_rejection(error: Mapping[str, Any], node_errors: Mapping[str, Any])
         extra = error.get("extra_info")
         node_class = extra.get("class_type") if isinstance(extra, Mapping) else None
         return build_node_fault(
-            "workflow.rejected", sanitise_message(error.get("message")), None, clean_name(node_class)
+            "workflow.rejected", sanitize_message(error.get("message")), None, clean_name(node_class)
         )
     problems = list(islice(_iterate_validation_errors(node_errors), MAX_ERRORS))
     if not problems:
         return build_workflow_failure(
-            "workflow.rejected", sanitise_message(error.get("message")) or "The node rejected the workflow."
+            "workflow.rejected", sanitize_message(error.get("message")) or "The node rejected the workflow."
         )
     node_id, node_class, _, _ = problems[0]
-    message = sanitise_message("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
+    message = sanitize_message("; ".join(f"{name} ({node}): {text}" for node, name, _, text in problems))
     is_node_specific = all(kind in NODE_SPECIFIC_ERRORS for _, _, kind, _ in problems)
     build_result = build_node_fault if is_node_specific else build_workflow_failure
     return build_result("workflow.rejected", message, node_id, node_class)
@@ -162,11 +162,11 @@ def classify_violations(violations: Sequence[FieldError], graph: Graph) -> Attem
     node = graph.get(first.node_id or "")
     if all(violation.code in NODE_SPECIFIC_ERRORS for violation in violations):
         return build_node_fault(
-            "workflow.rejected", sanitise_message(first.message), first.node_id, node.class_type if node else None
+            "workflow.rejected", sanitize_message(first.message), first.node_id, node.class_type if node else None
         )
     code = "workflow.class_not_allowed" if first.code == "node_class_not_allowed" else "workflow.value_not_allowed"
     return build_workflow_failure(
-        code, sanitise_message(first.message), first.node_id, node.class_type if node else None
+        code, sanitize_message(first.message), first.node_id, node.class_type if node else None
     )
 
 
@@ -185,7 +185,7 @@ def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
     return None if start_ms is None or end_ms is None else RunPeriod(start_ms, end_ms)
 
 
-def sanitise_message(message: Any) -> str:
+def sanitize_message(message: Any) -> str:
     """Return one line of at most ``MAX_MESSAGE`` characters without traceback and absolute paths."""
     text = truncate_text(message).partition("Traceback (most recent call last)")[0]
     line = clean_text(" ".join(_PATH.sub(r"\1", _QUOTED_PATH.sub(r"\1\2\1", text)).split()), 2 * MAX_MESSAGE)
@@ -223,10 +223,10 @@ def _is_device_failure(kind: str, message: str) -> bool:
 
 def _format_exception(kind: str, message: str) -> str:
     """Format an exception like the last line of a Python traceback: the text of a KeyError alone is only the key."""
-    name, text = kind.rpartition(".")[2], sanitise_message(message)
+    name, text = kind.rpartition(".")[2], sanitize_message(message)
     if not _EXCEPTION.fullmatch(name):
         return text or "A node of the workflow failed without an error message."
-    return sanitise_message(f"{name}: {text}") if text else f"{name}, without a message."
+    return sanitize_message(f"{name}: {text}") if text else f"{name}, without a message."
 
 
 def _iterate_status_messages(entry: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -1,6 +1,5 @@
 """Receives the outputs of attempts from executors."""
 
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from contracts.gateway.transfers import GrantOutputs, OutputGrant, OutputsGrante
 from contracts.scheduler.jobs import UnknownJob
 from gateway.signing.keys import SigningKeys
 from gateway.storage.artifacts import Artifact, ArtifactRecords
+from gateway.storage.measured_stream import MeasuredStream
 from gateway.storage.objects import ArtifactStore
 from gateway.transfers import output_token
 from gateway.transfers.errors import OutputTooLarge
@@ -75,9 +75,9 @@ class OutputUploads:
         """
         claims = output_token.verify(self.keys, token, now_s=time.time())
         self.objects.status.require_space_for_output(size_bytes)
-        measured = _MeasuredStream(chunks, self.max_bytes)
+        measured = MeasuredStream(chunks, self.max_bytes, OutputTooLarge(limit=self.max_bytes))
         await self.objects.put(claims.key, measured.iterate_chunks())
-        stored = StoredOutput(id=claims.output_id, size_bytes=measured.size_bytes, sha256=measured.digest.hexdigest())
+        stored = StoredOutput(id=claims.output_id, size_bytes=measured.size_bytes, sha256=measured.sha256)
         artifact = Artifact(
             id=claims.output_id,
             tenant_id=claims.tenant_id,
@@ -93,20 +93,3 @@ class OutputUploads:
             raise UnknownJob
         log.info("gateway.output.stored", job_id=str(claims.job_id), attempt=claims.attempt, bytes=stored.size_bytes)
         return stored
-
-
-class _MeasuredStream:
-    """Counts and hashes the bytes that pass through."""
-
-    def __init__(self, chunks: AsyncIterator[bytes], max_bytes: int) -> None:
-        self._source, self._max_bytes = chunks, max_bytes
-        self.size_bytes = 0
-        self.digest = hashlib.sha256()
-
-    async def iterate_chunks(self) -> AsyncIterator[bytes]:
-        async for chunk in self._source:
-            self.size_bytes += len(chunk)
-            if self.size_bytes > self._max_bytes:
-                raise OutputTooLarge(limit=self._max_bytes)
-            self.digest.update(chunk)
-            yield chunk

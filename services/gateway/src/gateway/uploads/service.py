@@ -17,6 +17,7 @@ from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixel
 from gateway.images.formats import ConversionOptions, ImageFormat
 from gateway.images.headers import HeaderProblem, ImageHeader, read_header
 from gateway.images.limiter import ImageLimiter
+from gateway.storage.measured_stream import MeasuredStream
 from gateway.storage.objects import ArtifactStore
 from gateway.uploads.errors import (
     SUPPORTED_FORMATS,
@@ -150,19 +151,19 @@ class UploadService:
         self.objects.status.require_space_for_new_work()
         await self.uploads.check_limits(tenant, size_bytes=0)
         upload_id = new_id()
-        key, measured = f"{tenant}/uploads/{upload_id}", _MeasuredFile(prefix, rest, max_bytes)
+        key = f"{tenant}/uploads/{upload_id}"
+        measured = MeasuredStream(_iterate_file(prefix, rest), max_bytes, FileTooLarge(limit=max_bytes))
         await self.objects.put(key, measured.iterate_chunks())
         try:
             file_type, size = self._detect_supported_type(prefix, measured.size_bytes)
         except Refusal:
             await self.objects.delete(key)
             raise
-        sha256 = measured.digest.hexdigest()
         new = NewUpload(
             id=upload_id,
             tenant_id=UUID(tenant),
-            sent_sha256=sha256,
-            sha256=sha256,
+            sent_sha256=measured.sha256,
+            sha256=measured.sha256,
             key=key,
             content_type=file_type.media_type,
             size_bytes=measured.size_bytes,
@@ -215,27 +216,6 @@ class UploadService:
         return upload, is_new
 
 
-class _MeasuredFile:
-    """Counts and hashes the bytes that pass through."""
-
-    def __init__(self, prefix: bytes, rest: AsyncIterator[bytes], max_bytes: int) -> None:
-        self._prefix, self._rest, self._max_bytes = prefix, rest, max_bytes
-        self.size_bytes = 0
-        self.digest = hashlib.sha256()
-
-    async def iterate_chunks(self) -> AsyncIterator[bytes]:
-        yield self._count_bytes(self._prefix)
-        async for chunk in self._rest:
-            yield self._count_bytes(chunk)
-
-    def _count_bytes(self, chunk: bytes) -> bytes:
-        self.size_bytes += len(chunk)
-        if self.size_bytes > self._max_bytes:
-            raise FileTooLarge(limit=self._max_bytes)
-        self.digest.update(chunk)
-        return chunk
-
-
 async def _describe_image(
     content: bytes, format_: ImageFormat, tenant_id: UUID, sent_sha256: str, *, exact: bool
 ) -> NewUpload:
@@ -259,6 +239,12 @@ async def _describe_image(
 async def _compute_sha256(content: bytes | bytearray) -> str:
     """Return the SHA-256 in hex. It is computed in a thread, since it takes tens of milliseconds."""
     return (await asyncio.to_thread(hashlib.sha256, content)).hexdigest()
+
+
+async def _iterate_file(prefix: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield prefix
+    async for chunk in rest:
+        yield chunk
 
 
 async def _iterate_chunks(content: bytes | bytearray) -> AsyncIterator[bytes]:

@@ -10,6 +10,8 @@ from contracts.scheduler.jobs import DrawnSeed, JobError, JobEvent, JobState, Jo
 from contracts.scheduler.outputs import Output
 from scheduler.domain.job import JobSnapshot
 from scheduler.domain.job_ids import build_time_window
+from scheduler.domain.settlement import UNCOUNTED_OUTCOMES
+from scheduler.domain.states import Cause
 
 # Jobs counted at either end of a tenant's queue: few at first, because most jobs that are read are near an end.
 # Positions up to the last number, and that far from the end of the queue, are exact.
@@ -101,10 +103,13 @@ ORDER BY j.id DESC LIMIT :limit
 """
 )
 _LIST_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
-# An attempt that was prefetched and handed back was no start.
-_IS_OVERDUE = """state = 'queued' AND start_by < now() AND NOT EXISTS (
-    SELECT 1 FROM attempts a WHERE a.job_id = jobs.id AND NOT a.prefetched
-)"""
+# An attempt that was handed back counts only if its start was reported. Any other one has started, even if the report
+# of its start was lost.
+_IS_OVERDUE = f"""state = 'queued' AND start_by < now() AND NOT EXISTS (
+    SELECT 1 FROM attempts a WHERE a.job_id = jobs.id AND a.outcome NOT IN {UNCOUNTED_OUTCOMES}
+) AND NOT EXISTS (
+    SELECT 1 FROM job_events e WHERE e.job_id = jobs.id AND e.event->>'cause' = '{Cause.STARTED}'
+)"""  # noqa: S608 - constants only
 _LIST_OVERDUE = Statement(f"SELECT id, tenant_id FROM jobs WHERE {_IS_OVERDUE} ORDER BY start_by LIMIT 100")  # noqa: S608 - constants only
 _CHECK_OVERDUE = Statement(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND {_IS_OVERDUE})")  # noqa: S608 - constants only
 

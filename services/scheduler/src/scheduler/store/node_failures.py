@@ -13,7 +13,7 @@ ON CONFLICT (node, job_id) DO UPDATE SET at = now()
 _LIST = Statement("""
 SELECT f.job_id, f.tenant_id, j.state = 'succeeded' AS has_succeeded
 FROM node_failures f JOIN jobs j ON j.id = f.job_id WHERE f.node = :node
-ORDER BY f.at DESC LIMIT 100
+ORDER BY f.at DESC LIMIT :limit
 """)
 _LIST_NODES = Statement("SELECT node FROM node_failures WHERE job_id = :job_id ORDER BY node")
 _DELETE = Statement("DELETE FROM node_failures WHERE node = :node")
@@ -27,9 +27,9 @@ async def save_failure(connection: Connection, node: str, ref: AttemptRef) -> No
     await _SAVE.execute(connection, node=node, job_id=ref.job_id, tenant_id=ref.tenant_id)
 
 
-async def list_failures(connection: Connection, node: str) -> list[FailedJob]:
-    """List the newest 100 jobs that failed on a node since it last completed one."""
-    return [FailedJob(**row) for row in await _LIST.fetch_all(connection, node=node)]
+async def list_failures(connection: Connection, node: str, *, limit: int) -> list[FailedJob]:
+    """List the newest jobs that failed on a node since it last completed one."""
+    return [FailedJob(**row) for row in await _LIST.fetch_all(connection, node=node, limit=limit)]
 
 
 async def list_nodes_that_failed(connection: Connection, job_id: UUID) -> list[str]:

@@ -29,6 +29,7 @@ _FIND_EXISTING = """
     LIMIT 1
 """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
+_VTIME = VTIME_WITH_QUEUED.format(added="added.jobs", vtime="vtime")
 _LOAD_FACTS = Statement(f"""
 SELECT t.id, t.xmin AS version, t.is_active, t.images_per_day, t.queue_cap, t.queued,
     CASE WHEN t.quota_group IS NULL THEN coalesce(u.images, 0) ELSE ({GROUP_IMAGES.format(day=_TODAY)}) END
@@ -90,7 +91,7 @@ WITH given AS (
     ON CONFLICT (tenant_id, day) DO UPDATE SET images = usage_days.images + excluded.images,
         jobs = usage_days.jobs + excluded.jobs
 ), counted AS (
-    UPDATE tenants SET queued = queued + added.jobs, vtime = ({VTIME_WITH_QUEUED.format(added="added.jobs")})
+    UPDATE tenants SET queued = queued + added.jobs, vtime = {_VTIME}
     FROM (SELECT tenant_id, count(*) AS jobs FROM accepted GROUP BY tenant_id) added
     WHERE tenants.id = added.tenant_id AND tenants.id = ANY(CAST(:tenants AS uuid[]))
     RETURNING tenants.*

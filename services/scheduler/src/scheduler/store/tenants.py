@@ -37,12 +37,12 @@ GROUP_IMAGES = """
     SELECT coalesce(sum(s.images), 0)::bigint FROM tenants g JOIN usage_days s ON s.tenant_id = g.id
     WHERE s.day = {day} AND (g.id = t.id OR g.quota_group = t.quota_group)
 """
-# The new vtime of a tenant that gets ``added`` queued jobs. A tenant without queued jobs starts at the least vtime of
-# all ready tenants: idle time earns no credit.
+# The vtime of a tenant that gets ``added`` queued jobs and would otherwise have ``vtime``. A tenant without queued jobs
+# starts at the least vtime of all ready tenants: idle time earns no credit. (greatest ignores null.)
 VTIME_WITH_QUEUED = """
     CASE WHEN queued = 0 AND {added} > 0
-        THEN greatest(vtime, coalesce((SELECT min(t.vtime) FROM tenants t WHERE t.ready), vtime))
-        ELSE vtime END
+        THEN greatest({vtime}, (SELECT min(t.vtime) FROM tenants t WHERE t.ready))
+        ELSE {vtime} END
 """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
 _COUNT_IMAGES_LEFT = Statement(f"""

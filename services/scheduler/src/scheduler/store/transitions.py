@@ -41,11 +41,12 @@ FOR UPDATE
 """)  # noqa: S608 - constants only
 # Updates the tenant's row even if only its images change: what a submission has read of the tenant is valid for one
 # version of that row.
+_CHARGED_VTIME = "greatest(0, vtime + CAST(:cost AS float) / weight)"
 _UPDATE_COUNTERS = f"""
     UPDATE tenants SET
         queued = queued + :queued,
         running = running + :running,
-        vtime = greatest(0, ({VTIME_WITH_QUEUED.format(added=":queued")}) + CAST(:cost AS float) / weight)
+        vtime = {VTIME_WITH_QUEUED.format(added=":queued", vtime=_CHARGED_VTIME)}
     WHERE id = :tenant_id AND (:queued <> 0 OR :running <> 0 OR :images <> 0)
 """  # noqa: S608 - constants only
 _CHARGE_DAY = """

@@ -9,6 +9,8 @@ from scheduler.store import node_failures
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.reclaim_prefetched import PrefetchReclaimer
 
+MIN_LISTED_FAILURES = 100  # twice the setting if that is more, because some of the jobs may be at fault themselves
+
 
 class FailingNodeCordon:
     """Cordons failing nodes, even the last one that takes jobs: on it they would all fail.
@@ -25,7 +27,8 @@ class FailingNodeCordon:
     async def check_node(self, node: str) -> None:
         """Cordon the node if it is at fault for the jobs that failed on it."""
         async with self._database.transaction() as connection:
-            failures = await node_failures.list_failures(connection, node)
+            limit = max(MIN_LISTED_FAILURES, 2 * self._after_jobs)
+            failures = await node_failures.list_failures(connection, node, limit=limit)
             if not is_at_fault(failures, after_jobs=self._after_jobs):
                 return
             reason = f"{len(failures)} different jobs in a row failed on this node. Repair it, then uncordon it."

@@ -207,16 +207,16 @@ class JobDispatcher:
         while not waiting.is_ended:
             claim = await self._claim_attempt(waiting, fresh=wait_s <= 0)
             if not isinstance(claim, ClaimFailure):
-                if waiting.wake is not None and self._requests.has_idle_requests:
+                if self._requests.complete_wake(waiting) and self._requests.has_idle_requests:
                     self.schedule_recheck(nodes_changed=False)  # there may be more jobs than woken requests
-                waiting.wake = None
                 return claim
             if claim is ClaimFailure.CONTENDED and clock() < until + CONTENTION_TIMEOUT_S and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
                 continue
             if claim is ClaimFailure.NOTHING:
-                waiting.wake = None
-            self._requests.pass_on_wake(waiting)
+                self._requests.drop_wake(waiting)
+            else:
+                self._requests.pass_on_wake(waiting)
             if not self._is_open or not await self._requests.wait_for_wake(waiting, until - clock()):
                 break
         return None

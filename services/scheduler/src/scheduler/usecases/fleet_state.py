@@ -181,10 +181,14 @@ class FleetState:
         return {requirement: self._surveys[requirement] for requirement in requirements}
 
     async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
-        """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small."""
+        """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small.
+
+        If a larger GPU was too small for them already, the requirement stays the same.
+        """
         if requirement not in self._needs:
             async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
+        memory_over_gib = max(memory_over_gib, self._memory_over_gib.get(requirement, memory_over_gib))
         return await self.save_requirement(self._needs[requirement], memory_over_gib=memory_over_gib)
 
     async def has_larger_node(self, requirement: int, memory_gib: int) -> bool:

@@ -63,7 +63,8 @@ class WaitingRequests:
     """The waiting requests of this process.
 
     A wake is never lost. It goes to an idle request. If there is none, every request that is claiming at the moment
-    claims once more. A woken request passes the wake on unless it got a job or found nothing.
+    claims once more. A woken request passes the wake on unless it got a job or found nothing. If it got a job, there
+    may be more: those that are claiming claim once more, and the queue must be rechecked for idle ones.
 
     Args:
         can_run: whether a node with this catalog meets a requirement.
@@ -117,6 +118,25 @@ class WaitingRequests:
         is_wanted = request.wake is not None or (request.must_claim_again and within_s > 0)
         request.must_claim_again = False
         return is_wanted and not request.is_ended
+
+    def complete_wake(self, request: WaitingRequest) -> bool:
+        """End the wake of a request that got a job, if it was woken. Returns whether it was.
+
+        More jobs may have been queued, for which it counted as woken. The other requests that are claiming claim once
+        more: they may have skipped the jobs, or searched before these were queued.
+        """
+        wake, request.wake = request.wake, None
+        if wake is None:
+            return False
+        for other in self._claiming - {request}:
+            if wake.requirement is None or other.digest is None or self._can_run(other.digest, wake.requirement):
+                other.must_claim_again = True
+        return True
+
+    def drop_wake(self, request: WaitingRequest) -> None:
+        """End the wake of a request that found nothing, unless it claims once more for a job that was queued since."""
+        if not request.must_claim_again:
+            request.wake = None
 
     def pass_on_wake(self, request: WaitingRequest) -> None:
         """Wake another request for the same reason, because the node of this request may not take the job."""

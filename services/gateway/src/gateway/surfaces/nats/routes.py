@@ -14,7 +14,6 @@ from chassis.offload import INLINE_BYTES
 from chassis.telemetry.logs import get_log_context
 from contracts.auth.accounts import UnknownUser
 from contracts.gateway.nats_api import NATS_CANCEL_JOB, NATS_READ_JOB, NATS_SUBMIT_JOB, HttpBody, NatsJobRequest
-from contracts.gateway.submissions import Submission
 from contracts.scheduler.jobs import Job
 from contracts.wire.errors import RefusalDetails
 from contracts.wire.topic import Address
@@ -81,10 +80,10 @@ def serve_requests(
     def build_body(job: Job) -> HttpBody:
         return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
 
-    async def submit(submission: Submission, address: Address) -> HttpBody:
+    async def submit(submission: ParsedSubmission, address: Address) -> HttpBody:
         key = address.headers.get(IDEMPOTENCY_HEADER)
         accepted = await submitter.submit_job(
-            ParsedSubmission(submission),
+            submission,
             tenant=address.tenant,
             idempotency_keys=[] if key is None else [key],
             is_large=address.size_bytes > INLINE_BYTES,
@@ -122,11 +121,11 @@ def serve_requests(
     )
 
 
-def _read_submission(data: bytes) -> Submission:
+def _read_submission(data: bytes) -> ParsedSubmission:
     """Return the payload, parsed with the same checks as a request body."""
     if len(data) > MAX_WORKFLOW_BODY_BYTES:
         raise BodyTooLarge(limit=MAX_WORKFLOW_BODY_BYTES)
-    return parse_submission(parse_json(data)).submission
+    return parse_submission(parse_json(data))
 
 
 def _parse_job_request(data: bytes) -> NatsJobRequest:
