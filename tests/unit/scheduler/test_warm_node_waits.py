@@ -114,7 +114,7 @@ def test_no_job_is_left_to_a_node_that_should_have_been_free_for_long() -> None:
 
 @pytest.mark.requirement("setting WARM_BOUND_S")
 @pytest.mark.parametrize(("bound_s", "free_in_s", "is_left"), [(20, 19, True), (20, 21, False), (0, 0, False)])
-def test_no_job_is_left_for_longer_than_the_warm_bound(bound_s: float, free_in_s: float, is_left: bool) -> None:
+def test_no_job_waits_for_a_warm_node_longer_than_the_limit(bound_s: float, free_in_s: float, is_left: bool) -> None:
     world = Waits(bound_s=bound_s)
     world.run_on_warm_node(free_in_s)
     assert world.is_left() == is_left
