@@ -204,7 +204,7 @@ class _NodeInputCheck:
             return _build_input_error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
-                f"{self.label(name)} is {format_value(value)}, and must be short arithmetic with numbers, one-letter "
+                f"{self.label(name)} is {format_value(value)}, but must be short arithmetic with numbers, one-letter "
                 "names "
                 "and at most two small powers."
             )
@@ -241,7 +241,7 @@ class _NodeInputCheck:
 
     def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {format_value(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {format_value(value)}, but must be the name of one of its options."
             return _build_input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):

@@ -185,7 +185,7 @@ def _parse_ssl_mode(parameters: dict[str, str]) -> str | None:
     mode = parameters.get("sslmode") or parameters.get("ssl")
     mode = {"true": "require", "false": "disable", "1": "require", "0": "disable"}.get(mode or "", mode)
     if mode is not None and mode not in SSL_MODES:
-        raise InvalidDatabaseUrl(f"sslmode is one of {', '.join(SSL_MODES)}.")
+        raise InvalidDatabaseUrl(f"sslmode must be one of {', '.join(SSL_MODES)}.")
     ca = parameters.get("sslrootcert")
     if ca == SYSTEM_CAS and mode not in {None, "verify-full"}:
         raise InvalidDatabaseUrl("sslrootcert=system needs sslmode=verify-full.")

@@ -52,8 +52,8 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         search: Annotated[
             str | None, Query(min_length=1, max_length=100, description="part of the username or e-mail address")
         ] = None,
-        tier: Annotated[Tier | None, Query(description="only users of this tier")] = None,
-        role: Annotated[Role | None, Query(description="only users of this role")] = None,
+        tier: Annotated[Tier | None, Query(description="only users in this tier")] = None,
+        role: Annotated[Role | None, Query(description="only users with this role")] = None,
         is_active: Annotated[bool | None, Query(description="only active, or only deactivated users")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,

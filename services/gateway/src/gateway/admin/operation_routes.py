@@ -49,7 +49,10 @@ Action = Annotated[
     ),
 ]
 Grace = Annotated[
-    float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
+    float,
+    Query(
+        ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that the node's current job may keep running"
+    ),
 ]
 DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRunBody, "description": "What the action would do, if `dry_run` is true"}
@@ -200,7 +203,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
         actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
         subject: Annotated[UUID | None, Query(description="only entries about the user with this id")] = None,
         action: Action = None,
-        after: Annotated[QueryTimestamp | None, Query(description="only entries at this time or later")] = None,
+        after: Annotated[QueryTimestamp | None, Query(description="only entries at or after this time")] = None,
         before: Annotated[QueryTimestamp | None, Query(description="only entries before this time")] = None,
         limit: Limit = 20,
         cursor: Cursor = None,

@@ -69,10 +69,11 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 CREATED_AFTER = Query(
-    description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
+    description="only jobs accepted at or after this time; RFC 3339 with a UTC offset",
+    examples=["2026-11-23T00:00:00Z"],
 )
 CREATED_BEFORE = Query(
-    description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"]
+    description="only jobs accepted before this time; RFC 3339 with a UTC offset", examples=["2026-11-24T00:00:00Z"]
 )
 _BODY = {
     **describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),

@@ -1,4 +1,4 @@
-"""Outputs of all own jobs."""
+"""Routes that list the outputs of all the caller's jobs."""
 
 from typing import Annotated, Any
 
@@ -32,8 +32,8 @@ from gateway.signing.link_urls import LinkUrls
 from gateway.storage.objects import ArtifactStore
 
 _EXAMPLE = {"job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
-_AFTER = Query(description="only outputs of jobs completed at this time or later; RFC 3339 with zone")
-_BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with zone")
+_AFTER = Query(description="only outputs of jobs completed at or after this time; RFC 3339 with a UTC offset")
+_BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with a UTC offset")
 
 
 def create_router(
