@@ -76,7 +76,7 @@ def estimate_cost(mean_s: float | None) -> float:
 
 
 def compute_claim_effects(cost_s: float) -> TransitionEffects:
-    """Return the effects of a claim.
+    """Return how claiming a job changes its tenant's counters.
 
     Args:
         cost_s: estimated GPU-seconds of the job.

@@ -404,7 +404,7 @@ TREND_NODES = Table(
     Column("online_s", Float, nullable=False),
 )
 
-# Run times of succeeded jobs, for estimates. Bounded in number; those that were not updated for the longest go first.
+# Run times of succeeded jobs, for estimates. Capped; the least recently updated rows are deleted first.
 RUN_TIMES = Table(
     "run_times",
     METADATA,

@@ -86,7 +86,7 @@ _ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :offline_after
 def _build_add_statement(
     table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]
 ) -> Statement:
-    """Return a statement that adds the rows of a source to the totals of both lengths of a period."""
+    """Return a statement that adds the source rows to the totals at both step sizes."""
     summed = ", ".join(f"sum({name})" for name in numbers)
     added = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in numbers)
     own = "".join(f", {key}" for key in keys)

@@ -322,7 +322,7 @@ class _Conversion:
             node_id, slot = link.origin, link.origin_slot
 
     def _find_output_link(self, scope: GraphScope, slot: int) -> Link | None:
-        """Return the inner link to an output of a subgraph."""
+        """Return the link inside the subgraph that feeds one of its outputs."""
         link = self._load_index(scope.graph).output_links.get(slot)
         if link is not None and link.origin == INPUT_NODE:
             raise InexactError("Its subgraph passes an input on as an output.", ":".join(scope.path))
