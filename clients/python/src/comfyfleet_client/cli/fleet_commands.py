@@ -88,7 +88,7 @@ def drain(
 def clear(context: typer.Context, node: NodeArgument, *, json: JsonOption = False) -> None:
     """Remove prompts of other clients from a node."""
     with open_client(context) as client:
-        _show_node(client.fleet.clear(node), json=json)
+        _show_node(client.fleet.clear_foreign_prompts(node), json=json)
 
 
 @app.command()

@@ -30,7 +30,7 @@ PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+IMMUTABLE_CACHE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>comfyfleet</title>
 <h1>comfyfleet</h1>
 <p>The API works. The web console is not built: run <code>./dev console</code>, which needs npm access, and restart,
@@ -59,7 +59,7 @@ def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     async def read_asset(name: str, accept_encoding: AcceptEncoding = "") -> Response:
         if (file := files.get(ASSETS.strip("/") + "/" + name)) is None:
             raise NoSuchPath
-        return _build_response(file, accept_encoding, IMMUTABLE_HEADERS)
+        return _build_response(file, accept_encoding, IMMUTABLE_CACHE_HEADERS)
 
     return routes
 

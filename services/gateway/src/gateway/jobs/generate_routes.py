@@ -28,7 +28,7 @@ from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWaiter
 from gateway.workflows.submission_formats import parse_submission
 
-ENDPOINT = "POST /api/v1/generate"
+SUBMIT_ENDPOINT = "POST /api/v1/generate"
 _PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -88,7 +88,7 @@ def create_router(
         submission = parse_submission(body)
         keys = request.headers.getlist("idempotency-key")
         accepted = await submitter.submit_job(
-            submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
+            submission, tenant=tenant, idempotency_keys=keys, endpoint=SUBMIT_ENDPOINT, is_large=request.state.is_large
         )
         wait_s = parse_preferred_wait_s(request.headers.getlist("prefer"))
         headers = build_submission_headers(accepted) | (

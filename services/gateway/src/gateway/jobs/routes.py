@@ -25,7 +25,7 @@ from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_formats import parse_submission
 
-ENDPOINT = "POST /api/v1/jobs"
+SUBMIT_ENDPOINT = "POST /api/v1/jobs"
 SUBMISSION_EXAMPLES = {
     "prompt": {
         "summary": "Text to image",
@@ -106,7 +106,7 @@ def create_router(
             parse_submission(await read_workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            endpoint=ENDPOINT,
+            endpoint=SUBMIT_ENDPOINT,
             is_large=request.state.is_large,
         )
         return build_json_response(present_job(accepted.job, public_url), 201, build_submission_headers(accepted))

@@ -34,7 +34,7 @@ _EXAMPLE = {
 _VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 
 # Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
-WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}, examples=["portrait"])]
+WorkflowNameParam = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}, examples=["portrait"])]
 
 
 def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
@@ -54,7 +54,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read_workflow(
-        tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
+        tenant: Reader, workflow_name: WorkflowNameParam, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
         return present_workflow(await saved_workflows.read_workflow(workflow_name, version, tenant=tenant))
 
@@ -70,7 +70,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
     )
     async def save_workflow(
         tenant: Writer,
-        workflow_name: WorkflowPath,
+        workflow_name: WorkflowNameParam,
         body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
@@ -90,7 +90,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         summary="Delete a workflow with all its versions",
         responses=problems(UnknownWorkflow),
     )
-    async def delete_workflow(tenant: Writer, workflow_name: WorkflowPath) -> None:
+    async def delete_workflow(tenant: Writer, workflow_name: WorkflowNameParam) -> None:
         """Its jobs stay. Saving it again starts with version 1."""
         await saved_workflows.delete_workflow(workflow_name, tenant=tenant)
 

@@ -59,7 +59,7 @@ class FleetMeter:
                 cordoned=node["cordoned_at"] is not None,
                 blocked=online and node["blocked_since"] is not None,
             )
-        self._remove_nodes(self._nodes - {node["name"] for node in fleet})
+        self._remove_node_metrics(self._nodes - {node["name"] for node in fleet})
         self._outbox.set(await self._relay.measure_oldest_s())
 
     def _set_node(self, node: str, **states: bool) -> None:
@@ -68,7 +68,7 @@ class FleetMeter:
         for state in NODE_STATES:
             self._node_state.labels(node, state).set(states[state])
 
-    def _remove_nodes(self, forgotten: set[str]) -> None:
+    def _remove_node_metrics(self, forgotten: set[str]) -> None:
         for node in forgotten:
             self._nodes.remove(node)
             for state in NODE_STATES:
