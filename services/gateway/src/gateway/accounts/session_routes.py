@@ -18,7 +18,7 @@ from contracts.auth.sessions import (
 )
 from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
 from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
-from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
+from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_session_body
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
@@ -67,7 +67,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             user_agent=read_user_agent(request),
         )
         session = await bus.request(OPEN_SESSION, command)
-        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
+        return cookie.set_cookie_and_build_body(response, session) if in_cookie else build_session_body(session)
 
     @routes.post(
         "/refresh",
@@ -87,7 +87,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             token = validate_model(RefreshRequest, await read_json_body(request)).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
-        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
+        return cookie.set_cookie_and_build_body(response, session) if in_cookie else build_session_body(session)
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(

@@ -20,9 +20,9 @@ from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
 from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
-from gateway.jobs.generate_schemas import GenerateBody, present_generated
+from gateway.jobs.generate_schemas import GenerateBody, build_generate_body
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_submission_headers
-from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.schemas import JobBody, build_job_body
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWaiter
@@ -102,9 +102,9 @@ def create_router(
             raise ClientDisconnect
         on_usage_changed(accepted.job.tenant_id)
         if waiter.job.state not in FINAL_STATES:
-            return _build_job_response(present_job(waiter.job, public_url), 202, headers)
+            return _build_job_response(build_job_body(waiter.job, public_url), 202, headers)
         try:
-            return _build_job_response(present_generated(waiter.job, public_url), 200, headers)
+            return _build_job_response(build_generate_body(waiter.job, public_url), 200, headers)
         except Refusal as refusal:
             response = build_problem_response(request, refusal.details)
             response.headers.update(headers)

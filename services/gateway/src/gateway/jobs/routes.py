@@ -19,7 +19,7 @@ from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.filters import parse_label
-from gateway.jobs.schemas import JobBody, JobsBody, present_job
+from gateway.jobs.schemas import JobBody, JobsBody, build_job_body
 from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
@@ -109,7 +109,7 @@ def create_router(
             endpoint=SUBMIT_ENDPOINT,
             is_large=request.state.is_large,
         )
-        return build_json_response(present_job(accepted.job, public_url), 201, build_submission_headers(accepted))
+        return build_json_response(build_job_body(accepted.job, public_url), 201, build_submission_headers(accepted))
 
     routes.add_api_route(
         "",
@@ -150,10 +150,10 @@ def create_router(
             created_after=created_after,
             created_before=created_before,
         )
-        return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
+        return JobsBody(jobs=[build_job_body(job, public_url) for job in page], next_cursor=next_cursor)
 
     async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
-        return build_json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
+        return build_json_response(build_job_body(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
@@ -194,7 +194,7 @@ def create_router(
         """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)
         on_usage_changed(job.tenant_id)
-        return present_job(job, public_url)
+        return build_job_body(job, public_url)
 
     return routes
 

@@ -13,7 +13,7 @@ from gateway.edge.request_body import read_json_body
 from gateway.jobs.errors import SUBMISSION
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_HEADERS, build_submission_headers
 from gateway.jobs.saved_workflow_openapi import build_document
-from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.schemas import JobBody, build_job_body
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.routes import WorkflowNameParam
@@ -60,7 +60,7 @@ def create_router(*, submitter: JobSubmitter, saved_workflows: SavedWorkflows, p
             is_large=request.state.is_large,
         )
         response.headers.update(build_submission_headers(accepted))
-        return present_job(accepted.job, public_url)
+        return build_job_body(accepted.job, public_url)
 
     @routes.get(
         "/{workflow_name}/openapi.json",

@@ -12,7 +12,7 @@ from gateway.jobs.errors import STORAGE
 from gateway.jobs.routes import SUBMISSION_EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
-from gateway.jobs.validation_schemas import ValidationBody, present_validation
+from gateway.jobs.validation_schemas import ValidationBody, build_validation_body
 from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_formats import parse_submission
 
@@ -37,8 +37,8 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
         try:
             sent = parse_submission(body)
         except InvalidRequest as refusal:
-            return present_validation(ValidationReply(errors=refusal.details.errors))
+            return build_validation_body(ValidationReply(errors=refusal.details.errors))
         found = await submitter.validate_submission(sent, tenant=tenant, is_large=request.state.is_large)
-        return present_validation(found)
+        return build_validation_body(found)
 
     return routes

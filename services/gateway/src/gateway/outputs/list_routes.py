@@ -23,7 +23,7 @@ from gateway.outputs.list_schemas import (
     ArchiveLinkBody,
     ArchiveLinkRequest,
     ListedOutputsBody,
-    present_listed_output,
+    build_listed_output_body,
 )
 from gateway.outputs.list_service import OutputLister
 from gateway.outputs.routes import Temporary
@@ -79,7 +79,7 @@ def create_router(
             created_after=created_after,
             created_before=created_before,
         )
-        shown = [present_listed_output(listed, links, tenant=tenant) for listed in page]
+        shown = [build_listed_output_body(listed, links, tenant=tenant) for listed in page]
         return ListedOutputsBody(outputs=shown, next_cursor=next_cursor)
 
     @routes.get(

@@ -12,7 +12,7 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.images.errors import NotConvertible
 from gateway.images.formats import ConversionOptions, ImageFormat
-from gateway.jobs.schemas import OutputsBody, present_outputs
+from gateway.jobs.schemas import OutputsBody, build_output_bodies
 from gateway.outputs.conversion import OutputConverter
 from gateway.outputs.errors import RESULT
 from gateway.outputs.responses import (
@@ -56,7 +56,7 @@ def create_router(
     )
     async def list_outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await results.read_completed_job(job_id, tenant=tenant)
-        shown = present_outputs(job, public_url)
+        shown = build_output_bodies(job, public_url)
         return OutputsBody(outputs=[output for output in shown if temporary in {None, output.temporary}])
 
     async def download_result(

@@ -165,7 +165,7 @@ def build_content(sent: SaveBody) -> WorkflowContent:
     return WorkflowContent(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
-def present_workflow_summary(summary: WorkflowSummary) -> WorkflowSummaryBody:
+def build_workflow_summary_body(summary: WorkflowSummary) -> WorkflowSummaryBody:
     return WorkflowSummaryBody(
         name=summary.name,
         version=summary.version,
@@ -174,9 +174,9 @@ def present_workflow_summary(summary: WorkflowSummary) -> WorkflowSummaryBody:
     )
 
 
-def present_workflow(version: WorkflowVersion) -> WorkflowBody:
+def build_workflow_body(version: WorkflowVersion) -> WorkflowBody:
     return WorkflowBody(
-        **present_workflow_summary(version.summary).model_dump(),
+        **build_workflow_summary_body(version.summary).model_dump(),
         parameters=build_parameters_schema(version.parameters),
         targets={
             name: ParameterTarget(node=parameter.node, input=parameter.input)
