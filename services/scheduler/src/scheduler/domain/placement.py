@@ -122,19 +122,19 @@ def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool
     return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY_SHARE * waited_s)
 
 
-def may_leave_to_warm_node(*, left_s: float, free_in_s: float, load_s: float) -> bool:
-    """Whether a node without the models of a job leaves it to a busy node that has loaded them.
+def may_defer_to_warm_node(*, deferred_s: float, free_in_s: float, load_s: float) -> bool:
+    """Whether a node without the models of a job defers it to a busy node that has loaded them.
 
     It does as long as the job would start there within ``MAX_WAIT_IN_LOADS`` times the load time. So the job ends half
     a load time later at worst, and this node keeps its models for other jobs. If the busy nodes cannot keep up, that
     time passes, and this node loads the models.
 
     Args:
-        left_s: seconds for which jobs with the same requirement have been left to busy nodes already.
+        deferred_s: seconds for which jobs with the same requirement have been deferred to busy nodes already.
         free_in_s: time until one of the nodes that have loaded the models is expected to be free.
         load_s: usual time to load the models; 0 if unknown.
     """
-    return left_s + free_in_s < MAX_WAIT_IN_LOADS * load_s
+    return deferred_s + free_in_s < MAX_WAIT_IN_LOADS * load_s
 
 
 class ModelDemand:
