@@ -51,7 +51,7 @@ class DemoClient:
         """Submit a job and return its id. Waits for a short time if no node has joined the fleet yet.
 
         Raises:
-            JobFailed: it was refused.
+            JobFailed: the job was refused.
         """
         for _ in range(TRIES):
             response = await self._client.post("/api/v1/jobs", json=submission)
@@ -66,7 +66,7 @@ class DemoClient:
         """Watch a job until it ends.
 
         Raises:
-            JobFailed: it did not complete.
+            JobFailed: the job did not complete.
         """
         status, progress, error = "pending", 0.0, None
         url = f"{self._socket_url}/ws/jobs/{job_id}"

@@ -76,7 +76,9 @@ def drain(
     context: typer.Context,
     node: NodeArgument,
     *,
-    grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds that its job may still run.")] = 0,
+    grace: Annotated[
+        float, typer.Option(min=0, max=86400, help="Seconds that the node's current job may keep running.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Assign no new jobs to a node, and move its current job elsewhere."""

@@ -231,7 +231,7 @@ async def _is_schema_newer(service: str, url: DatabaseUrl) -> bool:
     """Whether the schema is newer than this code and compatible.
 
     Raises:
-        SchemaMismatch: it is newer and incompatible.
+        SchemaMismatch: the schema is newer and incompatible.
     """
     connection = await Connector(url).connect(statement_cache_size=0)
     try:

@@ -73,7 +73,7 @@ class DatabaseUrl:
         and password may be percent-encoded; only ``%`` must be (``%25``), if two hexadecimal digits follow it.
 
         Raises:
-            InvalidDatabaseUrl: it is not such a URL, or has a parameter that is not supported.
+            InvalidDatabaseUrl: the text is not such a URL, or has a parameter that is not supported.
         """
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -105,7 +105,7 @@ class DatabaseUrl:
         """Return this URL with a CA file, unless it names one. The mode becomes ``verify-full`` if it has none.
 
         Raises:
-            InvalidDatabaseUrl: its mode does not verify the server.
+            InvalidDatabaseUrl: the mode does not verify the server.
         """
         return replace(self, ca=self.ca or str(ca), sslmode=_choose_verified_mode(self.sslmode))
 

@@ -37,7 +37,7 @@ class SessionCookie:
         """Check that the request comes from a page of this server.
 
         Raises:
-            ForeignPage: it comes from another page, or from no page.
+            ForeignPage: the request comes from another page, or from no page.
         """
         if not self.is_from_own_page(request):
             raise ForeignPage

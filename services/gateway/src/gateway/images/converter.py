@@ -51,7 +51,7 @@ class ImageConverter:
         Raises:
             NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to the
                 requested format.
-            TooManyPixels: it has more than ``max_pixels``.
+            TooManyPixels: the image has more than ``max_pixels``.
             ConversionFailed: the conversion timed out, or the helper crashed.
         """
         try:

@@ -48,7 +48,7 @@ def wire_jobs(
     saved_workflows: SavedWorkflows,
     uploads: UploadStore,
 ) -> Jobs:
-    """Construct the feature.
+    """Construct the jobs feature.
 
     Args:
         infra: settings and connections.
