@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-PORT = 5432
+DEFAULT_PORT = 5432
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-VERIFIED = ("verify-ca", "verify-full")
-TLS_ONLY = ("require", *VERIFIED)
-PARAMETERS = frozenset(
+VERIFYING_MODES = ("verify-ca", "verify-full")
+TLS_ONLY = ("require", *VERIFYING_MODES)
+SUPPORTED_PARAMETERS = frozenset(
     {
         "host",
         "port",
@@ -155,7 +155,7 @@ class DatabaseUrl:
     def _build_ssl_argument(self, mode: str) -> ssl.SSLContext | str | bool:
         if mode == "disable":
             return False
-        is_verified = mode in VERIFIED or (mode == "require" and self.ca is not None)  # as in libpq
+        is_verified = mode in VERIFYING_MODES or (mode == "require" and self.ca is not None)  # as in libpq
         if not is_verified and self.certificate is None:
             return mode
         context = ssl.create_default_context(cafile=None if self.ca in {None, SYSTEM_CAS} else self.ca)
@@ -169,11 +169,11 @@ class DatabaseUrl:
 
 def _parse_parameters(query: str) -> dict[str, str]:
     found = dict(parse_qsl(_PERCENT.sub("%25", query), keep_blank_values=True))
-    unknown = sorted(found.keys() - PARAMETERS)
+    unknown = sorted(found.keys() - SUPPORTED_PARAMETERS)
     if unknown:
         raise InvalidDatabaseUrl(
             f"A database URL has the unsupported parameter {', '.join(unknown)}. "
-            f"Supported: {', '.join(sorted(PARAMETERS))}."
+            f"Supported: {', '.join(sorted(SUPPORTED_PARAMETERS))}."
         )
     for name in ("channel_binding", "gssencmode"):
         if found.get(name) == "require":
@@ -228,7 +228,7 @@ def _parse_host(text: str, port: str) -> tuple[str, int]:
         host, own_port = (folder[1], folder[2]) if folder else (text, None)
     else:
         host, _, own_port = text.partition(":")
-    number = own_port or port or str(PORT)
+    number = own_port or port or str(DEFAULT_PORT)
     if not number.isdecimal() or not 0 < int(number) < 1 << 16:
         raise InvalidDatabaseUrl("A port in a database URL is a number from 1 to 65535.")
     return host or "localhost", int(number)

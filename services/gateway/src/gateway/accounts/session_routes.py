@@ -27,7 +27,7 @@ from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
 
-FORM = "application/x-www-form-urlencoded"
+FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 _ADA = {"username": "ada", "password": "correct horse battery staple"}
 _REFRESH = {"refresh_token": "cfr_…"}
@@ -36,7 +36,7 @@ _REFRESH = {"refresh_token": "cfr_…"}
 async def read_login_body(request: Request) -> Credentials:
     """Username and password, from JSON or an OAuth2 form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == FORM:
+    if media_type == FORM_MEDIA_TYPE:
         return validate_model(LoginForm, await read_form_body(request))
     return validate_model(LoginRequest, await read_json_body(request))
 
@@ -47,7 +47,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/login",
         summary="Log in",
-        openapi_extra=describe_request_body(LoginRequest, FORM, example=_ADA),
+        openapi_extra=describe_request_body(LoginRequest, FORM_MEDIA_TYPE, example=_ADA),
         responses={200: SET_COOKIE, **public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(

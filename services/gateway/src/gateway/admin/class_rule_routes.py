@@ -13,7 +13,7 @@ from contracts.auth.class_rules import (
     RuleVerdict,
     TooManyClassRules,
 )
-from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
+from contracts.graph_policy.policy import NAME_MAX, PRINTABLE_PATTERN
 from gateway.admin.access_requests import ClassRuleRequest
 from gateway.admin.access_schemas import ClassRulesBody, build_class_rules_body
 from gateway.api.v1.openapi import describe_request_body
@@ -31,7 +31,7 @@ Name = Annotated[
     Path(
         min_length=1,
         max_length=NAME_MAX,
-        pattern=PRINTABLE,
+        pattern=PRINTABLE_PATTERN,
         description="Percent-encoded, a slash as %2F. It does not have to exist on a node yet.",
     ),
 ]

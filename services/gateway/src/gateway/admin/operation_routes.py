@@ -34,7 +34,7 @@ from gateway.edge.access import Admin
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
-from gateway.jobs.errors import ADMISSION
+from gateway.jobs.errors import ADMISSION_PROBLEMS
 from gateway.jobs.routes import CREATED_AFTER, CREATED_BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -297,7 +297,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
     @routes.post(
         "/{job_id}/requeue",
         summary="Requeue a running job, or run a failed one again",
-        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
+        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION_PROBLEMS),
     )
     async def requeue_job(
         principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False

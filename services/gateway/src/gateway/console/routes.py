@@ -7,12 +7,12 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
 from gateway.api.v1.problems import public_problems
-from gateway.console.files import INDEX, ConsoleFile
+from gateway.console.files import INDEX_FILE, ConsoleFile
 from gateway.edge.errors import NoSuchPath
 
-ASSETS = "/assets/"
+ASSETS_PATH = "/assets/"
 """Files of a build: their names have a digest of their content, so they never change."""
-PAGES = (
+PAGE_PATHS = (
     "/", "/sign-in", "/gallery", "/jobs", "/jobs/{job_id}", "/workflows", "/workflows/{name}", "/uploads",
     "/account", "/account/{section}", "/shared/{token}", "/fleet", "/fleet/{node}", "/queue", "/trends",
     "/users", "/users/{user_id}", "/tiers", "/policy", "/dead-letters", "/audit",
@@ -45,19 +45,19 @@ AcceptEncoding = Annotated[str, Header()]
 def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     """Return the routes; without files the page says how to build the console."""
     routes = APIRouter(include_in_schema=False)
-    index = files.get(INDEX)
+    index = files.get(INDEX_FILE)
 
     async def show_page(accept_encoding: AcceptEncoding = "") -> Response:
         if index is None:
             return HTMLResponse(NOT_BUILT)
         return _build_response(index, accept_encoding, PAGE_HEADERS)
 
-    for path in PAGES:
+    for path in PAGE_PATHS:
         routes.add_api_route(path, show_page)
 
-    @routes.get(ASSETS + "{name}", responses=public_problems(NoSuchPath))
+    @routes.get(ASSETS_PATH + "{name}", responses=public_problems(NoSuchPath))
     async def read_asset(name: str, accept_encoding: AcceptEncoding = "") -> Response:
-        if (file := files.get(ASSETS.strip("/") + "/" + name)) is None:
+        if (file := files.get(ASSETS_PATH.strip("/") + "/" + name)) is None:
             raise NoSuchPath
         return _build_response(file, accept_encoding, IMMUTABLE_CACHE_HEADERS)
 

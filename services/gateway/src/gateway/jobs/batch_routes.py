@@ -15,7 +15,7 @@ from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.batch_schemas import MAX_LISTED_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
-from gateway.jobs.errors import STORAGE
+from gateway.jobs.errors import STORE_PROBLEMS
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_quota_headers
 from gateway.jobs.schemas import build_job_body
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
@@ -42,7 +42,7 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             200: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORAGE, *JSON_BODY),
+            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
         },
     )
     async def submit_batch(

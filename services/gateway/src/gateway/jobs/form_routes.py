@@ -18,7 +18,7 @@ from gateway.jobs.routes import SUBMISSION_EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.builtin.nodes import CHECKPOINT_INPUT
-from gateway.workflows.builtin.parameters import WORKFLOWS, build_parameters_schema
+from gateway.workflows.builtin.parameters import BUILTIN_WORKFLOWS, build_parameters_schema
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.submission_formats import parse_submission
 
@@ -73,7 +73,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
                     description=workflow.description,
                     parameters=build_parameters_schema(workflow, choices, defaults),
                 )
-                for workflow in WORKFLOWS
+                for workflow in BUILTIN_WORKFLOWS
             ]
         )
 

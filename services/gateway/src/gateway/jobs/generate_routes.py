@@ -19,7 +19,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
 from gateway.edge.request_body import read_workflow_body
-from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
+from gateway.jobs.errors import SUBMISSION_PROBLEMS, JobCancelled, JobFailed, JobLost
 from gateway.jobs.generate_schemas import GenerateBody, build_generate_body
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_submission_headers
 from gateway.jobs.schemas import JobBody, build_job_body
@@ -70,7 +70,7 @@ def create_router(
         responses={
             200: {"headers": SUBMISSION_HEADERS | _APPLIED},
             202: _ACCEPTED,
-            **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
+            **problems(*SUBMISSION_PROBLEMS, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request) -> Response:

@@ -17,7 +17,7 @@ from gateway.edge.access import Reader, Writer
 from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
-from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.errors import SUBMISSION_PROBLEMS
 from gateway.jobs.filters import parse_label
 from gateway.jobs.schemas import JobBody, JobsBody, build_job_body
 from gateway.jobs.service import JobService
@@ -119,7 +119,7 @@ def create_router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
+        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION_PROBLEMS, *JSON_BODY)},
         route_class_override=FastPathRoute,
     )
 

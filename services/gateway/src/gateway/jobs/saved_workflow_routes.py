@@ -10,7 +10,7 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
-from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.errors import SUBMISSION_PROBLEMS
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_HEADERS, build_submission_headers
 from gateway.jobs.saved_workflow_openapi import build_document
 from gateway.jobs.schemas import JobBody, build_job_body
@@ -22,7 +22,7 @@ from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_formats import parse_submission
 
 SUBMIT_ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
-_PROBLEMS = problems(*SUBMISSION, *JSON_BODY)
+_PROBLEMS = problems(*SUBMISSION_PROBLEMS, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):

@@ -14,7 +14,7 @@ from gateway.images.errors import NotConvertible
 from gateway.images.formats import ConversionOptions, ImageFormat
 from gateway.jobs.schemas import OutputsBody, build_output_bodies
 from gateway.outputs.conversion import OutputConverter
-from gateway.outputs.errors import RESULT
+from gateway.outputs.errors import RESULT_PROBLEMS
 from gateway.outputs.responses import (
     ThumbnailSize,
     build_thumbnail_options,
@@ -43,12 +43,12 @@ def create_router(
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
-        **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        **problems(*RESULT_PROBLEMS, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     thumbnail_responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: result_responses[304],
-        **problems(*RESULT),
+        **problems(*RESULT_PROBLEMS),
     }
 
     @routes.get(

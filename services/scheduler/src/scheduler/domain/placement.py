@@ -14,7 +14,7 @@ from contracts.workflow import is_model_file_name
 MAX_DELAY_SHARE = 0.1  # a job may be passed over for this share of its waiting time if that exceeds the bound
 MAX_WAIT_IN_LOADS = 1.5  # a job waits at most this many load times for a node that has loaded its models
 DEMAND_DECAY = 0.998  # each job counts this much compared with the next one
-MAX_WEIGHT, NEGLIGIBLE = 1e6, 1e-3
+MAX_WEIGHT, NEGLIGIBLE_WEIGHT = 1e6, 1e-3
 
 
 class Warmth(IntEnum):
@@ -150,7 +150,7 @@ class ModelDemand:
         self._weight /= DEMAND_DECAY
         if self._weight > MAX_WEIGHT:
             reduced = {model: jobs / self._weight for model, jobs in self._jobs.items()}
-            self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE}, 1.0
+            self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE_WEIGHT}, 1.0
 
     def rate_model(self, model: str, *, nodes: int) -> float:
         """Return how many recent jobs needed the model, per node that has loaded it (``nodes``)."""

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from contracts.wire.show_values import format_number, format_value
-from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model_file_name
+from contracts.workflow import LITERAL_WRAPPER, MAX_INTEGER, MIN_INTEGER, is_link, is_model_file_name
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.validation.declared_inputs import unwrap_value
 from scheduler.domain.validation.findings import GraphFault
@@ -45,7 +45,7 @@ def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
     label = f"{facts.name}.{name}"
     inner = unwrap_value(value)
     if inner is not value and is_link(inner):
-        message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
+        message = f'{label} is a link inside of {{"{LITERAL_WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
         return CheckedValue(fault=GraphFault("broken_link", message))
     if facts.takes_only_links(spec):
         message = (
