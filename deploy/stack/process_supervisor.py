@@ -75,7 +75,7 @@ class ProcessSupervisor:
         self._on_pid_change(self.unit.name, None)
 
     def kill(self) -> None:
-        """Kill it immediately. It is not restarted. ``stop`` must still be called and then returns immediately."""
+        """Kill the process immediately; it is not restarted. ``stop`` must still be called, and returns immediately."""
         self._killed = True
         if self._running is not None:
             self._running.cancel()
@@ -97,7 +97,7 @@ class ProcessSupervisor:
             self.restarts += 1
 
     async def _run_process_once(self) -> int | None:
-        """Run it once. Returns its exit status, or None if it could not be started."""
+        """Run the process once. Returns its exit status, or None if it could not be started."""
         try:
             # Shielded: a child that is being started during a stop must be stopped too.
             starting = asyncio.ensure_future(self.unit.start())

@@ -69,14 +69,14 @@ class FoundOutput:
 
     @property
     def is_downloadable(self) -> bool:
-        """Whether its bytes can be obtained."""
+        """Whether the output's bytes can be obtained."""
         if self.content is not None:
             return True
         return is_addressable(self.filename, self.subfolder) and is_servable(self.filename)
 
     @property
     def temporary(self) -> bool:
-        """Whether it is a preview."""
+        """Whether the output is a preview."""
         return self.folder == "temp"
 
     def to_file_output(self, path: NodeFilePath) -> "FoundOutput":

@@ -27,7 +27,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/{session_id}", status_code=204, summary="End a session", responses=problems(SessionNeeded, UnknownSession)
     )
     async def end_session(principal: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
-        """Idempotent. Its refresh token stops working at once, its access token within a second."""
+        """Idempotent. The session's refresh token stops working at once, its access token within a second."""
         require_session(principal)
         try:
             parsed = UUID(session_id)

@@ -98,7 +98,7 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
     async def cordon_node(
         principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
     ) -> NodeBody | DryRunBody:
-        """Its current job continues. Idempotent."""
+        """The node's current job continues. Idempotent."""
         admin = build_admin_context(principal, request)
         return await node_actions.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 

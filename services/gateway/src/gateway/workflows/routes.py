@@ -91,7 +91,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         responses=problems(UnknownWorkflow),
     )
     async def delete_workflow(tenant: Writer, workflow_name: WorkflowNameParam) -> None:
-        """Its jobs stay. Saving it again starts with version 1."""
+        """Jobs of the workflow stay. Saving a workflow of the same name starts again with version 1."""
         await saved_workflows.delete_workflow(workflow_name, tenant=tenant)
 
     return routes

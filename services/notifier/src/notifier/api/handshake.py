@@ -126,7 +126,7 @@ def parse_job_id(text: str) -> UUID:
 
 
 def parse_after(socket: WebSocket) -> int | None:
-    """Return ``?after=``, None without it.
+    """Return the value of ``?after=``; None if the URL does not have it.
 
     Raises:
         InvalidResumePosition: the value is not the number of an event.

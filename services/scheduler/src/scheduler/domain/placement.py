@@ -86,7 +86,7 @@ class WarmTenant(NamedTuple):
 
 
 def list_models(needs: Iterable[str]) -> frozenset[str]:
-    """Return those needs of a job that are model files (``Class.input=file``)."""
+    """Return the needs of a job that are model files (``Class.input=file``)."""
     return frozenset(need for need in needs if is_model_file_name(need))
 
 

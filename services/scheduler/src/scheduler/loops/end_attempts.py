@@ -33,7 +33,10 @@ class AttemptEnder:
         self._last_tick = monotonic()
 
     async def tick(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``. A pass that fails restarts the waiting time."""
+        """End attempts and jobs whose time has passed. Called by ``chassis.loop.Loop``.
+
+        A pass that fails restarts the waiting time.
+        """
         now = monotonic()
         paused, self._last_tick = now - self._last_tick > PROCESS_PAUSE_S, now
         since, self._connected_since = self._connected_since, None

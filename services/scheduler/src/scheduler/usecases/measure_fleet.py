@@ -37,7 +37,7 @@ class FleetMeter:
         self._nodes: set[str] = set()
 
     async def measure_fleet(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``."""
+        """Measure the fleet once. Called by ``chassis.loop.Loop``."""
         async with self._database.connection() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}
             fleet = await nodes.list_nodes(
