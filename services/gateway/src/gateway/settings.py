@@ -78,7 +78,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
     min_free_bytes: int = Field(
         default=1 << 30,
         ge=0,
-        description="free space of the artifact store below which jobs and uploads are refused, bytes; "
+        description="free bytes of the artifact store below which jobs and uploads are refused; "
         "outputs of accepted jobs may use half of it",
     )
     store_check_s: float = Field(
