@@ -18,12 +18,12 @@ from importlib.metadata import Distribution, distributions
 from pathlib import Path
 from typing import Any
 
-OURS = "comfyfleet-"
+OWN_PACKAGE_PREFIX = "comfyfleet-"
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_DNS, "comfyfleet.invalid")
 
-REQUIREMENT = re.compile(r"^(?P<name>[a-z0-9.-]+)(?:\[[^]]*\])?==(?P<version>[^\s;]+)")
-HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
-VIA = re.compile(r"^    #(?: via|  ) +(?P<name>[a-z0-9.-]+)(?:\[[^]]*\])?$")
+REQUIREMENT_LINE = re.compile(r"^(?P<name>[a-z0-9.-]+)(?:\[[^]]*\])?==(?P<version>[^\s;]+)")
+HASH_OPTION = re.compile(r"--hash=sha256:([0-9a-f]{64})")
+REQUIRED_BY_LINE = re.compile(r"^    #(?: via|  ) +(?P<name>[a-z0-9.-]+)(?:\[[^]]*\])?$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +39,9 @@ def read_lock(text: str) -> dict[str, LockedPackage]:
     """Return the packages of a lock file by name."""
     packages = {}
     for entry in re.split(r"\n(?=[a-z0-9])", text):
-        if found := REQUIREMENT.match(entry):
-            via = (match["name"] for match in map(VIA.match, entry.splitlines()) if match)
-            packages[found["name"]] = LockedPackage(found["version"], tuple(HASH.findall(entry)), tuple(via))
+        if found := REQUIREMENT_LINE.match(entry):
+            via = (match["name"] for match in map(REQUIRED_BY_LINE.match, entry.splitlines()) if match)
+            packages[found["name"]] = LockedPackage(found["version"], tuple(HASH_OPTION.findall(entry)), tuple(via))
     return packages
 
 
@@ -53,9 +53,11 @@ def build_bill_of_materials(
     Raises:
         ValueError: an installed package is not the one of the lock file.
     """
-    root = OURS + service
+    root = OWN_PACKAGE_PREFIX + service
     for name, distribution in installed.items():
-        if not name.startswith(OURS) and (name not in locked or locked[name].version != distribution.version):
+        if not name.startswith(OWN_PACKAGE_PREFIX) and (
+            name not in locked or locked[name].version != distribution.version
+        ):
             raise ValueError(f"{name} {distribution.version} is installed, but the lock file does not have it")
     purls = {name: f"pkg:pypi/{name}@{distribution.version}" for name, distribution in installed.items()}
     uses: dict[str, set[str]] = {name: set() for name in installed}

@@ -78,7 +78,7 @@ class PromptQueue:
     def delete(self, matches: Callable[[QueueItem], bool]) -> QueueItem | None:
         """Remove the first waiting item that matches.
 
-        Emptying the queue like this notifies twice (ComfyUI 0.3, 0.33).
+        If this empties the queue, clients are notified twice, as in ComfyUI 0.3 and 0.33.
         """
         for index, item in enumerate(self._pending):
             if matches(item):

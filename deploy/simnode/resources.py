@@ -9,7 +9,7 @@ from simnode.wire import Document
 OUTPUT_MODEL_FOLDERS = {
     name: name if name != "text_encoders" else "clip"
     for name in ("checkpoints", "text_encoders", "vae", "diffusion_models", "loras")
-}  # model folders that ComfyUI also has in its output folder, with their names there
+}  # model folders that ComfyUI also looks for under its output folder, mapped to their names there
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
 
 MODEL_FOLDERS = (

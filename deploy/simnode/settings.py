@@ -17,8 +17,8 @@ class Settings:
         directory: contains ``input/``, ``output/`` and ``temp/``; created if missing; ``temp/`` is emptied at start.
         host: address to bind.
         port: TCP port, 0 for a free one.
-        step_s: duration of one sampler step, seconds, >= 0.
-        node_s: duration of each graph node that is not a sampler, seconds, >= 0; it cannot be interrupted.
+        step_s: seconds that one sampler step takes, >= 0.
+        node_s: seconds that each other graph node takes, >= 0; it cannot be interrupted.
         version: ``0.33.0`` or ``0.3.64``: the ComfyUI version to simulate.
         name: drawn into images, so that a person sees which node produced them.
         preview: whether samplers send preview frames (ComfyUI's default is none).

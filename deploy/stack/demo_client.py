@@ -11,9 +11,9 @@ from urllib.parse import urljoin
 import httpx
 import websockets
 
-TRIES = 20
+SUBMIT_TRIES = 20
 RETRY_PAUSE_S = 0.1
-FINAL = frozenset({"completed", "failed", "cancelled"})
+FINAL_STATUSES = frozenset({"completed", "failed", "cancelled"})
 
 
 class JobFailed(Exception):
@@ -51,9 +51,9 @@ class DemoClient:
         """Submit a job and return its id. Waits for a short time if no node has joined the fleet yet.
 
         Raises:
-            JobFailed: it was refused.
+            JobFailed: the job was refused.
         """
-        for _ in range(TRIES):
+        for _ in range(SUBMIT_TRIES):
             response = await self._client.post("/api/v1/jobs", json=submission)
             if response.status_code != httpx.codes.SERVICE_UNAVAILABLE:
                 break
@@ -66,7 +66,7 @@ class DemoClient:
         """Watch a job until it ends.
 
         Raises:
-            JobFailed: it did not complete.
+            JobFailed: the job did not complete.
         """
         status, progress, error = "pending", 0.0, None
         url = f"{self._socket_url}/ws/jobs/{job_id}"
@@ -78,7 +78,7 @@ class DemoClient:
                 progress = max(progress, float(job.get("progress") or 0))
                 error = job.get("error") or error
                 on_progress(JobProgress(status, 100 if status == "completed" else progress))
-                if frame["type"] == "end" or status in FINAL:
+                if frame["type"] == "end" or status in FINAL_STATUSES:
                     break
         if status != "completed":
             raise JobFailed(f"job {job_id} ended {status}: {error}")

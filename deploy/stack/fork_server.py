@@ -31,7 +31,7 @@ from typing import Any, NoReturn
 
 from stack.linux import die_with_parent, set_process_name
 
-MODULES = (
+PRELOADED_MODULES = (
     "uvloop", "aiohttp.web", "PIL.Image", "PIL.ImageDraw", "PIL.PngImagePlugin", "stack.proxy", "simnode.__main__",
     "httptools", "fastapi", "uvicorn", "uvicorn.loops.uvloop", "uvicorn.protocols.http.httptools_impl",
     "uvicorn.protocols.websockets.auto", "uvicorn.lifespan.on", "nats", "pydantic_settings", "structlog", "typer",
@@ -227,7 +227,7 @@ def main(argv: list[str]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     fork_server = ForkServer(socket.socket(fileno=control), tuple(inherited))
     try:
-        fork_server.serve(MODULES)
+        fork_server.serve(PRELOADED_MODULES)
     finally:
         fork_server.kill_children()
 

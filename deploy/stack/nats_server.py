@@ -61,5 +61,5 @@ class NatsServer:
         )
 
     async def is_ready(self) -> bool:
-        """Whether it serves clients and JetStream works."""
+        """Whether the server accepts clients and JetStream works."""
         return await is_healthy(LOOPBACK, self.monitor, "/healthz")

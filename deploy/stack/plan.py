@@ -22,7 +22,7 @@ INHERITED_VARIABLES = ("PATH", "HOME", "LANG", "LC_ALL", "TMPDIR", "SSL_CERT_FIL
 PASSED_ON = ("RATE_LIMIT_ENABLED", "ACCESS_TOKEN_EXPIRE_MINUTES")
 """Settings without a service's prefix that ./dev up passes on to services from its own environment."""
 SHORT_STOP_GRACE_S = 3.0
-CONSOLE = Path(__file__).resolve().parents[2] / "clients/console/dist"
+CONSOLE_BUILD_DIR = Path(__file__).resolve().parents[2] / "clients/console/dist"
 """Where ``./dev`` builds the web console."""
 
 
@@ -129,7 +129,7 @@ class StackPlan:
                 "ARTIFACTS_URL": self.layout.artifacts.resolve().as_uri(),
                 "PUBLIC_URL": self.base_url,
                 "DOCS_PUBLIC": "true",
-                "CONSOLE_DIR": str(CONSOLE),
+                "CONSOLE_DIR": str(CONSOLE_BUILD_DIR),
                 "INTERNAL_URL": os.environ.get("GATEWAY_INTERNAL_URL", f"http://{LOOPBACK}:{self._ports['gateway']}"),
             }
         if node:

@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 LOOPBACK = "127.0.0.1"
-EPHEMERAL = Path("/proc/sys/net/ipv4/ip_local_port_range")
+EPHEMERAL_PORT_RANGE = Path("/proc/sys/net/ipv4/ip_local_port_range")
 
 
 class PortTaken(Exception):
@@ -54,6 +54,6 @@ def open_listener(port: int) -> socket.socket:
 
 def _find_first_ephemeral_port() -> int:
     try:
-        return int(EPHEMERAL.read_text().split()[0])
+        return int(EPHEMERAL_PORT_RANGE.read_text().split()[0])
     except (OSError, ValueError):
         return 32_768

@@ -108,7 +108,7 @@ class PostgresServer:
         )
 
     async def is_ready(self) -> bool:
-        """Whether it accepts connections, according to its pid file."""
+        """Whether the server accepts connections, according to its pid file."""
         with suppress(OSError, IndexError):
             lines = (self.layout.postgres / "postmaster.pid").read_text().splitlines()
             return lines[7].strip() == "ready" and lines[3] == str(self.port)

@@ -20,10 +20,10 @@ class ProcessUnit:
     """One process of a stack.
 
     Attributes:
-        start: starts it; called again after each exit.
-        is_ready: whether it serves; safe to call at any time.
+        start: starts the process; called again after each exit.
+        is_ready: whether the process serves; safe to call at any time.
         stop_signal: signal for a graceful stop.
-        grace_s: time for a graceful stop before it is killed, seconds.
+        grace_s: seconds for a graceful stop before the process is killed.
     """
 
     name: str
@@ -54,16 +54,16 @@ class ProcessSupervisor:
         self._running: asyncio.Task[None] | None = None
 
     def start(self) -> None:
-        """Start supervising it. Returns immediately."""
+        """Start the process and its supervision. Returns immediately."""
         self._running = asyncio.create_task(self._run_forever(), name=f"keep {self.unit.name}")
 
     async def wait_until_ready(self) -> None:
-        """Wait until it serves, however often it has to be restarted until then."""
+        """Wait until the process is ready, across any number of restarts."""
         while not (self._child and not self._child.exited.done() and await self.unit.is_ready()):  # noqa: ASYNC110 - another process tells
             await asyncio.sleep(READY_EVERY_S)
 
     async def stop(self) -> None:
-        """Stop it gracefully; kill it after its grace period. It is not restarted."""
+        """Stop the process gracefully; kill it after its grace period. It is not restarted."""
         running, self._running = self._running, None
         if running is None:
             return
@@ -75,7 +75,7 @@ class ProcessSupervisor:
         self._on_pid_change(self.unit.name, None)
 
     def kill(self) -> None:
-        """Kill it immediately. It is not restarted. ``stop`` must still be called and then returns immediately."""
+        """Kill the process immediately; it is not restarted. ``stop`` must still be called, and returns immediately."""
         self._killed = True
         if self._running is not None:
             self._running.cancel()
@@ -97,7 +97,7 @@ class ProcessSupervisor:
             self.restarts += 1
 
     async def _run_process_once(self) -> int | None:
-        """Run it once. Returns its exit status, or None if it could not be started."""
+        """Run the process once. Returns its exit status, or None if it could not be started."""
         try:
             # Shielded: a child that is being started during a stop must be stopped too.
             starting = asyncio.ensure_future(self.unit.start())

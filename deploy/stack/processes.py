@@ -53,11 +53,11 @@ class ChildProcess:
             self._send(number)
 
     async def wait(self) -> int:
-        """Wait for its exit; returns the exit status."""
+        """Wait for the process to exit; returns the exit status."""
         return await asyncio.shield(self.exited)
 
     async def stop(self, number: int, grace_s: float) -> None:
-        """Terminate it; after ``grace_s`` seconds kill it."""
+        """Terminate the process; after ``grace_s`` seconds kill it."""
         self.signal(number)
         try:
             async with asyncio.timeout(grace_s):

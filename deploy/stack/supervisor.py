@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 START_TIMEOUT_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
 NO_TENANT = "00000000-0000-0000-0000-000000000000"  # tenant of the external system while there are no users
-USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
+INITIAL_USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
 EXTRA_ARGUMENTS = {"demo": ("--graph-policy", "open")}  # the owner of the machine may use every class of the nodes
 
 
@@ -99,7 +99,7 @@ class Stack:
         """
         if self._plan is None or self._options.bare:
             return {}
-        files = {name: self.layout.state / f"login-{name}" for name in USERS}
+        files = {name: self.layout.state / f"login-{name}" for name in INITIAL_USERS}
         try:
             steps = [
                 _build_step(self._plan, "auth", "login-link", "--username", name, "--url", self._plan.base_url,
@@ -173,12 +173,12 @@ class Stack:
         if known and await plan.are_schemas_current():
             return known
         steps = [_build_step(plan, service, "migrate") for service in plan.databases]
-        files = {name: self.layout.state / f"user-{name}.json" for name in USERS}
+        files = {name: self.layout.state / f"user-{name}.json" for name in INITIAL_USERS}
         if known is None:
             steps += [
                 _build_step(plan, "auth", "bootstrap", "--username", name, "--email", f"{name}@example.com",
                       "--role", role, "--tier", tier, "--output", str(files[name]), *EXTRA_ARGUMENTS.get(name, ()))
-                for name, (role, tier) in USERS.items()
+                for name, (role, tier) in INITIAL_USERS.items()
             ]  # fmt: skip
         await self._run_commands(plan, "migrate", steps)
         if known:

@@ -5,7 +5,7 @@ from urllib.parse import urlsplit
 import pytest
 from playwright.async_api import expect
 
-from gateway.console.routes import PAGES
+from gateway.console.routes import PAGE_PATHS
 from tests.console.conftest import HEIGHT, PHONE, TWO_FRAMES, WIDTH, NewVisitor, Visitor
 
 CONTRAST = "color-contrast"  # the slowest rule by far, and the only one that depends on the theme
@@ -39,7 +39,7 @@ async def test_page_has_a_heading_while_it_loads(new_visitor: NewVisitor) -> Non
 
 def own_pages(known: dict[str, str]) -> list[str]:
     """Return the paths of the pages of a signed-in user, with values for their parameters."""
-    paths = [pattern for pattern in PAGES if pattern not in {"/sign-in", "/shared/{token}", "/workflows/{name}"}]
+    paths = [pattern for pattern in PAGE_PATHS if pattern not in {"/sign-in", "/shared/{token}", "/workflows/{name}"}]
     for name, value in known.items():
         paths = [path.replace(name, value) for path in paths]
     return paths

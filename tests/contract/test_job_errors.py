@@ -45,5 +45,5 @@ def test_every_job_error_code_is_documented(module: ModuleType) -> None:
 
 
 def test_every_warning_code_is_documented() -> None:
-    warnings = {image_quota.QUOTA_CODE, silent_nodes.CODE, scheduler.domain.settlement.NO_OUTPUTS_WARNING.code}
+    warnings = {image_quota.QUOTA_CODE, silent_nodes.WARNING_CODE, scheduler.domain.settlement.NO_OUTPUTS_WARNING.code}
     assert warnings == JOB_WARNINGS.keys()

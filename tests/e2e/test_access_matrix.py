@@ -20,7 +20,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway.app import create_app as create_gateway
-from gateway.console.routes import PAGES
+from gateway.console.routes import PAGE_PATHS
 from gateway.edge.access import find_requirement
 from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
@@ -287,7 +287,7 @@ def routes() -> dict[str, Any]:
 
 
 def _path(route: Any) -> str:
-    if route.path in PAGES:
+    if route.path in PAGE_PATHS:
         return "/"  # one page for every path of the console
     path = str(route.path or route.original_route.path)  # only the WebSocket route itself checks the scope
     return path.replace(":path}", "}")

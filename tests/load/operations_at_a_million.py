@@ -74,7 +74,7 @@ def build_queries(connection: asyncpg.Connection) -> dict[str, Callable[[], Awai
     return {
         "stats: queue": lambda: stats.count_queue(connection),
         "stats: nodes": lambda: stats.count_nodes(connection, offline_after_s=15),
-        "stats: the last hour": lambda: stats.measure_last_hour(connection),
+        "stats: the last hour": lambda: stats.measure_recent_throughput_and_waits(connection),
         "stats: failures of a day": lambda: stats.count_failures(connection),
         "jobs: newest": build_search(),
         "jobs: failed": build_search(states=(JobState.FAILED, JobState.EXPIRED)),

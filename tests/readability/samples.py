@@ -39,7 +39,7 @@ def docstrings() -> list[str]:
     return [f"{place} {name}: {text}" for place, name, text in found if text]
 
 
-def test_names() -> list[str]:
+def list_test_names() -> list[str]:
     return [f"{place} {node.name}" for place, node in definitions("tests") if node.name.startswith("test_")]
 
 
@@ -66,7 +66,7 @@ def main() -> None:
     drawn = random.Random(options.seed)  # noqa: S311 - a reproducible sample, no secret
     for title, entries, size in (
         ("Docstrings", docstrings(), 60),
-        ("Test names", test_names(), 60),
+        ("Test names", list_test_names(), 60),
         ("Commit subjects", commit_subjects(options.since), 60),
         ("Identifiers", identifiers(), 40),
     ):

@@ -19,7 +19,7 @@ from scheduler.domain.placement import (
     choose_job,
     find_due_job,
     list_preferred_tenants,
-    may_leave_to_warm_node,
+    may_defer_to_warm_node,
     may_yield_turn,
     rate_warmth,
 )
@@ -124,7 +124,7 @@ class SchedulerPolicy(Policy):
         self._times = LearnedTimes()
         self._demand = ModelDemand()
         self._woken_at: dict[int, float] = {}  # by model, when a node is woken for jobs that were left
-        self._left_since: dict[int, float] = {}  # by model, whose jobs are left to nodes that have loaded it
+        self._deferred_since: dict[int, float] = {}  # by model, whose jobs are deferred to nodes that have loaded it
         smallest_gb, largest_gb = min(fleet.workload.vram_gb), max(model.size_gb for model in fleet.workload.models)
         self._fits_everywhere = largest_gb <= smallest_gb
         self._costs: deque[float] = deque(maxlen=MEAN_OF_JOBS)
@@ -157,7 +157,7 @@ class SchedulerPolicy(Policy):
         """Let an idle node claim for a job with this model, as ``WaitingRequests`` does.
 
         The first of these that there is: a node that has the model, one without models, the one whose model the fleet
-        would miss least. If only busy nodes have the model, they have a head start, or the job is left to them.
+        would miss least. If only busy nodes have the model, they have a head start, or the job is deferred to them.
         """
         size, idle, fleet = self.fleet.workload.models[model], self.fleet.idle_by_model, self.fleet
         if not fleet.idle:
@@ -181,7 +181,7 @@ class SchedulerPolicy(Policy):
             self._wake_node(model, is_head_start_over=True)
 
     def _leaves(self, model: int, node: Node) -> bool:
-        """Whether the node leaves jobs with this model to a node that has loaded it; then wake a node again later.
+        """Whether the node defers jobs with this model to a node that has loaded it; then wake a node again later.
 
         As ``scheduler.usecases.warm_node_waits`` does.
         """
@@ -190,11 +190,11 @@ class SchedulerPolicy(Policy):
             return False
         free_in_s = max(0.0, min(free_at.values()) - now)
         load_s = min(self._times.predict_load(model), self._bound_s / MAX_WAIT_IN_LOADS)
-        left_s = now - self._left_since.get(model, now)
-        if not may_leave_to_warm_node(left_s=left_s, free_in_s=free_in_s, load_s=load_s):
+        deferred_s = now - self._deferred_since.get(model, now)
+        if not may_defer_to_warm_node(deferred_s=deferred_s, free_in_s=free_in_s, load_s=load_s):
             return False
-        self._left_since.setdefault(model, now)
-        again_at = now + max(HEAD_START_S, min(free_in_s + HEAD_START_S, MAX_WAIT_IN_LOADS * load_s - left_s))
+        self._deferred_since.setdefault(model, now)
+        again_at = now + max(HEAD_START_S, min(free_in_s + HEAD_START_S, MAX_WAIT_IN_LOADS * load_s - deferred_s))
         if self._woken_at.get(model, 0.0) <= now:
             self._woken_at[model] = again_at
             self.fleet.call_at(again_at, lambda: self._end_head_start(model))
@@ -267,7 +267,7 @@ class SchedulerPolicy(Policy):
         is_load = model != node.newest
         self._demand.record_job([str(model)])
         if is_load or not self._waiting[model]:
-            self._left_since.pop(model, None)
+            self._deferred_since.pop(model, None)
         if node.newest is not None:
             del self._free_at[node.newest][node.number]
         self._free_at[model][node.number] = self.fleet.now + self._times.predict_run(model, loads=is_load)

@@ -20,7 +20,7 @@ MAX_LINKS = 20_000  # real graphs have two or three per node
 MIN_INTEGER, MAX_INTEGER = -(2**63), 2**64 - 1  # range of seeds; larger integers lose precision
 
 LINK_PARTS = 2
-WRAPPER = "__value__"  # {"__value__": [...]} is a literal list; a bare list is a link
+LITERAL_WRAPPER = "__value__"  # {"__value__": [...]} is a literal list; a bare list is a link
 MODEL_SUFFIXES = (".safetensors", ".ckpt", ".sft", ".gguf", ".pt", ".pth", ".bin")
 
 _TYPES_WITHOUT_INTEGERS = frozenset({str, float, bool, type(None)})

@@ -205,7 +205,7 @@ async def test_service_starts_and_becomes_ready(machine: Machine, service: str) 
 
 @pytest.mark.requirement("S-78")
 @pytest.mark.parametrize("service", DATABASES)
-async def test_database_role_reaches_its_own_database_only(machine: Machine, service: str) -> None:
+async def test_database_role_can_connect_only_to_its_own_database(machine: Machine, service: str) -> None:
     url = machine.environment(service)[f"{service.upper()}_DATABASE_URL"].replace("+asyncpg", "")
     await (await asyncpg.connect(url)).close()
     for other in {*DATABASES, "postgres", "template1"} - {service}:

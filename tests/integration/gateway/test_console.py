@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from gateway.app import create_app
-from gateway.console.routes import CONTENT_SECURITY_POLICY, PAGES
+from gateway.console.routes import CONTENT_SECURITY_POLICY, PAGE_PATHS
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import settings_for
 from tests.kit.nats import NatsServer
@@ -66,4 +66,4 @@ async def test_console_that_was_not_built_shows_how_to_build_it(
 
 def test_gateway_and_console_have_the_same_pages() -> None:
     paths = re.findall(r'path: "([^"]+)", page:', ROUTES.read_text())
-    assert sorted(re.sub(r":(\w+)", r"{\1}", path) for path in paths) == sorted(PAGES)
+    assert sorted(re.sub(r":(\w+)", r"{\1}", path) for path in paths) == sorted(PAGE_PATHS)

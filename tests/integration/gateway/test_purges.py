@@ -98,7 +98,7 @@ async def test_purge_whose_message_was_lost_is_detected_later(
     assert await rows(sql, kept) == 1
 
 
-async def test_purge_resumes_after_a_kill_between_bytes_and_rows(
+async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
     """What a kill at any line leaves: the tombstone, some rows, bytes or none. Whoever looks next ends it."""

@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from websockets.exceptions import InvalidStatus
 
-from chassis.database.expired_rows import BATCH
+from chassis.database.expired_rows import ROWS_PER_TRANSACTION
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
@@ -120,7 +120,7 @@ async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.
 
 @pytest.mark.requirement("retention.batches")
 async def test_old_events_are_deleted_in_several_batches(sql: asyncpg.Connection, database_url: str) -> None:
-    count = 2 * BATCH + 1
+    count = 2 * ROWS_PER_TRANSACTION + 1
     await sql.execute(
         """
         INSERT INTO job_events (job_id, seq, tenant_id, state, body, at)

@@ -84,7 +84,7 @@ UNLIMITED = Limits(
     requests_per_minute=None,
     graph_policy=GraphPolicy.OPEN,
 )
-ENDPOINT = "POST /api/v1/jobs"
+SUBMIT_ENDPOINT = "POST /api/v1/jobs"
 BROKEN = JobError(code="node.error", message="m")
 
 
@@ -380,7 +380,7 @@ class World:
             "job_id": new_id(),
             "graph": build_graph(model, images),
             "request_hash": "0" * 64,
-            "endpoint": ENDPOINT,
+            "endpoint": SUBMIT_ENDPOINT,
         }
         values = usual | fields
         return await self.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))

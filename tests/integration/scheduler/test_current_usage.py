@@ -104,7 +104,7 @@ async def test_older_change_never_overwrites_a_newer_one(world: World) -> None:
     assert await world.system.sql.fetchval("SELECT count(*) FROM tenants WHERE id = $1", nobody) == 0
 
 
-async def test_answer_older_than_a_change_event_is_dropped(world: World) -> None:
+async def test_reply_older_than_a_change_event_is_discarded(world: World) -> None:
     tenant, auth = world.add_tenant(queue_cap=1), world.system.auth
     await use(world, tenant)
     asked = auth.asked
@@ -139,7 +139,7 @@ async def test_deactivated_tenant_keeps_its_jobs_but_cannot_submit(world: World)
     assert (await world.read_job(tenant, job_id)).state == "queued"
 
 
-async def test_changed_tier_drops_cached_limits(postgres_server: PostgresServer, own_nats: NatsServer) -> None:
+async def test_tier_change_invalidates_cached_limits(postgres_server: PostgresServer, own_nats: NatsServer) -> None:
     database = await postgres_server.create_database("scheduler")
     async with run_system(own_nats.url, database, limits_fresh_s=3600) as system, checked_world(system) as world:
         tenant = world.add_tenant(images_per_day=7)

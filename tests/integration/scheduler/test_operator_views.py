@@ -15,7 +15,7 @@ from contracts.scheduler.queue import QueueOrder
 from contracts.scheduler.usage import EndpointUsage
 from contracts.scheduler.waiting import WaitReason
 from contracts.wire.errors import RelayedRefusal
-from tests.integration.scheduler.conftest import COMMON, ENDPOINT, World
+from tests.integration.scheduler.conftest import COMMON, SUBMIT_ENDPOINT, World
 from tests.integration.scheduler.operator import Operator
 from tests.kit.waiting import until
 
@@ -130,7 +130,7 @@ async def test_duplicate_reports_are_counted_once_in_usage(world: World, operato
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=0.25)
     (day,) = await operator.usage(ada)
     assert (day.jobs, day.images, day.gpu_seconds) == (3, 5, 4.0)
-    assert day.endpoints == {ENDPOINT: EndpointUsage(images=5, gpu_seconds=4.0)}
+    assert day.endpoints == {SUBMIT_ENDPOINT: EndpointUsage(images=5, gpu_seconds=4.0)}
     (day,) = await operator.usage(bob)
     assert (day.jobs, day.images, day.gpu_seconds) == (1, 1, 4.0)
     everybody = {day.day: day for day in await operator.usage(None)}

@@ -141,15 +141,15 @@ async def start_on_warm_node(
 
 
 @pytest.mark.requirement("placement.leave")
-async def test_idle_node_leaves_a_job_to_a_busy_node_that_has_its_models_while_that_is_sooner(world: World) -> None:
-    for load_s, is_left in ((20.0, True), (0.7, False)):
+async def test_idle_node_defers_a_job_to_a_busy_node_that_has_its_models_while_that_is_sooner(world: World) -> None:
+    for load_s, is_deferred in ((20.0, True), (0.7, False)):
         model = f"{new_id()}.safetensors"
         tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
         await world.until_offered(model)
         running = await start_on_warm_node(world, tenant, warm, model, load_s=load_s)
         waiting = await cold.start_waiting()
         job_id = await world.submit_job(tenant, model=model)
-        if is_left:
+        if is_deferred:
             assert await cold.request_work() is None
             assert await warm.finish(running)
             running = (await warm.claim_attempt()).ref

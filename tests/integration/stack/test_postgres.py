@@ -61,7 +61,7 @@ async def find_postmaster_pid(server: PostgresServer) -> int:
 
 
 @pytest.mark.requirement("S-78")
-async def test_database_role_reaches_its_own_database_only(postgres: PostgresServer) -> None:
+async def test_database_role_can_connect_only_to_its_own_database(postgres: PostgresServer) -> None:
     async with running_server(postgres):
         for role in DATABASES:
             own = await asyncpg.connect(dsn(postgres, role))

@@ -56,7 +56,7 @@ def test_tls_parameters_are_read(query: str, mode: str | None) -> None:
     ("text", "message"),
     [
         ("mysql://u:secret@db/x", "starts with postgresql://"),
-        ("postgresql://u:secret@db/x?sslmode=always", "sslmode is one of disable"),
+        ("postgresql://u:secret@db/x?sslmode=always", "sslmode must be one of disable"),
         ("postgresql://u:secret@db/x?pgbouncer=true", "unsupported parameter pgbouncer"),
         ("postgresql://u:secret@db/x?channel_binding=require", "channel_binding=require is not supported"),
         ("postgresql://u:secret@db/x?sslmode=prefer&sslrootcert=/ca.pem", "does not verify the server"),

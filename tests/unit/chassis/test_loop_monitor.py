@@ -5,7 +5,7 @@ from time import monotonic
 
 from structlog.testing import capture_logs
 
-from chassis.telemetry.loop_monitor import BUCKETS_S, STALL_S, EventLoopMonitor
+from chassis.telemetry.loop_monitor import DELAY_BUCKETS_S, STALL_S, EventLoopMonitor
 from tests.kit.waiting import until
 
 
@@ -15,8 +15,8 @@ def test_event_loop_delays_are_counted_by_length() -> None:
         monitor.record_delay(late_s, 0.01, now=1.0)
     assert sum(monitor.counts) == 5
     assert monitor.counts[0] == 2
-    assert monitor.counts[BUCKETS_S.index(0.025)] == 1
-    assert monitor.counts[BUCKETS_S.index(0.05)] == 1
+    assert monitor.counts[DELAY_BUCKETS_S.index(0.025)] == 1
+    assert monitor.counts[DELAY_BUCKETS_S.index(0.05)] == 1
     assert monitor.counts[-1] == 1
 
 

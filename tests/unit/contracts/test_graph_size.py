@@ -439,7 +439,7 @@ KILLERS = {
 
 
 @pytest.mark.parametrize(("raw", "code", "node_id", "name"), KILLERS.values(), ids=KILLERS)
-def test_graph_that_would_exhaust_a_node_is_refused_naming_node_and_input(
+def test_oversized_graph_is_refused_naming_its_node_and_input(
     raw: Raw, code: str, node_id: str, name: str | None
 ) -> None:
     errors = [error for error in check_bounds(measured(raw), FREE) if error.code == code]

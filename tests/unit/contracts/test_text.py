@@ -11,10 +11,10 @@ from contracts.scheduler.attempts import AttemptRef, FinishAttempt, Outcome
 from contracts.scheduler.heartbeats import Heartbeat, ReportCatalog
 from contracts.scheduler.jobs import JobError
 from contracts.scheduler.outputs import Output, OutputKind
-from contracts.wire.text import REPLACEMENT, clean_text, is_clean_text
+from contracts.wire.text import REPLACEMENT_CHARACTER, clean_text, is_clean_text
 
 UNFIT = "a\x00b\ud800c\udfffd\x1be"
-CLEANED = f"a{REPLACEMENT}b{REPLACEMENT}c{REPLACEMENT}d{REPLACEMENT}e"
+CLEANED = f"a{REPLACEMENT_CHARACTER}b{REPLACEMENT_CHARACTER}c{REPLACEMENT_CHARACTER}d{REPLACEMENT_CHARACTER}e"
 REF = AttemptRef(job_id=uuid4(), tenant_id=uuid4(), attempt=1, lease_token=uuid4())
 
 
@@ -47,7 +47,7 @@ def test_executor_messages_contain_only_sendable_and_storable_text(message: Base
 
 
 def test_message_texts_are_sanitized_on_reading_too() -> None:
-    assert JobError.model_validate_json('{"code": "c", "message": "a\\u0000b"}').message == f"a{REPLACEMENT}b"
+    assert JobError.model_validate_json('{"code": "c", "message": "a\\u0000b"}').message == f"a{REPLACEMENT_CHARACTER}b"
 
 
 def test_long_texts_are_cut() -> None:

@@ -27,7 +27,7 @@ def test_text_output_can_name_a_file_on_the_node(text: str, first: NodeFilePath)
     assert list_possible_files(text)[0] == first
 
 
-def test_file_name_without_folder_may_be_saved_or_temporary() -> None:
+def test_file_name_without_folder_may_be_in_output_or_temp() -> None:
     assert [place.folder for place in list_possible_files("mesh.glb")] == ["output", "temp"]
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from PIL import Image, ImageCms
 
-from gateway.images.converter import HELPER
+from gateway.images.converter import CONVERTER_ARGUMENTS
 from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, detect_format
 from gateway.storage.file_names import MAX_BYTES, UniqueFileNames, make_safe_name
 
@@ -38,7 +38,7 @@ def run(
         "-c",
         MEASURE,
         sys.executable,
-        *HELPER,
+        *CONVERTER_ARGUMENTS,
         wanted,
         *map(str, (quality, *box, *bounds)),
     ]

@@ -10,7 +10,7 @@ from gateway.accounts.session_cookie import SessionCookie
 def test_cookie_is_sent_over_tls_only_where_clients_use_https() -> None:
     response = Response()
     session = SessionTokens(access_token=SecretStr("a"), refresh_token=SecretStr("cfr_x"), expires_in=900)
-    SessionCookie("https://api.example").set_and_present(response, session)
+    SessionCookie("https://api.example").set_cookie_and_build_body(response, session)
     parts = response.headers["set-cookie"].split("; ")
     assert parts[0] == "__Secure-comfyfleet_refresh=cfr_x"
     assert {part.lower() for part in parts[1:]} == {

@@ -15,7 +15,9 @@ def test_database_defaults_to_the_service_name() -> None:
     assert Settings.model_validate(BASE).database_url.get_secret_value().endswith("/gateway")
 
 
-def test_former_setting_name_of_the_artifact_directory_works(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_old_name_of_the_artifact_directory_setting_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("UPLOAD_DIR", str(tmp_path))
     assert Settings.model_validate(BASE).artifacts_url == f"file://{tmp_path}"
     monkeypatch.setenv("UPLOAD_DIR", str(tmp_path / "50% #1"))

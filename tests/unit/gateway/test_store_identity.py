@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from gateway.artifact_store.domain import (
-    REASONS,
+    REASON_BY_FINDING,
     RESTORED_IF_OLDER_BY,
     Finding,
     PairingFacts,
@@ -51,8 +51,8 @@ def test_store_and_database_are_compared_by_id_age_and_content(found: PairingFac
 
 
 def test_every_mismatch_has_a_reason_that_says_what_to_do() -> None:
-    assert REASONS.keys() == set(Finding) - {Finding.PAIRED, Finding.PAIRABLE}
-    assert all("adopt-store" in reason for reason in REASONS.values())
+    assert REASON_BY_FINDING.keys() == set(Finding) - {Finding.PAIRED, Finding.PAIRABLE}
+    assert all("adopt-store" in reason for reason in REASON_BY_FINDING.values())
 
 
 def test_artifact_store_marker_round_trips() -> None:

@@ -114,7 +114,7 @@ def test_error_says_when_only_different_nodes_have_all_parts() -> None:
     )
 
 
-def test_node_that_lists_the_option_is_preferred_to_one_with_an_incomplete_list() -> None:
+def test_node_that_lists_the_requested_option_is_preferred_to_one_that_does_not() -> None:
     def custom(*modes: str) -> Catalog:
         described = {"input": {"required": {"mode": [list(modes)]}}, "output": [], "output_node": True}
         return build_catalog({"Odd": {**described, "python_module": "custom_nodes.odd"}})

@@ -19,7 +19,7 @@ from scheduler.domain.placement import (
     is_overdue,
     list_models,
     list_preferred_tenants,
-    may_leave_to_warm_node,
+    may_defer_to_warm_node,
     may_yield_turn,
     rate_warmth,
 )
@@ -160,12 +160,12 @@ def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
     assert models.list_models_elsewhere("asks") == frozenset()
 
 
-def test_job_is_left_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None:
+def test_job_is_deferred_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None:
     limit_s = MAX_WAIT_IN_LOADS * 10
-    assert may_leave_to_warm_node(left_s=0, free_in_s=limit_s - 1, load_s=10)
-    assert not may_leave_to_warm_node(left_s=0, free_in_s=limit_s, load_s=10)
-    assert not may_leave_to_warm_node(left_s=limit_s - 5, free_in_s=5, load_s=10)
-    assert not may_leave_to_warm_node(left_s=0, free_in_s=0, load_s=0)
+    assert may_defer_to_warm_node(deferred_s=0, free_in_s=limit_s - 1, load_s=10)
+    assert not may_defer_to_warm_node(deferred_s=0, free_in_s=limit_s, load_s=10)
+    assert not may_defer_to_warm_node(deferred_s=limit_s - 5, free_in_s=5, load_s=10)
+    assert not may_defer_to_warm_node(deferred_s=0, free_in_s=0, load_s=0)
 
 
 def test_demand_for_a_model_counts_recent_jobs_for_each_node_that_has_it() -> None:

@@ -133,7 +133,7 @@ async def test_job_that_is_queued_while_all_suitable_nodes_claim_makes_them_clai
     assert await fleet.settle() == []
 
 
-async def test_request_leaves_a_new_job_to_the_node_that_was_woken_for_it(fleet: Fleet) -> None:
+async def test_polling_node_leaves_a_new_job_to_the_node_woken_for_it(fleet: Fleet) -> None:
     first = await fleet.wait("1")
     late = fleet.open("late", LARGE)
     fleet.requests.wake_for_jobs(COMMON)

@@ -1,4 +1,4 @@
-"""A node leaves jobs to a busy node that has loaded their models, for as long as that is worth a load."""
+"""A node defers jobs to a busy node that has loaded their models, for as long as that is worth a load."""
 
 from collections.abc import Mapping
 
@@ -56,34 +56,34 @@ class Waits:
     def run_on_warm_node(self, seconds: float) -> None:
         self.loaded.record_claim(WARM, {MODEL}, run_s=seconds)
 
-    def is_left(self, requirement: int = JOB, *, node: str = COLD) -> bool:
-        return requirement in self.waits.list_left_requirements([requirement], node)
+    def is_deferred(self, requirement: int = JOB, *, node: str = COLD) -> bool:
+        return requirement in self.waits.list_deferred_requirements([requirement], node)
 
 
-def test_jobs_are_left_until_waiting_is_no_longer_worth_a_load() -> None:
+def test_jobs_are_deferred_until_waiting_is_no_longer_worth_a_load() -> None:
     world = Waits()
     load_s = world.waits.predict_load_time(JOB)
     assert load_s == pytest.approx(LOAD_S, rel=PRECISION)
     world.run_on_warm_node(10)
-    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(10 + MIN_WAIT_S)}
+    assert world.waits.list_deferred_requirements([JOB], COLD) == {JOB: pytest.approx(10 + MIN_WAIT_S)}
     world.clock.now += MAX_WAIT_IN_LOADS * load_s - 5
     world.run_on_warm_node(4)
-    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(4 + MIN_WAIT_S)}
+    assert world.waits.list_deferred_requirements([JOB], COLD) == {JOB: pytest.approx(4 + MIN_WAIT_S)}
     world.run_on_warm_node(6)  # the warm nodes do not keep up
-    assert not world.is_left()
+    assert not world.is_deferred()
 
 
 def test_next_look_is_no_later_than_the_end_of_the_time_that_is_worth_waiting() -> None:
     world = Waits()
     limit_s = MAX_WAIT_IN_LOADS * world.waits.predict_load_time(JOB)
     world.run_on_warm_node(1)
-    assert world.is_left()
+    assert world.is_deferred()
     world.clock.now += limit_s - 1.02
     world.run_on_warm_node(1)
-    assert world.waits.list_left_requirements([JOB], COLD) == {JOB: pytest.approx(1.02)}
+    assert world.waits.list_deferred_requirements([JOB], COLD) == {JOB: pytest.approx(1.02)}
 
 
-def test_jobs_are_left_anew_once_a_node_has_loaded_their_models_or_none_is_queued() -> None:
+def test_jobs_are_deferred_anew_once_a_node_has_loaded_their_models_or_none_is_queued() -> None:
     world = Waits()
     limit_s = MAX_WAIT_IN_LOADS * world.waits.predict_load_time(JOB)
     for forget in (
@@ -91,40 +91,42 @@ def test_jobs_are_left_anew_once_a_node_has_loaded_their_models_or_none_is_queue
         lambda: world.waits.forget_unqueued_requirements({WITHOUT_MODEL}),
     ):
         world.run_on_warm_node(1)
-        assert world.is_left()
+        assert world.is_deferred()
         world.clock.now += limit_s
         world.run_on_warm_node(1)
-        assert not world.is_left()
+        assert not world.is_deferred()
         world.waits.record_claim(JOB, loads_models=False)
         world.waits.forget_unqueued_requirements({JOB})
-        assert not world.is_left()
+        assert not world.is_deferred()
         forget()
-        assert world.is_left()
+        assert world.is_deferred()
         forget()
 
 
-def test_no_job_is_left_to_a_node_that_should_have_been_free_for_long() -> None:
+def test_no_job_is_deferred_to_a_node_that_should_have_been_free_for_long() -> None:
     world = Waits()
     world.run_on_warm_node(1)
     world.clock.now += 1 + MAX_LATE_S - 0.1
-    assert world.is_left()
+    assert world.is_deferred()
     world.clock.now += 0.1
-    assert not world.is_left()
+    assert not world.is_deferred()
 
 
 @pytest.mark.requirement("setting WARM_BOUND_S")
-@pytest.mark.parametrize(("bound_s", "free_in_s", "is_left"), [(20, 19, True), (20, 21, False), (0, 0, False)])
-def test_no_job_is_left_for_longer_than_the_warm_bound(bound_s: float, free_in_s: float, is_left: bool) -> None:
+@pytest.mark.parametrize(("bound_s", "free_in_s", "is_deferred"), [(20, 19, True), (20, 21, False), (0, 0, False)])
+def test_no_job_waits_for_a_warm_node_longer_than_the_limit(
+    bound_s: float, free_in_s: float, is_deferred: bool
+) -> None:
     world = Waits(bound_s=bound_s)
     world.run_on_warm_node(free_in_s)
-    assert world.is_left() == is_left
+    assert world.is_deferred() == is_deferred
 
 
-def test_node_leaves_only_jobs_that_it_would_have_to_load_known_models_for() -> None:
+def test_node_defers_only_jobs_that_it_would_have_to_load_known_models_for() -> None:
     world = Waits()
-    assert not world.is_left()  # no node has the model
+    assert not world.is_deferred()  # no node has the model
     world.run_on_warm_node(1)
-    assert world.is_left()
-    assert not world.is_left(node=WARM)
-    assert not world.is_left(WITHOUT_MODEL)
-    assert not world.is_left(NEVER_LOADED)  # how long a load takes is not known
+    assert world.is_deferred()
+    assert not world.is_deferred(node=WARM)
+    assert not world.is_deferred(WITHOUT_MODEL)
+    assert not world.is_deferred(NEVER_LOADED)  # how long a load takes is not known

@@ -29,7 +29,7 @@ def test_tenants_stay_within_one_job_of_each_other() -> None:
     assert find_fewest_loads(build_workload(*jobs, nodes=2), bound_s=BOUND_S, at_most=8).loads == 2
 
 
-def test_idle_node_may_leave_a_job_to_a_busy_one_for_as_long_as_a_load() -> None:
+def test_idle_node_may_defer_a_job_to_a_busy_one_for_as_long_as_a_load() -> None:
     for submitted_at, loads in ((12.0, 1), (8.0, 2)):  # the first job ends after 15 s, and a load takes 5 s
         workload = build_workload((0.0, 0, 0), (submitted_at, 0, 0), nodes=2)
         assert find_fewest_loads(workload, bound_s=BOUND_S, at_most=2) == Found(loads, is_optimum=True)

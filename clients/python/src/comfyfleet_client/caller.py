@@ -82,7 +82,7 @@ class Caller:
                     raise
             yield Pause(delay_s)
 
-    def build_send(self, request: Request, auth_headers: dict[str, str]) -> Send:
+    def build_http_request(self, request: Request, auth_headers: dict[str, str]) -> Send:
         """Return the request to send."""
         body, media = request.body, {}
         if body is not None and not isinstance(body, bytes):
@@ -96,7 +96,7 @@ class Caller:
         )
 
     def _send_with_retries(self, request: Request, auth_headers: dict[str, str]) -> Flow[Response]:
-        send = self.build_send(request, auth_headers)
+        send = self.build_http_request(request, auth_headers)
 
         def send_once() -> Flow[Response]:
             response: Response = yield send

@@ -70,7 +70,7 @@ def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
         part, request = PartialDownload(file), calls.export_me(files=files)
 
         def attempt(auth_headers: dict[str, str]) -> Flow[None]:
-            response: Response = yield FetchBody(caller.build_send(request, auth_headers), part)
+            response: Response = yield FetchBody(caller.build_http_request(request, auth_headers), part)
             check_status(response)
 
         yield from caller.run_authenticated(
@@ -109,7 +109,7 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
     part, request = PartialDownload(file), calls.download_result(job_id, index)
 
     def attempt(auth_headers: dict[str, str]) -> Flow[None]:
-        sent = caller.build_send(request, auth_headers | part.headers())
+        sent = caller.build_http_request(request, auth_headers | part.headers())
         response: Response = yield FetchBody(sent, part)
         if response.status == 206 and response.body:
             raise ServerUnreachable("The service sent another range than the requested one.")

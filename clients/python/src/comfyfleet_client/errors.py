@@ -87,7 +87,7 @@ class Forbidden(ApiError):
 
 
 class NotFound(ApiError):
-    """It does not exist, or belongs to somebody else."""
+    """The requested object does not exist, or belongs to somebody else."""
 
 
 class Conflict(ApiError):

@@ -114,7 +114,7 @@ def parse_event(message: str | bytes) -> JobEvent | None:
     """Parse a websocket message; None for an unknown kind, such as previews.
 
     Raises:
-        UnreadableResponse: it is not JSON.
+        UnreadableResponse: the message is not JSON.
     """
     frame = _parse_frame(message)
     kind = _EVENT_CLASSES.get(frame.get("type"))
@@ -125,7 +125,7 @@ def parse_refusal(message: str | bytes) -> dict[str, str] | None:
     """Return ``code`` and ``detail`` if the message refuses one job.
 
     Raises:
-        UnreadableResponse: it is not JSON.
+        UnreadableResponse: the message is not JSON.
     """
     frame = _parse_frame(message)
     if frame.get("type") != "error":

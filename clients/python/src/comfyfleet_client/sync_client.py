@@ -177,7 +177,7 @@ class Jobs(_Resource):
         """Delete an ended job with its inputs and outputs permanently.
 
         Raises:
-            Conflict: it has not ended; ``code`` is ``job.not_ended``, or ``job.stopping`` while its node is stopping
+            Conflict: the job has not ended; ``code`` is ``job.not_ended``, or ``job.stopping`` while its node stops
                 it.
             NotFound: there is no such job.
         """
@@ -201,7 +201,7 @@ class Jobs(_Resource):
         """Wait until the job ends and return it.
 
         Raises:
-            JobStillRunning: it has not ended after ``timeout`` seconds.
+            JobStillRunning: the job has not ended after ``timeout`` seconds.
         """
         return self._runner.run(watch.wait_until_ended(self._caller, get_job_id(job), timeout=timeout))
 

@@ -43,7 +43,7 @@ class Fleet:
         call = calls.run_node_action(node, "drain", grace_seconds=grace_seconds)
         return self._runner.run(self._caller.execute(call))
 
-    def clear(self, node: str) -> Node:
+    def clear_foreign_prompts(self, node: str) -> Node:
         """Remove foreign prompts from a node. It takes effect within seconds after the response."""
         return self._runner.run(self._caller.execute(calls.run_node_action(node, "clear")))
 

@@ -20,7 +20,7 @@ from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
-from contracts.workflow import WRAPPER, Graph, GraphNode, is_link
+from contracts.workflow import LITERAL_WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # bounds the size of a reply
 MAX_LISTED_OPTIONS = 50  # options listed in an error
@@ -204,7 +204,7 @@ class _NodeInputCheck:
             return _build_input_error(self.node_id, name, "format_not_allowed", message)
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
-                f"{self.label(name)} is {format_value(value)}, and must be short arithmetic with numbers, one-letter "
+                f"{self.label(name)} is {format_value(value)}, but must be short arithmetic with numbers, one-letter "
                 "names "
                 "and at most two small powers."
             )
@@ -241,7 +241,7 @@ class _NodeInputCheck:
 
     def _check_model(self, name: str, value: Any, accepted: InputSpec | None) -> FieldError | None:
         if not isinstance(value, str | int | float):
-            message = f"{self.label(name)} is {format_value(value)}, and must be the name of one of its options."
+            message = f"{self.label(name)} is {format_value(value)}, but must be the name of one of its options."
             return _build_input_error(self.node_id, name, "literal_required", message)
         if accepted is not None and accepted.options is not None:
             if self.graph_rules.has_option(self.class_type, name, value):
@@ -260,7 +260,7 @@ class _NodeInputCheck:
         return _build_input_error(self.node_id, name, "value_not_in_list", message, options[:MAX_LISTED_OPTIONS])
 
     def _check_record(self, name: str, value: Any) -> Iterator[FieldError]:
-        if not isinstance(value, dict) or WRAPPER in value:
+        if not isinstance(value, dict) or LITERAL_WRAPPER in value:
             code = "link_not_allowed" if isinstance(value, list) else "record_malformed"
             yield _build_input_error(
                 self.node_id, name, code, f"{self.label(name)} takes an object. Write the object itself."

@@ -8,9 +8,9 @@ from pydantic import Field
 from contracts.wire.model import TolerantModel
 
 NAME_MAX = 200  # maximum length of a class or pack name, characters
-PRINTABLE = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control characters: names appear in logs, terminals and PostgreSQL
-ClassName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
-PackName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE)]
+PRINTABLE_PATTERN = r"^[^\x00-\x1f\x7f-\x9f]+$"  # no control characters: names appear in logs, terminals and PostgreSQL
+ClassName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE_PATTERN)]
+PackName = Annotated[str, Field(min_length=1, max_length=NAME_MAX, pattern=PRINTABLE_PATTERN)]
 
 
 class GraphPolicy(StrEnum):

@@ -27,9 +27,9 @@ from contracts.graph_size.node import (
 from contracts.graph_size.size import EMPTY, MAX_BOUND, STILL, Size, clamp_bound
 from contracts.workflow import Graph, is_link, is_topologically_sorted
 
-WIDTHS = ("width", "target_width", "output_width", "final_width", "image_width")
-HEIGHTS = ("height", "target_height", "output_height", "final_height", "image_height")
-FRAMES = ("length", "frames", "num_frames", "video_frames", "frame_count", "frames_number")
+WIDTH_INPUTS = ("width", "target_width", "output_width", "final_width", "image_width")
+HEIGHT_INPUTS = ("height", "target_height", "output_height", "final_height", "image_height")
+FRAME_COUNT_INPUTS = ("length", "frames", "num_frames", "video_frames", "frame_count", "frames_number")
 NO_IMAGES = frozenset(
     {
         "AUDIO", "AUDIO_ENCODER", "BOOLEAN", "CLIP", "CLIP_VISION", "CLIP_VISION_OUTPUT", "COMBO", "CONDITIONING",
@@ -38,8 +38,10 @@ NO_IMAGES = frozenset(
     }
 )  # fmt: skip
 """Types of values without images. A class that outputs only these outputs no images."""
-LOADERS = ("CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader")
-SCHEDULER = "Scheduler"  # name suffix of classes that output sigmas
+IMAGELESS_CLASS_PREFIXES = (
+    "CheckpointLoader", "UNETLoader", "CLIPLoader", "VAELoader", "CLIPTextEncode", "Conditioning", "LoraLoader",
+)  # fmt: skip
+SCHEDULER_SUFFIX = "Scheduler"  # name suffix of classes that output sigmas
 
 _RULES: Mapping[str, Callable[[NodeInputs], Outputs]] = {**texts.RULES, **image_classes.RULES}
 
@@ -153,10 +155,12 @@ def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
 def _bound_usual_images(node: NodeInputs) -> Size:
     raw, media = node.raw, node.any_image
     batch = max(node.max_number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
-    frames = max([node.max_number(name, 1, MAX_LENGTH, counts=True) for name in FRAMES if name in raw], default=1)
+    frames = max(
+        [node.max_number(name, 1, MAX_LENGTH, counts=True) for name in FRAME_COUNT_INPUTS if name in raw], default=1
+    )
     amount = max(node.max_number("amount", 1, MAX_BATCH, counts=True), 1) if "amount" in raw else 1
-    width = max([node.max_number(name, 1, MAX_SIDE) for name in WIDTHS if name in raw], default=0)
-    height = max([node.max_number(name, 1, MAX_SIDE) for name in HEIGHTS if name in raw], default=0)
+    width = max([node.max_number(name, 1, MAX_SIDE) for name in WIDTH_INPUTS if name in raw], default=0)
+    height = max([node.max_number(name, 1, MAX_SIDE) for name in HEIGHT_INPUTS if name in raw], default=0)
     if not media.batch:
         side = 0 if width or height else TYPICAL_SIDE
         return node.new_images(max(width, side), max(height, side), batch * max(frames, 1) * amount)
@@ -174,7 +178,9 @@ def _may_hold_images(node: NodeInputs) -> bool:
     """Whether an output may contain images. Classes that only output models, texts or numbers contain none."""
     spec = node.spec
     if spec is None:
-        return not node.class_type.startswith(LOADERS) and not node.class_type.endswith(SCHEDULER)
+        return not node.class_type.startswith(IMAGELESS_CLASS_PREFIXES) and not node.class_type.endswith(
+            SCHEDULER_SUFFIX
+        )
     return (bool(spec.outputs) and not NO_IMAGES.issuperset(spec.outputs)) or (
         not spec.outputs and bool(node.linked_sizes)
     )

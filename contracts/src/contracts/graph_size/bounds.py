@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 from math import isqrt
 
-from contracts.graph_size.analysis import HEIGHTS, WIDTHS, GraphSize
+from contracts.graph_size.analysis import HEIGHT_INPUTS, WIDTH_INPUTS, GraphSize
 from contracts.graph_size.node import UnknownNumber
 from contracts.graph_size.size import clamp_bound
 from contracts.wire.errors import FieldError
@@ -13,7 +13,7 @@ from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import is_link
 
 MAX_ERRORS = 20
-COUNTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frames", "layers", "multiplier")
+COUNT_INPUTS = ("batch_size", "length", "amount", "frames", "video_frames", "num_frames", "layers", "multiplier")
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +112,8 @@ def _find_too_large_errors(
             continue
         output = size.largest_output(node_id)
         name = next((key for key in node.inputs if (node_id, key) in unknown), None) or next(
-            (key for key in node.inputs if key.rpartition(".")[2] in (*COUNTS, *WIDTHS, *HEIGHTS)), None
+            (key for key in node.inputs if key.rpartition(".")[2] in (*COUNT_INPUTS, *WIDTH_INPUTS, *HEIGHT_INPUTS)),
+            None,
         )
         message = (
             f"The {_build_node_label(size, node_id)} would make up to {_format_number(output.total)} images of "

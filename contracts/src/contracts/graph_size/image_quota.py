@@ -177,7 +177,7 @@ def _is_output(node: GraphNode, specs: Mapping[str, ClassSpec]) -> bool:
 
 
 def _guess_stored_form(node: GraphNode, incoming: Size) -> StoredForm:
-    """Estimate from its name and inputs how a custom class stores its input."""
+    """Estimate how a custom class stores its input, from the name and inputs of the class."""
     name = node.class_type.lower()
     if not incoming.is_media or "audio" in name:
         return StoredForm.NOT_COUNTED

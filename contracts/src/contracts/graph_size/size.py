@@ -43,7 +43,7 @@ class Size(NamedTuple):
 
     @property
     def is_media(self) -> bool:
-        """Whether it contains images, frames or a latent."""
+        """Whether the output contains images, frames or a latent."""
         return self.batch > 0
 
     def resized(

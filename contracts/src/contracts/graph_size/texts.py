@@ -126,7 +126,7 @@ def _bound_resolution(node: NodeInputs) -> Outputs:
     return number_size(sqrt(pixels * MAX_RATIO) + node.max_number("multiple", 8, 256), 1, items=node.runs)
 
 
-def _bound_duration(node: NodeInputs) -> Outputs:
+def _bound_duration_predictor(node: NodeInputs) -> Outputs:
     seconds = node.max_number("max_seconds", 20, 60)
     frames = seconds * node.max_number("frame_rate", 25, 120) + 9
     return number_size(frames, 0, items=node.runs), number_size(seconds, 0, items=node.runs)
@@ -167,7 +167,7 @@ RULES: dict[str, Callable[[NodeInputs], Outputs]] = {
     "GetImageSize": _bound_measured_size,
     "StringLength": _bound_measured_text,
     "ResolutionSelector": _bound_resolution,
-    "LTXVDurationPredictor": _bound_duration,
+    "LTXVDurationPredictor": _bound_duration_predictor,
     "WanCameraEmbedding": _bound_camera_text,
     "GenerateTracks": _bound_tracks_text,
     "MiniMaxMusic3TextEncode": _bound_song_text,

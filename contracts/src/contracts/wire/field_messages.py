@@ -9,7 +9,7 @@ from contracts.wire.show_values import make_printable
 
 MAX_SUGGESTIONS = 3
 MAX_COMPARED = 64  # characters of an unknown name; longer ones get no suggestions, which bounds the time
-SIMILARITY = 0.5  # of difflib, from 0 to 1; "cfg" suggests "cfg_scale"
+MIN_SIMILARITY = 0.5  # of difflib, from 0 to 1; "cfg" suggests "cfg_scale"
 
 _UNION_MEMBERS = frozenset({"str", "int", "float", "bool"})  # a location ends with one where a union has no match
 _PREDICATES = {
@@ -66,7 +66,7 @@ def build_field_message(error: ErrorDetails, fields: Collection[str] = ()) -> st
 
 
 def _describe_unknown_field(name: str, fields: Collection[str]) -> str:
-    near = get_close_matches(name, fields, MAX_SUGGESTIONS, SIMILARITY) if len(name) <= MAX_COMPARED else []
+    near = get_close_matches(name, fields, MAX_SUGGESTIONS, MIN_SIMILARITY) if len(name) <= MAX_COMPARED else []
     if near:
         return (
             f'There is no field "{make_printable(name)}". Remove or rename it. Nearest: '

@@ -13,7 +13,7 @@ from pydantic import BeforeValidator
 MAX_NAME = 256  # characters: ids, codes, names of classes and files
 MAX_MESSAGE = 2_000  # characters: sentences
 
-REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
+REPLACEMENT_CHARACTER = "\N{REPLACEMENT CHARACTER}"
 
 _INVALID_CHARACTER = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
@@ -24,7 +24,7 @@ def clean_text(text: str, max_length: int) -> str:
     Tabs and line ends stay. Each invalid character becomes U+FFFD, so that the change is visible and
     different texts rarely become equal.
     """
-    return _INVALID_CHARACTER.sub(REPLACEMENT, text[:max_length])
+    return _INVALID_CHARACTER.sub(REPLACEMENT_CHARACTER, text[:max_length])
 
 
 def is_clean_text(text: str) -> bool:

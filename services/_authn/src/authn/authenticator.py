@@ -137,7 +137,7 @@ class Authenticator:
 
         Raises:
             InvalidCredential: invalid, expired or revoked.
-            Unavailable: it cannot be verified now.
+            Unavailable: the credential cannot be verified now.
         """
         principal = self.find_cached(credential)
         if principal is not None:

@@ -20,7 +20,7 @@ class Ticks:
         self._lock, self._latest = threading.Lock(), 0
 
     def advance(self, now_ns: int) -> int:
-        """Return the time in ticks of 1/4096 ms, or more, so that it is larger than the last result."""
+        """Return the current time in ticks of 1/4096 ms, advanced if necessary to exceed the previous result."""
         now = now_ns * _TICKS_PER_MS // 1_000_000
         with self._lock:
             if self._latest - now < _SET_BACK:  # else ids would have wrong times until the clock has caught up

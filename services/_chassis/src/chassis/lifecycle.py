@@ -23,7 +23,7 @@ from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
 
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 2.0
-RECHECK_S = 10.0  # how soon a service notices that a newer schema does not work with it
+SCHEMA_RECHECK_S = 10.0  # how soon a service notices that a newer schema does not work with it
 
 
 class Startup:
@@ -69,7 +69,7 @@ async def run_service(
     """
     waiting = FaultLog()
     checked = asyncio.Event()
-    recheck = Loop("schema.recheck", lambda: _end_if_incompatible(schema), every_s=RECHECK_S)
+    recheck = Loop("schema.recheck", lambda: _end_if_incompatible(schema), every_s=SCHEMA_RECHECK_S)
 
     async def check_schema() -> None:
         await _wait_until_database_is_usable(database, schema, waiting)

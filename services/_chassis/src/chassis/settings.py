@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSetti
 from chassis.database.url import DatabaseUrl
 from chassis.messaging.servers import TlsFiles, parse_servers
 
-PLACEHOLDERS = frozenset(
+PLACEHOLDER_SECRETS = frozenset(
     {"admin", "default", "example", "password", "placeholder", "postgres", "secret", "secret-key", "test"}
 )
 MIN_PASSWORD = 8  # characters of a password of NATS or PostgreSQL
@@ -286,7 +286,7 @@ def is_secret(field: FieldInfo) -> bool:
 def is_placeholder(secret: str) -> bool:
     """Whether a secret is a word of an example and was never replaced."""
     plain = secret.lower().replace("_", "-")
-    return plain in PLACEHOLDERS or "change-me" in plain or "changeme" in plain
+    return plain in PLACEHOLDER_SECRETS or "change-me" in plain or "changeme" in plain
 
 
 def _split_secrets(secrets: SecretStr | None) -> tuple[str, ...]:

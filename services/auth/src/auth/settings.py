@@ -17,21 +17,23 @@ class Settings(DatabaseSettings, SecretKeySettings):
     service: ClassVar[str] = "auth"
 
     key_days: int = Field(
-        default=90, ge=1, le=366, description="lifetime of an API key that is created without an expiry, days"
+        default=90, ge=1, le=366, description="lifetime in days of an API key that is created without an expiry"
     )
     access_token_expire_minutes: int = Field(
         default=15, ge=1, le=15, description="lifetime of an access token, minutes"
     )
     refresh_token_days: int = Field(
-        default=30, ge=1, le=90, description="lifetime of a session, however often it is refreshed, days"
+        default=30, ge=1, le=90, description="lifetime in days of a session, however often it is refreshed"
     )
     refresh_token_idle_days: int = Field(
-        default=7, ge=1, le=90, description="lifetime of a session that is not refreshed, days"
+        default=7, ge=1, le=90, description="lifetime in days of a session that is not refreshed"
     )
     refresh_grace_s: float = Field(
-        default=10, ge=0, le=10, description="how long the last used refresh token may be used again, seconds"
+        default=10, ge=0, le=10, description="seconds for which the last used refresh token may be used again"
     )
-    signing_key_days: int = Field(default=30, ge=1, le=366, description="how long a key signs access tokens, days")
+    signing_key_days: int = Field(
+        default=30, ge=1, le=366, description="days for which a key is used to sign access tokens"
+    )
     password_min_length: int = Field(
         default=15, ge=8, le=64, description="minimum number of characters of a new password"
     )
@@ -57,7 +59,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
         default=None,
         ge=1,
         le=36_500,
-        description="how long an audit log entry stays in the database, days; unset: forever",
+        description="days for which an audit log entry stays in the database; unset: forever",
     )
     audit_archive: Path | None = Field(
         default=None, description="folder for files of older entries, required with audit_days; shared by all replicas"

@@ -25,46 +25,52 @@ class Settings(DatabaseSettings, SecretKeySettings):
     service: ClassVar[str] = "gateway"
 
     drain_delay_s: float = Field(
-        default=0, ge=0, le=300, description="how long requests are still served, but not ready, after SIGTERM, seconds"
+        default=0, ge=0, le=300, description="seconds after SIGTERM to keep serving requests while reporting not ready"
     )
     public_url: str = Field(default="http://127.0.0.1:8000", description="origin that clients see, without a path")
     internal_url: str = Field(default="http://127.0.0.1:8001", description="origin that executors see")
     artifacts_url: str = Field(default="file:///var/lib/comfyfleet/artifacts", description="file:///… or s3://…")
     aws_secret_access_key: SecretStr | None = Field(default=None, description="secret key of the bucket")
-    input_link_s: float = Field(default=300, gt=0, description="lifetime of a link to an upload for executors, seconds")
+    input_link_s: float = Field(
+        default=300, gt=0, description="lifetime in seconds of the links through which executors download uploads"
+    )
     output_link_s: float = Field(
-        default=900, gt=0, description="lifetime of a link for an output of an executor, seconds"
+        default=900, gt=0, description="lifetime in seconds of the links through which executors upload outputs"
     )
-    max_output_bytes: int = Field(default=2 << 30, gt=0, description="largest output, bytes")
+    max_output_bytes: int = Field(default=2 << 30, gt=0, description="maximum size of an output in bytes")
     output_idle_s: float = Field(
-        default=30, gt=0, description="longest pause while an executor sends an output, seconds"
+        default=30, gt=0, description="seconds that an executor may pause while it sends an output"
     )
-    max_upload_size: int = Field(default=32 << 20, ge=1 << 10, le=64 << 20, description="largest uploaded image, bytes")
+    max_upload_size: int = Field(
+        default=32 << 20, ge=1 << 10, le=64 << 20, description="maximum size of an uploaded image in bytes"
+    )
     upload_max_pixels: int = Field(
-        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="most pixels of an uploaded image"
+        default=8192 * 6400, ge=1 << 16, le=1 << 26, description="maximum number of pixels of an uploaded image"
     )
     upload_within_s: float = Field(
-        default=20, gt=0, le=60, description="timeout for re-encoding an uploaded image, seconds"
+        default=20, gt=0, le=60, description="timeout in seconds for re-encoding an uploaded image"
     )
     max_file_bytes: int = Field(
-        default=2 << 30, ge=1 << 10, description="largest uploaded file that is not an image, for all tiers, bytes"
+        default=2 << 30,
+        ge=1 << 10,
+        description="maximum size in bytes of an uploaded file that is not an image, for all tiers",
     )
     upload_days: int | None = Field(
         default=None,
         ge=1,
         le=36_500,
-        description="how long an upload is kept if the user has no limit, days; unset: for ever",
+        description="days for which an upload is kept if the user has no limit; unset: forever",
     )
     max_uploads: int = Field(default=1000, ge=1, description="most uploads of one user")
     max_uploads_bytes: int = Field(default=4 << 30, ge=1 << 20, description="most bytes of all uploads of one user")
-    uploads_sweep_s: float = Field(
-        default=60, gt=0, description="interval between deletions of expired uploads, seconds"
-    )
+    uploads_sweep_s: float = Field(default=60, gt=0, description="seconds between deletions of expired uploads")
     orphans_sweep_s: float = Field(
-        default=6 * 3600, gt=0, description="interval between searches for files without a record, seconds"
+        default=6 * 3600, gt=0, description="seconds between searches for files without a record"
     )
     orphan_age_s: float = Field(
-        default=86_400, gt=0, description="minimum age of files without a record that are reported or deleted, seconds"
+        default=86_400,
+        gt=0,
+        description="minimum age in seconds of files without a record that are reported or deleted",
     )
     delete_orphans: bool = Field(
         default=False, description="whether files without a record are deleted; otherwise they are only reported"
@@ -72,11 +78,11 @@ class Settings(DatabaseSettings, SecretKeySettings):
     min_free_bytes: int = Field(
         default=1 << 30,
         ge=0,
-        description="free space of the artifact store below which jobs and uploads are refused, bytes; "
+        description="free bytes of the artifact store below which jobs and uploads are refused; "
         "outputs of accepted jobs may use half of it",
     )
     store_check_s: float = Field(
-        default=5, gt=0, description="interval between checks of the artifact store's space and identity, seconds"
+        default=5, gt=0, description="seconds between checks of the artifact store's free space and identity"
     )
     rate_limit_enabled: bool = Field(default=True, description="whether request rates are limited")
     login_per_minute: int = Field(default=30, ge=1, description="logins and refreshes per minute from one address")
@@ -102,25 +108,25 @@ class Settings(DatabaseSettings, SecretKeySettings):
         description="folder of the built web console; unset: the one of the image, else the page says how to build it",
     )
     remains_every_s: float = Field(
-        default=30, gt=0, description="interval between searches for leftovers of purged jobs, seconds"
+        default=30, gt=0, description="seconds between searches for leftovers of purged jobs"
     )
     picture_max_pixels: int = Field(
         default=4096 * 4096, ge=1 << 16, le=1 << 26, description="most pixels of an output that is converted"
     )
-    picture_within_s: float = Field(default=5, gt=0, le=60, description="timeout for converting an image, seconds")
+    picture_within_s: float = Field(default=5, gt=0, le=60, description="timeout in seconds for converting an image")
     pictures_at_once: int = Field(default=2, ge=1, le=64, description="concurrent image conversions, one process each")
     usage_flush_s: float = Field(
         default=5,
         gt=0,
         le=60,
-        description="interval between writes of request counts, seconds; a crash loses unwritten ones",
+        description="seconds between writes of request counts; a crash loses unwritten counts",
     )
     extra_data_keys: str | None = Field(
         default=None,
         description="allowed keys of extra_data besides extra_pnginfo and preview_method, comma separated; "
         "api_key_comfy_org and auth_token_comfy_org are secrets that are stored with the job",
     )
-    models_cache_s: float = Field(default=10, ge=0, description="how long the default model is cached, seconds")
+    models_cache_s: float = Field(default=10, ge=0, description="seconds for which the default model is cached")
 
     @field_validator("public_url", "internal_url")
     @classmethod

@@ -14,11 +14,12 @@ class Settings(DatabaseSettings):
     service: ClassVar[str] = "notifier"
 
     drain_delay_s: float = Field(
-        default=0, ge=0, le=300, description="how long sockets are still served, but not ready, after SIGTERM, seconds"
+        default=0,
+        ge=0,
+        le=300,
+        description="seconds after SIGTERM to keep serving WebSockets while reporting not ready",
     )
-    auth_wait_s: float = Field(
-        default=10, gt=0, description="how long a client may take to send its credential, seconds"
-    )
+    auth_wait_s: float = Field(default=10, gt=0, description="seconds that a client may take to send its credential")
     handshakes_per_minute: int = Field(
         default=600, ge=1, description="WebSocket handshakes per minute from one address"
     )
@@ -27,10 +28,10 @@ class Settings(DatabaseSettings):
         description="addresses and CIDR blocks of proxies whose X-Forwarded-For is trusted, comma separated",
     )
     send_timeout_s: float = Field(
-        default=5, gt=0, description="timeout for sending a frame; a slower client is disconnected, seconds"
+        default=5, gt=0, description="timeout in seconds for sending a frame; a slower client is disconnected"
     )
-    reread_s: float = Field(default=3, gt=0, description="interval between reads of a watched job, seconds")
-    keep_days: float = Field(default=3, gt=0, description="how long events are kept for clients that reconnect, days")
+    reread_s: float = Field(default=3, gt=0, description="seconds between reads of a watched job")
+    keep_days: float = Field(default=3, gt=0, description="days for which events are kept for clients that reconnect")
 
     @field_validator("trusted_proxies")
     @classmethod

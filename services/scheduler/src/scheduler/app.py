@@ -236,7 +236,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         listener = asyncio.create_task(
             database.listen(
                 {
-                    outbox.CHANNEL: lambda _: relay_loop.wake(),
+                    outbox.NOTIFY_CHANNEL: lambda _: relay_loop.wake(),
                     REQUIREMENTS_CHANNEL: lambda _: fleet.mark_requirements_stale(),
                     WORK_CHANNEL: dispatcher.handle_notification,
                 }

@@ -32,7 +32,8 @@ class Settings(DatabaseSettings):
     cordon_after_jobs: int = Field(
         default=3,
         ge=0,
-        description="different jobs that fail in a row on a node, through the node, before it is cordoned; 0: never",
+        description="number of different jobs in a row that must fail through the node's fault before it is cordoned; "
+        "0 disables",
     )
     frames_per_image: int = Field(
         default=16, ge=1, description="frames of an animation or video that count as one image"
@@ -60,7 +61,7 @@ class Settings(DatabaseSettings):
     )
     node_forgotten_s: float = Field(
         default=86_400.0,
-        description="a node is ignored if it was last seen this long before the most recently seen node, seconds",
+        description="a node is ignored if it was last seen this many seconds before the most recently seen node",
     )
     stream_replicas: int = Field(
         default=1, description="replicas of each stream; more than 1 needs a NATS cluster of at least that size"

@@ -114,10 +114,10 @@ def test_numbers_and_text_are_converted_to_the_type_of_the_input() -> None:
 @pytest.mark.parametrize(
     ("value", "code", "words"),
     [
-        ("many", "not_a_number", 'EmptyImage.width is "many", and must be a whole number.'),
+        ("many", "not_a_number", 'EmptyImage.width is "many", but must be a whole number.'),
         ("32.5", "not_a_number", '"32.5"'),
         ({"a": 1}, "not_a_number", "an object"),
-        (0, "value_out_of_range", "EmptyImage.width is 0, and must be between 1 and 16384."),
+        (0, "value_out_of_range", "EmptyImage.width is 0, but must be between 1 and 16384."),
         ("99999", "value_out_of_range", "99999"),
         (
             None,
@@ -144,7 +144,7 @@ def test_bounds_are_written_with_every_digit() -> None:
     sampler = {"class_type": "KSampler", "inputs": {"seed": -2}}
     findings = judge({"1": sampler, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}).findings
     (message,) = [finding.fault.message for finding in findings if finding.input == "seed"]
-    assert message == "KSampler.seed is -2, and must be between 0 and 18446744073709551615."
+    assert message == "KSampler.seed is -2, but must be between 0 and 18446744073709551615."
 
 
 def sampler(**inputs: Any) -> dict[str, Any]:

@@ -65,7 +65,9 @@ def invite(
     context: typer.Context,
     *,
     tier: Annotated[str | None, typer.Option(help="Tier of the account; free by default.")] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=90, help="Days until it expires; 7 by default.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=90, help="Days until the invite expires; 7 by default.")
+    ] = None,
     json: JsonOption = False,
 ) -> None:
     """Create an invite and print its token, which is shown only once."""

@@ -76,7 +76,9 @@ def drain(
     context: typer.Context,
     node: NodeArgument,
     *,
-    grace: Annotated[float, typer.Option(min=0, max=86400, help="Seconds that its job may still run.")] = 0,
+    grace: Annotated[
+        float, typer.Option(min=0, max=86400, help="Seconds that the node's current job may keep running.")
+    ] = 0,
     json: JsonOption = False,
 ) -> None:
     """Assign no new jobs to a node, and move its current job elsewhere."""
@@ -88,7 +90,7 @@ def drain(
 def clear(context: typer.Context, node: NodeArgument, *, json: JsonOption = False) -> None:
     """Remove prompts of other clients from a node."""
     with open_client(context) as client:
-        _show_node(client.fleet.clear(node), json=json)
+        _show_node(client.fleet.clear_foreign_prompts(node), json=json)
 
 
 @app.command()

@@ -59,7 +59,9 @@ def submit(
         list[str] | None, typer.Option(metavar="KEY=VALUE", help="Label of the job, to filter lists.")
     ] = None,
     priority: Annotated[int | None, typer.Option(help="Priority among your jobs; higher runs first.")] = None,
-    idempotency_key: Annotated[str | None, typer.Option(help="Repeating it within 24 h returns the same job.")] = None,
+    idempotency_key: Annotated[
+        str | None, typer.Option(help="Repeating the same key within 24 h returns the same job.")
+    ] = None,
     wait: Annotated[bool, typer.Option("--wait", help="Wait until the job has ended.")] = False,
     watch: Annotated[bool, typer.Option("--watch", help="Show progress until the job has ended.")] = False,
     output: Annotated[

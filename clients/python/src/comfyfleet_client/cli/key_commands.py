@@ -20,7 +20,7 @@ def create(
     scope: Annotated[
         list[str] | None, typer.Option(help="jobs:read, jobs:write, keys, admin; the first two by default.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, max=365, help="Days until it expires.")] = None,
+    days: Annotated[int | None, typer.Option(min=1, max=365, help="Days until the key expires.")] = None,
     json: JsonOption = False,
 ) -> None:
     """Create a key and print it. It is shown only once."""

@@ -12,7 +12,7 @@ from comfyfleet_client.cli.account_commands import JsonOption
 from comfyfleet_client.cli.connection import open_client
 from comfyfleet_client.cli.failures import REFUSED
 
-app = typer.Typer(no_args_is_help=True, help="Saved workflows, and checks of workflows.")
+app = typer.Typer(no_args_is_help=True, help="Manage saved workflows and validate workflows.")
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="Name of the saved workflow.")]
 FileArgument = Annotated[str, typer.Argument(metavar="FILE", help='A graph in ComfyUI\'s API format; "-" for stdin.')]

@@ -8,7 +8,7 @@ import asyncpg
 from chassis.database.postgres import is_unavailable
 from chassis.faults import Fault, explain_error
 
-ACTIONS: Sequence[tuple[type[BaseException], str]] = (
+ADVICE_BY_ERROR: Sequence[tuple[type[BaseException], str]] = (
     (asyncpg.InvalidPasswordError, "Check user and password in DATABASE_URL."),
     (asyncpg.InvalidAuthorizationSpecificationError, "Check the user in DATABASE_URL, and pg_hba.conf of the server."),
     (asyncpg.InvalidCatalogNameError, "Create the database, or correct its name in DATABASE_URL."),
@@ -31,7 +31,7 @@ def describe_connection_fault(error: BaseException, where: str) -> Fault | None:
         error: raised while connecting or by a simple statement.
         where: hosts, database and user, without the password.
     """
-    for kind, action in ACTIONS:
+    for kind, action in ADVICE_BY_ERROR:
         if isinstance(error, kind):
             return Fault("database", where, explain_error(error), action)
     return Fault("database", where, explain_error(error), DEFAULT_ACTION) if is_unavailable(error) else None

@@ -5,7 +5,7 @@ from typing import Any
 from chassis.database.postgres import Database
 from chassis.database.statement import Statement
 
-BATCH = 2_000  # rows per transaction: some 10 ms
+ROWS_PER_TRANSACTION = 2_000  # rows per transaction: some 10 ms
 
 
 class ExpiredRows:
@@ -18,7 +18,7 @@ class ExpiredRows:
         batch: maximum number of rows deleted in one transaction.
     """
 
-    def __init__(self, table: str, condition: str, *, batch: int = BATCH) -> None:
+    def __init__(self, table: str, condition: str, *, batch: int = ROWS_PER_TRANSACTION) -> None:
         self._batch = batch
         self._delete = Statement(f"""
 WITH gone AS (

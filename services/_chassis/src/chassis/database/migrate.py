@@ -68,11 +68,10 @@ def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool 
     """Migrate like ``upgrade``. Waits for the database, and for locked tables, up to ``within_s`` seconds.
 
     Args:
-        service: its package has the migrations.
+        service: name of the package that contains the migrations.
         url: of the PostgreSQL server itself.
         within_s: how long to try.
-        is_pooled: services reach the database through a pooler, which drops the timeouts of a session. They become
-            defaults of the role.
+        is_pooled: services connect through a pooler that drops session timeouts, so set them as role defaults.
 
     Raises:
         MigrationFailed: the reason was logged.
@@ -232,7 +231,7 @@ async def _is_schema_newer(service: str, url: DatabaseUrl) -> bool:
     """Whether the schema is newer than this code and compatible.
 
     Raises:
-        SchemaMismatch: it is newer and incompatible.
+        SchemaMismatch: the schema is newer and incompatible.
     """
     connection = await Connector(url).connect(statement_cache_size=0)
     try:

@@ -23,7 +23,7 @@ class Statement:
         self._sql = _PARAMETER.sub(self._number_parameter, sql)
 
     async def execute(self, connection: Connection, **parameters: Any) -> None:
-        """Run it without fetching rows."""
+        """Run the statement without fetching rows."""
         await connection.execute(self._sql, *self._order_values(parameters))
 
     async def fetch_all(self, connection: Connection, **parameters: Any) -> list[Row]:

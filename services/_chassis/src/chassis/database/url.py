@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qsl, quote, unquote, urlencode
 
-PORT = 5432
+DEFAULT_PORT = 5432
 SSL_MODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
-VERIFIED = ("verify-ca", "verify-full")
-TLS_ONLY = ("require", *VERIFIED)
-PARAMETERS = frozenset(
+VERIFYING_MODES = ("verify-ca", "verify-full")
+TLS_ONLY = ("require", *VERIFYING_MODES)
+SUPPORTED_PARAMETERS = frozenset(
     {
         "host",
         "port",
@@ -73,7 +73,7 @@ class DatabaseUrl:
         and password may be percent-encoded; only ``%`` must be (``%25``), if two hexadecimal digits follow it.
 
         Raises:
-            InvalidDatabaseUrl: it is not such a URL, or has a parameter that is not supported.
+            InvalidDatabaseUrl: the text is not such a URL, or has a parameter that is not supported.
         """
         scheme = _SCHEME.match(text)
         if scheme is None:
@@ -105,7 +105,7 @@ class DatabaseUrl:
         """Return this URL with a CA file, unless it names one. The mode becomes ``verify-full`` if it has none.
 
         Raises:
-            InvalidDatabaseUrl: its mode does not verify the server.
+            InvalidDatabaseUrl: the mode does not verify the server.
         """
         return replace(self, ca=self.ca or str(ca), sslmode=_choose_verified_mode(self.sslmode))
 
@@ -155,7 +155,7 @@ class DatabaseUrl:
     def _build_ssl_argument(self, mode: str) -> ssl.SSLContext | str | bool:
         if mode == "disable":
             return False
-        is_verified = mode in VERIFIED or (mode == "require" and self.ca is not None)  # as in libpq
+        is_verified = mode in VERIFYING_MODES or (mode == "require" and self.ca is not None)  # as in libpq
         if not is_verified and self.certificate is None:
             return mode
         context = ssl.create_default_context(cafile=None if self.ca in {None, SYSTEM_CAS} else self.ca)
@@ -169,11 +169,11 @@ class DatabaseUrl:
 
 def _parse_parameters(query: str) -> dict[str, str]:
     found = dict(parse_qsl(_PERCENT.sub("%25", query), keep_blank_values=True))
-    unknown = sorted(found.keys() - PARAMETERS)
+    unknown = sorted(found.keys() - SUPPORTED_PARAMETERS)
     if unknown:
         raise InvalidDatabaseUrl(
             f"A database URL has the unsupported parameter {', '.join(unknown)}. "
-            f"Supported: {', '.join(sorted(PARAMETERS))}."
+            f"Supported: {', '.join(sorted(SUPPORTED_PARAMETERS))}."
         )
     for name in ("channel_binding", "gssencmode"):
         if found.get(name) == "require":
@@ -185,7 +185,7 @@ def _parse_ssl_mode(parameters: dict[str, str]) -> str | None:
     mode = parameters.get("sslmode") or parameters.get("ssl")
     mode = {"true": "require", "false": "disable", "1": "require", "0": "disable"}.get(mode or "", mode)
     if mode is not None and mode not in SSL_MODES:
-        raise InvalidDatabaseUrl(f"sslmode is one of {', '.join(SSL_MODES)}.")
+        raise InvalidDatabaseUrl(f"sslmode must be one of {', '.join(SSL_MODES)}.")
     ca = parameters.get("sslrootcert")
     if ca == SYSTEM_CAS and mode not in {None, "verify-full"}:
         raise InvalidDatabaseUrl("sslrootcert=system needs sslmode=verify-full.")
@@ -228,7 +228,7 @@ def _parse_host(text: str, port: str) -> tuple[str, int]:
         host, own_port = (folder[1], folder[2]) if folder else (text, None)
     else:
         host, _, own_port = text.partition(":")
-    number = own_port or port or str(PORT)
+    number = own_port or port or str(DEFAULT_PORT)
     if not number.isdecimal() or not 0 < int(number) < 1 << 16:
         raise InvalidDatabaseUrl("A port in a database URL is a number from 1 to 65535.")
     return host or "localhost", int(number)

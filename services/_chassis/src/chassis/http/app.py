@@ -41,14 +41,14 @@ from contracts.wire.field_messages import build_field_message
 Probe = Callable[[], Awaitable[None]]
 Lifespan = Callable[[FastAPI], AbstractAsyncContextManager[None]]
 
-PROBE_S = 1.0
+PROBE_TIMEOUT_S = 1.0
 CHECK_DEPENDENCIES_S = 10.0
 UNMEASURED_PATHS = frozenset({"/healthz", "/readyz"})  # their 503 is not an error
 UNROUTED = "unrouted"
 DISCONNECTED = 499  # as nginx logs a client that left without a response
 MAX_ERRORS = 100
 MAX_TEXT = 256  # maximum length of client text in a problem: paths and field names
-METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+HTTP_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 SECURITY_HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
@@ -57,7 +57,7 @@ SECURITY_HEADERS = (
     (b"cross-origin-resource-policy", b"same-origin"),
 )
 """On every response, unless its route sets others."""
-HSTS = (b"strict-transport-security", b"max-age=31536000")
+HSTS_HEADER = (b"strict-transport-security", b"max-age=31536000")
 
 _RESPONSE_STARTS = {"http.response.start", "websocket.http.response.start"}
 
@@ -88,7 +88,7 @@ class OutermostMiddleware:
 
     def __init__(self, app: ASGIApp, *, metrics: Metrics, shutdown: Shutdown, https: bool = False) -> None:
         self._app, self._metrics, self._shutdown = app, metrics, shutdown
-        self._default_headers = (*SECURITY_HEADERS, HSTS) if https else SECURITY_HEADERS
+        self._default_headers = (*SECURITY_HEADERS, HSTS_HEADER) if https else SECURITY_HEADERS
         self._default_names = frozenset(name for name, _ in self._default_headers)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -117,7 +117,7 @@ class OutermostMiddleware:
                 await build_problem_response(Request(scope), InternalFault().details)(scope, receive, send_all)
             finally:
                 if scope["type"] == "http" and scope["path"] not in UNMEASURED_PATHS:
-                    method = scope["method"] if scope["method"] in METHODS else "other"
+                    method = scope["method"] if scope["method"] in HTTP_METHODS else "other"
                     self._metrics.record_http_request(_find_route_template(scope), method, status, monotonic() - began)
 
     def _complete_headers(self, message: Message, request_id: str) -> list[tuple[bytes, bytes]]:
@@ -284,7 +284,7 @@ def _build_instance(request: Request) -> str:
 async def _run_probe(probe: Probe) -> str | None:
     """Return None if the probe passes, else the reason; it is empty if it must not be shown."""
     try:
-        async with asyncio.timeout(PROBE_S):
+        async with asyncio.timeout(PROBE_TIMEOUT_S):
             await probe()
     except NotReady as reason:
         return str(reason)
@@ -303,7 +303,7 @@ async def _on_http_error(request: Request, error: Exception) -> Response:
     if error.status_code == HTTPStatus.NOT_FOUND:
         error.detail = "There is nothing at this path. See /docs for all paths."
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
-        allowed = ", ".join(filter(lambda method: _is_routed(request, method), METHODS))
+        allowed = ", ".join(filter(lambda method: _is_routed(request, method), HTTP_METHODS))
         error.headers = {"Allow": allowed}
         error.detail = f"This path does not have this method. Use one of: {allowed}."
     return build_http_problem(request, error)

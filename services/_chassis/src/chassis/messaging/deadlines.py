@@ -44,7 +44,7 @@ class ServerClock:
 
     @property
     def is_known(self) -> bool:
-        """Whether it has been measured."""
+        """Whether the server's time has been measured."""
         return self._difference_s is not None
 
     async def measure(self, client: Client) -> None:

@@ -29,7 +29,7 @@ class Metadata:
 
     @property
     def redelivered(self) -> bool:
-        """Whether it was delivered before, so that it may already have been handled in part."""
+        """Whether the message was delivered before, so that it may already have been handled in part."""
         return self.delivery > 1
 
 

@@ -25,15 +25,15 @@ from chassis.database.postgres import Database
 from chassis.database.statement import Row, Statement
 from chassis.messaging.bus import Bus
 
-BATCH = 200
+BATCH_SIZE = 200
 ACKNOWLEDGE_TIMEOUT_S = 5.0  # rows stay locked until then; a server that died never acknowledges
 BATCH_DELAY_S = 0.05  # before rows are taken, so that many share a transaction; live copies of events are not delayed
-CHANNEL = "outbox"
+NOTIFY_CHANNEL = "outbox"
 
 NOTIFY_SQL = (
     f"""
 CREATE FUNCTION outbox_notify() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN PERFORM pg_notify('{CHANNEL}', ''); RETURN NULL; END $$
+BEGIN PERFORM pg_notify('{NOTIFY_CHANNEL}', ''); RETURN NULL; END $$
 """,
     "CREATE TRIGGER outbox_notify AFTER INSERT ON outbox FOR EACH STATEMENT EXECUTE FUNCTION outbox_notify()",
 )
@@ -101,12 +101,12 @@ class OutboxRelay:
     async def _publish_batch(self) -> bool:
         """Publish one batch of rows. Returns whether there may be more."""
         async with self._database.transaction() as connection:
-            rows = await _TAKE.fetch_all(connection, batch=BATCH)
+            rows = await _TAKE.fetch_all(connection, batch=BATCH_SIZE)
             if not rows:
                 return False
             done = await self._publish_rows(rows)
             await _MARK.execute(connection, ids=done)
-        return len(done) == len(rows) == BATCH
+        return len(done) == len(rows) == BATCH_SIZE
 
     async def _publish_rows(self, rows: Sequence[Row]) -> list[int]:
         """Publish rows and wait for the acknowledgements. Returns the ids up to the first row that was not stored."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 DEFAULT_PORT = 4222
-SCHEMES = ("nats", "tls")
+URL_SCHEMES = ("nats", "tls")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ def parse_servers(text: str) -> NatsServers:
             host, port = parts.hostname, parts.port or DEFAULT_PORT
         except ValueError:
             host, port = None, 0
-        if parts.scheme not in SCHEMES or not host or parts.path.strip("/") or parts.query or parts.fragment:
+        if parts.scheme not in URL_SCHEMES or not host or parts.path.strip("/") or parts.query or parts.fragment:
             # The URL is not repeated: it may contain a password.
             raise ValueError(
                 f"NATS URL number {number} is invalid. Write {example} or tls://nats.example:4222, several of them "

@@ -25,13 +25,14 @@ from chassis.telemetry.logs import log
 from contracts.wire.errors import InternalFault, InvalidMessage, MessageTooLarge, Unavailable, build_field_errors
 from contracts.wire.topic import DurableConsumer
 
-FETCH_S = 3.0  # nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
+# nats-py 2.16: a fetch that was sent before the server restarted returns nothing until it times out
+FETCH_TIMEOUT_S = 3.0
 TICK_S = 30.0  # the loop counts a success at least this often, also under load
-BATCH = 100
+BATCH_SIZE = 100
 BATCH_DELAY_S = 0.2  # messages that arrive within this time are handled together
-LOOP_S = 0.2  # between two ticks while NATS is unavailable
+UNAVAILABLE_TICK_S = 0.2  # between two ticks while NATS is unavailable
 MISSING_STREAM_S = 1.0
-WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
+DATABASE_WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 MAX_FIRST_FAILURES = 10_000
 UNKNOWN_TYPE = "message.unknown_type"
@@ -53,13 +54,13 @@ Handler = Callable[[Sequence[ReceivedMessage[P]]], Awaitable[None]]
 class StreamConsumer(Generic[P]):
     """Reads a stream as a durable consumer.
 
-    The handler is called with up to ``BATCH`` new messages in their order. They are acknowledged after it has returned.
-    If it raises, each message is handled alone, so that one bad message does not fail the others. A message that fails
-    is delivered again after a pause of the consumer's backoff, and is handled alone. After ``max_deliver`` failures it
-    becomes a dead letter. A message that cannot be decoded (not JSON, of an unknown shape or type, too large) becomes a
-    dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
+    The handler is called with up to ``BATCH_SIZE`` new messages in their order. They are acknowledged after it has
+    returned. If it raises, each message is handled alone, so that one bad message does not fail the others. A message
+    that fails is delivered again after a pause of the consumer's backoff, and is handled alone. After ``max_deliver``
+    failures it becomes a dead letter. A message that cannot be decoded (not JSON, of an unknown shape or type, too
+    large) becomes a dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
 
-    While the database is unavailable the handler is retried for up to ``WAIT_S`` seconds, which counts
+    While the database is unavailable the handler is retried for up to ``DATABASE_WAIT_S`` seconds, which counts
     as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again.
 
     The server does not limit deliveries (its ``max_deliver`` would drop a message without a trace): a message
@@ -85,10 +86,10 @@ class StreamConsumer(Generic[P]):
 
     def loop(self, name: str) -> Loop:
         """Return the loop that consumes."""
-        return Loop(name, self.tick, every_s=LOOP_S)
+        return Loop(name, self.tick, every_s=UNAVAILABLE_TICK_S)
 
     async def tick(self) -> None:
-        """Handle messages until ``TICK_S`` seconds have passed, or ``FETCH_S`` without a message or connection."""
+        """Handle messages for ``TICK_S`` seconds, or until ``FETCH_TIMEOUT_S`` pass without a message or connection."""
         if not self._bus.connected:
             return
         jetstream = self._bus.jetstream
@@ -102,7 +103,7 @@ class StreamConsumer(Generic[P]):
         try:
             until = monotonic() + TICK_S
             while monotonic() < until:
-                await self._handle_messages(await subscription.fetch(BATCH, timeout=FETCH_S))
+                await self._handle_messages(await subscription.fetch(BATCH_SIZE, timeout=FETCH_TIMEOUT_S))
                 await asyncio.sleep(BATCH_DELAY_S)
         except NatsError as error:
             log.debug("streams.idle", error=type(error).__name__)
@@ -155,7 +156,7 @@ class StreamConsumer(Generic[P]):
                     continue
                 received = ReceivedMessage(payload, read_stream_metadata(self._consumer.topic, message))
                 (again if received.metadata.redelivered else new).append((message, received))
-            give_up_at = monotonic() + WAIT_S
+            give_up_at = monotonic() + DATABASE_WAIT_S
             if len(new) > 1:
                 failure = await self._call_until_available([received for _, received in new], give_up_at)
                 if failure is None or (failure.error is not None and _is_unavailable(failure.error)):

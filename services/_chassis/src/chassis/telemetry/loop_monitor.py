@@ -13,7 +13,7 @@ DEBUG_INTERVAL_S = 0.005  # interval at log level DEBUG
 STALL_S = 0.05  # a longer delay is a stall and logged as a warning
 MIN_LOGGED_S = 0.005  # a longer delay is logged at level DEBUG
 WARN_EVERY_S = 1.0  # an overloaded service must not spend its time on logging
-BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
+DELAY_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0)
 """Upper bounds of the histogram's buckets."""
 
 
@@ -26,13 +26,13 @@ class EventLoopMonitor:
     Attributes:
         longest_s: the longest stall since the start.
         stalls: number of stalls of ``STALL_S`` or more.
-        counts: histogram of delays: one bucket per upper bound in ``BUCKETS_S``, and one for all above.
+        counts: histogram of delays: one bucket per upper bound in ``DELAY_BUCKETS_S``, and one for all above.
     """
 
     def __init__(self, *, every_s: float = INTERVAL_S) -> None:
         self._every_s = every_s
         self.longest_s, self.stalls = 0.0, 0
-        self.counts = [0] * (len(BUCKETS_S) + 1)
+        self.counts = [0] * (len(DELAY_BUCKETS_S) + 1)
         self._warned_at = float("-inf")
 
     def record_delay(self, late_s: float, cpu_s: float, now: float) -> None:
@@ -44,7 +44,7 @@ class EventLoopMonitor:
                 other processes.
             now: monotonic clock, seconds.
         """
-        self.counts[bisect_left(BUCKETS_S, late_s)] += 1
+        self.counts[bisect_left(DELAY_BUCKETS_S, late_s)] += 1
         if late_s < MIN_LOGGED_S:
             return
         self.longest_s = max(self.longest_s, late_s)

@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable
 
-HIDDEN = b"***"
+REDACTED = b"***"
 
 _CREDENTIALS = re.compile(
     rb"""
@@ -40,10 +40,10 @@ class Redactor:
         """Return the line, which is JSON, without credentials."""
         for secret in self._secrets:
             if secret in line:
-                line = line.replace(secret, HIDDEN)
+                line = line.replace(secret, REDACTED)
         return _CREDENTIALS.sub(_hide_secret, line) if any(marker in line for marker in _MARKERS) else line
 
 
 def _hide_secret(found: re.Match[bytes]) -> bytes:
     kept = found[found.lastgroup] if found.lastgroup else b""
-    return kept + HIDDEN
+    return kept + REDACTED

@@ -6,8 +6,8 @@ from contracts.wire.errors import FieldError
 
 USERNAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,30}[A-Za-z0-9]")
 EMAIL_MAX, LOCAL_PART_MAX = 254, 64  # characters, RFC 5321 section 4.5.3.1
-ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
-LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+EMAIL_ATOM = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+")
+DOMAIN_LABEL = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 LOGIN_NAME = re.compile(r"[!-~]{1,254}")
 
 BAD_USERNAME = FieldError(
@@ -37,9 +37,9 @@ def normalize_email(text: str) -> str | None:
         return None
     local, domain = text.split("@")
     labels = domain.split(".")
-    if len(local) > LOCAL_PART_MAX or not all(map(ATOM.fullmatch, local.split("."))):
+    if len(local) > LOCAL_PART_MAX or not all(map(EMAIL_ATOM.fullmatch, local.split("."))):
         return None
-    if len(labels) < 2 or not all(map(LABEL.fullmatch, labels)) or labels[-1].isdigit():
+    if len(labels) < 2 or not all(map(DOMAIN_LABEL.fullmatch, labels)) or labels[-1].isdigit():
         return None
     return f"{local}@{domain.lower()}"
 

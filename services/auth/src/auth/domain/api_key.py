@@ -15,7 +15,7 @@ from uuid import UUID
 
 ALPHABET = string.digits + string.ascii_uppercase + string.ascii_lowercase
 ID_LENGTH, SECRET_LENGTH, CHECKSUM_LENGTH = 12, 32, 6
-PATTERN = re.compile(
+KEY_PATTERN = re.compile(
     rf"cf_([0-9A-Za-z]{{{ID_LENGTH}}})_([0-9A-Za-z]{{{SECRET_LENGTH}}})([0-9A-Za-z]{{{CHECKSUM_LENGTH}}})"
 )
 
@@ -46,7 +46,7 @@ def new_key_id() -> str:
 
 def parse_api_key(text: str) -> ApiKey | None:
     """Parse a key; None when the text is not one."""
-    match = PATTERN.fullmatch(text)
+    match = KEY_PATTERN.fullmatch(text)
     if match is None or not text.isascii():
         return None
     key = ApiKey(id=match[1], secret=match[2])

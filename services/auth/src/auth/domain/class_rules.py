@@ -2,7 +2,7 @@
 
 import re
 
-from contracts.graph_policy.policy import NAME_MAX, PRINTABLE, ClassRules, OperatorRules
+from contracts.graph_policy.policy import NAME_MAX, PRINTABLE_PATTERN, ClassRules, OperatorRules
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
@@ -13,7 +13,7 @@ def parse_names(text: str | None) -> tuple[str, ...]:
     """
     names = {part.strip() for part in (text or "").split(",")} - {""}
     for name in names:
-        if len(name) > NAME_MAX or not re.fullmatch(PRINTABLE, name):
+        if len(name) > NAME_MAX or not re.fullmatch(PRINTABLE_PATTERN, name):
             raise ValueError(f"Use comma-separated names of 1 to {NAME_MAX} characters, without control characters.")
     return tuple(sorted(names))
 

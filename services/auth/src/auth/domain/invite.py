@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 
-PATTERN = re.compile(r"cfi_[A-Za-z0-9_-]{43}")
+TOKEN_PATTERN = re.compile(r"cfi_[A-Za-z0-9_-]{43}")
 
 
 def new_invite_token() -> str:
@@ -17,4 +17,4 @@ def digest_invite_token(text: str) -> bytes | None:
 
     None when the text is not a token.
     """
-    return hashlib.sha256(text.encode()).digest() if PATTERN.fullmatch(text) else None
+    return hashlib.sha256(text.encode()).digest() if TOKEN_PATTERN.fullmatch(text) else None

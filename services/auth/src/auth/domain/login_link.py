@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 
-PATTERN = re.compile(r"cfl_[A-Za-z0-9_-]{43}")
+TOKEN_PATTERN = re.compile(r"cfl_[A-Za-z0-9_-]{43}")
 
 
 def new_login_link_token() -> str:
@@ -13,8 +13,5 @@ def new_login_link_token() -> str:
 
 
 def digest_login_link_token(text: str) -> bytes | None:
-    """Return the SHA-256 digest that finds the link without revealing its token.
-
-    None when the text is not a token.
-    """
-    return hashlib.sha256(text.encode()).digest() if PATTERN.fullmatch(text) else None
+    """Return the SHA-256 digest under which the link is stored, or None if the text is not a token."""
+    return hashlib.sha256(text.encode()).digest() if TOKEN_PATTERN.fullmatch(text) else None

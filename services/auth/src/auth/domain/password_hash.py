@@ -9,7 +9,7 @@ from contracts.auth.accounts import PASSWORD_MAX
 
 MEMORY_KIB, PASSES, LANES = 19456, 2, 1  # OWASP's minimum; about 20 ms
 BCRYPT_BYTES = 72  # bcrypt ignores the rest
-ARGON2 = "$argon2"
+ARGON2_PREFIX = "$argon2"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ class PasswordHasher:
         text = normalize_password(password)
         if len(text) > PASSWORD_MAX or stored is None:
             return self._verify_dummy(text)
-        if stored.startswith(ARGON2):
+        if stored.startswith(ARGON2_PREFIX):
             return self._verify_password(text, stored)
         self._verify_dummy(text)
         # A longer password never matches: bcrypt would verify only its beginning.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
 
-PATTERN = re.compile(r"cfr_[A-Za-z0-9_-]{43}")
+TOKEN_PATTERN = re.compile(r"cfr_[A-Za-z0-9_-]{43}")
 
 
 def new_refresh_token() -> str:
@@ -17,7 +17,7 @@ def new_refresh_token() -> str:
 
 def looks_like_refresh_token(text: str) -> bool:
     """Whether the text has the shape of a token, so that a lookup makes sense."""
-    return PATTERN.fullmatch(text) is not None
+    return TOKEN_PATTERN.fullmatch(text) is not None
 
 
 class RefreshTokenPepper:

@@ -5,7 +5,7 @@ import hashlib
 import re
 import secrets
 
-PATTERN = re.compile(r"cft_[A-Za-z0-9_-]{43}")
+TOKEN_PATTERN = re.compile(r"cft_[A-Za-z0-9_-]{43}")
 
 
 def new_ticket() -> str:
@@ -14,4 +14,4 @@ def new_ticket() -> str:
 
 def digest_ticket(text: str) -> bytes | None:
     """Return 32 bytes that find the ticket but do not reveal it; None when the text is not a ticket."""
-    return hashlib.sha256(text.encode()).digest() if PATTERN.fullmatch(text) else None
+    return hashlib.sha256(text.encode()).digest() if TOKEN_PATTERN.fullmatch(text) else None

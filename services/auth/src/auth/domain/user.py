@@ -69,7 +69,7 @@ class User:
         )
 
     def to_change(self, at: datetime, *, ended_session: UUID | None, revoked_key: str | None) -> UserChanged:
-        """Return the message for the public services after a change."""
+        """Build the ``UserChanged`` event that tells the public services about a change to this user."""
         return UserChanged(
             user_id=self.id,
             version=self.version,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from auth.store.users import COLUMNS, build_user
+from auth.store.users import USER_COLUMNS, build_user
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from contracts.auth.changes import UserChanged
@@ -15,7 +15,7 @@ _INCREMENT_VERSION = Statement(f"""
 UPDATE users u
 SET version = u.version + 1, tokens_from = CASE WHEN :void_tokens THEN u.version + 1 ELSE u.tokens_from END
 FROM tiers t WHERE u.id = :id AND t.name = u.tier
-RETURNING {COLUMNS}, clock_timestamp() AS at
+RETURNING {USER_COLUMNS}, clock_timestamp() AS at
 """)  # noqa: S608 - constants only
 _ADD = Statement("INSERT INTO changes (user_id, body, at) VALUES (:user_id, :body, :at)")
 _LIST = Statement("""

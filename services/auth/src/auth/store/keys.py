@@ -6,14 +6,14 @@ from datetime import datetime
 from uuid import UUID
 
 from auth.domain.user import StoredKey, build_listed_key
-from auth.store.users import COLUMNS, build_user
+from auth.store.users import USER_COLUMNS, build_user
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Row, Statement
 from contracts.auth.credentials import Scope
 from contracts.auth.keys import Key
 
 _FIND = Statement(f"""
-SELECT k.id, k.digest, k.pepper_id, k.scopes, k.expires_at, {COLUMNS},
+SELECT k.id, k.digest, k.pepper_id, k.scopes, k.expires_at, {USER_COLUMNS},
     k.revoked_at IS NULL AND (k.expires_at IS NULL OR k.expires_at > now()) AND u.is_active AS is_usable
 FROM api_keys k JOIN users u ON u.id = k.user_id JOIN tiers t ON t.name = u.tier
 WHERE k.id = :id

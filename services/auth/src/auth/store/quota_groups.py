@@ -25,7 +25,7 @@ EXPIRED_GROUPS = ExpiredRows("quota_groups", "began_at <= now() - :max_age::inte
 
 
 async def join_quota_group(connection: Connection, user_id: UUID, digests: list[bytes], *, max_age: timedelta) -> UUID:
-    """Add a new account to the group that its address formed within ``max_age``, or to a new group.
+    """Add a new account to the group created for its address within the last ``max_age``, or to a new group.
 
     Args:
         digests: the digests of the address. The group is stored under the first one.

@@ -11,18 +11,18 @@ from chassis.ids import new_id
 from contracts.auth.accounts import ListUsers, Role
 from contracts.auth.tiers import Limits, Tier
 
-COLUMNS = f"""
+USER_COLUMNS = f"""
 u.id AS user_id, u.username, u.email, u.tier, u.role, u.is_active, u.created_at AS user_created_at, u.version,
 u.tokens_from, u.limits AS own, u.quota_group, {", ".join(f"t.{name}" for name in Limits.model_fields)}
 """
 """Columns of ``users u JOIN tiers t ON t.name = u.tier`` for ``build_user``."""
 
 _FIND = Statement(f"""
-SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id AND u.erased_at IS NULL
+SELECT {USER_COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE u.id = :id AND u.erased_at IS NULL
 """)  # noqa: S608 - constants only
 _LOCK = Statement("SELECT FROM users WHERE id = :id FOR UPDATE")
 _LIST = Statement(f"""
-SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier
+SELECT {USER_COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier
 WHERE u.erased_at IS NULL AND (:user_id::uuid IS NULL OR u.id = :user_id)
     AND (:before::uuid IS NULL OR u.id < :before)
     AND (:tier::text IS NULL OR u.tier = :tier)
@@ -49,7 +49,7 @@ INSERT INTO users (id, username, email, role, tier, limits) VALUES (:id, :userna
 ON CONFLICT DO NOTHING
 """)
 _FIND_BY_NAME = Statement(
-    f"SELECT {COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE lower(u.username) = lower(:username)"  # noqa: S608 - constants only
+    f"SELECT {USER_COLUMNS} FROM users u JOIN tiers t ON t.name = u.tier WHERE lower(u.username) = lower(:username)"  # noqa: S608 - constants only
 )
 
 
@@ -139,7 +139,7 @@ async def find_or_create_user(
 
 
 def build_user(row: Row) -> User:
-    """Build the user from a row with ``COLUMNS``."""
+    """Build the user from a row with ``USER_COLUMNS``."""
     own = row["own"] or {}
     return User(
         id=row["user_id"],

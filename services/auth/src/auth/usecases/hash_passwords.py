@@ -15,8 +15,9 @@ from contracts.auth.sessions import TooManyLogins
 A = TypeVarTuple("A")
 T = TypeVar("T")
 
-NICENESS = 10  # hashing threads yield to the threads that serve requests
-WAIT_S = 1.0  # wait for a thread; a password change waits twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S
+THREAD_NICENESS = 10  # hashing threads yield to the threads that serve requests
+# Wait for a thread. A password change waits twice, within contracts.auth.rpc.PASSWORD_HASH_TIMEOUT_S.
+THREAD_WAIT_S = 1.0
 RETRY_S = 1.0
 
 
@@ -31,7 +32,7 @@ class HashingPool:
         wait_s: maximum wait, seconds.
     """
 
-    def __init__(self, hasher: PasswordHasher, *, threads: int, queue: int, wait_s: float = WAIT_S) -> None:
+    def __init__(self, hasher: PasswordHasher, *, threads: int, queue: int, wait_s: float = THREAD_WAIT_S) -> None:
         self._hasher, self._wait_s = hasher, wait_s
         self._free_slots = threads + queue
         self._thread_slots = asyncio.Semaphore(threads)
@@ -86,4 +87,4 @@ class HashingPool:
 def _lower_thread_priority() -> None:
     if sys.platform == "linux":  # other platforms have no priorities per thread
         with suppress(OSError):
-            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICENESS)
+            os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), THREAD_NICENESS)

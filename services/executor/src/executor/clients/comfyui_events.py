@@ -18,7 +18,7 @@ PING_S = 20.0
 CLOSE_MESSAGE_TOO_BIG = 1009  # close code: message too large
 
 # Requests previews with node ids. ComfyUI expects it as the first message of a connection.
-FEATURES = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+FEATURE_FLAGS_MESSAGE = json.dumps({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
 
 EventListener = Callable[[str, dict[str, Any]], None]
 FrameListener = Callable[[bytes], None]
@@ -95,7 +95,7 @@ class NodeEvents:
                     compression=None,
                     proxy=None,
                 ) as socket:
-                    await socket.send(FEATURES)
+                    await socket.send(FEATURE_FLAGS_MESSAGE)
                     self._connected = True
                     self._first_attempt_done.set()
                     async for message in socket:

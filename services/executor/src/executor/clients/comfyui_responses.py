@@ -70,7 +70,7 @@ async def read_body(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Return the body of a response.
 
     Raises:
-        UnreadableResponse: it exceeds ``max_bytes`` bytes.
+        UnreadableResponse: the body exceeds ``max_bytes`` bytes.
     """
     parts, size = [], 0
     async for part in response.content.iter_any():

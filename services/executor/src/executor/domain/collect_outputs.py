@@ -25,7 +25,7 @@ from executor.domain.node_text import clean_name, format_file_name, is_addressab
 STORED_TYPES = frozenset({"output", "temp"})
 INPUT_TYPE = "input"
 WEBSOCKET_SOURCE = "websocket"
-FLAGS = frozenset({"animated"})  # describe the files beside them
+FLAG_KEYS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # contains texts by convention, never file names
 MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
@@ -69,14 +69,14 @@ class FoundOutput:
 
     @property
     def is_downloadable(self) -> bool:
-        """Whether its bytes can be obtained."""
+        """Whether the output's bytes can be obtained."""
         if self.content is not None:
             return True
         return is_addressable(self.filename, self.subfolder) and is_servable(self.filename)
 
     @property
     def temporary(self) -> bool:
-        """Whether it is a preview."""
+        """Whether the output is a preview."""
         return self.folder == "temp"
 
     def to_file_output(self, path: NodeFilePath) -> "FoundOutput":
@@ -147,7 +147,7 @@ def _collect_from_node(node_id: str, reported_by: str, report: Any) -> Iterator[
     report = report if isinstance(report, Mapping) else {"": report}
     node = _NodeReportParser(clean_name(node_id) or "", reported_by)
     for key, reported in report.items():
-        if key not in FLAGS:
+        if key not in FLAG_KEYS:
             yield from node.parse_outputs(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
 
 

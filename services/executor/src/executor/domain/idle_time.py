@@ -41,7 +41,7 @@ class IdleTime:
         self._reason = None
 
     def record_work_request(self) -> None:
-        """Switch to ``NO_WORK``; while it is ``SCHEDULER_UNAVAILABLE``, it stays until the scheduler answers."""
+        """Switch to ``NO_WORK``. The reason ``SCHEDULER_UNAVAILABLE`` stays until the scheduler answers."""
         if self._reason is not IdleReason.SCHEDULER_UNAVAILABLE:
             self.switch_to(IdleReason.NO_WORK)
 

@@ -2,7 +2,7 @@
 
 from contracts.scheduler.outputs import OutputKind
 
-UNKNOWN = (OutputKind.FILE, "application/octet-stream")
+UNKNOWN_FILE_TYPE = (OutputKind.FILE, "application/octet-stream")
 
 _BY_EXTENSION: dict[str, tuple[OutputKind, str]] = {
     "png": (OutputKind.IMAGE, "image/png"),
@@ -46,7 +46,7 @@ _BY_EXTENSION: dict[str, tuple[OutputKind, str]] = {
 
 def find_media_type(name: str) -> tuple[OutputKind, str]:
     """Return kind and content type of a file by its extension."""
-    return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), UNKNOWN)
+    return _BY_EXTENSION.get(name.rpartition(".")[2].lower(), UNKNOWN_FILE_TYPE)
 
 
 def has_known_extension(name: str) -> bool:

@@ -52,7 +52,7 @@ def encode_prefix(requested: str) -> str:
 
 
 def encode_file_name(requested: str) -> str:
-    """Encode the last part of a prefix: a file name, if another input names the folder."""
+    """Encode the last path component of an output prefix. Used when a separate input gives the folder."""
     return _encode_and_cut(_split_path(requested)[-1])
 
 

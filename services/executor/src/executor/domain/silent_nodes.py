@@ -7,7 +7,7 @@ from typing import Any
 from contracts.scheduler.jobs import JobWarning
 from executor.domain.node_text import clean_name
 
-CODE = "job.node_without_outputs"
+WARNING_CODE = "job.node_without_outputs"
 MAX_NAMED = 10  # nodes named by the warning
 
 
@@ -29,4 +29,4 @@ def build_silent_node_warning(
         return None
     more = f" and {len(silent) - MAX_NAMED} more" if len(silent) > MAX_NAMED else ""
     named = ", ".join(islice(silent, MAX_NAMED)) + more
-    return JobWarning(code=CODE, message=f"These output nodes produced no output: {named}.")
+    return JobWarning(code=WARNING_CODE, message=f"These output nodes produced no output: {named}.")

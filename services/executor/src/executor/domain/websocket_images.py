@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any
 
-_SENDER = re.compile(r"(save|send|output).*web_?socket", re.IGNORECASE)
+_SENDER_CLASS_PATTERN = re.compile(r"(save|send|output).*web_?socket", re.IGNORECASE)
 _NUMBER = struct.Struct(">I")
 _IMAGE, _IMAGE_WITH_METADATA = 1, 4
 _MAX_METADATA = 1 << 20  # bytes
@@ -51,7 +51,9 @@ class WebsocketImageDecoder:
 
     def __init__(self, graph: Mapping[str, Any], prompt_id: str) -> None:
         self._prompt_id = prompt_id
-        senders = [node_id for node_id, node in graph.items() if _SENDER.search(str(node.get("class_type")))]
+        senders = [
+            node_id for node_id, node in graph.items() if _SENDER_CLASS_PATTERN.search(str(node.get("class_type")))
+        ]
         self._states = dict.fromkeys(senders, _NodeState.UNSEEN)
         self._running: str | None = None
         self._count = 0

@@ -33,7 +33,7 @@ async def find_prompt(node: ComfyUIClient, prompt_id: str) -> PromptStatus:
     """Look for a prompt in the queue, then in the history: it moves only in this direction.
 
     Raises:
-        UnreadableResponse: it ended, but its history entry cannot be parsed.
+        UnreadableResponse: the prompt ended, but its history entry cannot be parsed.
         NodeUnavailable: the node does not answer.
     """
     queue = await _read_queue(node)

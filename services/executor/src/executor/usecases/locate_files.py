@@ -29,7 +29,7 @@ class FileLocator:
     unreachable_s: float
 
     async def locate_files(self, found: Sequence[FoundOutput], run_period: RunPeriod | None) -> list[FoundOutput]:
-        """Replace each text output that names a file by that file, if the prompt wrote it; keep all other outputs.
+        """Replace each text output that names a file with that file, if the prompt wrote it; keep all other outputs.
 
         Args:
             run_period: when the prompt ran; if unknown, every text stays a text.

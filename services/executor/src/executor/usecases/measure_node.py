@@ -26,7 +26,7 @@ class NodeMetrics:
         self._loads = metrics.counter(MODEL_LOADS).labels(node)
 
     async def flush(self) -> None:
-        """Add the idle time since the last change, for ``chassis.loop.Loop``."""
+        """Add the idle time since the last change. Called by ``chassis.loop.Loop``."""
         self.idle_time.flush()
 
     def count_model_load(self, loads: ModelLoads, kind: str, data: Mapping[str, Any]) -> None:

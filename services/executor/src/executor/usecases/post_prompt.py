@@ -22,7 +22,7 @@ from executor.usecases.prepare_prompt import Prompt, PromptBuilder
 from executor.usecases.stop_prompt import stop_prompt
 
 MAX_POSTS = 3  # requests for a prompt that always causes a server error
-PAUSE_S = 0.3
+REPOST_PAUSE_S = 0.3
 NODE_REFUSES_JOBS = build_node_death("node.fault", "The node does not accept jobs.")
 
 
@@ -88,7 +88,7 @@ class PromptPoster:
                 elif time.monotonic() - unreachable_since > self.unreachable_s:
                     may_have_arrived = posts > 0 or record.phase is Phase.POSTING
                     return await self._abandon_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
-                await asyncio.sleep(PAUSE_S)
+                await asyncio.sleep(REPOST_PAUSE_S)
 
     async def _abandon_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
         self.journal.add_orphan(record.prompt_id)

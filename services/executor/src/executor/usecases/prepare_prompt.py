@@ -26,7 +26,7 @@ class Prompt(NamedTuple):
     extra_data: dict[str, Any] | None = None
 
 
-MALFORMED = build_workflow_failure("workflow.rejected", "The workflow is malformed.")
+MALFORMED_WORKFLOW = build_workflow_failure("workflow.rejected", "The workflow is malformed.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,7 +57,7 @@ class PromptBuilder:
         assignment = record.assignment
         graph, errors = read_graph(assignment.graph)
         if errors or not has_valid_links(graph):
-            raise StagingFailed(MALFORMED)
+            raise StagingFailed(MALFORMED_WORKFLOW)
         for node_id, node in graph.items():
             if node.class_type not in classes.specs:
                 message = "The node does not have this class."

@@ -24,7 +24,7 @@ from executor.usecases.retries import REQUEST_RETRIES, is_temporary
 
 MAX_INTERNAL_ERRORS = 3  # internal errors of the scheduler before a report counts as permanently refused
 HANDED_BACK = JobError(code="node.fault", message="The executor of the node was stopped.")
-UNREPORTABLE = JobError(code="node.answer_unusable", message="The node's response cannot be reported.")
+UNREPORTABLE_RESULT = JobError(code="node.answer_unusable", message="The node's response cannot be reported.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,4 +116,4 @@ def remove_node_texts(finish: FinishAttempt) -> FinishAttempt:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.NODE_FAULT, error=HANDED_BACK)
     if finish.outcome is Outcome.CANCELLED:
         return FinishAttempt(ref=finish.ref, outcome=Outcome.CANCELLED)
-    return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNREPORTABLE)
+    return FinishAttempt(ref=finish.ref, outcome=Outcome.FAILED, error=UNREPORTABLE_RESULT)

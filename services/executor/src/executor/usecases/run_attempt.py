@@ -166,7 +166,7 @@ class AttemptRunner:
                 and self.live_attempts.is_node_taken
             ):
                 return _build_finish(record, RELEASED)  # the node died with another attempt
-            # While the node cannot have received the prompt, its absence is not charged to the job.
+            # A node that becomes unreachable before it can have received the prompt does not count against the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
                 record, NODE_LOST if lost else reason.result, gpu_s=self._compute_charged_s(record) if lost else 0.0
@@ -263,7 +263,7 @@ class AttemptRunner:
         """Return the prompt's history entry, or how the attempt ended without one; and the seconds it took."""
         record, watcher, images = attempt.record, listeners.watcher, listeners.images
         if maybe_posted or record.phase is not Phase.ASSIGNED:
-            images.on_disconnect()  # earlier frames are lost
+            images.on_disconnect()  # frames sent before we connect are lost
         async with self.standby_socket.open_for_attempt(record) as events:
             await events.listen(partial(listeners.on_event, record.prompt_id), listeners.on_disconnect, images.on_frame)
             prompt = await self._acquire_node(attempt, files)

@@ -30,7 +30,7 @@ MAX_ABSENT_POLLS = 2  # polls that find the prompt neither in the queue nor in t
 MAX_UNREADABLE_POLLS = 2  # before an entry counts as unreadable: a proxy may have truncated the first response
 
 WORKER_DEAD = build_node_death("node.fault", "The node accepts jobs but does not run them.")
-STALLED = build_node_death("node.fault", "The node stopped making progress.")
+NODE_STALLED = build_node_death("node.fault", "The node stopped making progress.")
 
 
 class PromptWatcher:
@@ -219,7 +219,9 @@ class PromptWatcher:
     def _check_progress(self) -> AttemptResult | None:
         """Detect a node without events for too long. After a disconnect, missing events prove nothing."""
         return (
-            STALLED if self._is_complete and time.monotonic() - self._last_event_at > self._settings.stalled_s else None
+            NODE_STALLED
+            if self._is_complete and time.monotonic() - self._last_event_at > self._settings.stalled_s
+            else None
         )
 
     def _check_run_time(self) -> AttemptResult | None:

@@ -20,7 +20,7 @@ from contracts.auth.keys import (
     UnknownKey,
 )
 from gateway.accounts.requests import KeyRequest
-from gateway.accounts.schemas import CreatedKeyBody, KeysBody, present_created_key, present_keys
+from gateway.accounts.schemas import CreatedKeyBody, KeysBody, build_created_key_body, build_keys_body
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import KeyOwner
@@ -78,11 +78,11 @@ def create_router(*, bus: Bus) -> APIRouter:
         response.headers["Location"] = f"/api/v1/auth/keys/{created.key.id}"
         if created.replayed:
             response.headers["Idempotent-Replayed"] = "true"
-        return present_created_key(created)
+        return build_created_key_body(created)
 
     @routes.get("", summary="List own keys, newest first", responses=problems())
     async def list_keys(principal: KeyOwner) -> KeysBody:
-        return present_keys((await bus.request(LIST_KEYS, ListKeys(), tenant=principal.tenant)).keys)
+        return build_keys_body((await bus.request(LIST_KEYS, ListKeys(), tenant=principal.tenant)).keys)
 
     @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
     async def revoke_key(principal: KeyOwner, key_id: str, request: Request) -> None:

@@ -8,7 +8,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.login_links import REDEEM_LOGIN_LINK, InvalidLoginLink, RedeemLoginLink
 from gateway.accounts.errors import ForeignPage
 from gateway.accounts.requests import LoginLinkRequest
-from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
+from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_session_body
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
@@ -37,6 +37,10 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             cookie.require_own_page(request)
         command = RedeemLoginLink(token=parsed.token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REDEEM_LOGIN_LINK, command)
-        return cookie.set_and_present(response, session) if parsed.session == "cookie" else present_session(session)
+        return (
+            cookie.set_cookie_and_build_body(response, session)
+            if parsed.session == "cookie"
+            else build_session_body(session)
+        )
 
     return routes

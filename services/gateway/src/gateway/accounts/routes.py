@@ -20,7 +20,7 @@ from contracts.auth.invites import InvalidInvite, InviteRequired
 from contracts.auth.sessions import InvalidLogin, TooManyLogins
 from gateway.accounts.errors import SessionNeeded, require_session
 from gateway.accounts.requests import EraseRequest, PasswordRequest, RegisterRequest
-from gateway.accounts.schemas import UserBody, present_user
+from gateway.accounts.schemas import UserBody, build_user_body
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems, public_problems
@@ -60,7 +60,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             invite=parsed.invite,
             ip=request.state.client_ip,
         )
-        return present_user(await bus.request(REGISTER, command))
+        return build_user_body(await bus.request(REGISTER, command))
 
     @routes.post(
         "/password",

@@ -207,11 +207,11 @@ class KeysetBody(BaseModel):
     keys: list[Jwk]
 
 
-def present_user(user: User) -> UserBody:
+def build_user_body(user: User) -> UserBody:
     return UserBody(**user.model_dump())
 
 
-def present_account(account: Account) -> AccountBody:
+def build_account_body(account: Account) -> AccountBody:
     return AccountBody(
         **account.user.model_dump(),
         limits=account.limits,
@@ -220,7 +220,7 @@ def present_account(account: Account) -> AccountBody:
     )
 
 
-def present_me(account: Account, usage: TenantUsage) -> MeBody:
+def build_me_body(account: Account, usage: TenantUsage) -> MeBody:
     limit, used = usage.quota.limit, usage.quota.used
     return MeBody(
         **account.user.model_dump(),
@@ -233,7 +233,7 @@ def present_me(account: Account, usage: TenantUsage) -> MeBody:
     )
 
 
-def present_session(session: SessionTokens) -> SessionBody:
+def build_session_body(session: SessionTokens) -> SessionBody:
     return SessionBody(
         access_token=session.access_token.get_secret_value(),
         refresh_token=session.refresh_token.get_secret_value(),
@@ -241,11 +241,11 @@ def present_session(session: SessionTokens) -> SessionBody:
     )
 
 
-def present_cookie_session(session: SessionTokens) -> CookieSessionBody:
+def build_cookie_session_body(session: SessionTokens) -> CookieSessionBody:
     return CookieSessionBody(access_token=session.access_token.get_secret_value(), expires_in=session.expires_in)
 
 
-def present_sessions(sessions: Iterable[SessionRecord], *, current: UUID | None) -> SessionsBody:
+def build_sessions_body(sessions: Iterable[SessionRecord], *, current: UUID | None) -> SessionsBody:
     return SessionsBody(
         sessions=[
             OwnSessionBody(
@@ -262,14 +262,14 @@ def present_sessions(sessions: Iterable[SessionRecord], *, current: UUID | None)
     )
 
 
-def present_keys(keys: Iterable[Key]) -> KeysBody:
+def build_keys_body(keys: Iterable[Key]) -> KeysBody:
     return KeysBody(keys=[KeyBody(**key.model_dump()) for key in keys])
 
 
-def present_created_key(created: CreatedKey) -> CreatedKeyBody:
+def build_created_key_body(created: CreatedKey) -> CreatedKeyBody:
     fields = created.key.model_dump(exclude={"prefix", "last_used_at"})
     return CreatedKeyBody(key=created.text.get_secret_value(), **fields)
 
 
-def present_tier(tier: TierLimits) -> TierBody:
+def build_tier_body(tier: TierLimits) -> TierBody:
     return TierBody(name=tier.tier, limits=tier.limits)

@@ -7,7 +7,7 @@ from pydantic import SecretStr
 
 from contracts.auth.sessions import InvalidRefreshToken, SessionTokens
 from gateway.accounts.errors import ForeignPage
-from gateway.accounts.schemas import CookieSessionBody, present_cookie_session
+from gateway.accounts.schemas import CookieSessionBody, build_cookie_session_body
 from gateway.edge.page_origin import is_own_page
 
 SET_COOKIE: dict[str, Any] = {
@@ -37,7 +37,7 @@ class SessionCookie:
         """Check that the request comes from a page of this server.
 
         Raises:
-            ForeignPage: it comes from another page, or from no page.
+            ForeignPage: the request comes from another page, or from no page.
         """
         if not self.is_from_own_page(request):
             raise ForeignPage
@@ -68,10 +68,10 @@ class SessionCookie:
             raise InvalidRefreshToken
         return SecretStr(values[0])
 
-    def set_and_present(self, response: Response, session: SessionTokens) -> CookieSessionBody:
+    def set_cookie_and_build_body(self, response: Response, session: SessionTokens) -> CookieSessionBody:
         """Set the cookie, which lives as long as the token works. Return the body without the refresh token."""
         self._write_cookie(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
-        return present_cookie_session(session)
+        return build_cookie_session_body(session)
 
     def clear(self, request: Request, response: Response) -> None:
         """Have the browser delete the cookie, if a page of this server sends the request."""

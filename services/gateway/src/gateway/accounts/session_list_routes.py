@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from chassis.messaging.bus import Bus
 from contracts.auth.sessions import LIST_SESSIONS, REVOKE_SESSION, ListSessions, RevokeSession, UnknownSession
 from gateway.accounts.errors import SessionNeeded, require_session
-from gateway.accounts.schemas import SessionsBody, present_sessions
+from gateway.accounts.schemas import SessionsBody, build_sessions_body
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.api.v1.problems import problems
 from gateway.edge.access import AnyPrincipal
@@ -21,13 +21,13 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         """Active sessions, at most the newest 100. ``current``: the session of this request."""
         require_session(principal)
         listed = await bus.request(LIST_SESSIONS, ListSessions(only_active=True), tenant=principal.tenant)
-        return present_sessions(listed.sessions, current=principal.session_id)
+        return build_sessions_body(listed.sessions, current=principal.session_id)
 
     @routes.delete(
         "/{session_id}", status_code=204, summary="End a session", responses=problems(SessionNeeded, UnknownSession)
     )
     async def end_session(principal: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
-        """Idempotent. Its refresh token stops working at once, its access token within a second."""
+        """Idempotent. The session's refresh token stops working at once, its access token within a second."""
         require_session(principal)
         try:
             parsed = UUID(session_id)

@@ -18,7 +18,7 @@ from contracts.auth.sessions import (
 )
 from gateway.accounts.errors import ForeignPage, SessionNeeded, require_session
 from gateway.accounts.requests import Credentials, LoginForm, LoginRequest, RefreshRequest
-from gateway.accounts.schemas import CookieSessionBody, SessionBody, present_session
+from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_session_body
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
@@ -27,7 +27,7 @@ from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
 
-FORM = "application/x-www-form-urlencoded"
+FORM_MEDIA_TYPE = "application/x-www-form-urlencoded"
 
 _ADA = {"username": "ada", "password": "correct horse battery staple"}
 _REFRESH = {"refresh_token": "cfr_…"}
@@ -36,7 +36,7 @@ _REFRESH = {"refresh_token": "cfr_…"}
 async def read_login_body(request: Request) -> Credentials:
     """Username and password, from JSON or an OAuth2 form."""
     media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type == FORM:
+    if media_type == FORM_MEDIA_TYPE:
         return validate_model(LoginForm, await read_form_body(request))
     return validate_model(LoginRequest, await read_json_body(request))
 
@@ -47,7 +47,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     @routes.post(
         "/login",
         summary="Log in",
-        openapi_extra=describe_request_body(LoginRequest, FORM, example=_ADA),
+        openapi_extra=describe_request_body(LoginRequest, FORM_MEDIA_TYPE, example=_ADA),
         responses={200: SET_COOKIE, **public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
@@ -67,7 +67,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             user_agent=read_user_agent(request),
         )
         session = await bus.request(OPEN_SESSION, command)
-        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
+        return cookie.set_cookie_and_build_body(response, session) if in_cookie else build_session_body(session)
 
     @routes.post(
         "/refresh",
@@ -87,7 +87,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
             token = validate_model(RefreshRequest, await read_json_body(request)).refresh_token
         command = RefreshSession(refresh_token=token, ip=request.state.client_ip, user_agent=read_user_agent(request))
         session = await bus.request(REFRESH_SESSION, command)
-        return cookie.set_and_present(response, session) if in_cookie else present_session(session)
+        return cookie.set_cookie_and_build_body(response, session) if in_cookie else build_session_body(session)
 
     @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
     async def log_out(

@@ -53,7 +53,7 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
             ),
         ] = None,
     ) -> TicketBody:
-        """Add it to the URL of ``/ws`` or ``/ws/jobs/{id}`` as ``?ticket=``: no other credential is accepted in a URL.
+        """Add the ticket to the URL of ``/ws`` or ``/ws/jobs/{id}`` as ``?ticket=``. A URL takes no other credential.
 
         A ticket opens one websocket, from pages of the request's origin or of ``?origin=``; without either, not from a
         page. The websocket closes when the credential of this request expires or is revoked.

@@ -11,7 +11,7 @@ from contracts.auth.accounts import READ_ACCOUNT, Account, ReadAccount
 from contracts.auth.credentials import Principal
 from contracts.auth.tiers import Limits
 from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage, TenantUsage
-from gateway.accounts.schemas import MeBody, present_me
+from gateway.accounts.schemas import MeBody, build_me_body
 from gateway.caching import StaleWhileRevalidateCache
 
 ACCOUNT_FRESH_S, USAGE_FRESH_S = 30.0, 1.0
@@ -53,7 +53,7 @@ class UserCache:
         if cached.usage.value is not None and cached.usage.value.quota.resets_at <= datetime.now(UTC):
             cached.usage.clear()  # it counts yesterday's images
         usage = await cached.usage.get(lambda within_s: self._load_usage(principal.user_id, within_s))
-        return present_me(account, usage)
+        return build_me_body(account, usage)
 
     async def read_limits(self, principal: Principal) -> Limits:
         """Return the user's limits.

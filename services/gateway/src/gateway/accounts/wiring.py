@@ -21,13 +21,13 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Accounts(Feature):
-    """The feature, and the cached limits and usage of each user."""
+    """The wired accounts feature, with the cached limits and usage of each user."""
 
     users: UserCache
 
 
 def wire_accounts(infra: Infrastructure) -> Accounts:
-    """Construct the feature."""
+    """Construct the accounts feature."""
     bus, cookie = infra.bus, SessionCookie(infra.settings.public_url)
     users = UserCache(bus)
     return Accounts(

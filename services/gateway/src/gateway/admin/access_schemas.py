@@ -84,14 +84,14 @@ class CreatedInviteBody(BaseModel):
     expires_at: datetime
 
 
-def present_rules(rules: OperatorRules) -> ClassRulesBody:
+def build_class_rules_body(rules: OperatorRules) -> ClassRulesBody:
     return ClassRulesBody.model_validate(rules.model_dump(mode="json"))
 
 
-def present_invites(invites: Iterable[Invite], next_cursor: str | None) -> InvitesBody:
+def build_invites_body(invites: Iterable[Invite], next_cursor: str | None) -> InvitesBody:
     return InvitesBody(invites=[InviteBody(**invite.model_dump()) for invite in invites], next_cursor=next_cursor)
 
 
-def present_created_invite(created: CreatedInvite) -> CreatedInviteBody:
+def build_created_invite_body(created: CreatedInvite) -> CreatedInviteBody:
     fields = created.invite.model_dump(exclude={"used_by", "used_at"})
     return CreatedInviteBody(invite=created.token.get_secret_value(), **fields)

@@ -9,8 +9,8 @@ from contracts.auth.accounts import CHANGE_USER, PREVIEW_USER_CHANGE, ChangeUser
 from contracts.auth.erasure import ERASE_USER, EraseUser
 from contracts.auth.tiers import CHANGE_TIER, LIST_TIERS, PREVIEW_TIER_CHANGE, ChangeTier, ListTiers, Tier
 from gateway.accounts.requests import TierPatch, UserPatch
-from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, present_account, present_tier
-from gateway.admin.dry_run import DryRun, DryRunBody, present_preview
+from gateway.accounts.schemas import AccountBody, AccountsBody, TierBody, TiersBody, build_account_body, build_tier_body
+from gateway.admin.dry_run import DryRun, DryRunBody, build_dry_run_body
 from gateway.admin.errors import UnknownTier
 from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
@@ -31,15 +31,15 @@ async def change_user_or_preview(
 ) -> AccountBody | DryRunBody:
     """Change a user and return it, or return only what would happen."""
     if dry_run:
-        return present_preview(await bus.request(PREVIEW_USER_CHANGE, command, tenant=admin))
-    return present_account(await bus.request(CHANGE_USER, command, tenant=admin))
+        return build_dry_run_body(await bus.request(PREVIEW_USER_CHANGE, command, tenant=admin))
+    return build_account_body(await bus.request(CHANGE_USER, command, tenant=admin))
 
 
 async def change_tier_or_preview(bus: Bus, command: ChangeTier, *, admin: str, dry_run: bool) -> TierBody | DryRunBody:
     """Change a tier and return it, or return only what would happen."""
     if dry_run:
-        return present_preview(await bus.request(PREVIEW_TIER_CHANGE, command, tenant=admin))
-    return present_tier(await bus.request(CHANGE_TIER, command, tenant=admin))
+        return build_dry_run_body(await bus.request(PREVIEW_TIER_CHANGE, command, tenant=admin))
+    return build_tier_body(await bus.request(CHANGE_TIER, command, tenant=admin))
 
 
 def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
@@ -52,8 +52,8 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         search: Annotated[
             str | None, Query(min_length=1, max_length=100, description="part of the username or e-mail address")
         ] = None,
-        tier: Annotated[Tier | None, Query(description="only users of this tier")] = None,
-        role: Annotated[Role | None, Query(description="only users of this role")] = None,
+        tier: Annotated[Tier | None, Query(description="only users in this tier")] = None,
+        role: Annotated[Role | None, Query(description="only users with this role")] = None,
         is_active: Annotated[bool | None, Query(description="only active, or only deactivated users")] = None,
         limit: Annotated[int, Query(ge=1, le=100)] = 20,
         cursor: Annotated[str | None, Query(max_length=200, description="next_cursor of the previous page")] = None,
@@ -67,11 +67,11 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
             limit=limit,
             cursor=cursor,
         )
-        return AccountsBody(users=[present_account(account) for account in accounts], next_cursor=next_cursor)
+        return AccountsBody(users=[build_account_body(account) for account in accounts], next_cursor=next_cursor)
 
     @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
     async def read_user(principal: Admin, user_id: str) -> AccountBody:
-        return present_account(await users.read_user(user_id, admin=principal.tenant))
+        return build_account_body(await users.read_user(user_id, admin=principal.tenant))
 
     @routes.patch(
         "/users/{user_id}",
@@ -106,7 +106,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     @routes.get("/tiers", summary="List tiers", responses=problems())
     async def list_tiers(principal: Admin) -> TiersBody:
         found = (await bus.request(LIST_TIERS, ListTiers(), tenant=principal.tenant)).tiers
-        return TiersBody(tiers=[present_tier(tier) for tier in found])
+        return TiersBody(tiers=[build_tier_body(tier) for tier in found])
 
     @routes.patch(
         "/tiers/{name}",

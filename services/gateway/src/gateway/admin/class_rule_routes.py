@@ -13,9 +13,9 @@ from contracts.auth.class_rules import (
     RuleVerdict,
     TooManyClassRules,
 )
-from contracts.graph_policy.policy import NAME_MAX, PRINTABLE
+from contracts.graph_policy.policy import NAME_MAX, PRINTABLE_PATTERN
 from gateway.admin.access_requests import ClassRuleRequest
-from gateway.admin.access_schemas import ClassRulesBody, present_rules
+from gateway.admin.access_schemas import ClassRulesBody, build_class_rules_body
 from gateway.api.v1.openapi import describe_request_body
 from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Admin
@@ -31,7 +31,7 @@ Name = Annotated[
     Path(
         min_length=1,
         max_length=NAME_MAX,
-        pattern=PRINTABLE,
+        pattern=PRINTABLE_PATTERN,
         description="Percent-encoded, a slash as %2F. It does not have to exist on a node yet.",
     ),
 ]
@@ -53,11 +53,11 @@ def create_router(*, bus: Bus) -> APIRouter:
         pack: str | None = None,
     ) -> ClassRulesBody:
         command = ChangeClassRule(class_name=class_name, pack=pack, verdict=verdict, ip=request.state.client_ip)
-        return present_rules(await bus.request(CHANGE_CLASS_RULE, command, tenant=principal.tenant))
+        return build_class_rules_body(await bus.request(CHANGE_CLASS_RULE, command, tenant=principal.tenant))
 
     @routes.get("", summary="Read the class rules", responses=problems())
     async def read_class_rules(principal: Admin) -> ClassRulesBody:
-        return present_rules(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=principal.tenant))
+        return build_class_rules_body(await bus.request(READ_CLASS_RULES, ReadClassRules(), tenant=principal.tenant))
 
     @routes.put(
         "/classes/{class_name:path}",

@@ -6,7 +6,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.wire.dead_letters import DeadLetterFailedAgain, DeadLetterNotRedrivable, UnknownDeadLetter
-from gateway.admin.dead_letter_schemas import DeadLettersBody, DeadLetterService, present_dead_letter
+from gateway.admin.dead_letter_schemas import DeadLettersBody, DeadLetterService, build_dead_letter_body
 from gateway.admin.dead_letters import AllDeadLetters
 from gateway.admin.operation_routes import Cursor, Limit, build_admin_context
 from gateway.admin.operations import AdminActions
@@ -41,7 +41,9 @@ def create_router(*, search: AdminSearch, operations: AdminActions, dead_letters
         found, next_cursor = await search.list_dead_letters(
             build_admin_context(principal, request), limit=limit, cursor=cursor, service=service, node=node
         )
-        return DeadLettersBody(dead_letters=[present_dead_letter(letter) for letter in found], next_cursor=next_cursor)
+        return DeadLettersBody(
+            dead_letters=[build_dead_letter_body(letter) for letter in found], next_cursor=next_cursor
+        )
 
     @routes.post(
         "/{letter_id}/redrive",

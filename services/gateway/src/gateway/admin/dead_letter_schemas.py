@@ -80,5 +80,5 @@ class DeadLettersBody(BaseModel):
     next_cursor: str | None
 
 
-def present_dead_letter(letter: DeadLetter) -> DeadLetterBody:
+def build_dead_letter_body(letter: DeadLetter) -> DeadLetterBody:
     return DeadLetterBody(**letter.model_dump())

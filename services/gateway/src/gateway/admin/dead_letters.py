@@ -46,7 +46,7 @@ class AllDeadLetters:
 
         Raises:
             UnknownDeadLetter: no service has a dead letter with this id.
-            DeadLetterNotRedrivable, DeadLetterFailedAgain, RelayedRefusal: it was not processed.
+            DeadLetterNotRedrivable, DeadLetterFailedAgain, RelayedRefusal: the dead letter was not processed.
         """
         command = RedriveDeadLetter(id=letter_id)
         with suppress(UnknownDeadLetter):

@@ -55,7 +55,7 @@ class DryRunBody(BaseModel):
     changes: list[FieldChangeBody]
 
 
-def present_preview(preview: Preview) -> DryRunBody:
+def build_dry_run_body(preview: Preview) -> DryRunBody:
     return DryRunBody(
         effects=[EffectBody(**effect.model_dump()) for effect in preview.effects],
         changes=[FieldChangeBody(**change.model_dump()) for change in preview.changes],

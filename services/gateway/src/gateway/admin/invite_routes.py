@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from chassis.messaging.bus import Bus
 from contracts.auth.invites import CREATE_INVITE, REVOKE_INVITE, CreateInvite, InviteUsed, RevokeInvite, UnknownInvite
 from gateway.admin.access_requests import InviteRequest
-from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, present_created_invite, present_invites
+from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, build_created_invite_body, build_invites_body
 from gateway.admin.invites import InviteDirectory, parse_invite_id
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
@@ -38,7 +38,7 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         command = CreateInvite(tier=parsed.tier, expires_in_days=parsed.expires_in_days, ip=request.state.client_ip)
         created = await bus.request(CREATE_INVITE, command, tenant=principal.tenant)
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
-        return present_created_invite(created)
+        return build_created_invite_body(created)
 
     @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
     async def list_invites(
@@ -49,7 +49,7 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
     ) -> InvitesBody:
         """Includes used and expired invites, until 90 days after they expired."""
         found, next_cursor = await invites.list_invites(admin=principal.tenant, limit=limit, cursor=cursor)
-        return present_invites(found, next_cursor)
+        return build_invites_body(found, next_cursor)
 
     @routes.delete(
         "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)

@@ -9,7 +9,7 @@ from chassis.messaging.bus import Bus
 from contracts.auth.tiers import Tier
 from contracts.scheduler.queue import READ_QUEUE, QueueOrder, ReadQueue
 from contracts.scheduler.trends import MAX_HOURS, READ_TRENDS, ReadTrends
-from gateway.admin.load_schemas import QueueBody, TrendsBody, present_queue, present_trends
+from gateway.admin.load_schemas import QueueBody, TrendsBody, build_queue_body, build_trends_body
 from gateway.admin.operation_routes import Limit
 from gateway.admin.usernames import UsernameDirectory
 from gateway.api.v1.problems import problems
@@ -61,7 +61,7 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         query = ReadQueue(order=order, tier=tier, tenant_id=tenant, limit=limit)
         queue = await bus.request(READ_QUEUE, query, tenant=principal.tenant)
         names = await usernames.read_usernames((queued.tenant_id for queued in queue.tenants), admin=principal.tenant)
-        return present_queue(queue, names)
+        return build_queue_body(queue, names)
 
     @routes.get("/trends", summary="Read the trends of the fleet", responses=problems())
     async def read_trends(
@@ -78,6 +78,6 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         hour or longer. Jobs that are deleted within a minute of their end are not counted.
         """
         query = ReadTrends(hours=hours, start=start, end=end, step_s=step)
-        return present_trends(await bus.request(READ_TRENDS, query, tenant=principal.tenant))
+        return build_trends_body(await bus.request(READ_TRENDS, query, tenant=principal.tenant))
 
     return routes

@@ -11,7 +11,7 @@ from contracts.auth.tiers import Tier
 from contracts.scheduler.queue import Queue
 from contracts.scheduler.trends import TrendCounts, Trends
 from contracts.scheduler.waiting import Waiting
-from gateway.admin.operation_schemas import TierQueueBody, present_tier_queue
+from gateway.admin.operation_schemas import TierQueueBody, build_tier_queue_body
 
 _AT = "2026-11-23T09:00:00Z"
 _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -81,10 +81,10 @@ class QueueBody(BaseModel):
     tenants: list[QueuedTenantBody]
 
 
-def present_queue(queue: Queue, usernames: Mapping[UUID, str]) -> QueueBody:
+def build_queue_body(queue: Queue, usernames: Mapping[UUID, str]) -> QueueBody:
     return QueueBody(
         at=queue.at,
-        tiers=[present_tier_queue(tier) for tier in queue.tiers],
+        tiers=[build_tier_queue_body(tier) for tier in queue.tiers],
         found=queue.found,
         tenants=[
             QueuedTenantBody(
@@ -187,7 +187,7 @@ class TrendsBody(BaseModel):
     nodes: list[NodeTrendBody]
 
 
-def present_trends(trends: Trends) -> TrendsBody:
+def build_trends_body(trends: Trends) -> TrendsBody:
     return TrendsBody(
         start=trends.start,
         to=trends.end,

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from contracts.scheduler.nodes import NodeAction, NodeStatus
-from gateway.admin.dry_run import DryRunBody, present_preview
-from gateway.admin.operation_schemas import NodeBody, present_node
+from gateway.admin.dry_run import DryRunBody, build_dry_run_body
+from gateway.admin.operation_schemas import NodeBody, build_node_body
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.usernames import UsernameDirectory
 
@@ -22,24 +22,24 @@ class NodeActionService:
     ) -> NodeBody | DryRunBody:
         """Change a node and return it, or return only what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_action(admin, node, action, grace_s=grace_s))
+            return build_dry_run_body(await self._operations.preview_node_action(admin, node, action, grace_s=grace_s))
         return await self._change_node(admin, node, action, grace_s)
 
     async def forget_node(self, admin: AdminContext, node: str, *, dry_run: bool) -> DryRunBody | None:
         """Remove a node, or return what would happen."""
         if dry_run:
-            return present_preview(await self._operations.preview_node_action(admin, node, NodeAction.FORGET))
+            return build_dry_run_body(await self._operations.preview_node_action(admin, node, NodeAction.FORGET))
         await self._operations.run_node_action(admin, node, NodeAction.FORGET)
         return None
 
-    async def present_nodes(self, nodes: Sequence[NodeStatus], *, admin: str) -> list[NodeBody]:
+    async def build_node_bodies(self, nodes: Sequence[NodeStatus], *, admin: str) -> list[NodeBody]:
         """Return the bodies of nodes, with the names of the users whose jobs they run."""
         tenants = (node.running.tenant_id for node in nodes if node.running)
         names = await self._usernames.read_usernames(tenants, admin=admin)
-        return [present_node(node, names) for node in nodes]
+        return [build_node_body(node, names) for node in nodes]
 
     async def _change_node(self, admin: AdminContext, node: str, action: NodeAction, grace_s: float) -> NodeBody:
         node_status = await self._operations.run_node_action(admin, node, action, grace_s=grace_s)
         assert node_status is not None  # noqa: S101 - None only after FORGET
-        (body,) = await self.present_nodes([node_status], admin=admin.tenant)
+        (body,) = await self.build_node_bodies([node_status], admin=admin.tenant)
         return body

@@ -10,7 +10,7 @@ from contracts.auth.credentials import Principal
 from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
-from gateway.admin.dry_run import DryRun, DryRunBody, present_preview, preview_job_action
+from gateway.admin.dry_run import DryRun, DryRunBody, build_dry_run_body, preview_job_action
 from gateway.admin.node_actions import NodeActionService
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
@@ -20,9 +20,9 @@ from gateway.admin.operation_schemas import (
     NodeBody,
     NodesBody,
     StatsBody,
-    present_admin_job,
-    present_audit_entry,
-    present_inspected_job,
+    build_admin_job_body,
+    build_audit_entry_body,
+    build_inspected_job_body,
 )
 from gateway.admin.operations import AdminActions, AdminContext
 from gateway.admin.search import AdminSearch
@@ -34,7 +34,7 @@ from gateway.edge.access import Admin
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.edge.timestamps import QueryTimestamp
-from gateway.jobs.errors import ADMISSION
+from gateway.jobs.errors import ADMISSION_PROBLEMS
 from gateway.jobs.routes import CREATED_AFTER, CREATED_BEFORE
 
 Limit = Annotated[int, Query(ge=1, le=100)]
@@ -49,7 +49,10 @@ Action = Annotated[
     ),
 ]
 Grace = Annotated[
-    float, Query(ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that its current job may continue")
+    float,
+    Query(
+        ge=0, le=MAX_GRACE_S, allow_inf_nan=False, description="seconds that the node's current job may keep running"
+    ),
 ]
 DRY_RUN: dict[int | str, dict[str, Any]] = {
     200: {"model": DryRunBody, "description": "What the action would do, if `dry_run` is true"}
@@ -76,13 +79,13 @@ def create_nodes_router(
     async def list_nodes(principal: Admin) -> NodesBody:
         """What each node runs, its models, memory, versions and last faults."""
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=principal.tenant)).nodes
-        return NodesBody(nodes=await node_actions.present_nodes(found, admin=principal.tenant))
+        return NodesBody(nodes=await node_actions.build_node_bodies(found, admin=principal.tenant))
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all_nodes(principal: Admin, request: Request) -> NodesBody:
         """Each node's executor reads them within seconds."""
         found = await operations.refresh_nodes(build_admin_context(principal, request))
-        return NodesBody(nodes=await node_actions.present_nodes(found, admin=principal.tenant))
+        return NodesBody(nodes=await node_actions.build_node_bodies(found, admin=principal.tenant))
 
     return routes
 
@@ -95,7 +98,7 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
     async def cordon_node(
         principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
     ) -> NodeBody | DryRunBody:
-        """Its current job continues. Idempotent."""
+        """The node's current job continues. Idempotent."""
         admin = build_admin_context(principal, request)
         return await node_actions.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 
@@ -189,7 +192,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
             created_before=created_before,
         )
         return AdminJobsBody(
-            jobs=[present_admin_job(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
+            jobs=[build_admin_job_body(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
     @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
@@ -200,7 +203,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
         actor: Annotated[UUID | None, Query(description="only entries of the user with this id")] = None,
         subject: Annotated[UUID | None, Query(description="only entries about the user with this id")] = None,
         action: Action = None,
-        after: Annotated[QueryTimestamp | None, Query(description="only entries at this time or later")] = None,
+        after: Annotated[QueryTimestamp | None, Query(description="only entries at or after this time")] = None,
         before: Annotated[QueryTimestamp | None, Query(description="only entries before this time")] = None,
         limit: Limit = 20,
         cursor: Cursor = None,
@@ -216,7 +219,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
             after=after,
             before=before,
         )
-        return AuditBody(audit=[present_audit_entry(entry) for entry in found], next_cursor=next_cursor)
+        return AuditBody(audit=[build_audit_entry_body(entry) for entry in found], next_cursor=next_cursor)
 
     return routes
 
@@ -232,14 +235,14 @@ class JobActionService:
     ) -> InspectedJobBody:
         """Change a job and return it, or the new job that runs it again."""
         job = await self._operations.run_job_action(admin, job_id, action, priority=priority)
-        return present_inspected_job(await self._operations.read_job(admin, job.job_id), self._public_url)
+        return build_inspected_job_body(await self._operations.read_job(admin, job.job_id), self._public_url)
 
     async def change_or_preview(
         self, admin: AdminContext, job_id: str, action: JobAction, *, dry_run: bool
     ) -> InspectedJobBody | DryRunBody:
         """Change a job, or return only what would happen."""
         if dry_run:
-            return present_preview(preview_job_action(await self._operations.inspect_job(admin, job_id), action))
+            return build_dry_run_body(preview_job_action(await self._operations.inspect_job(admin, job_id), action))
         return await self.change_job(admin, job_id, action)
 
 
@@ -250,7 +253,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
 
     @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
     async def read_any_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
-        return present_inspected_job(
+        return build_inspected_job_body(
             await operations.inspect_job(build_admin_context(principal, request), job_id), public_url
         )
 
@@ -294,7 +297,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
     @routes.post(
         "/{job_id}/requeue",
         summary="Requeue a running job, or run a failed one again",
-        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION),
+        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION_PROBLEMS),
     )
     async def requeue_job(
         principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False

@@ -14,7 +14,7 @@ from contracts.scheduler.jobs import Job, JobError, JobState
 from contracts.scheduler.nodes import NodeState, NodeStatus
 from contracts.scheduler.search import JobWithAttempts
 from contracts.scheduler.statistics import EtaAccuracy, NodeCounts, Stats, TierQueue
-from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.schemas import JobBody, build_job_body
 
 _AT = "2026-11-23T09:00:00Z"
 _JOB = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -310,7 +310,7 @@ class AuditBody(BaseModel):
     next_cursor: str | None
 
 
-def present_node(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody:
+def build_node_body(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody:
     occupied = None
     if node.occupied is not None:
         seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
@@ -327,24 +327,24 @@ def present_node(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody:
     )
 
 
-def present_admin_job(job: Job, node: str | None, public_url: str) -> AdminJobBody:
+def build_admin_job_body(job: Job, node: str | None, public_url: str) -> AdminJobBody:
     return AdminJobBody(**_build_job_fields(job, node, public_url))
 
 
-def present_inspected_job(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
+def build_inspected_job_body(found: JobWithAttempts, public_url: str) -> InspectedJobBody:
     node = found.attempts[-1].node if found.attempts else None
     attempts = [AttemptBody(**attempt.model_dump()) for attempt in found.attempts]
     return InspectedJobBody(**_build_job_fields(found.job, node, public_url), attempts=attempts)
 
 
-def present_tier_queue(queue: TierQueue) -> TierQueueBody:
+def build_tier_queue_body(queue: TierQueue) -> TierQueueBody:
     return TierQueueBody(**queue.model_dump(exclude={"oldest_wait_s"}), oldest_wait_seconds=queue.oldest_wait_s)
 
 
-def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
+def build_stats_body(stats: Stats, storage: StorageBody) -> StatsBody:
     return StatsBody(
         at=stats.at,
-        queue=[present_tier_queue(queue) for queue in stats.queue],
+        queue=[build_tier_queue_body(queue) for queue in stats.queue],
         nodes=stats.nodes,
         throughput=[
             ThroughputBody(
@@ -356,19 +356,19 @@ def present_stats(stats: Stats, storage: StorageBody) -> StatsBody:
         ],
         waits=WaitsBody(p50_seconds=stats.waits.p50_s, p95_seconds=stats.waits.p95_s),
         failures=stats.failures,
-        eta=EtaBody(start=_present_accuracy(stats.eta_start), end=_present_accuracy(stats.eta_end)),
+        eta=EtaBody(start=_build_eta_accuracy_body(stats.eta_start), end=_build_eta_accuracy_body(stats.eta_end)),
         storage=storage,
     )
 
 
-def _present_accuracy(accuracy: EtaAccuracy | None) -> EtaAccuracyBody | None:
+def _build_eta_accuracy_body(accuracy: EtaAccuracy | None) -> EtaAccuracyBody | None:
     return EtaAccuracyBody(**accuracy.model_dump()) if accuracy else None
 
 
-def present_audit_entry(entry: AuditEntry) -> AuditEntryBody:
+def build_audit_entry_body(entry: AuditEntry) -> AuditEntryBody:
     return AuditEntryBody(**entry.model_dump())
 
 
 def _build_job_fields(job: Job, node: str | None, public_url: str) -> dict[str, Any]:
     more = job.model_dump(include={"tenant_id", "state", "priority", "images"})
-    return present_job(job, public_url).model_dump() | more | {"node": node}
+    return build_job_body(job, public_url).model_dump() | more | {"node": node}

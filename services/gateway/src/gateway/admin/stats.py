@@ -5,7 +5,7 @@ from dataclasses import asdict
 
 from chassis.messaging.bus import Bus
 from contracts.scheduler.statistics import READ_STATS, ReadStats
-from gateway.admin.operation_schemas import StatsBody, StorageBody, StoredBody, present_stats
+from gateway.admin.operation_schemas import StatsBody, StorageBody, StoredBody, build_stats_body
 from gateway.admin.storage_store import StorageTotals
 from gateway.caching import StaleWhileRevalidateCache
 
@@ -23,7 +23,7 @@ class StatsView:
         stats, totals = await asyncio.gather(
             self._bus.request(READ_STATS, ReadStats(), tenant=admin), self._storage_totals.get(self._count_storage)
         )
-        return present_stats(stats, totals)
+        return build_stats_body(stats, totals)
 
     async def _count_storage(self, _within_s: float | None) -> StorageBody:
         artifacts, uploads = await self._storage.sum_artifacts(), await self._storage.sum_uploads()

@@ -27,13 +27,13 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Admin(Feature):
-    """The feature, and the part that records and performs the actions of admins."""
+    """The wired admin feature, with the component that records and performs the actions of admins."""
 
     operations: AdminActions
 
 
 def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLetters) -> Admin:
-    """Construct the feature.
+    """Construct the admin feature.
 
     Args:
         infra: what all features use.

@@ -91,7 +91,7 @@ def _compare_identities(recorded: StoreIdentity, marker: StoreIdentity) -> Findi
     )
 
 
-REASONS = {
+REASON_BY_FINDING = {
     Finding.OTHER_STORE: f"The artifact store belongs to another database: their store ids differ. {_ADVICE}",
     Finding.DATABASE_OLDER: "The database is older than the artifact store, as after a restore from a backup: files "
     f"written since have no record. {_ADVICE}",

@@ -33,12 +33,12 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
             min_free_bytes=status.min_free_bytes,
             shortage=status.shortage or None,
             deletes_orphans=sweeper.rules.delete_orphans,
-            orphans=_present_orphans(report) if report else None,
+            orphans=_build_orphans_body(report) if report else None,
         )
 
     @routes.get("", summary="Read the state of the artifact store", responses=problems())
     async def read_artifact_store(_: Admin) -> ArtifactStoreBody:
-        """Whether it belongs to the database, its free space, and objects without a record."""
+        """Whether the store belongs to the database, its free space, and objects without a record."""
         return await present()
 
     @routes.post(
@@ -61,7 +61,7 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
     return routes
 
 
-def _present_orphans(report: OrphanReport) -> OrphansBody:
+def _build_orphans_body(report: OrphanReport) -> OrphansBody:
     return OrphansBody(
         found_at=report.reported_at,
         objects=report.objects,

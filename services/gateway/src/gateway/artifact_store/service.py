@@ -6,7 +6,7 @@ from uuid import UUID, uuid4
 
 from chassis.telemetry.logs import log
 from gateway.artifact_store.domain import (
-    REASONS,
+    REASON_BY_FINDING,
     Finding,
     PairingFacts,
     StoreIdentity,
@@ -91,7 +91,7 @@ class StoreMonitor:
 
     def _apply_result(self, finding: Finding) -> None:
         pairing = Pairing.PAIRED if finding is Finding.PAIRED else Pairing.MISMATCHED
-        reason = REASONS.get(finding, "")
+        reason = REASON_BY_FINDING.get(finding, "")
         if pairing is Pairing.MISMATCHED and reason != self._status.mismatch_reason:
             log.error("gateway.store.mismatch", finding=finding, reason=reason)
         if pairing is Pairing.PAIRED and self._status.pairing is Pairing.MISMATCHED:

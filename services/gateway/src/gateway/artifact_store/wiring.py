@@ -13,7 +13,7 @@ from gateway.wiring import Feature, Infrastructure
 
 
 def wire_artifact_store(infra: Infrastructure, operations: AdminActions) -> Feature:
-    """Construct the feature."""
+    """Construct the artifact store feature."""
     settings = infra.settings
     record = ArtifactStoreRecord(infra.database)
     monitor = StoreMonitor(record, infra.objects)

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-ENCODINGS = {"br": ".br", "gzip": ".gz"}
+SUFFIX_BY_ENCODING = {"br": ".br", "gzip": ".gz"}
 """Content codings that the build stores beside a file, the smallest first, with the suffix of their files."""
-INDEX = "index.html"
+INDEX_FILE = "index.html"
 _CODING = re.compile(
     r"\s*([a-z0-9*-]+)\s*(?:;\s*q=(?!0(?:\.0*)?\s*$)[0-9.]+\s*)?"
 )  # a weight of 0 means: not acceptable
@@ -40,9 +40,9 @@ def load_console(folder: Path | None) -> dict[str, ConsoleFile]:
         folder: None for the console that is installed with the gateway, as in its image.
     """
     folder = folder or INSTALLED_FOLDER
-    if not (folder / INDEX).is_file():
+    if not (folder / INDEX_FILE).is_file():
         return {}
-    suffixes = tuple(ENCODINGS.values())
+    suffixes = tuple(SUFFIX_BY_ENCODING.values())
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.endswith(suffixes)]
     return {path.relative_to(folder).as_posix(): _load_file(path) for path in paths}
 
@@ -51,7 +51,7 @@ def _load_file(path: Path) -> ConsoleFile:
     media_type = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
     if media_type.startswith("text/") or media_type.endswith(("javascript", "json")):
         media_type += "; charset=utf-8"
-    compressed_paths = {coding: path.with_name(path.name + suffix) for coding, suffix in ENCODINGS.items()}
+    compressed_paths = {coding: path.with_name(path.name + suffix) for coding, suffix in SUFFIX_BY_ENCODING.items()}
     return ConsoleFile(
         media_type=media_type,
         content=path.read_bytes(),

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
 from gateway.api.v1.problems import public_problems
-from gateway.console.files import INDEX, ConsoleFile
+from gateway.console.files import INDEX_FILE, ConsoleFile
 from gateway.edge.errors import NoSuchPath
 
-ASSETS = "/assets/"
+ASSETS_PATH = "/assets/"
 """Files of a build: their names have a digest of their content, so they never change."""
-PAGES = (
+PAGE_PATHS = (
     "/", "/sign-in", "/gallery", "/jobs", "/jobs/{job_id}", "/workflows", "/workflows/{name}", "/uploads",
     "/account", "/account/{section}", "/shared/{token}", "/fleet", "/fleet/{node}", "/queue", "/trends",
     "/users", "/users/{user_id}", "/tiers", "/policy", "/dead-letters", "/audit",
@@ -30,7 +30,7 @@ PAGE_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=()",
 }
-IMMUTABLE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
+IMMUTABLE_CACHE_HEADERS = {"Cache-Control": "public, max-age=31536000, immutable"}
 NOT_BUILT = """<!doctype html><html lang="en"><meta charset="utf-8"><title>comfyfleet</title>
 <h1>comfyfleet</h1>
 <p>The API works. The web console is not built: run <code>./dev console</code>, which needs npm access, and restart,
@@ -45,21 +45,21 @@ AcceptEncoding = Annotated[str, Header()]
 def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     """Return the routes; without files the page says how to build the console."""
     routes = APIRouter(include_in_schema=False)
-    index = files.get(INDEX)
+    index = files.get(INDEX_FILE)
 
     async def show_page(accept_encoding: AcceptEncoding = "") -> Response:
         if index is None:
             return HTMLResponse(NOT_BUILT)
         return _build_response(index, accept_encoding, PAGE_HEADERS)
 
-    for path in PAGES:
+    for path in PAGE_PATHS:
         routes.add_api_route(path, show_page)
 
-    @routes.get(ASSETS + "{name}", responses=public_problems(NoSuchPath))
+    @routes.get(ASSETS_PATH + "{name}", responses=public_problems(NoSuchPath))
     async def read_asset(name: str, accept_encoding: AcceptEncoding = "") -> Response:
-        if (file := files.get(ASSETS.strip("/") + "/" + name)) is None:
+        if (file := files.get(ASSETS_PATH.strip("/") + "/" + name)) is None:
             raise NoSuchPath
-        return _build_response(file, accept_encoding, IMMUTABLE_HEADERS)
+        return _build_response(file, accept_encoding, IMMUTABLE_CACHE_HEADERS)
 
     return routes
 

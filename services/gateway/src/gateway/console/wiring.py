@@ -6,5 +6,5 @@ from gateway.wiring import Feature, Infrastructure
 
 
 def wire_console(infra: Infrastructure) -> Feature:
-    """Construct the feature; it reads the built files now."""
+    """Construct the console feature. Reads the built files immediately."""
     return Feature(routers=(create_router(load_console(infra.settings.console_dir)),))

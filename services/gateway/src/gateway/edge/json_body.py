@@ -42,7 +42,7 @@ def parse_json(body: bytes) -> Any:
     """Parse the JSON of a request body.
 
     Raises:
-        Malformed: it is not JSON, or programs interpret it differently.
+        Malformed: the body is not JSON, or programs interpret it differently.
     """
     body = body.removeprefix(_BYTE_ORDER_MARK)
     if _may_exceed_values(body) or _may_exceed_digits(body):

@@ -28,7 +28,7 @@ async def read_json_body(request: Request) -> Any:
     Raises:
         UnsupportedMediaType: the body is not ``application/json`` in UTF-8.
         BodyTooLarge: the declared or received size is too large.
-        BodyTooSlow: it took more than ``READ_TIMEOUT_S``.
+        BodyTooSlow: the body took more than ``READ_TIMEOUT_S``.
         TooManyBodies: the client sends too many bodies at once.
         Unavailable: all clients together send too many.
         Malformed: the body is not valid JSON.
@@ -47,7 +47,7 @@ async def read_form_body(request: Request) -> dict[str, str]:
     Raises:
         UnsupportedMediaType: the body is not ``application/x-www-form-urlencoded`` in UTF-8.
         BodyTooLarge: more than ``MAX_FORM_BYTES``.
-        BodyTooSlow: it took more than ``READ_TIMEOUT_S``.
+        BodyTooSlow: the body took more than ``READ_TIMEOUT_S``.
         Malformed: the body is not a valid form.
     """
     with reserve_body_memory(request, READ_TIMEOUT_S) as take:

@@ -8,6 +8,6 @@ from gateway.workflows.store import WorkflowStore
 
 
 def wire_exports(infra: Infrastructure, uploads: UploadStore, workflows: WorkflowStore) -> Feature:
-    """Construct the feature."""
+    """Construct the exports feature."""
     export = AccountExport(infra.bus, uploads, workflows, infra.artifacts, infra.objects)
     return Feature(routers=(routes.create_router(export=export),))

@@ -12,7 +12,7 @@ from contracts.auth.credentials import MissingScope, Scope
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader, ReaderPrincipal
-from gateway.fleet.schemas import ClassesBody, ModelsBody, present_classes
+from gateway.fleet.schemas import ClassesBody, ModelsBody, build_classes_body
 from gateway.fleet.service import FleetView
 from gateway.storage.byte_range import etag_matches
 
@@ -78,7 +78,9 @@ def create_router(*, bus: Bus, fleet: FleetView) -> APIRouter:
             raise MissingScope(scope=Scope.ADMIN)
         query = ReadClasses(name=name, after=cursor, limit=limit, refused=everything)
         page = await bus.request(READ_CLASSES, query, tenant=principal.tenant)
-        return _respond_unless_cached(request, await offload(lambda: present_classes(page).model_dump_json().encode()))
+        return _respond_unless_cached(
+            request, await offload(lambda: build_classes_body(page).model_dump_json().encode())
+        )
 
     return routes
 

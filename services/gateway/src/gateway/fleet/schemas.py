@@ -78,7 +78,7 @@ class ClassesBody(BaseModel):
     next_cursor: str | None
 
 
-def present_classes(page: ClassPage) -> ClassesBody:
+def build_classes_body(page: ClassPage) -> ClassesBody:
     return ClassesBody(
         classes=[_build_class_body(found) for found in page.classes],
         next_cursor=page.classes[-1].name if page.more and page.classes else None,

@@ -9,12 +9,12 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Fleet(Feature):
-    """The feature, and the view that chooses the default model."""
+    """The wired fleet feature, with the view that chooses the default model."""
 
     view: FleetView
 
 
 def wire_fleet(infra: Infrastructure) -> Fleet:
-    """Construct the feature."""
+    """Construct the fleet feature."""
     view = FleetView(infra.bus, fresh_s=infra.settings.models_cache_s)
     return Fleet(view=view, routers=(routes.create_router(bus=infra.bus, fleet=view),))

@@ -13,8 +13,8 @@ from chassis.telemetry.logs import log
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyPixels
 from gateway.images.formats import ConversionOptions, ExitStatus, detect_format
 
-ENCODER = f"{version('pillow')} 2"  # increase the number when a change produces other bytes for the same image
-HELPER = ("-I", "-m", "gateway.images.converter_process")
+ENCODER_VERSION = f"{version('pillow')} 2"  # increase the number when a change produces other bytes for the same image
+CONVERTER_ARGUMENTS = ("-I", "-m", "gateway.images.converter_process")
 CHUNK_BYTES = 1 << 18
 
 
@@ -51,7 +51,7 @@ class ImageConverter:
         Raises:
             NotConvertible: the source is not an image of a known format, is damaged, or cannot be converted to the
                 requested format.
-            TooManyPixels: it has more than ``max_pixels``.
+            TooManyPixels: the image has more than ``max_pixels``.
             ConversionFailed: the conversion timed out, or the helper crashed.
         """
         try:
@@ -73,7 +73,7 @@ class ImageConverter:
         size = (options.width or 0, options.height or 0)
         arguments = (options.format.value, options.quality, *size, int(options.for_workflow_input), *limits)
         helper = await asyncio.create_subprocess_exec(
-            sys.executable, *HELPER, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
+            sys.executable, *CONVERTER_ARGUMENTS, *map(str, arguments), stdin=PIPE, stdout=PIPE, stderr=DEVNULL, env={}
         )
         writing_source = asyncio.create_task(_write_source(helper, source), name="gateway.image.feed")
         try:

@@ -17,7 +17,7 @@ from gateway.images.formats import ConversionOptions, ExitStatus, ImageFormat, d
 from gateway.images.headers import HeaderProblem, Size, read_webp_size
 
 Image.preinit()  # load plugins (EXIF needs TIFF, a JPEG can be MPO) before opening files is forbidden
-ORIENTATION = 0x0112  # the EXIF tag
+ORIENTATION_TAG = 0x0112  # the EXIF tag
 TRANSPOSE_BY_ORIENTATION = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -114,7 +114,7 @@ def _rotate_box(box: tuple[int, int], is_rotated: bool) -> tuple[int, int]:
 
 def _read_exif_orientation(image: Image.Image) -> int:
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(image.getexif().get(ORIENTATION_TAG, 1))
     except Exception:  # noqa: BLE001 - ignore unreadable EXIF
         return 1
 

@@ -15,9 +15,9 @@ from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_workflow_body
 from gateway.jobs.batch_schemas import MAX_LISTED_ERRORS, Batch, BatchBody, BatchItem, BatchRequest, relocate_refusal
-from gateway.jobs.errors import STORAGE
+from gateway.jobs.errors import STORE_PROBLEMS
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_quota_headers
-from gateway.jobs.schemas import present_job
+from gateway.jobs.schemas import build_job_body
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.jobs.submit_batch import BatchSubmitter, Outcome
 
@@ -42,7 +42,7 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             200: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORAGE, *JSON_BODY),
+            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
         },
     )
     async def submit_batch(
@@ -86,7 +86,7 @@ class OutcomeRenderer(NamedTuple):
     def render_item(self, index: int, outcome: Outcome) -> BatchItem:
         """Return the item for one submission."""
         if isinstance(outcome, AcceptedJob):
-            job = present_job(outcome.job, self.public_url)
+            job = build_job_body(outcome.job, self.public_url)
             return BatchItem(index=index, status=HTTPStatus.CREATED, replayed=outcome.replayed, job=job)
         refused = build_problem_body(relocate_refusal(outcome.details, index, self.max_errors), self.request_id)
         return BatchItem(index=index, status=refused["status"], problem=refused)

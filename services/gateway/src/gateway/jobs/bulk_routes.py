@@ -17,7 +17,7 @@ from gateway.edge.errors import BatchTooLarge
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.jobs.bulk_schemas import BulkAction, BulkBody, BulkItem, BulkRequest
-from gateway.jobs.schemas import present_job
+from gateway.jobs.schemas import build_job_body
 from gateway.jobs.service import JobService
 
 MAX_CONCURRENT = 8  # jobs of one request
@@ -58,7 +58,7 @@ def create_router(*, jobs: JobService, public_url: str, on_usage_changed: Callab
                 except Refusal as refusal:
                     refused = build_problem_body(refusal.details, request.state.request_id)
                     return BulkItem(job_id=job_id, status=refused["status"], problem=refused)
-                return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=present_job(job, public_url))
+                return BulkItem(job_id=job_id, status=HTTPStatus.OK, job=build_job_body(job, public_url))
 
         items = await asyncio.gather(*map(change_job, job_ids))
         on_usage_changed(UUID(tenant))

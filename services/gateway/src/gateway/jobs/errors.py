@@ -41,17 +41,17 @@ class JobCancelled(Refusal):
     kind, code = ErrorKind.CONFLICT, "job.cancelled"
 
 
-STORAGE: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
+STORE_PROBLEMS: tuple[type[Refusal], ...] = (StorageFull, StoreMismatch)
 """Refusals of a job while its results could not be stored."""
 
-ADMISSION: tuple[type[Refusal], ...] = (
+ADMISSION_PROBLEMS: tuple[type[Refusal], ...] = (
     InvalidWorkflow, StartTimeTooLong, RunTimeTooLong, IdempotencyKeyOfPurgedJob, QuotaExceeded, GpuSecondsExceeded,
     QueueFull, EmptyFleet,
 )  # fmt: skip
 """Refusals of a new job by the scheduler."""
 
-SUBMISSION: tuple[type[Refusal], ...] = (
-    BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel, *ADMISSION,
-    *STORAGE,
+SUBMISSION_PROBLEMS: tuple[type[Refusal], ...] = (
+    BadIdempotencyKey, IdempotencyKeyReused, ResultStorageFull, UnknownWorkflow, BadParameters, NoModel,
+    *ADMISSION_PROBLEMS, *STORE_PROBLEMS,
 )  # fmt: skip
 """Refusals of a submission of one job, apart from those of its body."""

@@ -18,12 +18,12 @@ from gateway.edge.access import Reader
 from gateway.jobs.event_stream import build_status_event
 from gateway.jobs.service import JobService, parse_job_id
 
-POLL_S = 1.0
+STATE_POLL_S = 1.0
 WatchCredential = Callable[[Principal], AbstractContextManager[asyncio.Event]]
 
 MAX_SEQ = 2**31 - 1
-RECONNECT = b"retry: 1000\n\n"  # milliseconds that a client waits before it connects to another replica
-HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
+RECONNECT_FIELD = b"retry: 1000\n\n"  # milliseconds that a client waits before it connects to another replica
+STREAM_HEADERS = {"Cache-Control": "no-store", "X-Accel-Buffering": "no", "X-Content-Type-Options": "nosniff"}
 
 
 def create_router(
@@ -64,7 +64,7 @@ def create_router(
                 async for line in _follow_events(last_seq, first, read_events, credential_ended, shutdown.closing):
                     yield line
 
-        return StreamingResponse(iterate_lines(), media_type="text/event-stream", headers=HEADERS)
+        return StreamingResponse(iterate_lines(), media_type="text/event-stream", headers=STREAM_HEADERS)
 
     return routes
 
@@ -87,11 +87,11 @@ async def _follow_events(
         if page.job.state in FINAL_STATES:
             return
         yield b": waiting\n\n"
-        await wait_for_any(credential_ended, closing, within_s=POLL_S)
+        await wait_for_any(credential_ended, closing, within_s=STATE_POLL_S)
         if credential_ended.is_set():
             return
         if closing.is_set():
-            yield RECONNECT
+            yield RECONNECT_FIELD
             return
         try:
             page = await read_events(last_seq)

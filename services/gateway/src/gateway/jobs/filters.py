@@ -10,7 +10,7 @@ def parse_label(text: str | None) -> tuple[str, str] | None:
     """Return the key and value of a filter ``key:value``.
 
     Raises:
-        InvalidRequest: it has another form.
+        InvalidRequest: the filter has another form.
     """
     if text is None:
         return None

@@ -13,12 +13,12 @@ from gateway.edge.access import Reader
 from gateway.edge.request_body import read_workflow_body
 from gateway.fleet.errors import NoModel
 from gateway.fleet.service import FleetView
-from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, present_form
+from gateway.jobs.form_schemas import BuiltinWorkflowBody, BuiltinWorkflowsBody, WorkflowFormBody, build_form_body
 from gateway.jobs.routes import SUBMISSION_EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.builtin.nodes import CHECKPOINT_INPUT
-from gateway.workflows.builtin.parameters import WORKFLOWS, build_parameters_schema
+from gateway.workflows.builtin.parameters import BUILTIN_WORKFLOWS, build_parameters_schema
 from gateway.workflows.errors import BadParameters, UnknownWorkflow
 from gateway.workflows.submission_formats import parse_submission
 
@@ -47,7 +47,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
         graph, form = await submitter.describe_inputs(
             parse_submission(body), tenant=tenant, is_large=request.state.is_large
         )
-        return present_form(graph, form)
+        return build_form_body(graph, form)
 
     @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=problems())
     async def list_builtin_workflows(tenant: Reader) -> BuiltinWorkflowsBody:
@@ -73,7 +73,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
                     description=workflow.description,
                     parameters=build_parameters_schema(workflow, choices, defaults),
                 )
-                for workflow in WORKFLOWS
+                for workflow in BUILTIN_WORKFLOWS
             ]
         )
 

@@ -102,17 +102,17 @@ class BuiltinWorkflowsBody(BaseModel):
     workflows: list[BuiltinWorkflowBody]
 
 
-def present_form(graph: dict[str, Any], form: WorkflowForm) -> WorkflowFormBody:
+def build_form_body(graph: dict[str, Any], form: WorkflowForm) -> WorkflowFormBody:
     names: set[str] = set()
     return WorkflowFormBody(
         graph=graph,
-        inputs=[_present_input(form_input, names) for form_input in form.inputs],
+        inputs=[_build_form_input_body(form_input, names) for form_input in form.inputs],
         outputs=[FormOutputBody(**output.model_dump()) for output in form.outputs],
         warnings=list(form.warnings),
     )
 
 
-def _present_input(form_input: FormInput, names: set[str]) -> FormInputBody:
+def _build_form_input_body(form_input: FormInput, names: set[str]) -> FormInputBody:
     has_all = form_input.options is None or len(form_input.options) == form_input.options_total
     schema = {
         "type": form_input.type,

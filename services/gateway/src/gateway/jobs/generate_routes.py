@@ -19,16 +19,16 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
 from gateway.edge.request_body import read_workflow_body
-from gateway.jobs.errors import SUBMISSION, JobCancelled, JobFailed, JobLost
-from gateway.jobs.generate_schemas import GenerateBody, present_generated
+from gateway.jobs.errors import SUBMISSION_PROBLEMS, JobCancelled, JobFailed, JobLost
+from gateway.jobs.generate_schemas import GenerateBody, build_generate_body
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_EXAMPLES, SUBMISSION_HEADERS, build_submission_headers
-from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.schemas import JobBody, build_job_body
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
 from gateway.jobs.wait import JobWaiter
 from gateway.workflows.submission_formats import parse_submission
 
-ENDPOINT = "POST /api/v1/generate"
+SUBMIT_ENDPOINT = "POST /api/v1/generate"
 _PREFER = {
     "name": "Prefer",
     "in": "header",
@@ -70,7 +70,7 @@ def create_router(
         responses={
             200: {"headers": SUBMISSION_HEADERS | _APPLIED},
             202: _ACCEPTED,
-            **problems(*SUBMISSION, JobFailed, JobCancelled, JobLost, *JSON_BODY),
+            **problems(*SUBMISSION_PROBLEMS, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request) -> Response:
@@ -88,7 +88,7 @@ def create_router(
         submission = parse_submission(body)
         keys = request.headers.getlist("idempotency-key")
         accepted = await submitter.submit_job(
-            submission, tenant=tenant, idempotency_keys=keys, endpoint=ENDPOINT, is_large=request.state.is_large
+            submission, tenant=tenant, idempotency_keys=keys, endpoint=SUBMIT_ENDPOINT, is_large=request.state.is_large
         )
         wait_s = parse_preferred_wait_s(request.headers.getlist("prefer"))
         headers = build_submission_headers(accepted) | (
@@ -102,9 +102,9 @@ def create_router(
             raise ClientDisconnect
         on_usage_changed(accepted.job.tenant_id)
         if waiter.job.state not in FINAL_STATES:
-            return _build_job_response(present_job(waiter.job, public_url), 202, headers)
+            return _build_job_response(build_job_body(waiter.job, public_url), 202, headers)
         try:
-            return _build_job_response(present_generated(waiter.job, public_url), 200, headers)
+            return _build_job_response(build_generate_body(waiter.job, public_url), 200, headers)
         except Refusal as refusal:
             response = build_problem_response(request, refusal.details)
             response.headers.update(headers)

@@ -9,7 +9,7 @@ from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError, Refusal
 from gateway.jobs.errors import JobCancelled, JobFailed, JobLost
 from gateway.jobs.no_result import describe_cause, would_fail_again
-from gateway.jobs.schemas import JobBody, build_job_urls, choose_saved_or_previews, pick_output, present_job
+from gateway.jobs.schemas import JobBody, build_job_body, build_job_urls, choose_saved_or_previews, pick_output
 
 _RETRY_S = 5
 
@@ -37,7 +37,7 @@ class GenerateBody(JobBody):
     images: list[str]
 
 
-def present_generated(job: Job, public_url: str) -> GenerateBody:
+def build_generate_body(job: Job, public_url: str) -> GenerateBody:
     """Return the body for a job that has ended.
 
     Raises:
@@ -47,7 +47,7 @@ def present_generated(job: Job, public_url: str) -> GenerateBody:
     """
     if job.state is not JobState.SUCCEEDED:
         raise _build_refusal(job)
-    body = present_job(job, public_url)
+    body = build_job_body(job, public_url)
     urls_by_id = {output.id: output.url for output in body.outputs}
     images = choose_saved_or_previews([output for output in job.outputs if output.kind is OutputKind.IMAGE])
     urls = [urls_by_id[image.id] for image in images]

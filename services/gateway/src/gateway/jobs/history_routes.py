@@ -6,7 +6,7 @@ from contracts.scheduler.jobs import UnknownJob
 from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.jobs.history import JobHistory
-from gateway.jobs.history_schemas import JobSubmissionBody, TimelineBody, present_timeline
+from gateway.jobs.history_schemas import JobSubmissionBody, TimelineBody, build_timeline_body
 from gateway.jobs.resubmission import rebuild_submission
 
 
@@ -30,6 +30,6 @@ def create_router(*, history: JobHistory) -> APIRouter:
 
         Progress of the nodes of the workflow is sent to watchers only, and not stored.
         """
-        return present_timeline(*await history.read_timeline(job_id, tenant=tenant))
+        return build_timeline_body(*await history.read_timeline(job_id, tenant=tenant))
 
     return routes

@@ -72,7 +72,7 @@ class TimelineBody(BaseModel):
     attempts: list[AttemptBody]
 
 
-def present_timeline(events: Sequence[JobEvent], attempts: Sequence[AttemptSummary]) -> TimelineBody:
+def build_timeline_body(events: Sequence[JobEvent], attempts: Sequence[AttemptSummary]) -> TimelineBody:
     return TimelineBody(
         events=[
             TimelineEventBody(

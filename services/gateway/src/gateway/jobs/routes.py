@@ -17,15 +17,15 @@ from gateway.edge.access import Reader, Writer
 from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 from gateway.edge.request_body import read_workflow_body
 from gateway.edge.timestamps import QueryTimestamp
-from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.errors import SUBMISSION_PROBLEMS
 from gateway.jobs.filters import parse_label
-from gateway.jobs.schemas import JobBody, JobsBody, present_job
+from gateway.jobs.schemas import JobBody, JobsBody, build_job_body
 from gateway.jobs.service import JobService
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_formats import parse_submission
 
-ENDPOINT = "POST /api/v1/jobs"
+SUBMIT_ENDPOINT = "POST /api/v1/jobs"
 SUBMISSION_EXAMPLES = {
     "prompt": {
         "summary": "Text to image",
@@ -69,10 +69,11 @@ IDEMPOTENCY_KEY: dict[str, Any] = {
     "schema": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": "^[!-~]+$"},
 }
 CREATED_AFTER = Query(
-    description="only jobs accepted at this time or later; RFC 3339 with zone", examples=["2026-11-23T00:00:00Z"]
+    description="only jobs accepted at or after this time; RFC 3339 with a UTC offset",
+    examples=["2026-11-23T00:00:00Z"],
 )
 CREATED_BEFORE = Query(
-    description="only jobs accepted before this time; RFC 3339 with zone", examples=["2026-11-24T00:00:00Z"]
+    description="only jobs accepted before this time; RFC 3339 with a UTC offset", examples=["2026-11-24T00:00:00Z"]
 )
 _BODY = {
     **describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
@@ -105,10 +106,10 @@ def create_router(
             parse_submission(await read_workflow_body(request)),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            endpoint=ENDPOINT,
+            endpoint=SUBMIT_ENDPOINT,
             is_large=request.state.is_large,
         )
-        return build_json_response(present_job(accepted.job, public_url), 201, build_submission_headers(accepted))
+        return build_json_response(build_job_body(accepted.job, public_url), 201, build_submission_headers(accepted))
 
     routes.add_api_route(
         "",
@@ -118,7 +119,7 @@ def create_router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION, *JSON_BODY)},
+        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION_PROBLEMS, *JSON_BODY)},
         route_class_override=FastPathRoute,
     )
 
@@ -149,10 +150,10 @@ def create_router(
             created_after=created_after,
             created_before=created_before,
         )
-        return JobsBody(jobs=[present_job(job, public_url) for job in page], next_cursor=next_cursor)
+        return JobsBody(jobs=[build_job_body(job, public_url) for job in page], next_cursor=next_cursor)
 
     async def read_job(request: Request, tenant: Reader, job_id: str) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
-        return build_json_response(present_job(await jobs.read_job(job_id, tenant=tenant), public_url))
+        return build_json_response(build_job_body(await jobs.read_job(job_id, tenant=tenant), public_url))
 
     routes.add_api_route(
         "/{job_id}",
@@ -193,7 +194,7 @@ def create_router(
         """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)
         on_usage_changed(job.tenant_id)
-        return present_job(job, public_url)
+        return build_job_body(job, public_url)
 
     return routes
 

@@ -10,19 +10,19 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
-from gateway.jobs.errors import SUBMISSION
+from gateway.jobs.errors import SUBMISSION_PROBLEMS
 from gateway.jobs.routes import IDEMPOTENCY_KEY, SUBMISSION_HEADERS, build_submission_headers
 from gateway.jobs.saved_workflow_openapi import build_document
-from gateway.jobs.schemas import JobBody, present_job
+from gateway.jobs.schemas import JobBody, build_job_body
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.errors import UnknownWorkflow
-from gateway.workflows.routes import WorkflowPath
+from gateway.workflows.routes import WorkflowNameParam
 from gateway.workflows.schemas import parse_workflow_name
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_formats import parse_submission
 
-ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
-_PROBLEMS = problems(*SUBMISSION, *JSON_BODY)
+SUBMIT_ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
+_PROBLEMS = problems(*SUBMISSION_PROBLEMS, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):
@@ -44,7 +44,7 @@ def create_router(*, submitter: JobSubmitter, saved_workflows: SavedWorkflows, p
     )
     async def run_workflow(
         tenant: Writer,
-        workflow_name: WorkflowPath,
+        workflow_name: WorkflowNameParam,
         body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
@@ -55,19 +55,19 @@ def create_router(*, submitter: JobSubmitter, saved_workflows: SavedWorkflows, p
             parse_submission({"workflow_name": name, "parameters": values}),
             tenant=tenant,
             idempotency_keys=request.headers.getlist("idempotency-key"),
-            endpoint=ENDPOINT,
+            endpoint=SUBMIT_ENDPOINT,
             parameters_pointer="",
             is_large=request.state.is_large,
         )
         response.headers.update(build_submission_headers(accepted))
-        return present_job(accepted.job, public_url)
+        return build_job_body(accepted.job, public_url)
 
     @routes.get(
         "/{workflow_name}/openapi.json",
         summary="Read the OpenAPI document of a saved workflow's endpoint",
         responses=problems(UnknownWorkflow),
     )
-    async def read_workflow_document(tenant: Reader, workflow_name: WorkflowPath) -> dict[str, Any]:
+    async def read_workflow_document(tenant: Reader, workflow_name: WorkflowNameParam) -> dict[str, Any]:
         """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""
         version = await saved_workflows.read_workflow(workflow_name, None, tenant=tenant)
         return build_document(version, public_url=public_url, idempotency=IDEMPOTENCY_KEY, problems=_PROBLEMS)

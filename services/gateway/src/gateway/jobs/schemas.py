@@ -147,7 +147,7 @@ class JobsBody(BaseModel):
     next_cursor: str | None
 
 
-def present_job(job: Job, public_url: str) -> JobBody:
+def build_job_body(job: Job, public_url: str) -> JobBody:
     return JobBody(
         job_id=job.job_id,
         status=STATUS_OF_STATE[job.state],
@@ -165,7 +165,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
         labels=job.labels,
         held=job.held,
         retry_of=job.retry_of,
-        outputs=present_outputs(job, public_url),
+        outputs=build_output_bodies(job, public_url),
         error=job.error,
         warnings=list(job.warnings),
         model=job.model,
@@ -175,7 +175,7 @@ def present_job(job: Job, public_url: str) -> JobBody:
     )
 
 
-def present_outputs(job: Job, public_url: str) -> list[OutputBody]:
+def build_output_bodies(job: Job, public_url: str) -> list[OutputBody]:
     """Return the outputs of a job in the order of ``?index=``."""
     result = f"{public_url}/api/v1/jobs/{job.job_id}/result" if job.outputs else ""
     return [

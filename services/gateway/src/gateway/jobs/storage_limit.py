@@ -31,7 +31,7 @@ class ResultStorageLimit:
         """Refuse a job if the tenant's stored outputs have reached the limit.
 
         Raises:
-            ResultStorageFull: they have.
+            ResultStorageFull: the limit is reached.
         """
         tenant_id = UUID(tenant)
         limits = await self._load_limits(tenant_id)

@@ -28,7 +28,7 @@ from contracts.workflow import is_ui_format, read_graph
 from gateway.edge.idempotency import parse_idempotency_key
 from gateway.edge.json_body import MAX_ERRORS
 from gateway.fleet.service import FleetView
-from gateway.jobs.errors import STORAGE, ResultStorageFull
+from gateway.jobs.errors import STORE_PROBLEMS, ResultStorageFull
 from gateway.jobs.extra_data import ExtraDataKeys
 from gateway.jobs.input_pins import InputPins
 from gateway.jobs.request_hash import hash_large_request, hash_request
@@ -47,7 +47,7 @@ from gateway.workflows.submission_formats import ParsedSubmission
 READ_BACK_TIMEOUT_S = 0.5
 """Together with the timeout of SUBMIT_JOB it is below the 2 s within which clients learn of an outage."""
 SECOND_TRY_TIMEOUT_S = 5.0
-STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORAGE)
+STORAGE_REFUSALS: tuple[type[Refusal], ...] = (ResultStorageFull, *STORE_PROBLEMS)
 MAX_SUBMISSION_BYTES = 4 << 20  # as JSON: each service parses or serializes a submission in one call
 
 

@@ -13,7 +13,7 @@ from gateway.edge.idempotency import parse_idempotency_key
 from gateway.jobs.submit import AcceptedJob, JobSubmitter
 from gateway.workflows.submission_formats import ParsedSubmission, parse_submission
 
-ENDPOINT = "POST /api/v1/jobs/batch"
+SUBMIT_ENDPOINT = "POST /api/v1/jobs/batch"
 MAX_CONCURRENT = 24  # concurrent submissions of a batch: more would block the scheduler's event loop
 MAX_CONCURRENT_LARGE = 8  # the same for a large batch
 Outcome = AcceptedJob | Refusal
@@ -79,7 +79,7 @@ class BatchSubmitter:
                     await self._read_item(index),
                     tenant=self._tenant,
                     idempotency_keys=[] if self._key is None else [_derive_item_key(self._key, index)],
-                    endpoint=ENDPOINT,
+                    endpoint=SUBMIT_ENDPOINT,
                     batch_digest=self._digest,
                     is_large=self._is_large,
                 )

@@ -8,11 +8,11 @@ from gateway.api.v1.problems import JSON_BODY, problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import read_workflow_body
-from gateway.jobs.errors import STORAGE
+from gateway.jobs.errors import STORE_PROBLEMS
 from gateway.jobs.routes import SUBMISSION_EXAMPLES
 from gateway.jobs.submission_openapi import build_submission_schema
 from gateway.jobs.submit import JobSubmitter
-from gateway.jobs.validation_schemas import ValidationBody, present_validation
+from gateway.jobs.validation_schemas import ValidationBody, build_validation_body
 from gateway.workflows.errors import UnknownWorkflow
 from gateway.workflows.submission_formats import parse_submission
 
@@ -24,7 +24,7 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
-        responses=problems(UnknownWorkflow, EmptyFleet, *STORAGE, *JSON_BODY),
+        responses=problems(UnknownWorkflow, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
         response_model_exclude_none=True,
     )
     async def validate_submission(tenant: Writer, request: Request) -> ValidationBody:
@@ -37,8 +37,8 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
         try:
             sent = parse_submission(body)
         except InvalidRequest as refusal:
-            return present_validation(ValidationReply(errors=refusal.details.errors))
+            return build_validation_body(ValidationReply(errors=refusal.details.errors))
         found = await submitter.validate_submission(sent, tenant=tenant, is_large=request.state.is_large)
-        return present_validation(found)
+        return build_validation_body(found)
 
     return routes

@@ -23,7 +23,7 @@ class ValidationBody(BaseModel):
     random_seeds: list[RandomInput]
 
 
-def present_validation(found: ValidationReply) -> ValidationBody:
+def build_validation_body(found: ValidationReply) -> ValidationBody:
     return ValidationBody(
         valid=not found.errors,
         errors=list(found.errors),

@@ -20,7 +20,7 @@ from contracts.scheduler.jobs import (
 )
 from contracts.wire.errors import ErrorKind, Refusal, Unavailable
 
-POLL_S = 2.0  # interval of reads, because live events can be lost
+JOB_READ_INTERVAL_S = 2.0  # interval of reads, because live events can be lost
 CANCEL_TRIES, CANCEL_PAUSE_S = 10, 1.0
 
 
@@ -46,7 +46,7 @@ class JobWaiter:
                 if self.job.state in FINAL_STATES:
                     return
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
+                    async with asyncio.timeout(JOB_READ_INTERVAL_S * random.uniform(0.8, 1.2)):  # noqa: S311 - spreads load
                         await self._ended.wait()
                 self._ended.clear()
 

@@ -31,7 +31,7 @@ from gateway.workflows.service import SavedWorkflows
 
 @dataclass(frozen=True, kw_only=True)
 class Jobs(Feature):
-    """The feature, and the parts of it that other features use."""
+    """The wired jobs feature, with the components that other features use."""
 
     service: JobService
     history: JobHistory
@@ -48,7 +48,7 @@ def wire_jobs(
     saved_workflows: SavedWorkflows,
     uploads: UploadStore,
 ) -> Jobs:
-    """Construct the feature.
+    """Construct the jobs feature.
 
     Args:
         infra: settings and connections.

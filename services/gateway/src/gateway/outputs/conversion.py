@@ -7,7 +7,7 @@ from time import monotonic
 from contracts.gateway.outputs import UnknownOutput
 from gateway.edge.capacity_limit import CapacityLimit
 from gateway.edge.errors import TooManyBodies
-from gateway.images.converter import ENCODER, ImageConverter
+from gateway.images.converter import ENCODER_VERSION, ImageConverter
 from gateway.images.errors import NotConvertible, TooManyConversions
 from gateway.images.formats import ConversionOptions
 from gateway.images.limiter import ImageLimiter
@@ -32,7 +32,7 @@ class OutputConverter:
 
     def compute_etag(self, artifact: Artifact, options: ConversionOptions) -> str:
         """Return the strong ETag of the converted image, without converting it."""
-        return options.compute_etag(artifact.sha256, ENCODER)
+        return options.compute_etag(artifact.sha256, ENCODER_VERSION)
 
     async def convert(
         self, artifact: Artifact, options: ConversionOptions, *, tenant: str, wait_if_full: bool = False

@@ -18,7 +18,7 @@ class TooManyFiles(Refusal):
     kind, code = ErrorKind.INVALID, "archive.too_many_files"
 
 
-RESULT: tuple[type[Refusal], ...] = (
+RESULT_PROBLEMS: tuple[type[Refusal], ...] = (
     UnknownJob, UnknownOutput, JobNotFinished, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions,
 )  # fmt: skip
 """Refusals of a request for the bytes of an output."""

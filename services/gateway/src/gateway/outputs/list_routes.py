@@ -1,4 +1,4 @@
-"""Outputs of all own jobs."""
+"""Routes that list the outputs of all the caller's jobs."""
 
 from typing import Annotated, Any
 
@@ -23,7 +23,7 @@ from gateway.outputs.list_schemas import (
     ArchiveLinkBody,
     ArchiveLinkRequest,
     ListedOutputsBody,
-    present_listed_output,
+    build_listed_output_body,
 )
 from gateway.outputs.list_service import OutputLister
 from gateway.outputs.routes import Temporary
@@ -32,8 +32,8 @@ from gateway.signing.link_urls import LinkUrls
 from gateway.storage.objects import ArtifactStore
 
 _EXAMPLE = {"job_ids": ["0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"]}
-_AFTER = Query(description="only outputs of jobs completed at this time or later; RFC 3339 with zone")
-_BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with zone")
+_AFTER = Query(description="only outputs of jobs completed at or after this time; RFC 3339 with a UTC offset")
+_BEFORE = Query(description="only outputs of jobs completed before this time; RFC 3339 with a UTC offset")
 
 
 def create_router(
@@ -79,7 +79,7 @@ def create_router(
             created_after=created_after,
             created_before=created_before,
         )
-        shown = [present_listed_output(listed, links, tenant=tenant) for listed in page]
+        shown = [build_listed_output_body(listed, links, tenant=tenant) for listed in page]
         return ListedOutputsBody(outputs=shown, next_cursor=next_cursor)
 
     @routes.get(

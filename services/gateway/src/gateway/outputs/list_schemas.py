@@ -72,7 +72,7 @@ class ArchiveLinkBody(BaseModel):
     expires_at: datetime
 
 
-def present_listed_output(listed: ListedOutput, links: LinkUrls, *, tenant: str) -> ListedOutputBody:
+def build_listed_output_body(listed: ListedOutput, links: LinkUrls, *, tenant: str) -> ListedOutputBody:
     output = listed.output
     urls = links.build_output_urls(output.id, output.name, tenant=tenant)
     has_thumbnail = output.kind is OutputKind.IMAGE and output.content_type in THUMBNAIL_TYPES

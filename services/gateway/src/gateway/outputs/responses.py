@@ -86,7 +86,7 @@ async def respond_with_artifact(request: Request, name: str, artifact: Artifact,
     """Return the stored bytes, the requested range of them, or 304.
 
     Raises:
-        UnknownOutput: they were deleted.
+        UnknownOutput: the bytes were deleted.
     """
     disposition = build_content_disposition(name, artifact.content_type)
     stored = StoredObject(artifact.key, artifact.sha256, artifact.size_bytes, artifact.content_type, disposition)

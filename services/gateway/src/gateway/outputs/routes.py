@@ -12,9 +12,9 @@ from gateway.api.v1.problems import problems
 from gateway.edge.access import Reader
 from gateway.images.errors import NotConvertible
 from gateway.images.formats import ConversionOptions, ImageFormat
-from gateway.jobs.schemas import OutputsBody, present_outputs
+from gateway.jobs.schemas import OutputsBody, build_output_bodies
 from gateway.outputs.conversion import OutputConverter
-from gateway.outputs.errors import RESULT
+from gateway.outputs.errors import RESULT_PROBLEMS
 from gateway.outputs.responses import (
     ThumbnailSize,
     build_thumbnail_options,
@@ -43,12 +43,12 @@ def create_router(
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
-        **problems(*RESULT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        **problems(*RESULT_PROBLEMS, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     thumbnail_responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: result_responses[304],
-        **problems(*RESULT),
+        **problems(*RESULT_PROBLEMS),
     }
 
     @routes.get(
@@ -56,7 +56,7 @@ def create_router(
     )
     async def list_outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await results.read_completed_job(job_id, tenant=tenant)
-        shown = present_outputs(job, public_url)
+        shown = build_output_bodies(job, public_url)
         return OutputsBody(outputs=[output for output in shown if temporary in {None, output.temporary}])
 
     async def download_result(

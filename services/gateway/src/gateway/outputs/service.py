@@ -109,7 +109,7 @@ class ResultService:
         """Return the output that a signed link permits to read.
 
         Raises:
-            UnknownOutput: it was deleted.
+            UnknownOutput: the output was deleted.
         """
         artifact = await self._artifacts.find_artifact(link.output_id, tenant_id=link.tenant)
         if artifact is None:

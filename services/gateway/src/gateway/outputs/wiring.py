@@ -11,7 +11,7 @@ from gateway.wiring import Feature, Infrastructure
 
 
 def wire_outputs(infra: Infrastructure, images: ImageLimiter, links: LinkUrls) -> Feature:
-    """Construct the feature; ``images`` limits the conversions that run at a time, ``links`` makes signed links."""
+    """Construct the outputs feature; ``images`` limits concurrent conversions, ``links`` makes signed links."""
     settings = infra.settings
     image_converter = ImageConverter(max_pixels=settings.picture_max_pixels, within_s=settings.picture_within_s)
     converter = OutputConverter(image_converter, infra.objects, images)

@@ -14,13 +14,13 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class PurgesFeature(Feature):
-    """The feature, and the messages about purges that could not be processed."""
+    """The wired purges feature, with the messages about purges that could not be processed."""
 
     dead_letters: DeadLetters
 
 
 def wire_purges(infra: Infrastructure) -> PurgesFeature:
-    """Construct the feature."""
+    """Construct the purges feature."""
     bus, database, objects = infra.bus, infra.database, infra.objects
     remover, store = PurgedDataRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
     consumer = create_purge_consumer(bus, remover, store)

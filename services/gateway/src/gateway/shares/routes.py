@@ -12,7 +12,7 @@ from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 from gateway.shares.errors import UnknownShare
-from gateway.shares.schemas import NewShareBody, ShareBody, SharedJobBody, ShareRequest, present_shared_job
+from gateway.shares.schemas import NewShareBody, ShareBody, SharedJobBody, ShareRequest, build_shared_job_body
 from gateway.shares.service import JobShares
 from gateway.signing.link_urls import LinkUrls
 
@@ -57,6 +57,6 @@ def create_router(*, shares: JobShares, links: LinkUrls, public_url: str) -> API
     async def read_shared_job(_: Reader, share_token: str) -> SharedJobBody:
         """For every signed-in user who has the token, read-only."""
         found, expires_at = await shares.read_shared_job(share_token)
-        return present_shared_job(found, links, expires_at)
+        return build_shared_job_body(found, links, expires_at)
 
     return routes

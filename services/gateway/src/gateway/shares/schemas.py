@@ -10,7 +10,7 @@ from contracts.scheduler.jobs import STATUS_OF_STATE, DrawnSeed, Job, JobError, 
 from contracts.scheduler.output_lists import ListedOutput
 from gateway.jobs.history import JobWithGraph
 from gateway.jobs.resubmission import rebuild_submission
-from gateway.outputs.list_schemas import ListedOutputBody, present_listed_output
+from gateway.outputs.list_schemas import ListedOutputBody, build_listed_output_body
 from gateway.signing.link_urls import LinkUrls
 
 DAY_S = 86_400
@@ -68,7 +68,7 @@ class SharedJobBody(BaseModel):
     expires_at: datetime
 
 
-def present_shared_job(found: JobWithGraph, links: LinkUrls, expires_at: datetime) -> SharedJobBody:
+def build_shared_job_body(found: JobWithGraph, links: LinkUrls, expires_at: datetime) -> SharedJobBody:
     """Return the view of a shared job, without its labels, priority and ``extra_data``, which are the owner's."""
     job = found.job.model_copy(update={"labels": {}, "priority": 0})
     return SharedJobBody(
@@ -83,7 +83,7 @@ def present_shared_job(found: JobWithGraph, links: LinkUrls, expires_at: datetim
         seed=job.seed,
         seeds=list(job.seeds),
         submission=rebuild_submission(job, found.graph.graph, None),
-        outputs=[present_listed_output(listed, links, tenant=str(job.tenant_id)) for listed in _list_outputs(job)],
+        outputs=[build_listed_output_body(listed, links, tenant=str(job.tenant_id)) for listed in _list_outputs(job)],
         expires_at=expires_at,
     )
 

@@ -13,7 +13,7 @@ PRUNE_EVERY_S = 3600.0
 
 
 def wire_shares(infra: Infrastructure, *, jobs: JobService, history: JobHistory, links: LinkUrls) -> Feature:
-    """Construct the feature. ``links`` makes signed links to the outputs of shared jobs."""
+    """Construct the shares feature. ``links`` makes signed links to the outputs of shared jobs."""
     store = ShareStore(infra.database)
     shares = JobShares(store, jobs, history)
     return Feature(

@@ -89,7 +89,7 @@ class StoreStatus:
         """Refuse deletions unless the store is known to belong to the database.
 
         Raises:
-            StoreNotPaired: it is not.
+            StoreNotPaired: the store is not paired with the database.
         """
         if self.pairing is not Pairing.PAIRED:
             raise StoreNotPaired(self.mismatch_reason or "the artifact store has not been checked yet")

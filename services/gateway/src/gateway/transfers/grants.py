@@ -24,7 +24,7 @@ def serve_grants(bus: Bus, downloads: InputDownloads, uploads: OutputUploads) ->
         return await downloads.grant_links(request, _parse_tenant_id(address))
 
     async def grant_outputs(request: GrantOutputs, address: Address) -> OutputsGranted:
-        return uploads.grant_links(request, _parse_tenant_id(address))
+        return uploads.create_upload_links(request, _parse_tenant_id(address))
 
     bus.serve(GRANT_INPUTS, grant_inputs)
     bus.serve(GRANT_OUTPUTS, grant_outputs)

@@ -28,7 +28,7 @@ def verify(keys: SigningKeys, token: str, *, now_s: float) -> InputTokenClaims:
     """Return the claims of a token.
 
     Raises:
-        BadInputToken: it is invalid or has expired.
+        BadInputToken: the token is invalid or has expired.
     """
     value = signed_text.verify(keys, _PURPOSE, token)
     if value is None:

@@ -36,7 +36,7 @@ def verify(keys: SigningKeys, token: str, *, now_s: float) -> OutputTokenClaims:
     """Return the claims of a token.
 
     Raises:
-        BadOutputToken: it is invalid or has expired.
+        BadOutputToken: the token is invalid or has expired.
     """
     value = signed_text.verify(keys, _PURPOSE, token)
     if value is None:

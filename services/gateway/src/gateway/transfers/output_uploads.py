@@ -37,7 +37,7 @@ class OutputUploads:
     link_s: float
     max_bytes: int
 
-    def grant_links(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
+    def create_upload_links(self, request: GrantOutputs, tenant: UUID) -> OutputsGranted:
         """Return a link for each output, valid only for that output. Nothing is stored yet."""
         expires_s = int(time.time() + self.link_s)
         all_claims = [

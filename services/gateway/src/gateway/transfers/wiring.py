@@ -9,7 +9,7 @@ from gateway.wiring import Feature, Infrastructure
 
 
 def wire_transfers(infra: Infrastructure, uploads: UploadStore) -> Feature:
-    """Construct the feature, and serve requests of executors for links. Call it before the bus starts."""
+    """Construct the transfers feature, and serve requests of executors for links. Call it before the bus starts."""
     settings = infra.settings
     downloads = InputDownloads(
         uploads=uploads,

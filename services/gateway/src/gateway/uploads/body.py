@@ -19,7 +19,7 @@ from gateway.uploads.file_signatures import SIGNATURE_BYTES
 from gateway.uploads.form import MAX_FRAMING_BYTES, UploadForm, parse_boundary
 from gateway.uploads.service import UploadService
 
-FORM = "multipart/form-data"
+FORM_MEDIA_TYPE = "multipart/form-data"
 IMAGE_TYPES = tuple(format_.media_type for format_ in ImageFormat)
 BARE_MEDIA_TYPES = ("application/octet-stream", *FILE_TYPES)
 IMAGE_TIMEOUT_S = 300  # for 10 MiB over a slow connection

@@ -70,7 +70,7 @@ class UploadInUse(Refusal):
     kind, code = ErrorKind.CONFLICT, "upload.in_use"
 
 
-UPLOAD: tuple[type[Refusal], ...] = (
+UPLOAD_PROBLEMS: tuple[type[Refusal], ...] = (
     Malformed, BodyTooSlow, UnsupportedMediaType, TooManyBodies, UploadTooLarge, FileTooLarge, TooManyUploads,
     UnsupportedImage, AnimatedImage, UploadTooManyPixels, BrokenImage, ExactUploadUnsupported, TooManyConversions,
     StorageFull, StoreMismatch,

@@ -15,8 +15,8 @@ from gateway.edge.access import Reader, Writer
 from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.responses import StoredObject, build_content_disposition, respond_with_object
-from gateway.uploads.body import BARE_MEDIA_TYPES, FORM, ReceivedFile, ReceivedImage, UploadReceiver
-from gateway.uploads.errors import UPLOAD, UnknownUpload, UploadInUse
+from gateway.uploads.body import BARE_MEDIA_TYPES, FORM_MEDIA_TYPE, ReceivedFile, ReceivedImage, UploadReceiver
+from gateway.uploads.errors import UPLOAD_PROBLEMS, UnknownUpload, UploadInUse
 from gateway.uploads.removal import UploadRemover
 from gateway.uploads.schemas import UploadBody, UploadsBody
 from gateway.uploads.service import UploadService
@@ -28,7 +28,7 @@ _BODY: dict[str, Any] = {
     "requestBody": {
         "required": True,
         "content": {
-            FORM: {
+            FORM_MEDIA_TYPE: {
                 "schema": {
                     "type": "object",
                     "required": ["file"],
@@ -73,7 +73,7 @@ def create_router(
                 "model": UploadBody,
                 "description": "The same bytes were uploaded before; that upload, with its expiry extended.",
             },
-            **problems(*UPLOAD),
+            **problems(*UPLOAD_PROBLEMS),
         },
     )
     async def upload_file(

@@ -192,7 +192,7 @@ class UploadStore:
         Committed when it returns. If the job is never submitted, the pins expire.
 
         Raises:
-            UnknownUpload: one of them does not exist; none is pinned.
+            UnknownUpload: one of the uploads does not exist; none is pinned.
         """
         upload_ids = sorted(set(ids))
         if not upload_ids:

@@ -22,13 +22,13 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class UploadsFeature(Feature):
-    """The feature and its table."""
+    """The wired uploads feature, with the table of uploads."""
 
     store: UploadStore
 
 
 def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) -> UploadsFeature:
-    """Construct the feature.
+    """Construct the uploads feature.
 
     Args:
         infra: settings and connections.

@@ -63,7 +63,7 @@ class UsageBody(BaseModel):
     next_cursor: None = None
 
 
-def present_usage(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
+def build_usage_body(jobs: Iterable[UsageDay], requests: Requests) -> UsageBody:
     days = {usage.day: usage for usage in jobs}
     return UsageBody(
         usage=[

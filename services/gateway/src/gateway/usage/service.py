@@ -6,7 +6,7 @@ from uuid import UUID
 from chassis.messaging.bus import Bus
 from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage
 from contracts.wire.topic import FLEET
-from gateway.usage.schemas import UsageBody, present_usage
+from gateway.usage.schemas import UsageBody, build_usage_body
 from gateway.usage.store import RequestUsageStore
 
 
@@ -23,4 +23,4 @@ class UsageView:
             self._bus.request(READ_DAILY_USAGE, ReadDailyUsage(days=days), tenant=tenant),
             self._requests.read_requests(user_id, days=days),
         )
-        return present_usage(usage.days, requests)
+        return build_usage_body(usage.days, requests)

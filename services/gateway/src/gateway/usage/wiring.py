@@ -13,13 +13,13 @@ from gateway.wiring import Feature, Infrastructure
 
 @dataclass(frozen=True, kw_only=True)
 class Usage(Feature):
-    """The feature, and the counter that middleware calls for each request."""
+    """The wired usage feature, with the counter that middleware calls for each request."""
 
     counts: RequestCounts
 
 
 def wire_usage(infra: Infrastructure, operations: AdminActions) -> Usage:
-    """Construct the feature; ``operations`` records that an admin read a user's usage."""
+    """Construct the usage feature; ``operations`` records that an admin read a user's usage."""
     store = RequestUsageStore(infra.database)
     counts = RequestCounts(store)
     return Usage(

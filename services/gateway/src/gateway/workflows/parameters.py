@@ -233,7 +233,7 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
     type_ = _find_literal_type(value)
     if type_ is not parameter.type and (type_, parameter.type) != (ValueType.INTEGER, ValueType.NUMBER):
         message, types = (
-            f"The value is {format_value(value)}, and must be of type {parameter.type}.",
+            f"The value is {format_value(value)}, but must be of type {parameter.type}.",
             (str(parameter.type),),
         )
         yield FieldError(pointer=pointer, code="parameter_type", message=message, allowed=types)
@@ -242,13 +242,13 @@ def _find_value_errors(parameter: ParameterBody, value: Any, pointer: str) -> It
         yield FieldError(
             pointer=pointer,
             code="parameter_choice",
-            message=f"The value is {format_value(value)}, and must be one of the choices in `allowed`.",
+            message=f"The value is {format_value(value)}, but must be one of the choices in `allowed`.",
             allowed=allowed,
         )
     elif type_ in {ValueType.INTEGER, ValueType.NUMBER}:
         low, high = _list_numeric_bounds(parameter)
         if not low <= value <= high:
-            message = f"The value is {format_value(value)}, and must be between {low} and {high}."
+            message = f"The value is {format_value(value)}, but must be between {low} and {high}."
             yield FieldError(pointer=pointer, code="parameter_range", message=message, allowed=(low, high))
 
 

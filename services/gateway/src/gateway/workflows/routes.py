@@ -17,8 +17,8 @@ from gateway.workflows.schemas import (
     SaveBody,
     WorkflowBody,
     WorkflowsBody,
-    present_workflow,
-    present_workflow_summary,
+    build_workflow_body,
+    build_workflow_summary_body,
 )
 from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_formats import unwrap_workflow_field
@@ -34,7 +34,7 @@ _EXAMPLE = {
 _VERSION = Query(ge=1, le=2**31 - 1, description="default: the newest")
 
 # Not validated by FastAPI, so that a malformed name is a 404 like an unknown one.
-WorkflowPath = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}, examples=["portrait"])]
+WorkflowNameParam = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_PATTERN}$"}, examples=["portrait"])]
 
 
 def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
@@ -49,14 +49,14 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
     ) -> WorkflowsBody:
         found, next_cursor = await saved_workflows.list_workflows(tenant=tenant, limit=limit, cursor=cursor)
         return WorkflowsBody(
-            workflows=[present_workflow_summary(summary) for summary in found], next_cursor=next_cursor
+            workflows=[build_workflow_summary_body(summary) for summary in found], next_cursor=next_cursor
         )
 
     @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
     async def read_workflow(
-        tenant: Reader, workflow_name: WorkflowPath, version: Annotated[int | None, _VERSION] = None
+        tenant: Reader, workflow_name: WorkflowNameParam, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
-        return present_workflow(await saved_workflows.read_workflow(workflow_name, version, tenant=tenant))
+        return build_workflow_body(await saved_workflows.read_workflow(workflow_name, version, tenant=tenant))
 
     @routes.put(
         "/{workflow_name}",
@@ -70,7 +70,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
     )
     async def save_workflow(
         tenant: Writer,
-        workflow_name: WorkflowPath,
+        workflow_name: WorkflowNameParam,
         body: Annotated[Any, Depends(read_json_body)],
         request: Request,
         response: Response,
@@ -82,7 +82,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         sent, is_large = validate_model(SaveBody, unwrap_workflow_field(body)), request.state.is_large
         version, is_new = await saved_workflows.save_workflow(workflow_name, sent, tenant=tenant, is_large=is_large)
         response.status_code = 201 if is_new else 200
-        return present_workflow(version)
+        return build_workflow_body(version)
 
     @routes.delete(
         "/{workflow_name}",
@@ -90,8 +90,8 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         summary="Delete a workflow with all its versions",
         responses=problems(UnknownWorkflow),
     )
-    async def delete_workflow(tenant: Writer, workflow_name: WorkflowPath) -> None:
-        """Its jobs stay. Saving it again starts with version 1."""
+    async def delete_workflow(tenant: Writer, workflow_name: WorkflowNameParam) -> None:
+        """Jobs of the workflow stay. Saving a workflow of the same name starts again with version 1."""
         await saved_workflows.delete_workflow(workflow_name, tenant=tenant)
 
     return routes

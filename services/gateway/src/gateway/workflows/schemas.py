@@ -29,7 +29,7 @@ from gateway.workflows.parameters import (
 
 MAX_WORKFLOWS = 100
 MAX_VERSIONS = 100
-RESERVED = frozenset({built_in.CUSTOM, *built_in.NAMES, "builtin"})
+RESERVED_NAMES = frozenset({built_in.CUSTOM, *built_in.NAMES, "builtin"})
 """Names of workflows that are not saved, as the list of jobs shows them; and of the route that lists them."""
 
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
@@ -136,7 +136,7 @@ def parse_new_workflow_name(text: str) -> str:
     if not _NAME.fullmatch(text):
         message = "A name is 1 to 63 of a-z, 0-9, - and _, beginning with a letter or digit."
         raise InvalidRequest(errors=(FieldError(pointer="/name", code="name_malformed", message=message),))
-    if text in RESERVED:
+    if text in RESERVED_NAMES:
         message = "This is the name of a built-in workflow."
         raise InvalidRequest(errors=(FieldError(pointer="/name", code="name_reserved", message=message),))
     return text
@@ -165,7 +165,7 @@ def build_content(sent: SaveBody) -> WorkflowContent:
     return WorkflowContent(graph=graph, parameters=declared, description=sent.description, digest=digest)
 
 
-def present_workflow_summary(summary: WorkflowSummary) -> WorkflowSummaryBody:
+def build_workflow_summary_body(summary: WorkflowSummary) -> WorkflowSummaryBody:
     return WorkflowSummaryBody(
         name=summary.name,
         version=summary.version,
@@ -174,9 +174,9 @@ def present_workflow_summary(summary: WorkflowSummary) -> WorkflowSummaryBody:
     )
 
 
-def present_workflow(version: WorkflowVersion) -> WorkflowBody:
+def build_workflow_body(version: WorkflowVersion) -> WorkflowBody:
     return WorkflowBody(
-        **present_workflow_summary(version.summary).model_dump(),
+        **build_workflow_summary_body(version.summary).model_dump(),
         parameters=build_parameters_schema(version.parameters),
         targets={
             name: ParameterTarget(node=parameter.node, input=parameter.input)

@@ -100,7 +100,7 @@ def set_parameter_values(version: WorkflowVersion, sent: dict[str, Any], pointer
         pointer: JSON Pointer to them in the request.
 
     Raises:
-        BadParameters: they do not fit the workflow.
+        BadParameters: the values do not fit the workflow.
     """
     errors = parameters.validate_values(version.parameters, sent, pointer)
     if errors:

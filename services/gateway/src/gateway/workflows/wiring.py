@@ -10,14 +10,14 @@ from gateway.workflows.store import WorkflowStore
 
 @dataclass(frozen=True, kw_only=True)
 class WorkflowsFeature(Feature):
-    """The feature, and the parts of it that other features use."""
+    """The wired workflows feature, with the components that other features use."""
 
     saved_workflows: SavedWorkflows
     store: WorkflowStore
 
 
 def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
-    """Construct the feature."""
+    """Construct the workflows feature."""
     store = WorkflowStore(infra.database)
     saved_workflows = SavedWorkflows(store, cursor_keys=infra.derive_keys("cursors"))
     return WorkflowsFeature(

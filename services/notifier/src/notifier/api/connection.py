@@ -76,7 +76,7 @@ class Connection:
             yield message["text"]
 
     async def run(self, *coroutines: Coroutine[Any, Any, None]) -> None:
-        """Run these coroutines until the first one or the credential ends; then close the socket."""
+        """Run the coroutines until the first one or the credential ends; then close the socket."""
         tasks = [asyncio.create_task(coroutine) for coroutine in (*coroutines, self._close_when_credential_ends())]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -66,7 +66,7 @@ class WebSocketAuthenticator:
         A socket without a credential in its handshake is opened first.
 
         Raises:
-            TooManyHandshakes: its address opens too many; nothing else was checked.
+            TooManyHandshakes: the client's address opens too many connections; nothing else was checked.
             InvalidCredential: missing, malformed, ambiguous or invalid.
             InvalidTicket: the ticket is invalid or belongs to another origin.
             MissingScope: the credential may not read jobs.
@@ -126,10 +126,10 @@ def parse_job_id(text: str) -> UUID:
 
 
 def parse_after(socket: WebSocket) -> int | None:
-    """Return ``?after=``, None without it.
+    """Return the value of ``?after=``; None if the URL does not have it.
 
     Raises:
-        InvalidResumePosition: it is not the number of an event.
+        InvalidResumePosition: the value is not the number of an event.
     """
     values = socket.query_params.getlist("after")
     if not values:

@@ -16,7 +16,7 @@ from scheduler.domain.fleet_check import RunnableGraph, UnrunnableGraph, check_f
 from scheduler.domain.validation.graph_check import DrawNumber
 
 UI_FORMAT = "workflow_ui_format"
-ADVICE = "Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API)."
+API_FORMAT_ADVICE = "Send the workflow in API format instead: in ComfyUI, menu Workflow, Export (API)."
 
 
 def check_editor_file(
@@ -95,5 +95,5 @@ def _build_field_error(fault: InexactError, converted: ConvertedGraph) -> FieldE
         node = converted.graph.get(fault.node_id)
         node_label = f"Node {make_printable(fault.node_id)}" + (f" ({make_printable(node.class_type)})" if node else "")
         where = f"{node_label} of this workflow file of ComfyUI's editor"
-    message = f"{where} cannot be converted exactly. {fault.reason} {ADVICE}"
+    message = f"{where} cannot be converted exactly. {fault.reason} {API_FORMAT_ADVICE}"
     return FieldError(pointer="/workflow", code=UI_FORMAT, message=message, node_id=fault.node_id)

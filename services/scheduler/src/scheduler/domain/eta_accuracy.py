@@ -8,7 +8,7 @@ from typing import NamedTuple
 from scheduler.domain.durations import compute_percentile, find_bin
 from scheduler.domain.eta import Eta
 
-ADDED_S = 1.0  # added to both times of a ratio, so that it stays near 1 for differences of milliseconds
+RATIO_OFFSET_S = 1.0  # added to both times of a ratio, so that it stays near 1 for differences of milliseconds
 
 
 class EtaStage(StrEnum):
@@ -28,7 +28,7 @@ class EtaComparison(NamedTuple):
     """The actual time from the submission to the start or end of a job, compared with the estimate.
 
     Attributes:
-        ratio: actual / estimated, with ``ADDED_S`` added to both.
+        ratio: actual / estimated, with ``RATIO_OFFSET_S`` added to both.
     """
 
     stage: EtaStage
@@ -88,7 +88,7 @@ def measure_accuracy(totals: Iterable[AccuracyTotals]) -> dict[EtaStage, Accurac
 
 def _compare_stage(stage: EtaStage, actual_s: float, p50_s: float, p90_s: float) -> EtaComparison:
     result = EtaResult.EARLY if actual_s <= p50_s else EtaResult.LATE if actual_s <= p90_s else EtaResult.MISSED
-    return EtaComparison(stage, result, (max(actual_s, 0.0) + ADDED_S) / (p50_s + ADDED_S))
+    return EtaComparison(stage, result, (max(actual_s, 0.0) + RATIO_OFFSET_S) / (p50_s + RATIO_OFFSET_S))
 
 
 def _measure_stage(totals: Iterable[AccuracyTotals]) -> Accuracy:

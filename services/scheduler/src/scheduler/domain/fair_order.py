@@ -50,7 +50,7 @@ class _TenantSchedule(NamedTuple):
     id: UUID
 
     def count_before(self, start: float, tenant_id: UUID) -> int:
-        """Count its jobs that start before a job of another tenant that starts at ``start``."""
+        """Count the tenant's jobs that start before a job of another tenant that starts at ``start``."""
         elapsed_turns = (start - self.vtime) * self.rate
         if elapsed_turns < 0:
             return 0

@@ -23,7 +23,7 @@ class QueueDependence:
 
 
 def list_effects(command: RunNodeAction, node: NodeStatus, dependence: QueueDependence) -> tuple[Effect, ...]:
-    """List the effects of an action that applies in the node's state."""
+    """List what an action that applies in the node's state would change."""
     match command.order:
         case NodeAction.CORDON | NodeAction.DRAIN:
             effects = _list_effects_of_cordon(command, node, dependence)

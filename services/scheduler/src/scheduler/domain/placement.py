@@ -14,7 +14,7 @@ from contracts.workflow import is_model_file_name
 MAX_DELAY_SHARE = 0.1  # a job may be passed over for this share of its waiting time if that exceeds the bound
 MAX_WAIT_IN_LOADS = 1.5  # a job waits at most this many load times for a node that has loaded its models
 DEMAND_DECAY = 0.998  # each job counts this much compared with the next one
-MAX_WEIGHT, NEGLIGIBLE = 1e6, 1e-3
+MAX_WEIGHT, NEGLIGIBLE_WEIGHT = 1e6, 1e-3
 
 
 class Warmth(IntEnum):
@@ -86,7 +86,7 @@ class WarmTenant(NamedTuple):
 
 
 def list_models(needs: Iterable[str]) -> frozenset[str]:
-    """Return those needs of a job that are model files (``Class.input=file``)."""
+    """Return the needs of a job that are model files (``Class.input=file``)."""
     return frozenset(need for need in needs if is_model_file_name(need))
 
 
@@ -122,19 +122,19 @@ def is_overdue(passed_over_s: float, waited_s: float, *, bound_s: float) -> bool
     return bound_s <= 0 or passed_over_s >= max(bound_s, MAX_DELAY_SHARE * waited_s)
 
 
-def may_leave_to_warm_node(*, left_s: float, free_in_s: float, load_s: float) -> bool:
-    """Whether a node without the models of a job leaves it to a busy node that has loaded them.
+def may_defer_to_warm_node(*, deferred_s: float, free_in_s: float, load_s: float) -> bool:
+    """Whether a node without the models of a job defers it to a busy node that has loaded them.
 
     It does as long as the job would start there within ``MAX_WAIT_IN_LOADS`` times the load time. So the job ends half
     a load time later at worst, and this node keeps its models for other jobs. If the busy nodes cannot keep up, that
     time passes, and this node loads the models.
 
     Args:
-        left_s: seconds for which jobs with the same requirement have been left to busy nodes already.
+        deferred_s: seconds for which jobs with the same requirement have been deferred to busy nodes already.
         free_in_s: time until one of the nodes that have loaded the models is expected to be free.
         load_s: usual time to load the models; 0 if unknown.
     """
-    return left_s + free_in_s < MAX_WAIT_IN_LOADS * load_s
+    return deferred_s + free_in_s < MAX_WAIT_IN_LOADS * load_s
 
 
 class ModelDemand:
@@ -150,7 +150,7 @@ class ModelDemand:
         self._weight /= DEMAND_DECAY
         if self._weight > MAX_WEIGHT:
             reduced = {model: jobs / self._weight for model, jobs in self._jobs.items()}
-            self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE}, 1.0
+            self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE_WEIGHT}, 1.0
 
     def rate_model(self, model: str, *, nodes: int) -> float:
         """Return how many recent jobs needed the model, per node that has loaded it (``nodes``)."""

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from scheduler.domain.durations import compute_mean, compute_midpoint, compute_percentile, find_bin
 
 WINDOW = 100  # each new run time reduces the weight of the earlier ones by 1 / WINDOW, so about this many count
-NEGLIGIBLE = 0.01  # a smaller weight is dropped
+NEGLIGIBLE_WEIGHT = 0.01  # a smaller weight is dropped
 
 Bins = Mapping[int, float]
 """Decayed number of runs by histogram bin."""
@@ -86,7 +86,7 @@ class RunTime(NamedTuple):
 def add_run(bins: Bins, seconds: float) -> dict[int, float]:
     """Return a histogram with one more run time, in which the earlier ones count a little less."""
     kept = 1 - 1 / WINDOW
-    added = {number: weight * kept for number, weight in bins.items() if weight * kept >= NEGLIGIBLE}
+    added = {number: weight * kept for number, weight in bins.items() if weight * kept >= NEGLIGIBLE_WEIGHT}
     number = find_bin(seconds)
     added[number] = added.get(number, 0.0) + 1.0
     return added

@@ -76,7 +76,7 @@ def estimate_cost(mean_s: float | None) -> float:
 
 
 def compute_claim_effects(cost_s: float) -> TransitionEffects:
-    """Return the effects of a claim.
+    """Return how claiming a job changes its tenant's counters.
 
     Args:
         cost_s: estimated GPU-seconds of the job.
@@ -85,7 +85,7 @@ def compute_claim_effects(cost_s: float) -> TransitionEffects:
 
 
 def compute_unstarted_end_effects(job: LockedJob) -> TransitionEffects:
-    """Return the effects of a job that ends while queued or on hold: it costs nothing."""
+    """Return how a job that ends while queued or on hold changes its tenant's counters: it costs nothing."""
     return TransitionEffects(queued=0 if job.on_hold else -1, images=-job.images, settled=0)
 
 

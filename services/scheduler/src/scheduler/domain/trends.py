@@ -24,7 +24,7 @@ DEFAULT_BUCKETS = 120  # maximum if the request names no step
 HOUR_S = 3600
 MINUTES_KEPT = timedelta(hours=47)  # totals by minute are kept for two days
 MAX_FAILURES = 50
-COUNTS = ("submitted", "started", "completed", "failed", "cancelled", "images")
+COUNT_FIELDS = ("submitted", "started", "completed", "failed", "cancelled", "images")
 NODE_COUNTS = ("started", "succeeded", "failed", "faults")
 
 Row = Mapping[str, Any]
@@ -68,13 +68,13 @@ class _BucketTotals:
     durations: dict[str, Counter[int]] = field(default_factory=lambda: {"wait": Counter(), "run": Counter()})
 
     def add_jobs(self, row: Row) -> None:
-        self.counts.update({name: row[name] for name in COUNTS})
+        self.counts.update({name: row[name] for name in COUNT_FIELDS})
         self.busy_s += row["busy_s"]
 
     def to_counts(self) -> dict[str, Any]:
         waits, runs = self.durations["wait"], self.durations["run"]
         return {
-            **{name: self.counts[name] for name in COUNTS},
+            **{name: self.counts[name] for name in COUNT_FIELDS},
             "wait_p50_s": compute_percentile(waits, 0.5),
             "wait_p95_s": compute_percentile(waits, 0.95),
             "run_p50_s": compute_percentile(runs, 0.5),

@@ -81,7 +81,7 @@ def check_workflow(
         draw_seed: see ``check_graph``.
 
     Raises:
-        InvalidWorkflow: it is not a graph and cannot be converted exactly, or it exceeds the tenant's limits.
+        InvalidWorkflow: the body is not a graph and cannot be converted exactly, or it exceeds the tenant's limits.
         EmptyFleet: there are no catalogs.
     """
     if is_ui_format(raw):

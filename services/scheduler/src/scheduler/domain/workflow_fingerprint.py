@@ -26,7 +26,7 @@ _LINK_PARTS = 2
 
 
 def compute_fingerprint(graph: Graph) -> int:
-    """Return the fingerprint, a signed integer of 64 bits. The time grows with nodes and links."""
+    """Return the fingerprint as a signed 64-bit integer. Run time is roughly linear in nodes and links."""
     labels = {node_id: _label_node(node.class_type, node.inputs) for node_id, node in graph.items()}
     lines = []
     for node_id, node in graph.items():

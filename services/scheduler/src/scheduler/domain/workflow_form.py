@@ -60,7 +60,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         now: time for dates in file names of editor files.
 
     Raises:
-        InvalidWorkflow: it is not a graph, or a file that cannot be converted exactly.
+        InvalidWorkflow: the body is not a graph, or a file that cannot be converted exactly.
         EmptyFleet: there are no catalogs.
     """
     if not catalogs:

@@ -8,7 +8,7 @@ from scheduler.usecases.expire_jobs import JobExpirer
 from scheduler.usecases.withdraw_attempts import AttemptWithdrawer
 
 EVERY_S = 1.0
-PAUSE_S = 5.0  # a longer gap between two ticks means that this process was paused
+PROCESS_PAUSE_S = 5.0  # a longer gap between two ticks means that this process was paused
 
 
 class AttemptEnder:
@@ -33,9 +33,12 @@ class AttemptEnder:
         self._last_tick = monotonic()
 
     async def tick(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``. A pass that fails restarts the waiting time."""
+        """End attempts and jobs whose time has passed. Called by ``chassis.loop.Loop``.
+
+        A pass that fails restarts the waiting time.
+        """
         now = monotonic()
-        paused, self._last_tick = now - self._last_tick > PAUSE_S, now
+        paused, self._last_tick = now - self._last_tick > PROCESS_PAUSE_S, now
         since, self._connected_since = self._connected_since, None
         if not self._bus.connected:
             return

@@ -41,7 +41,7 @@ class StreamRestorer:
         self._fill_checked_at: float | None = None
 
     async def tick(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``."""
+        """Run one pass. Called by ``chassis.loop.Loop``."""
         if not self._bus.connected:
             return
         lost = {stream.name for stream in self._streams if await self._ensure_stream(stream)} - {JOB_PROGRESS.name}

@@ -97,8 +97,8 @@ WITH RECURSIVE found AS (
 )
 SELECT requirement_id FROM found WHERE requirement_id IS NOT NULL
 """)
-# PostgreSQL never merges subqueries for a single value, with LIMIT or with OFFSET 0 into the surrounding query. So it
-# visits tenants in fair order and stops after the last candidate, regardless of the number of rows that it expects.
+# PostgreSQL never flattens scalar subqueries, or those with LIMIT or OFFSET 0, so tenants are visited in fair order
+# until the last candidate, whatever row count is estimated.
 _MAY_RUN_HERE = "(j.avoid_node IS DISTINCT FROM CAST(:node AS text) OR j.avoid_until < now())"
 _FIRST_JOB = f"""
     SELECT j.id, j.priority, j.passed_over_at, j.created_at FROM jobs j
@@ -181,9 +181,9 @@ _PASSED_OVER = """
     coalesce(extract(epoch FROM now() - {job}.passed_over_at), 0)::float AS {prefix}passed_over_s,
     coalesce(extract(epoch FROM {job}.passed_over_at - {job}.created_at), 0)::float AS {prefix}waited_s
 """
-# In one statement, so that a claim that chooses a job takes no more round trips than one that need not. The jobs are
-# those before the lock; the statement that locks the chosen one checks that it is still queued. The condition on the
-# first jobs is checked once, before the last part of the union: it is run only if there are none.
+# In one statement, so that a claim that chooses a job takes no more round trips than one that need not. Candidates
+# are read before the lock; the locking statement rechecks that the chosen one is queued. The last branch of the union
+# runs only if there are no first jobs.
 _LOCK_TENANT_AND_LIST = Statement(f"""
 WITH t AS MATERIALIZED ({_LOCK_TENANT_SQL}),
 first AS MATERIALIZED (

@@ -60,7 +60,7 @@ _SHARE_AHEAD = f"""(
 
 
 def _build_position_query(near: int, farther: str) -> str:
-    """Build the position of a job that is among the first or last ``near`` jobs; else ``farther``."""
+    """Build SQL for a job's queue position: exact within ``near`` of either end, else the expression ``farther``."""
     return f"""(
     SELECT CASE WHEN ahead.number < {near} THEN ahead.number + 1 ELSE (
         SELECT CASE WHEN behind.number < {near} THEN t.queued - behind.number ELSE {farther} END

@@ -47,7 +47,7 @@ SELECT now() AS now, count(*) AS total,
     ) AS blocked
 FROM nodes n {JOIN_CURRENT_ATTEMPT}
 """)  # noqa: S608 - constants only
-_MEASURE_LAST_HOUR = Statement("""
+_MEASURE_RECENT_THROUGHPUT_AND_WAITS = Statement("""
 SELECT count(*) FILTER (WHERE age <= 60) AS jobs_1, coalesce(sum(images) FILTER (WHERE age <= 60), 0) AS images_1,
     count(*) FILTER (WHERE age <= 300) AS jobs_5, coalesce(sum(images) FILTER (WHERE age <= 300), 0) AS images_5,
     count(*) AS jobs_60, coalesce(sum(images), 0) AS images_60,
@@ -91,14 +91,14 @@ async def count_nodes(connection: Connection, *, offline_after_s: float) -> Row:
     return row
 
 
-async def measure_last_hour(connection: Connection) -> Row:
+async def measure_recent_throughput_and_waits(connection: Connection) -> Row:
     """Measure throughput and waiting times.
 
     Returns:
         ``jobs_N, images_N`` of the last N = 1, 5 and 60 minutes, and the percentiles ``p50_s, p95_s`` of the time that
         jobs of the last hour waited.
     """
-    row = await _MEASURE_LAST_HOUR.fetch_first(connection)
+    row = await _MEASURE_RECENT_THROUGHPUT_AND_WAITS.fetch_first(connection)
     assert row is not None  # noqa: S101 - an aggregate is always one row
     return row
 

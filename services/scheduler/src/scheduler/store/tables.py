@@ -31,7 +31,7 @@ from chassis.messaging.outbox import create_outbox_table
 
 METADATA = new_metadata()
 
-READY = "queued > 0 AND is_active AND (max_running IS NULL OR running < max_running)"
+TENANT_IS_READY = "queued > 0 AND is_active AND (max_running IS NULL OR running < max_running)"
 
 # Limits and counters of tenants. A tenant's row is locked before any of its jobs; limits are enforced under that lock.
 TENANTS = Table(
@@ -47,7 +47,7 @@ TENANTS = Table(
     Column("queued", Integer, nullable=False, server_default="0"),
     Column("running", Integer, nullable=False, server_default="0", comment="live attempts"),
     Column("vtime", Float, nullable=False, server_default="0", comment="GPU-seconds used / weight"),
-    Column("ready", Boolean, Computed(READY, persisted=True)),
+    Column("ready", Boolean, Computed(TENANT_IS_READY, persisted=True)),
     Column("version", BigInteger, nullable=False, server_default="0", comment="version of the last applied change"),
     Column("result_days", Integer, comment="how long an ended job is kept"),
     Column("limits", JSONB, nullable=False, server_default="{}", comment="all limits by name (contracts.auth.Limits)"),
@@ -404,7 +404,7 @@ TREND_NODES = Table(
     Column("online_s", Float, nullable=False),
 )
 
-# Run times of succeeded jobs, for estimates. Bounded in number; those that were not updated for the longest go first.
+# Run times of succeeded jobs, for estimates. Capped; the least recently updated rows are deleted first.
 RUN_TIMES = Table(
     "run_times",
     METADATA,

@@ -45,7 +45,7 @@ VTIME_WITH_QUEUED = """
         ELSE {vtime} END
 """
 _TODAY = "(now() AT TIME ZONE 'UTC')::date"
-_COUNT_IMAGES_LEFT = Statement(f"""
+_SELECT_REMAINING_IMAGE_QUOTA = Statement(f"""
 SELECT t.images_per_day - ({GROUP_IMAGES.format(day="CAST(:day AS date)")}) AS images
 FROM tenants t WHERE t.id = :tenant_id
 """)  # noqa: S608 - constants only
@@ -143,7 +143,7 @@ async def count_images_left(connection: Connection, tenant_id: UUID, day: date) 
 
     The locks of its quota group and of the tenant must be held.
     """
-    left: int | None = await _COUNT_IMAGES_LEFT.fetch_value(connection, tenant_id=tenant_id, day=day)
+    left: int | None = await _SELECT_REMAINING_IMAGE_QUOTA.fetch_value(connection, tenant_id=tenant_id, day=day)
     return left
 
 

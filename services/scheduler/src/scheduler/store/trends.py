@@ -23,7 +23,7 @@ _EPOCH = "TIMESTAMPTZ '1970-01-01 00:00:00Z'"
 _MINUTE = f"date_bin('1 minute', {{}}, {_EPOCH})"
 _START, _END = "CAST(:start AS timestamptz)", "CAST(:end AS timestamptz)"
 _ENDED = f"completed_at >= {_START} AND completed_at < {_END}"
-_MINUTES = f"generate_series({_MINUTE.format(_START)}, {_END} - interval '1 microsecond', interval '1 minute')"
+_MINUTE_SERIES = f"generate_series({_MINUTE.format(_START)}, {_END} - interval '1 microsecond', interval '1 minute')"
 _SUBMITTED = f"""
     SELECT {_MINUTE.format("created_at")} AS at, count(*) AS submitted FROM jobs
     WHERE id >= :id_from AND id < :id_to AND created_at >= {_START} AND created_at < {_END} GROUP BY 1
@@ -44,7 +44,7 @@ _NODES = f"""
             AS busy_s
     FROM (
         SELECT at, at + interval '1 minute' AS until
-        FROM {_MINUTES} at
+        FROM {_MINUTE_SERIES} at
     ) m JOIN (
         SELECT node, leased_at, ended_at, outcome FROM attempts
         WHERE ended_at >= {_START} AND leased_at < {_END} AND NOT prefetched
@@ -58,7 +58,7 @@ _JOBS = f"""
     SELECT m.at, coalesce(s.submitted, 0) AS submitted, coalesce(n.started, 0) AS started,
         coalesce(e.completed, 0) AS completed, coalesce(e.failed, 0) AS failed, coalesce(e.cancelled, 0) AS cancelled,
         coalesce(e.images, 0)::bigint AS images, coalesce(n.busy_s, 0) AS busy_s
-    FROM {_MINUTES} m(at)
+    FROM {_MINUTE_SERIES} m(at)
     LEFT JOIN ({_SUBMITTED}) s ON s.at = m.at
     LEFT JOIN ({_ENDED_JOBS}) e ON e.at = m.at
     LEFT JOIN (
@@ -86,7 +86,7 @@ _ONLINE_NOW = "online AND seen_at > now() - make_interval(secs => :offline_after
 def _build_add_statement(
     table: str, keys: Sequence[str], numbers: Sequence[str], source: str, *, steps: tuple[int, int]
 ) -> Statement:
-    """Return a statement that adds the rows of a source to the totals of both lengths of a period."""
+    """Return a statement that adds the source rows to the totals at both step sizes."""
     summed = ", ".join(f"sum({name})" for name in numbers)
     added = ", ".join(f"{name} = kept.{name} + excluded.{name}" for name in numbers)
     own = "".join(f", {key}" for key in keys)
@@ -169,7 +169,7 @@ _COUNT_NODES = Statement(_NODES)
 _COUNT_ONLINE = Statement(f"""
 SELECT m.at, n.name AS node,
     extract(epoch FROM least({_END}, m.at + interval '1 minute') - greatest({_START}, m.at))::float AS online_s
-FROM {_MINUTES} m(at), nodes n WHERE {_ONLINE_NOW}
+FROM {_MINUTE_SERIES} m(at), nodes n WHERE {_ONLINE_NOW}
 """)  # noqa: S608 - constants only
 _EXPIRED = (
     *(

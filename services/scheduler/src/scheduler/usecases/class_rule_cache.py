@@ -32,7 +32,7 @@ class ClassRuleCache:
         if self._rules is None:
             async with self._database.connection() as connection:
                 saved = await class_rules.load_rules(connection)
-            if self._rules is None:  # otherwise rules arrived in the meantime
+            if self._rules is None:  # rules may have arrived during the await
                 self._rules = saved
         if self._rules is None and monotonic() >= self._retry_at:
             self._retry_at = monotonic() + RETRY_S

@@ -17,7 +17,7 @@ class WorkflowDescriber:
         """Return the inputs of a workflow. A large one, or an editor file, is read in a thread.
 
         Raises:
-            InvalidWorkflow: it is not a graph, or a file that cannot be converted exactly.
+            InvalidWorkflow: the body is not a graph, or a file that cannot be converted exactly.
             EmptyFleet: no node has ever joined.
         """
         catalogs, now = await self._fleet.load_catalogs(), datetime.now(UTC)

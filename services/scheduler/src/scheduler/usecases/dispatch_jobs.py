@@ -67,7 +67,7 @@ class JobDispatcher:
     Args:
         node_attempts: live attempts that a node may have.
         warm_bound_s: maximum time for which a job is passed over for jobs whose models the node has loaded, and for
-            which a node leaves a job to a busy node. 0: jobs are never passed over, and any suitable node is woken.
+            which a node defers a job to a busy node. 0: jobs are never passed over, and any suitable node is woken.
     """
 
     def __init__(
@@ -99,7 +99,7 @@ class JobDispatcher:
         self._waiting = WaitingRequirements()
         self._new_jobs: Counter[int] = Counter()  # by requirement; no request was woken for them yet
         self._past_head_start: Counter[int] = Counter()  # by requirement; jobs whose warm nodes did not claim in time
-        self._scheduled_wakes: set[int] = set()  # requirements of jobs that are left to busy nodes for now
+        self._scheduled_wakes: set[int] = set()  # requirements of jobs that are deferred to busy nodes for now
         self._recheck_wanted, self._nodes_changed, self._is_recheck_past_head_start = False, False, False
         self._recheck_at = 0.0
         self.wake_loop = Loop("scheduler.wake_requests", self._wake_requests, every_s=RECHECK_S)
@@ -286,7 +286,7 @@ class JobDispatcher:
         too_large = await self._fleet.list_too_large_requirements(requirements, state.memory_gib)
         requirements = [requirement for requirement in requirements if requirement not in too_large]
         requirements = self._requests.skip_claimed_requirements(waiting, requirements)
-        requirements = self._skip_requirements_left_to_busy_nodes(requirements, node)
+        requirements = self._skip_requirements_deferred_to_busy_nodes(requirements, node)
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
         async with self._claim_slots, self._database.connection() as connection:
@@ -314,7 +314,7 @@ class JobDispatcher:
         self._waits.record_claim(requirement, loads_models=claim.loads_models)
 
     def _skip_served_requirements(self, requirements: Sequence[int], node: str) -> list[int]:
-        """Return the requirements that no other waiting node could serve now, or that the others leave to this node."""
+        """Return the requirements that no other waiting node could serve now, or that the others defer to this node."""
         find, loaded = self._requests.find_waiting_node, self._loaded.get_loaded_models(node)
         served = {requirement for requirement in requirements if find(requirement, excluded={node}) is not None}
         warm = [
@@ -323,15 +323,15 @@ class JobDispatcher:
             if self._fleet.get_models(requirement) <= loaded
             and find(requirement, excluded={node}, only_warm=True) is None
         ]
-        served -= self._waits.list_left_requirements(warm, "").keys()
+        served -= self._waits.list_deferred_requirements(warm, "").keys()
         return [requirement for requirement in requirements if requirement not in served]
 
-    def _skip_requirements_left_to_busy_nodes(self, requirements: Sequence[int], node: str) -> list[int]:
-        """Return the requirements that the node does not leave to a busy one. A node is woken later for the others."""
-        left = self._waits.list_left_requirements(requirements, node)
-        for requirement, wait_s in left.items():
+    def _skip_requirements_deferred_to_busy_nodes(self, requirements: Sequence[int], node: str) -> list[int]:
+        """Return the requirements that the node does not defer to a busy one. A node is woken later for the others."""
+        deferred = self._waits.list_deferred_requirements(requirements, node)
+        for requirement, wait_s in deferred.items():
             self._schedule_wake(requirement, wait_s)
-        return [requirement for requirement in requirements if requirement not in left]
+        return [requirement for requirement in requirements if requirement not in deferred]
 
     async def _list_requirements(self, digest: str, *, fresh: bool) -> list[int]:
         """List the requirements that a node with this catalog meets and that queued jobs have."""
@@ -425,7 +425,7 @@ class JobDispatcher:
         past_head_start, self._past_head_start = self._past_head_start, Counter()
         new_jobs, self._new_jobs = self._new_jobs, Counter()
         later = self._list_head_starts(new_jobs)
-        for requirement, wait_s in self._waits.list_left_requirements(later, "").items():
+        for requirement, wait_s in self._waits.list_deferred_requirements(later, "").items():
             self._schedule_wake(requirement, wait_s, jobs=new_jobs[requirement])
             later -= {requirement}
             del new_jobs[requirement]
@@ -466,7 +466,7 @@ class JobDispatcher:
         self.wake_loop.wake()
 
     def _schedule_wake(self, requirement: int, wait_s: float, jobs: int = 1) -> None:
-        """Wake requests in ``wait_s`` seconds for jobs that are left to a busy node, if they are still queued then."""
+        """Wake requests in ``wait_s`` seconds for jobs deferred to a busy node, if they are still queued then."""
         if requirement not in self._scheduled_wakes:
             self._scheduled_wakes.add(requirement)
             asyncio.get_running_loop().call_later(wait_s, self._end_head_start, Counter({requirement: jobs}))

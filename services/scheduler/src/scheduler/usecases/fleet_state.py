@@ -21,7 +21,7 @@ from scheduler.domain.placement import Warmth, list_models, rate_warmth
 from scheduler.domain.waiting import NodeFacts, NodeSurvey, has_larger_node, survey_nodes
 from scheduler.store import nodes
 
-CHECKPOINTS = "CheckpointLoaderSimple.ckpt_name"  # the input that names the model of built-in workflows
+CHECKPOINT_INPUT = "CheckpointLoaderSimple.ckpt_name"  # the input that names the model of built-in workflows
 NODES_FRESH_S = 1.0  # how long the list of nodes is cached, so that not every submit reads it
 
 
@@ -236,7 +236,7 @@ class FleetState:
         models, classes = await offload(_collect_models_and_classes, catalogs, self._loaded_counts, policy)
         return Fleet(
             models=models,
-            default_models=self._choose_default_models(models.get(CHECKPOINTS, ())),
+            default_models=self._choose_default_models(models.get(CHECKPOINT_INPUT, ())),
             classes=classes,
             nodes=tuple(self._node_summaries),
         )
@@ -274,7 +274,7 @@ class FleetState:
                 digest for digest in sorted(set(replaced) - digests) if await self._load_catalog(connection, digest)
             ]
             models_at_join = await nodes.list_models_at_join(
-                connection, CHECKPOINTS, forget_after_s=self._forget_after_s
+                connection, CHECKPOINT_INPUT, forget_after_s=self._forget_after_s
             )
         self._models_at_join = frozenset(models_at_join)
         self._digests = (*known, *recent)

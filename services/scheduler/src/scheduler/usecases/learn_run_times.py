@@ -66,7 +66,7 @@ class RunTimeLearner:
         self._estimates[job_id] = estimate
 
     async def save_recorded(self) -> None:
-        """Write what was recorded, for ``chassis.loop.Loop``. Without anything, it reads and writes nothing."""
+        """Write what was recorded, if anything. Called by ``chassis.loop.Loop``."""
         if not (self._runs or self._estimates or self._previously_ended):
             return
         runs, given, previously_ended = self._runs, self._estimates, self._previously_ended
@@ -90,7 +90,7 @@ class RunTimeLearner:
             self._jobs.labels(comparison.stage.value, comparison.result.value).inc()
 
     async def prune_run_times(self) -> None:
-        """Delete old run times, estimates and totals, for ``chassis.loop.Loop``."""
+        """Delete old run times, estimates and totals. Called by ``chassis.loop.Loop``."""
         async with self._database.transaction() as connection:
             await run_times.lock_histograms(connection)
             await run_times.prune_histograms(connection)

@@ -37,7 +37,7 @@ class FleetMeter:
         self._nodes: set[str] = set()
 
     async def measure_fleet(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``."""
+        """Measure the fleet once. Called by ``chassis.loop.Loop``."""
         async with self._database.connection() as connection:
             queue = {row["tier"]: row for row in await stats.count_queue(connection)}
             fleet = await nodes.list_nodes(
@@ -60,7 +60,7 @@ class FleetMeter:
                 blocked=online and node["blocked_since"] is not None,
             )
         names = {node["name"] for node in fleet}
-        self._remove_nodes(self._nodes - names)
+        self._remove_node_metrics(self._nodes - names)
         self._job_metrics.set_nodes(names)
         self._outbox.set(await self._relay.measure_oldest_s())
 
@@ -69,7 +69,7 @@ class FleetMeter:
         for state in NODE_STATES:
             self._node_state.labels(node, state).set(states[state])
 
-    def _remove_nodes(self, forgotten: set[str]) -> None:
+    def _remove_node_metrics(self, forgotten: set[str]) -> None:
         for node in forgotten:
             self._nodes.remove(node)
             for state in NODE_STATES:

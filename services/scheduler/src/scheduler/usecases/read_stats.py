@@ -37,7 +37,7 @@ class StatsReader:
         ):  # one transaction, so that all numbers are of the same time
             queue = {Tier(row["tier"]): row for row in await stats.count_queue(connection)}
             nodes = await stats.count_nodes(connection, offline_after_s=self._offline_after_s)
-            hour = await stats.measure_last_hour(connection)
+            hour = await stats.measure_recent_throughput_and_waits(connection)
             failures = await stats.count_failures(connection)
             accuracy = measure_accuracy(await estimates.list_accuracy(connection))
         return Stats(

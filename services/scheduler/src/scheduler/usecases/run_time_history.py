@@ -9,7 +9,7 @@ from scheduler.domain.run_times import Bins, HistogramKey, HistogramScope, RunTi
 from scheduler.store import run_times
 
 FRESH_S = 5.0  # how long run times are cached that other schedulers recorded
-OVERLAP = timedelta(seconds=10)  # a transaction commits at most this long after its timestamp
+REREAD_OVERLAP = timedelta(seconds=10)  # a transaction commits at most this long after its timestamp
 MAX_CACHED = 2 * run_times.MAX_ROWS * len(HistogramScope)  # beyond, all are read again, without pruned histograms
 
 
@@ -35,7 +35,7 @@ class RunTimeHistory:
             raise
         self.replace_histograms({run_times.build_histogram_key(row): run_times.parse_bins(row) for row in rows})
         if rows:
-            self._since = rows[-1]["updated_at"] - OVERLAP
+            self._since = rows[-1]["updated_at"] - REREAD_OVERLAP
 
     def replace_histograms(self, histograms: Mapping[HistogramKey, Bins]) -> None:
         """Replace histograms by newer ones."""

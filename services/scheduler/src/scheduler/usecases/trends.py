@@ -13,7 +13,7 @@ FRESH_S = 10.0  # how long a reply is cached
 COMMIT_DELAY = timedelta(seconds=15)  # a transaction that ends a job may commit this long after its timestamp
 MAX_ADDED_AT_ONCE = timedelta(hours=1)  # in one transaction, after an outage of all schedulers or at the first start
 BACKFILL = timedelta(days=1)  # minutes before the first start that are added, too
-MAX_COUNTED = timedelta(hours=1)  # without totals, counted for each reply
+MAX_COUNTED = timedelta(hours=1)  # longest span without stored totals that is counted for each reply
 
 
 class TrendRecorder:
@@ -27,12 +27,12 @@ class TrendRecorder:
         self._database, self._offline_after_s = database, offline_after_s
 
     async def tick(self) -> None:
-        """Store the totals of all minutes that are over, for ``chassis.loop.Loop``."""
+        """Store the totals of every completed minute. Called by ``chassis.loop.Loop``."""
         while await self._add_next_minutes():
             pass
 
     async def prune_totals(self) -> None:
-        """Delete old totals, for ``chassis.loop.Loop``."""
+        """Delete old totals. Called by ``chassis.loop.Loop``."""
         await trends.prune_totals(self._database)
 
     async def _add_next_minutes(self) -> bool:

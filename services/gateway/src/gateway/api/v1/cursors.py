@@ -17,7 +17,7 @@ def decode_position(keys: SigningKeys, cursor: str, *, tenant: str, filters: str
     """Return the position in a cursor of ``encode_position``.
 
     Raises:
-        BadCursor: it was tampered with, or made for another tenant or filter.
+        BadCursor: the cursor was tampered with, or made for another tenant or filter.
     """
     position: list[Any] | None = signed_text.verify(keys, _build_signing_purpose(tenant, filters), cursor)
     if position is None:
@@ -37,7 +37,7 @@ def decode(keys: SigningKeys, cursor: str, *, tenant: str, filters: str) -> UUID
     """Return the id after which the list continues.
 
     Raises:
-        BadCursor: it was tampered with, or made for another tenant or filter.
+        BadCursor: the cursor was tampered with, or made for another tenant or filter.
     """
     before = signed_text.verify(keys, _build_signing_purpose(tenant, filters), cursor)
     if before is None:

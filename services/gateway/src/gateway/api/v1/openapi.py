@@ -11,7 +11,7 @@ from pydantic import BaseModel
 
 from gateway.api.v1.examples import build_example, complete_example
 from gateway.api.v1.problems import Problem
-from gateway.api.v1.response_headers import HEADERS, list_header_names
+from gateway.api.v1.response_headers import RESPONSE_HEADERS, list_header_names
 
 JSON = "application/json"
 _COMPONENTS = "#/components/schemas/{model}"
@@ -75,7 +75,8 @@ def _complete_responses(document: dict[str, Any]) -> None:
     components = document["components"]
     schemas = components["schemas"]
     components["headers"] = {
-        name: {"description": description, "schema": {"type": type_}} for name, (type_, description) in HEADERS.items()
+        name: {"description": description, "schema": {"type": type_}}
+        for name, (type_, description) in RESPONSE_HEADERS.items()
     }
     for schema in schemas.values():
         if "examples" in schema:

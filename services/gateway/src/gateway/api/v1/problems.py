@@ -27,7 +27,7 @@ DeclaredResponse = type[Refusal] | HTTPStatus
 Responses = dict[int | str, dict[str, Any]]
 """What FastAPI takes as ``responses``."""
 
-EVERY_ROUTE: tuple[DeclaredResponse, ...] = (
+COMMON_PROBLEMS: tuple[DeclaredResponse, ...] = (
     HTTPStatus.BAD_REQUEST,
     HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.REQUEST_URI_TOO_LONG,
@@ -109,15 +109,15 @@ def problems(*declared: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires a credential.
 
     Args:
-        declared: the responses of this route besides ``EVERY_ROUTE`` and the refusals of the credential.
+        declared: the responses of this route besides ``COMMON_PROBLEMS`` and the refusals of the credential.
     """
     return public_problems(*declared, InvalidCredential, MissingScope, UnknownTenant)
 
 
 def public_problems(*declared: DeclaredResponse) -> Responses:
-    """Return the ``responses`` of a route that requires no credential: these responses and ``EVERY_ROUTE``."""
+    """Return the ``responses`` of a route that requires no credential: these responses and ``COMMON_PROBLEMS``."""
     examples: dict[int, dict[str, Any]] = {}
-    for response in (*declared, *EVERY_ROUTE):
+    for response in (*declared, *COMMON_PROBLEMS):
         body = _build_http_problem(response) if isinstance(response, HTTPStatus) else _build_refusal_problem(response)
         examples.setdefault(body["status"], {}).setdefault(body["code"], {"value": body})
     return {

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-HEADERS: dict[str, tuple[str, str]] = {
+RESPONSE_HEADERS: dict[str, tuple[str, str]] = {
     "X-Request-Id": ("string", "The request's own id if it sent a valid one, else a new one; every log line has it."),
     "RateLimit-Policy": ("string", "The limit and its window in seconds, by class of endpoint (IETF draft)."),
     "RateLimit": ("string", "Requests left, and the seconds until the limit resets (IETF draft)."),
@@ -12,7 +12,7 @@ HEADERS: dict[str, tuple[str, str]] = {
     "Retry-After": ("string", "Seconds until the request may be sent again."),
     "WWW-Authenticate": ("string", "The authentication scheme to use."),
 }
-_RATE_LIMIT = tuple(name for name in HEADERS if "RateLimit" in name)
+_RATE_LIMIT = tuple(name for name in RESPONSE_HEADERS if "RateLimit" in name)
 _BY_STATUS = {"401": ("WWW-Authenticate",), "429": ("Retry-After",), "503": ("Retry-After",)}
 _NOT_RATE_LIMITED = ("/healthz", "/readyz")
 

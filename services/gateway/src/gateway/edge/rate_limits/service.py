@@ -13,8 +13,8 @@ from gateway.edge.rate_limits.store import RateLimitStore
 
 FETCH_TIMEOUT_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
 RETRY_S = 1.0  # pause before the database is queried again
-RETURN_AFTER_IDLE_S = 1.0  # tokens unused for so long are returned
-DROP_AFTER_IDLE_S = 60.0  # local state unused for so long is dropped; a local bucket is full again by then
+RETURN_AFTER_IDLE_S = 1.0  # tokens unused for this long are returned
+DROP_AFTER_IDLE_S = 60.0  # local state idle for this long is dropped; its bucket has refilled by then
 EMPTY_BUCKET_RETRY_S = 0.02  # shortest interval between queries for an empty bucket
 MAX_LOCAL_BUCKETS = 50_000
 

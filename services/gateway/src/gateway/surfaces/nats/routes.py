@@ -22,7 +22,7 @@ from gateway.edge.errors import BodyTooLarge
 from gateway.edge.json_body import MAX_WORKFLOW_BODY_BYTES, parse_json
 from gateway.edge.rate_limits.domain import per_minute_policy
 from gateway.edge.rate_limits.service import RateLimiter, build_rate_limited_refusal
-from gateway.jobs.schemas import present_job
+from gateway.jobs.schemas import build_job_body
 from gateway.jobs.service import JobService
 from gateway.jobs.submit import JobSubmitter
 from gateway.workflows.submission_formats import ParsedSubmission, parse_submission
@@ -78,7 +78,7 @@ def serve_requests(
     """
 
     def build_body(job: Job) -> HttpBody:
-        return HttpBody.model_validate(present_job(job, public_url).model_dump(mode="json"))
+        return HttpBody.model_validate(build_job_body(job, public_url).model_dump(mode="json"))
 
     async def submit(submission: ParsedSubmission, address: Address) -> HttpBody:
         key = address.headers.get(IDEMPOTENCY_HEADER)

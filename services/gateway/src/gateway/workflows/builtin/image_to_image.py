@@ -139,7 +139,7 @@ def build_scale_node(submission: Submission, image: str) -> dict[str, object]:
 
 
 def build_repeat_nodes(submission: Submission, latent: str) -> tuple[Graph, str]:
-    """Return the node that repeats a latent for each requested image, if needed; and the node with the result."""
+    """Return the node that repeats the latent (none for one image) and the id of the node that outputs the result."""
     if submission.num_images == 1:
         return {}, latent
     return {"repeated": build_node("RepeatLatentBatch", samples=[latent, 0], amount=submission.num_images)}, "repeated"

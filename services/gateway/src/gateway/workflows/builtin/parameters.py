@@ -45,7 +45,7 @@ class BuiltinWorkflow(NamedTuple):
     defaults: Mapping[str, Any] = {}
 
 
-WORKFLOWS = (
+BUILTIN_WORKFLOWS = (
     BuiltinWorkflow(text_to_image.NAME, "Text to image", "Images of a prompt.", (*_SHARED, "num_images"), ("prompt",)),
     BuiltinWorkflow(
         image_to_image.NAME,

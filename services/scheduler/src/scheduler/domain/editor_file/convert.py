@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from contracts.wire.show_values import make_printable
-from contracts.workflow import MAX_NODES, WRAPPER, Graph, GraphNode
+from contracts.workflow import LITERAL_WRAPPER, MAX_NODES, Graph, GraphNode
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.parse import (
     ANY,
@@ -322,7 +322,7 @@ class _Conversion:
             node_id, slot = link.origin, link.origin_slot
 
     def _find_output_link(self, scope: GraphScope, slot: int) -> Link | None:
-        """Return the inner link to an output of a subgraph."""
+        """Return the link inside the subgraph that feeds one of its outputs."""
         link = self._load_index(scope.graph).output_links.get(slot)
         if link is not None and link.origin == INPUT_NODE:
             raise InexactError("Its subgraph passes an input on as an output.", ":".join(scope.path))
@@ -511,4 +511,4 @@ def _get_first_value(values: Any) -> Any:
 
 def _wrap_list(value: Any) -> Any:
     """Wrap a list, because an unwrapped list in a graph is a link."""
-    return {WRAPPER: value} if isinstance(value, list) else value
+    return {LITERAL_WRAPPER: value} if isinstance(value, list) else value

@@ -209,7 +209,7 @@ def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
     """List inner widgets that a subgraph node shows as its own (node id, widget), as files before front end 1.49 do.
 
     Raises:
-        InexactError: one of them refers to a nested subgraph, which is ambiguous.
+        InexactError: one of the widgets refers to a nested subgraph, which is ambiguous.
     """
     listed = node.properties.get("proxyWidgets")
     if isinstance(listed, str):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from contracts.catalog import InputSpec
-from contracts.workflow import WRAPPER
+from contracts.workflow import LITERAL_WRAPPER
 from scheduler.domain.class_facts import ClassFacts, has_unknown_parts
 
 DeclaredInputs = dict[str, tuple[InputSpec, bool]]  # by full name: its spec, and whether it is required
@@ -27,7 +27,7 @@ def resolve_inputs(facts: ClassFacts, given: Mapping[str, Any]) -> DeclaredInput
 
 def unwrap_value(value: Any) -> Any:
     """Return the value inside ``{"__value__": ...}``, or the value itself."""
-    return value[WRAPPER] if isinstance(value, dict) and WRAPPER in value else value
+    return value[LITERAL_WRAPPER] if isinstance(value, dict) and LITERAL_WRAPPER in value else value
 
 
 def _expand_dynamic_inputs(

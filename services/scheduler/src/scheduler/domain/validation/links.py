@@ -9,8 +9,9 @@ from contracts.workflow import LINK_PARTS, Graph
 from scheduler.domain.validation.findings import GraphFault
 
 ANY = "*"
-BROKEN = "broken_link"
-DYNAMIC = "COMFY_"  # ComfyUI's V3 schema: templates and dynamic inputs, whose type is known only when the graph runs
+BROKEN_LINK = "broken_link"
+# ComfyUI's V3 schema: templates and dynamic inputs, whose type is known only when the graph runs.
+DYNAMIC_TYPE_PREFIX = "COMFY_"
 MAX_LISTED = 50
 MAX_DIGITS = 9  # of a node id or output in an example; longer ones get a general example
 
@@ -24,24 +25,24 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
             f"{label} is a list of {items}, and a link has {LINK_PARTS}: the node id as text and the number of the "
             f'output, such as ["4", 0].{hint}'
         )
-        return GraphFault(BROKEN, message)
+        return GraphFault(BROKEN_LINK, message)
     source, slot = value
     if not isinstance(source, str):
-        return GraphFault(BROKEN, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
+        return GraphFault(BROKEN_LINK, f"{label} is a link whose node id {_describe_node_id(source, slot)}{hint}")
     if source not in graph:
         message = (
             f"{label} is a link to node {format_value(source)}, which this workflow does not have. Link a node that it "
             "has."
         )
-        return GraphFault(BROKEN, message, given_name=source, choices=tuple(graph))
+        return GraphFault(BROKEN_LINK, message, given_name=source, choices=tuple(graph))
     if type(slot) is not int:
-        return GraphFault(BROKEN, f"{label} is a link whose output {_describe_output(source, slot)}")
+        return GraphFault(BROKEN_LINK, f"{label} is a link whose output {_describe_output(source, slot)}")
     if slot < 0:
         message = (
             f"{label} is a link to output {format_value(slot)} of node {format_value(source)}. Outputs are counted "
             "from 0."
         )
-        return GraphFault(BROKEN, message)
+        return GraphFault(BROKEN_LINK, message)
     return None
 
 
@@ -78,7 +79,7 @@ def find_slot_fault(label: str, link: list[Any], graph: Graph, classes: Mapping[
         f"{label} is a link to output {format_value(slot)} of node {format_value(source_id)} ({source.class_type}), "
         f"which {has}."
     )
-    return GraphFault(BROKEN, message, tuple(range(count)[:MAX_LISTED]))
+    return GraphFault(BROKEN_LINK, message, tuple(range(count)[:MAX_LISTED]))
 
 
 def find_type_fault(
@@ -111,7 +112,7 @@ def are_types_compatible(given: str, accepted: str) -> bool:
     if given == accepted:
         return True
     given_types, accepted_types = _split_types(given), _split_types(accepted)
-    if any(kind == ANY or kind.startswith(DYNAMIC) for kind in given_types | accepted_types):
+    if any(kind == ANY or kind.startswith(DYNAMIC_TYPE_PREFIX) for kind in given_types | accepted_types):
         return True
     return not given_types.isdisjoint(accepted_types)
 

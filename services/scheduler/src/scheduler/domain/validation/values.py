@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from contracts.catalog import InputSpec
 from contracts.wire.show_values import format_number, format_value
-from contracts.workflow import MAX_INTEGER, MIN_INTEGER, WRAPPER, is_link, is_model_file_name
+from contracts.workflow import LITERAL_WRAPPER, MAX_INTEGER, MIN_INTEGER, is_link, is_model_file_name
 from scheduler.domain.class_facts import ClassFacts
 from scheduler.domain.validation.declared_inputs import unwrap_value
 from scheduler.domain.validation.findings import GraphFault
@@ -45,7 +45,7 @@ def check_value(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_o
     label = f"{facts.name}.{name}"
     inner = unwrap_value(value)
     if inner is not value and is_link(inner):
-        message = f'{label} is a link inside of {{"{WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
+        message = f'{label} is a link inside of {{"{LITERAL_WRAPPER}": ...}}. Write the link itself, such as ["4", 0].'
         return CheckedValue(fault=GraphFault("broken_link", message))
     if facts.takes_only_links(spec):
         message = (
@@ -80,16 +80,16 @@ def _convert_value(label: str, spec: InputSpec, value: Any) -> tuple[Any, GraphF
         converted = cast(value)
     except (TypeError, ValueError, OverflowError, RecursionError):
         kind = "a whole number" if cast is int else "a number"
-        return None, GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be {kind}.")
+        return None, GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, but must be {kind}.")
     return converted, _find_number_fault(label, converted)
 
 
 def _find_number_fault(label: str, value: Any) -> GraphFault | None:
     """Return a fault if the number cannot be sent as JSON."""
     if isinstance(value, float) and not math.isfinite(value):
-        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be a finite number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, but must be a finite number.")
     if isinstance(value, int) and not MIN_INTEGER <= value <= MAX_INTEGER:
-        message = f"{label} is {format_value(value)}, and must be between {MIN_INTEGER} and {MAX_INTEGER}."
+        message = f"{label} is {format_value(value)}, but must be between {MIN_INTEGER} and {MAX_INTEGER}."
         return GraphFault("integer_out_of_range", message)
     return None
 
@@ -99,7 +99,7 @@ def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> GraphFault | N
     if low is None and high is None:
         return None
     if not isinstance(value, int | float):
-        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, and must be a number.")
+        return GraphFault(NOT_A_NUMBER, f"{label} is {format_value(value)}, but must be a number.")
     if (low is None or value >= low) and (high is None or value <= high):
         return None
     if low is not None and high is not None:
@@ -107,7 +107,7 @@ def _find_bound_fault(label: str, spec: InputSpec, value: Any) -> GraphFault | N
     else:
         wanted = f"at most {format_number(high)}" if high is not None else f"at least {format_number(low or 0)}"
     bounds = tuple(bound for bound in (low, high) if bound is not None)
-    return GraphFault(OUT_OF_RANGE, f"{label} is {format_value(value)}, and must be {wanted}.", bounds)
+    return GraphFault(OUT_OF_RANGE, f"{label} is {format_value(value)}, but must be {wanted}.", bounds)
 
 
 def _check_choice(facts: ClassFacts, name: str, spec: InputSpec, value: Any, has_option: HasOption) -> CheckedValue:
