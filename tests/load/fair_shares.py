@@ -27,7 +27,6 @@ from uuid import UUID
 import asyncpg
 
 from chassis.ids import new_id
-from chassis.telemetry.metrics import Metrics
 from contracts.scheduler.attempts import Assignment, Outcome, RequestWork
 from contracts.wire.errors import Unavailable
 from stack.ports import find_free_ports
@@ -205,7 +204,7 @@ async def measure(arguments: argparse.Namespace) -> None:
         await bus.start()
         async with running_module(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings):
             pool = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=4)
-            world = World(System(auth, bus, pool, url, nats.url, Metrics("scheduler")))
+            world = World(System(auth, bus, pool, url, nats.url))
             async with pool.acquire() as sql:
                 await measure_all(world, sql, arguments)
             await pool.close()

@@ -30,7 +30,6 @@ from uuid import UUID
 
 import asyncpg
 
-from chassis.telemetry.metrics import Metrics
 from contracts.metrics import CLAIMS
 from contracts.scheduler.attempts import (
     FINISH_ATTEMPT,
@@ -212,7 +211,7 @@ async def run_fleet(nodes: int, *, heartbeat_s: float = 0, empty_replies: int = 
         await bus.start()
         async with running_module(f"http://127.0.0.1:{port}/readyz", "scheduler", "serve", **settings) as scheduler:
             sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=4)
-            system = System(auth, bus, sql, url, nats.url, Metrics("scheduler"))
+            system = System(auth, bus, sql, url, nats.url)
             world = World(system)
             make = partial(make_node, system)
             first = await make(0).join()

@@ -16,10 +16,10 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 from pydantic import TypeAdapter
+from structlog.testing import capture_logs
 
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
-from chassis.telemetry.metrics import Metrics
 from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
 from contracts.auth.class_rules import CLASS_RULES_CHANGED, READ_CLASS_RULES, ReadClassRules
 from contracts.auth.erasure import READ_ERASURES, Erasure, Erasures, ReadErasures
@@ -213,36 +213,27 @@ class System:
     sql: asyncpg.Pool
     database_url: str
     nats_url: str
-    metrics: Metrics = field(default_factory=lambda: Metrics("scheduler"))  # of a scheduler in this process
-
-    def count_fruitless_claims(self) -> float:
-        """Return how many claims of waiting requests have found no job so far."""
-        counts = (
-            self.metrics.registry.get_sample_value("comfyfleet_claims_total", {"outcome": outcome})
-            for outcome in ("nothing", "restricted")
-        )
-        return sum(count or 0.0 for count in counts)
 
 
 @asynccontextmanager
 async def run_system(
     nats_url: str, database_url: str, *, knows_rules: bool = True, **settings: object
 ) -> AsyncIterator[System]:
-    auth, bus, metrics = Auth(nats_url), bus_as(nats_url, "gateway"), Metrics("scheduler")
+    auth, bus = Auth(nats_url), bus_as(nats_url, "gateway")
     auth.knows_rules = knows_rules
     sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
     values = {"nats_url": nats_url, "database_url": database_url, "limits_fresh_s": 0} | settings
     try:
         await auth.start()
         await bus.start()
-        async with serving(create_app(Settings.model_validate(values), metrics)) as at:
+        async with serving(create_app(Settings.model_validate(values))) as at:
             async with http_client() as http:
 
                 async def ready() -> bool:
                     return (await http.get(f"http://{at}/readyz")).status_code == 200
 
                 await until(ready)
-            yield System(auth, bus, sql, database_url, nats_url, metrics)
+            yield System(auth, bus, sql, database_url, nats_url)
     finally:
         await sql.close()
         await bus.stop()
@@ -306,9 +297,17 @@ class Node:
 
     async def start_waiting(self, wait_s: float = 30) -> asyncio.Task[Assignment | None]:
         """Request work in the background; return once the scheduler has found no job, so that the request waits."""
-        before = self.system.count_fruitless_claims()
-        waiting = asyncio.create_task(self.request_work(wait_s))
-        await until(lambda: self.system.count_fruitless_claims() > before)
+        with capture_logs() as lines:
+            waiting = asyncio.create_task(self.request_work(wait_s))
+
+            def has_found_nothing() -> bool:
+                return any(
+                    (line["event"], line.get("node")) == ("scheduler.claim.no_job", self.name)
+                    and line["reason"] != "contended"
+                    for line in lines
+                )
+
+            await until(has_found_nothing)
         return waiting
 
     async def claim_attempt(self) -> Assignment:

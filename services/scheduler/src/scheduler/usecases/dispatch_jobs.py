@@ -233,6 +233,7 @@ class JobDispatcher:
         claim = await self._find_attempt(waiting, fresh=fresh, held=held)
         if isinstance(claim, ClaimFailure):
             self._metrics.count_claim(claim.name.lower())
+            log.debug("scheduler.claim.no_job", node=waiting.node, reason=claim.name.lower())
         else:
             self._metrics.count_claim("renewed" if claim.renewed else "leased")
         return claim
