@@ -247,6 +247,8 @@ async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     try:
         await server.start()
         async with run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=60) as system:
+            # Otherwise a test is refused whose node joins while the cached nodes are those of a test with other models.
+            await Node(system, "remembered", catalog(COMMON)).join()
             yield system
     finally:
         server.remove()
