@@ -97,7 +97,9 @@ class JobDispatcher:
         self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.rate_demand)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
-        self._new_jobs: Counter[int] = Counter()  # by requirement; no request was woken for them yet
+        # By requirement; no request was woken for them yet. The database notifies of the jobs of this process, too.
+        self._new_jobs: Counter[int] = Counter()
+        self._notified_jobs: Counter[int] = Counter()
         self._past_head_start: Counter[int] = Counter()  # by requirement; jobs whose warm nodes did not claim in time
         self._scheduled_wakes: set[int] = set()  # requirements of jobs that are deferred to busy nodes for now
         self._recheck_wanted, self._nodes_changed, self._is_recheck_past_head_start = False, False, False
@@ -111,17 +113,19 @@ class JobDispatcher:
         Args:
             requirements: the requirement of each job.
         """
-        added = Counter(requirements)
-        self._waiting.add_requirements(added)
-        self._new_jobs += added
-        self.wake_loop.wake()
+        self._add_jobs(self._new_jobs, Counter(requirements))
 
     def handle_notification(self, payload: str) -> None:
         """Handle a notification of the database: the requirement of a queued job, or a change of queue or nodes."""
         if payload.isdecimal():
-            self.announce_jobs([int(payload)])
+            self._add_jobs(self._notified_jobs, Counter([int(payload)]))
         else:
             self.schedule_recheck(nodes_changed=payload == NODES_CHANGED)
+
+    def _add_jobs(self, jobs: Counter[int], added: Counter[int]) -> None:
+        self._waiting.add_requirements(added)
+        jobs.update(added)
+        self.wake_loop.wake()
 
     def schedule_recheck(self, *, nodes_changed: bool = True) -> None:
         """Wake a waiting request of each kind of node for which there may be a job."""
@@ -400,12 +404,12 @@ class JobDispatcher:
         is_recheck, nodes_changed = is_due or self._recheck_wanted, is_due or self._nodes_changed
         self._recheck_wanted, self._nodes_changed = False, False
         try:
-            await self._fleet.load_new_requirements()
             waiting = (
                 await self._read_waiting_requirements(nodes_changed=nodes_changed)
                 if self._requests.has_idle_requests
                 else None
             )
+            await self._fleet.load_new_requirements()  # last: jobs may have been announced meanwhile
             self._wake_for_queued_jobs(waiting)
             if is_recheck:
                 if waiting is None or waiting:
@@ -424,7 +428,8 @@ class JobDispatcher:
             waiting: requirements of all queued jobs; None if no request is idle.
         """
         past_head_start, self._past_head_start = self._past_head_start, Counter()
-        new_jobs, self._new_jobs = self._new_jobs, Counter()
+        new_jobs = self._new_jobs | self._notified_jobs  # the larger of both numbers: the same job may be in both
+        self._new_jobs, self._notified_jobs = Counter(), Counter()
         later = self._list_head_starts(new_jobs)
         for requirement, wait_s in self._waits.list_deferred_requirements(later, "").items():
             self._schedule_wake(requirement, wait_s, jobs=new_jobs[requirement])

@@ -149,8 +149,8 @@ class FleetState:
         return self._models.get(requirement, frozenset())
 
     async def load_new_requirements(self) -> None:
-        """Read new requirements from the database if there are any."""
-        if not self._are_requirements_loaded:
+        """Read new requirements from the database until there are none."""
+        while not self._are_requirements_loaded:
             async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
 
