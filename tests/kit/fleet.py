@@ -213,7 +213,10 @@ async def running_fleet(
             env={**os.environ, **HIGH_REGISTRATION_LIMITS, **environment},
         )  # fmt: skip
     try:
-        await until(lambda: is_ready(folder, process.pid) or process.poll() is not None, within_s=READY_S)
+        try:
+            await until(lambda: is_ready(folder, process.pid) or process.poll() is not None, within_s=READY_S)
+        except TimeoutError as late:
+            raise AssertionError((folder / "up.log").read_text()) from late
         assert process.poll() is None, (folder / "up.log").read_text()
         fleet = Fleet(folder, json.loads((folder / "credentials.json").read_text()), process)
         try:
