@@ -14,7 +14,6 @@ has `_bucket`, `_sum` and `_count`. No label names a user or a job.
 
 
 def build_metrics_page() -> str:
-    """Return the page."""
     return HEAD + "".join(map(_build_row, METRICS))
 
 

@@ -17,7 +17,6 @@ requirement carries its id: `@pytest.mark.requirement("S-47")`. A row without a 
 
 
 def build_requirements_page(root: Path) -> str:
-    """Return the page."""
     tests = find_marked_tests(root)
     lines = [HEAD]
     for section in tomllib.loads((root / "tests/requirements.toml").read_text())["section"]:

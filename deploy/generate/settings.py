@@ -36,7 +36,6 @@ BOUNDS = {"ge": "at least", "gt": "more than", "le": "at most", "lt": "less than
 
 
 def build_settings_page(root: Path) -> str:
-    """Return the page."""
     return "\n".join([HEAD, *_render_sections((root / ".env.example").read_text(), _collect_fields())])
 
 

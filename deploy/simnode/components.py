@@ -21,7 +21,7 @@ from simnode.settings import Settings
 
 @dataclass(slots=True)
 class NodeComponents:
-    """The components of one node. All state except files is in memory.
+    """The components of one simulated ComfyUI node. They keep everything but files in memory.
 
     Attributes:
         exit_process: ends the process immediately with an exit status; replaced in tests.

@@ -78,7 +78,6 @@ def _group_inputs(node: NodeClass, resources: NodeResources) -> Document:
 
 
 def _group_dynamic_inputs(fields: Iterable[Field], resources: NodeResources) -> Document:
-    """Return the inputs of a dynamic input, by group."""
     groups: Document = {"required": {}}
     for field in fields:
         groups.setdefault(field.group, {})[field.name] = build_input_config(field, resources, schema_v3=True)

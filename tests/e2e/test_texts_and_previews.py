@@ -20,7 +20,7 @@ def reporting(report: dict[str, Any]) -> dict[str, Any]:
     return {"1": {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": "{}"}}}
 
 
-async def test_text_output_is_returned_in_addition_to_a_preview(
+async def test_job_returns_both_text_output_and_preview(
     fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
     job = await fleet.submit(client, workflow=CAPTIONED)

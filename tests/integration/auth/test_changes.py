@@ -123,7 +123,7 @@ async def test_concurrent_user_changes_get_consecutive_versions(system: System) 
     assert {each.revoked_key for each in kept} - {None} == {each.key.id for each in made}
 
 
-async def test_user_changes_are_deleted_after_a_day(system: System) -> None:
+async def test_user_change_records_are_deleted_after_a_day(system: System) -> None:
     user, other = await somebody(system), await somebody(system)
     for person in (user, other):
         made = await person.make_key(idempotency_key="k")

@@ -67,7 +67,7 @@ Reply = TypeVar("Reply")
 
 
 class MessageRecorder:
-    """Wakes the test at each recorded message, so that it can wait for conditions on them."""
+    """Lets a test wait until the recorded messages meet a condition."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Condition()

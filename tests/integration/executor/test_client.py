@@ -93,7 +93,7 @@ async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUIClient
 
 
 @pytest.mark.requirement("F-108")
-async def test_stopping_one_prompt_leaves_the_others(
+async def test_stopping_one_prompt_does_not_affect_others(
     client: ComfyUIClient, either_node: Node, journal: Journal
 ) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))

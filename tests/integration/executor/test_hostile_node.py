@@ -97,7 +97,7 @@ async def test_nul_and_surrogates_are_removed_from_node_error_texts(scheduler, h
     await assert_ordinary_job_runs(scheduler, hostile)
 
 
-async def test_model_folders_with_names_that_are_not_utf_8_do_not_hide_new_models(
+async def test_non_utf_8_folder_names_do_not_hide_new_models(
     start_executor: Callable[..., Any], scheduler: Any, node: Node, proxy: HostileNode
 ) -> None:
     names = ["\ud800", "caf\udce9"]

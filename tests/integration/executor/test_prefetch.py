@@ -79,7 +79,7 @@ async def test_prefetched_job_is_posted_before_the_history_of_the_previous_promp
     assert entry["finished"] is None
 
     async def has_fault_fired() -> bool:
-        return await node.count_fault_occurrences("history_held") == 1
+        return bool(await node.count_fault_occurrences("history_held") == 1)
 
     await until(has_fault_fired)  # the node holds the entry back a moment after it has reported success
     await node.request("DELETE", "/simnode/faults?name=history_held")

@@ -132,7 +132,7 @@ async def test_expired_upload_is_deleted_after_its_last_job_ends(
     assert not bytes_of(sweeping, free) + bytes_of(sweeping, used)
 
 
-async def test_pins_of_a_job_that_was_never_submitted_are_removed(
+async def test_upload_pins_of_a_job_that_was_never_submitted_are_removed(
     sweeping: Gateway, script: Script, uploads: UploadStore, database: Database
 ) -> None:
     upload_id = await upload(sweeping)

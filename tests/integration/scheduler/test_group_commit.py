@@ -241,7 +241,7 @@ async def kill_blocked_backends(connection: asyncpg.Connection) -> int:
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
 
 
-async def test_submit_waits_for_images_that_another_tenant_of_the_quota_group_reserves(
+async def test_concurrent_submissions_never_exceed_the_shared_quota_of_their_group(
     world: World, other_sql: asyncpg.Connection
 ) -> None:
     await world.add_node()

@@ -89,7 +89,7 @@ async def test_stopping_executor_gets_its_waiting_request_answered_and_no_job(wo
     assert await other.finish(given.ref)
 
 
-async def test_stopping_executor_prefetches_nothing_by_a_request_that_waits_for_other_claims(
+async def test_queued_prefetch_request_of_a_stopping_executor_gets_no_job(
     world: World, second_sql: asyncpg.Connection
 ) -> None:
     node, witness = await world.add_node(), await world.add_node(RARE)

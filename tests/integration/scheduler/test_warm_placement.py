@@ -83,7 +83,7 @@ async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_
     assert [await run_next_job(node) for _ in range(2)] == [cold, warm[1]]
 
 
-async def test_node_without_warm_jobs_prefers_those_whose_models_no_other_node_has_loaded(world: World) -> None:
+async def test_node_prefers_jobs_whose_models_are_loaded_nowhere_over_those_loaded_elsewhere(world: World) -> None:
     unloaded = f"{new_id()}.safetensors"  # nodes of earlier tests count as others for a while
     tenant, node, other = world.add_tenant(), *[await world.add_node(COMMON, unloaded) for _ in range(2)]
     await world.until_offered(unloaded)

@@ -31,7 +31,7 @@ def create_scheduler() -> FastAPI:
 
 
 @pytest.mark.parametrize("create", [create_auth, create_notifier, create_scheduler])
-async def test_service_that_has_not_started_is_alive_but_not_ready(create: Callable[[], FastAPI]) -> None:
+async def test_starting_service_is_alive_but_not_ready(create: Callable[[], FastAPI]) -> None:
     async with serving(create()) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
         assert (await http.get("/healthz")).status_code == 200
         answer = await http.get("/readyz")

@@ -1,4 +1,4 @@
-"""Identifiers sort by creation, and carry their time."""
+"""Ids sort by creation time and contain it."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor

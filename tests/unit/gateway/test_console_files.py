@@ -16,6 +16,6 @@ from gateway.console.files import ConsoleFile
         ("", None),
     ],
 )
-def test_compressed_file_is_sent_only_in_an_acceptable_coding(accepted: str, coding: str | None) -> None:
+def test_console_file_compression_follows_accept_encoding(accepted: str, coding: str | None) -> None:
     file = ConsoleFile("text/css", b"plain", {"br": b"by br", "gzip": b"by gzip"})
     assert file.choose_encoding(accepted) == (coding, file.compressed[coding] if coding else b"plain")

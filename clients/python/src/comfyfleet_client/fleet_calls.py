@@ -94,6 +94,5 @@ def _build_usage_call(path: str, days: int | None) -> Call[tuple[UsageDay, ...]]
 
 
 def _build_query_parameters(filters: dict[str, Any]) -> dict[str, Any]:
-    """Return filters as query parameters."""
     texts = {name: value.isoformat() if isinstance(value, datetime) else value for name, value in filters.items()}
     return omit_none(**texts)

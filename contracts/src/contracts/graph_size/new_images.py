@@ -30,12 +30,12 @@ def bound_batch_size(node: NodeInputs) -> float:
 
 
 def bound_still_images(node: NodeInputs) -> Outputs:
-    """Bound new images of one size."""
+    """Bound the size of new images of one size."""
     return node.new_images(bound_width(node), bound_height(node), bound_batch_size(node))
 
 
 def bound_video(frames: str = "length", absent: int = 81) -> Rule:
-    """Bound a new video latent: frames times batch."""
+    """Bound the size of a new video latent: frames times batch."""
 
     def rule(node: NodeInputs) -> Outputs:
         count = max(node.max_number(frames, absent, MAX_LENGTH, counts=True), 1)
@@ -50,39 +50,39 @@ def bound_video(frames: str = "length", absent: int = 81) -> Rule:
 
 
 def bound_video_as_images(node: NodeInputs) -> Outputs:
-    """Bound the frames of a new video as images instead of a latent."""
+    """Bound the size of the frames of a new video as images instead of a latent."""
     video = bound_video("frames", 1)(node)
     return video.with_medium(STILL) if isinstance(video, Size) else video
 
 
 def bound_layered_image(node: NodeInputs) -> Outputs:
-    """Bound a layered image: one image, and one per layer."""
+    """Bound the size of a layered image: one image, and one per layer."""
     layers = node.max_number("layers", 3, MAX_LENGTH, counts=True)
     return node.new_images(bound_width(node), bound_height(node), (layers + 1) * bound_batch_size(node))
 
 
 def bound_sound_latent(node: NodeInputs) -> Outputs:
-    """Bound a sound latent. It has a size because a hostile graph can decode it as images."""
+    """Bound the size of a sound latent. It has a size because a hostile graph can decode it as images."""
     seconds = node.max_number("seconds", 120, 1000)
     frames = node.max_number("frames_number", 0, 1000)
     return node.new_images(100 * max(seconds, frames), 128, bound_batch_size(node), SOUND)
 
 
 def bound_unknown_video(node: NodeInputs) -> Outputs:
-    """Bound a video from a file."""
+    """Bound the size of a video from a file."""
     width, height, frames = ASSUMED_VIDEO
     return node.new_images(width, height, frames, MOVING)
 
 
 def bound_unknown_folder(_: NodeInputs) -> Outputs:
-    """Bound images from a folder, with one text each."""
+    """Bound the size of images from a folder, with one text each."""
     width, height, count = ASSUMED_DATASET
     batches = images_size(width, height, 1, items=count)
     return batches, EMPTY._replace(items=count)
 
 
 def bound_video_segments(node: NodeInputs) -> Outputs:
-    """Bound a list with one element per segment of a video."""
+    """Bound the size of a list with one element per segment of a video."""
     segments = node.max_number("num_segments", 1, 100, counts=True)
     frames = max(node.max_number("segment_length", 149, 10_000, counts=True), 1)
     return node.any_image._replace(
@@ -93,7 +93,7 @@ def bound_video_segments(node: NodeInputs) -> Outputs:
 
 
 def bound_square_image(name: str) -> Rule:
-    """Bound one square image whose side an input sets."""
+    """Bound the size of one square image whose side an input sets."""
 
     def rule(node: NodeInputs) -> Outputs:
         side = node.max_number(name, 1024, 8192)
@@ -103,7 +103,7 @@ def bound_square_image(name: str) -> Rule:
 
 
 def bound_image_grid(node: NodeInputs) -> Outputs:
-    """Bound all input images as the cells of one image."""
+    """Bound the size of all input images as the cells of one image."""
     columns = max(node.max_number("columns", 4, 20), 1)
     padding = node.max_number("padding", 4, 50)
     rows = ceil(max(node.any_image.total, 1) / max(node.number_range("columns")[0], 1))
@@ -112,6 +112,6 @@ def bound_image_grid(node: NodeInputs) -> Outputs:
 
 
 def bound_merged_tiles(node: NodeInputs) -> Outputs:
-    """Bound one image merged from tiles, in the size that inputs set."""
+    """Bound the size of one image merged from tiles, in the size that inputs set."""
     width, height = (node.max_number(name, 1024, 2 * MAX_SIDE) for name in ("final_width", "final_height"))
     return images_size(width, height, max(node.any_image.batch, 1))

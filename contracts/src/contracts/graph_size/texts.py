@@ -33,7 +33,7 @@ def _bound_replaced_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
-    """Bound a text in which the matches of a regular expression are replaced.
+    """Bound the size of a text in which the matches of a regular expression are replaced.
 
     The expression can match between all characters, and the replacement can repeat the match.
     """

@@ -18,7 +18,6 @@ class KeyUseReporter:
         self._uses: dict[str, float] = {}
 
     def record_use(self, key_id: str, now: float) -> None:
-        """Record a use of a key."""
         self._uses[key_id] = now
 
     async def report(self) -> None:

@@ -42,7 +42,6 @@ class UserStates:
         self._drop_oldest(now)
 
     def apply_tier_change(self, change: TierLimits) -> None:
-        """Apply a tier change."""
         if self.tiers.get(change.tier) != change.limits:
             self.tiers = MappingProxyType({**self.tiers, change.tier: change.limits})
 

@@ -58,7 +58,6 @@ async def lock_keys(connection: Connection) -> None:
 
 
 async def find_newest_key(connection: Connection, *, life: timedelta) -> EncryptedKey | None:
-    """Return the newest key."""
     row = await _FIND_NEWEST.fetch_first(connection, life=life)
     return EncryptedKey(**row) if row else None
 

@@ -8,7 +8,7 @@ from contracts.graph_policy.policy import ClassRules
 
 
 class Announcer:
-    """Publishes committed changes. A service that misses one reads it later with ``READ_CHANGES``."""
+    """Publishes committed account changes to other services, which read missed ones with ``READ_CHANGES``."""
 
     def __init__(self, bus: Bus) -> None:
         self._bus = bus

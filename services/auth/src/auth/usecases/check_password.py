@@ -22,7 +22,7 @@ class RefusalReason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class CheckedLogin:
-    """A password checked against an account. ``login`` is None for an unknown account."""
+    """The result of checking a password. ``login`` is None if the account does not exist."""
 
     login: Login | None
     password_check: PasswordCheck

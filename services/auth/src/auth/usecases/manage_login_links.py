@@ -38,7 +38,7 @@ class LoginLinkCreator:
             return await self._create_link(connection, command.user_id, created_by=actor_id, ip=command.ip)
 
     async def create_for_operator(self, username: str) -> CreatedLoginLink:
-        """Return a new link for the user of that name, for the command line.
+        """Create a login link for a user, on behalf of an operator who uses the command line.
 
         Raises:
             UnknownUser: the user does not exist or was erased.

@@ -34,7 +34,6 @@ class SystemMonitor:
             log.info("executor.system.read_failed", why=str(unavailable))
 
     def get_last_report(self) -> NodeSystem:
-        """Return the last report."""
         return NodeSystem(
             executor_version=self._executor_version,
             comfyui_version=self._hardware.comfyui_version,

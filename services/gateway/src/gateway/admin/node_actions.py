@@ -14,7 +14,6 @@ class NodeActionService:
         self._operations, self._usernames = operations, usernames
 
     async def change_node(self, admin: AdminContext, node: str, action: NodeAction) -> NodeBody:
-        """Change a node and return it."""
         return await self._change_node(admin, node, action, 0)
 
     async def change_or_preview(

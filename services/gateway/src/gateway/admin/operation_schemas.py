@@ -100,7 +100,7 @@ class NodeFaultBody(BaseModel):
 
 
 class NodeBody(BaseModel):
-    """A node, the job that it runs, and its recent jobs and faults.
+    """The state of a node, its running job, and its recent jobs and faults.
 
     ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
     ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if

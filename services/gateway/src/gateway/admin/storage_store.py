@@ -29,7 +29,6 @@ class StorageTotals:
         return await self._read_totals(_ARTIFACTS)
 
     async def sum_uploads(self) -> FileTotals:
-        """Return the totals of uploads."""
         return await self._read_totals(_UPLOADS)
 
     async def _read_totals(self, statement: Statement) -> FileTotals:

@@ -46,7 +46,9 @@ class _OrphanCounts:
 
 
 class OrphanSweeper:
-    """Reports and deletes objects without a record. Objects with other names are never deleted.
+    """Reports or deletes stored objects that no database record refers to (orphans).
+
+    Only objects whose names have the form that the gateway gives them are considered.
 
     Args:
         record: has the ids of the recorded files, and stores the report.

@@ -132,29 +132,29 @@ class NodeSurvey:
         return Counter(node.node_class for node in self.open_nodes)
 
     @cached_property
-    def free_nodes(self) -> tuple[NodeFacts, ...]:
+    def usable_nodes(self) -> tuple[NodeFacts, ...]:
         """The open nodes that are neither blocked nor busy with foreign prompts."""
-        return tuple(_list_free_nodes(self.open_nodes))
+        return tuple(_list_usable_nodes(self.open_nodes))
 
     @cached_property
-    def free_node_classes(self) -> Mapping[str, int]:
-        """The number of free nodes by class."""
-        return Counter(node.node_class for node in self.free_nodes)
+    def usable_node_classes(self) -> Mapping[str, int]:
+        """The number of usable nodes by class."""
+        return Counter(node.node_class for node in self.usable_nodes)
 
     @cached_property
-    def free_since(self) -> datetime | None:
-        """When the first of the free nodes entered its state."""
-        return min((node.state_since for node in self.free_nodes if node.state_since is not None), default=None)
+    def usable_since(self) -> datetime | None:
+        """When the first of the usable nodes entered its state."""
+        return min((node.state_since for node in self.usable_nodes if node.state_since is not None), default=None)
 
     @cached_property
     def working_nodes(self) -> tuple[NodeFacts, ...]:
-        """The free nodes that run a job."""
-        return tuple(node for node in self.free_nodes if node.busy_since is not None)
+        """The usable nodes that run a job of this fleet now."""
+        return tuple(node for node in self.usable_nodes if node.busy_since is not None)
 
     @cached_property
     def loaded_model_sets(self) -> frozenset[frozenset[str]]:
-        """Each set of models that a free node has loaded."""
-        return frozenset(node.loaded for node in self.free_nodes)
+        """Each set of models that a usable node has loaded."""
+        return frozenset(node.loaded for node in self.usable_nodes)
 
 
 def survey_nodes(
@@ -184,7 +184,7 @@ def survey_nodes(
 
 def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
     """Whether one of these nodes has a larger GPU than this and is neither blocked nor busy with foreign prompts."""
-    return any(node.memory_gib > memory_gib for node in _list_free_nodes(nodes))
+    return any(node.memory_gib > memory_gib for node in _list_usable_nodes(nodes))
 
 
 def explain_waiting(job: QueuedJobFacts, tenant: TenantFacts, survey: NodeSurvey) -> Waiting:
@@ -258,7 +258,7 @@ def _explain_all_cordoned(nodes: Sequence[NodeFacts]) -> Obstacle:
 
 def _explain_all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
     """Return an obstacle if every node is blocked or busy with foreign prompts."""
-    if _list_free_nodes(nodes):
+    if _list_usable_nodes(nodes):
         return None
     since = _find_latest_time(nodes, lambda node: node.occupied_since)
     shared = [node.name for node in nodes if node.blocked_since is None]
@@ -277,7 +277,7 @@ def _explain_avoided_node(job: QueuedJobFacts, nodes: Sequence[NodeFacts]) -> Ob
     others = [node for node in nodes if node.name != job.avoid_node]
     if not others:  # the only node that can run the job may take it now
         return None
-    if len(others) == len(nodes) or _list_free_nodes(others):
+    if len(others) == len(nodes) or _list_usable_nodes(others):
         return None
     message = f"Node {job.avoid_node} failed while running this job, so only other nodes may take it for now."
     detail = WaitingDetail(
@@ -300,10 +300,10 @@ def _explain_queue(job: QueuedJobFacts, survey: NodeSurvey) -> Obstacle:
     if job.jobs_ahead:
         jobs = "job" if job.jobs_ahead == 1 else "jobs"
         message = f"The job waits for a free node, behind {job.jobs_ahead} other {jobs} of the account."
-    return Obstacle(WaitReason.QUEUE, message, survey.free_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
+    return Obstacle(WaitReason.QUEUE, message, survey.usable_since, WaitingDetail(jobs_ahead=job.jobs_ahead))
 
 
-def _list_free_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
+def _list_usable_nodes(nodes: Sequence[NodeFacts]) -> list[NodeFacts]:
     return [node for node in nodes if node.occupied_since is None]
 
 

@@ -115,7 +115,6 @@ _CHECK_OVERDUE = Statement(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AN
 
 
 async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
-    """Find a job of the tenant."""
     row = await _FIND.fetch_first(connection, tenant_id=tenant_id, id=job_id)
     return build_snapshot(row) if row else None
 

@@ -38,7 +38,6 @@ async def list_nodes_that_failed(connection: Connection, job_id: UUID) -> list[s
 
 
 async def delete_failures(connection: Connection, node: str) -> None:
-    """Delete the failures of a node."""
     await _DELETE.execute(connection, node=node)
 
 

@@ -19,6 +19,7 @@ from scheduler.store import attempts, claims, transitions
 from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.loaded_models import LoadedModels
+from scheduler.usecases.new_jobs import NewJobs
 from scheduler.usecases.place_jobs import JobPlacer, TenantSearch
 from scheduler.usecases.publish_job_events import JobEventPublisher
 from scheduler.usecases.read_claiming_nodes import ClaimingNodeReader
@@ -97,9 +98,7 @@ class JobDispatcher:
         self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.rate_demand)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
-        # By requirement; no request was woken for them yet. The database notifies of the jobs of this process, too.
-        self._new_jobs: Counter[int] = Counter()
-        self._notified_jobs: Counter[int] = Counter()
+        self._new_jobs = NewJobs()
         self._past_head_start: Counter[int] = Counter()  # by requirement; jobs whose warm nodes did not claim in time
         self._scheduled_wakes: set[int] = set()  # requirements of jobs that are deferred to busy nodes for now
         self._recheck_wanted, self._nodes_changed, self._is_recheck_past_head_start = False, False, False
@@ -113,19 +112,19 @@ class JobDispatcher:
         Args:
             requirements: the requirement of each job.
         """
-        self._add_jobs(self._new_jobs, Counter(requirements))
+        added = list(requirements)
+        self._waiting.add_requirements(added)
+        self._new_jobs.add_announced(added)
+        self.wake_loop.wake()
 
     def handle_notification(self, payload: str) -> None:
         """Handle a notification of the database: the requirement of a queued job, or a change of queue or nodes."""
         if payload.isdecimal():
-            self._add_jobs(self._notified_jobs, Counter([int(payload)]))
+            self._waiting.add_requirements([int(payload)])
+            self._new_jobs.add_notified(int(payload))
+            self.wake_loop.wake()
         else:
             self.schedule_recheck(nodes_changed=payload == NODES_CHANGED)
-
-    def _add_jobs(self, jobs: Counter[int], added: Counter[int]) -> None:
-        self._waiting.add_requirements(added)
-        jobs.update(added)
-        self.wake_loop.wake()
 
     def schedule_recheck(self, *, nodes_changed: bool = True) -> None:
         """Wake a waiting request of each kind of node for which there may be a job."""
@@ -428,8 +427,7 @@ class JobDispatcher:
             waiting: requirements of all queued jobs; None if no request is idle.
         """
         past_head_start, self._past_head_start = self._past_head_start, Counter()
-        new_jobs = self._new_jobs | self._notified_jobs  # the larger of both numbers: the same job may be in both
-        self._new_jobs, self._notified_jobs = Counter(), Counter()
+        new_jobs = self._new_jobs.take()
         later = self._list_head_starts(new_jobs)
         for requirement, wait_s in self._waits.list_deferred_requirements(later, "").items():
             self._schedule_wake(requirement, wait_s, jobs=new_jobs[requirement])

@@ -82,9 +82,9 @@ class EtaEstimator:
         self, job: JobSnapshot, tenant: TenantFacts, survey: NodeSurvey, place: QueuePlace
     ) -> Eta | None:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
-        if not survey.free_nodes:
+        if not survey.usable_nodes:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.free_node_classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.usable_node_classes)
         models = self._fleet.get_models(job.requirement_id)
         own = self._history.run_times.predict_run_time(
             kind, loads_models=not any(models <= loaded for loaded in survey.loaded_model_sets)
@@ -97,7 +97,7 @@ class EtaEstimator:
         if ahead:
             job_s = (place.own_ahead * own_mean_s + place.others_ahead * place.other_job_s) / ahead
         usual = self._history.run_times.predict_run_time(kind._replace(fingerprint=None), loads_models=False) or own
-        idle = len(survey.free_nodes) - len(survey.working_nodes)
+        idle = len(survey.usable_nodes) - len(survey.working_nodes)
         return estimate_eta(
             NodeSchedule([0.0] * idle + [_estimate_busy_s(node, job, job_s) for node in survey.working_nodes]),
             position=place.position,
