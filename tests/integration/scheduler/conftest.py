@@ -367,7 +367,7 @@ class World:
         return await node.join()
 
     async def until_offered(self, model: str) -> None:
-        """Wait until the scheduler accepts jobs for a model. It caches its nodes for a second."""
+        """Wait until the scheduler accepts jobs for a model. Another scheduler may know its node a second later."""
 
         async def offered() -> bool:
             fleet = await self.system.bus.request(READ_FLEET, ReadFleet())

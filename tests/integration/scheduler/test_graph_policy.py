@@ -1,5 +1,7 @@
 """The tenant's policy and the operators' rules decide which classes and models are accepted and shown."""
 
+import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -106,6 +108,18 @@ async def test_tenant_sees_only_classes_and_models_that_its_policy_allows(world:
         return not fleet.models and "CheckpointLoaderSimple" not in fleet.classes
 
     await until(hidden, within_s=1)
+
+
+async def test_models_are_offered_as_soon_as_their_node_reported_them(world: World) -> None:
+    async def list_checkpoints() -> Sequence[str]:
+        fleet = await world.system.bus.request(READ_FLEET, ReadFleet())
+        return fleet.models.get("CheckpointLoaderSimple.ckpt_name", ())
+
+    for _ in range(5):
+        await list_checkpoints()  # fills the cache
+        model = f"{uuid4().hex}.safetensors"
+        await asyncio.gather(world.add_node(model), list_checkpoints())
+        assert model in await list_checkpoints()
 
 
 @pytest.mark.requirement("table scheduler.models_at_join")

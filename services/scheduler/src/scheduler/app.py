@@ -161,6 +161,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
         reserver=ImageReserver(database),
         heartbeats=HeartbeatRecorder(
             database,
+            fleet,
             loaded_models,
             lease_s=settings.lease_s,
             forget_after_s=settings.node_forgotten_s,

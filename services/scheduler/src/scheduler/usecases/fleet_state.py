@@ -63,6 +63,7 @@ class FleetState:
         self._digests: tuple[str, ...] = ()
         self._loaded_counts: Counter[str] = Counter()
         self._nodes_fresh_until = 0.0
+        self._nodes_version, self._read_nodes_version = 1, 0  # counts reported changes; those that were read
         self._refresh_task: asyncio.Task[None] | None = None
 
     async def load_catalogs(self) -> Sequence[Catalog]:
@@ -87,6 +88,11 @@ class FleetState:
     async def prune_catalogs(self) -> None:
         """Delete catalogs that no node has had for a day. For ``chassis.loop.Loop``."""
         await nodes.prune_catalogs(self._database)
+
+    def mark_nodes_stale(self) -> None:
+        """Note that a node changed, so that nodes are read from the database before the next use."""
+        self._nodes_version += 1
+        self._nodes_fresh_until = 0.0
 
     def mark_requirements_stale(self) -> None:
         """Note that new requirements must be read from the database before the next use."""
@@ -256,11 +262,16 @@ class FleetState:
     async def _refresh_nodes(self) -> None:
         if monotonic() < self._nodes_fresh_until:
             return
-        if self._refresh_task is None or self._refresh_task.done():  # all waiting callers share one query
-            self._refresh_task = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
-        await asyncio.shield(self._refresh_task)
+        wanted = self._nodes_version  # a query in progress may have started before the latest change
+        while True:
+            if self._refresh_task is None or self._refresh_task.done():  # all waiting callers share one query
+                self._refresh_task = asyncio.create_task(self._read_nodes(), name="scheduler.nodes", context=Context())
+            await asyncio.shield(self._refresh_task)
+            if self._read_nodes_version >= wanted:
+                return
 
     async def _read_nodes(self) -> None:
+        version = self._nodes_version
         async with self._database.transaction() as connection:
             rows = await nodes.list_nodes(
                 connection, offline_after_s=self._offline_after_s, forget_after_s=self._forget_after_s
@@ -302,7 +313,8 @@ class FleetState:
             for row in rows
         ]
         self._surveys, self._node_classes = {}, Counter(row["node_class"] for row in rows)
-        self._nodes_fresh_until = monotonic() + NODES_FRESH_S if known else 0.0
+        self._read_nodes_version = version
+        self._nodes_fresh_until = monotonic() + NODES_FRESH_S if known and version == self._nodes_version else 0.0
 
     async def _load_catalog(self, connection: Connection, digest: str) -> Catalog | None:
         if digest not in self._catalogs:

@@ -11,6 +11,7 @@ from contracts.workflow import is_model_file_name
 from scheduler.domain.catalog import Catalog, decode_catalog
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
+from scheduler.usecases.fleet_state import FleetState
 from scheduler.usecases.loaded_models import LoadedModels
 
 
@@ -22,9 +23,17 @@ class HeartbeatRecorder:
     """
 
     def __init__(
-        self, database: Database, loaded: LoadedModels, *, lease_s: float, forget_after_s: float, node_attempts: int
+        self,
+        database: Database,
+        fleet: FleetState,
+        loaded: LoadedModels,
+        *,
+        lease_s: float,
+        forget_after_s: float,
+        node_attempts: int,
     ) -> None:
-        self._database, self._loaded, self._lease_s, self._forget_after_s = database, loaded, lease_s, forget_after_s
+        self._database, self._fleet, self._loaded = database, fleet, loaded
+        self._lease_s, self._forget_after_s = lease_s, forget_after_s
         self._node_attempts = node_attempts
 
     async def record_heartbeat(self, node: str, heartbeat: Heartbeat) -> HeartbeatReply:
@@ -66,7 +75,9 @@ class HeartbeatRecorder:
             )
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
-        """Save the catalog of a node. It is decoded in a thread, because that takes up to seconds.
+        """Save the catalog of a node. Submissions to this process that start afterwards see its models.
+
+        The catalog is decoded in a thread, because that takes up to seconds.
 
         Raises:
             InvalidMessage: the catalog cannot be decoded.
@@ -77,6 +88,7 @@ class HeartbeatRecorder:
         async with self._database.transaction() as connection:
             await nodes.save_catalog(connection, node, report.digest, report.classes_zlib)
             await nodes.save_models_at_join(connection, node, _list_models(catalog))
+        self._fleet.mark_nodes_stale()
         log.info("scheduler.node.catalog_reported", node=node, classes=len(catalog.classes))
         return AttemptWriteReply(applied=True)
 
