@@ -59,6 +59,29 @@ def test_position_matches_a_simulated_weighted_fair_order(
 
 
 @given(
+    st.floats(0, 1e6), st.floats(0.01, 1000), st.lists(st.sampled_from([1.0, 2.0, 3.0, 4.0]), min_size=2, max_size=5)
+)
+def test_jobs_at_the_same_virtual_time_get_different_positions(
+    vtime: float, cost_s: float, weights: list[float]
+) -> None:
+    jobs = 5
+    competitors = [
+        CompetingTenant(WaitingTenant(UUID(int=number), vtime, weight, jobs), cost_s)
+        for number, weight in enumerate(weights)
+    ]
+    order = FairOrder(competitors)
+    positions = [
+        ahead
+        + order.count_jobs_before(
+            tenant_id=UUID(int=number), vtime=vtime, weight=weight, jobs_ahead=ahead, cost_s=cost_s
+        )
+        for number, weight in enumerate(weights)
+        for ahead in range(jobs)
+    ]
+    assert sorted(positions) == list(range(jobs * len(weights)))
+
+
+@given(
     st.lists(
         st.tuples(st.floats(0, 100), st.sampled_from([1.0, 2.0, 4.0]), st.integers(1, 5_000)), min_size=1, max_size=50
     ),

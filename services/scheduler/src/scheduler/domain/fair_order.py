@@ -12,6 +12,7 @@ from uuid import UUID
 
 MAX_EXACT_COUNT = 200  # a larger number of jobs is estimated instead of counted tenant by tenant, which takes longer
 MAX_TENANTS = 1000  # further tenants are ignored
+TURN_DIGITS = 6  # so that two jobs at the same virtual time compare as equal despite floating-point errors
 MIN_COST_S = 0.01  # a job that costs nothing would not end a tenant's turn
 
 
@@ -51,7 +52,7 @@ class _TenantSchedule(NamedTuple):
 
     def count_before(self, start: float, tenant_id: UUID) -> int:
         """Count the tenant's jobs that start before a job of another tenant that starts at ``start``."""
-        elapsed_turns = (start - self.vtime) * self.rate
+        elapsed_turns = round((start - self.vtime) * self.rate, TURN_DIGITS)
         if elapsed_turns < 0:
             return 0
         before = int(elapsed_turns) + 1
@@ -120,7 +121,7 @@ class FairOrder:
             return round(estimate)
         count = 0
         for schedule in self._schedules:
-            if schedule.vtime > start:
+            if schedule.vtime > start + MIN_COST_S:
                 break
             if schedule is not own:
                 count += schedule.count_before(start, tenant_id)
