@@ -20,6 +20,22 @@ MINE = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 MODELS = tuple(f"model_{number:03}.safetensors" for number in range(106))
 LARGE = simulated_catalog(*MODELS, "zz/detail.safetensors")
 SMALL = simulated_catalog("only.safetensors", without=frozenset({"ImageBlur"}))
+NO_MODELS = build_catalog(
+    {
+        "CheckpointLoaderSimple": {
+            "input": {"required": {"ckpt_name": [[]]}},
+            "output": ["MODEL", "CLIP", "VAE"],
+            "output_node": False,
+            "python_module": "nodes",
+        },
+        "PreviewAny": {
+            "input": {"required": {"source": ["*"]}},
+            "output": [],
+            "output_node": True,
+            "python_module": "comfy_extras.nodes_preview_any",
+        },
+    }
+)
 
 
 OPEN, STRICT = TenantPolicy(mode=GraphPolicy.OPEN), TenantPolicy()
@@ -101,6 +117,32 @@ def test_mixed_fleet_reports_the_error_of_the_node_that_has_the_class(order: tup
     raw = {"1": IMAGE, "3": blur, "2": {**SAVE, "inputs": {"images": ["3", 0], "filename_prefix": "a"}}}
     (error,) = errors_of(raw, *order)
     assert (error.code, error.node_id, error.input) == ("required_input_missing", "3", "blur_radius")
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+def test_valid_models_are_those_of_all_nodes(reverse: bool) -> None:
+    fleet = [simulated_catalog("a.safetensors"), simulated_catalog("b.safetensors", "a.safetensors"), NO_MODELS]
+    (error,) = errors_of(loaded("gone.safetensors"), *(reversed(fleet) if reverse else fleet))
+    assert set(error.allowed or ()) == {"a.safetensors", "b.safetensors"}
+    assert "which no ComfyUI server of the fleet has." in error.message
+
+
+def test_missing_model_on_a_fleet_without_models_is_reported_as_such() -> None:
+    (error,) = errors_of(loaded("gone.safetensors"), NO_MODELS)
+    assert "no ComfyUI server of the fleet has any file for it" in error.message
+
+
+def test_long_list_of_valid_models_counts_those_of_all_nodes() -> None:
+    (error,) = errors_of(loaded("qqqq.safetensors"), SMALL, LARGE)
+    assert error.message.endswith("GET /api/v1/models lists all 108.")
+    assert not error.allowed
+
+
+def test_similar_model_and_class_of_another_node_are_suggested() -> None:
+    (error,) = errors_of(loaded("onli.safetensors"), LARGE, SMALL)
+    assert error.allowed == ("only.safetensors",)
+    (error,) = errors_of({"1": {**IMAGE, "class_type": "ImageBlurr"}, "2": SAVE}, SMALL, LARGE)
+    assert (error.allowed or ("",))[0] == "ImageBlur"
 
 
 def test_error_says_when_only_different_nodes_have_all_parts() -> None:

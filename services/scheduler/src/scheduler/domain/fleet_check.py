@@ -54,9 +54,9 @@ def drop_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
 
 
 class _ClosestNode(NamedTuple):
-    """The node with the fewest unknown classes, then with the fewest findings."""
+    """The node with the fewest unknown classes, then the fewest findings, then the fewest of them without choices."""
 
-    rank: tuple[int, int]
+    rank: tuple[int, int, int]
     findings: tuple[Finding, ...]
     catalog: Catalog
 
@@ -98,7 +98,11 @@ def check_fleet(
             # Another catalog may list the choices that this one does not.
             accepted = accepted or RunnableGraph(check_result, catalog)
             continue
-        rank = (sum(finding.fault.code == UNKNOWN_CLASS for finding in findings), len(findings))
+        rank = (
+            sum(finding.fault.code == UNKNOWN_CLASS for finding in findings),
+            len(findings),
+            sum(not finding.fault.choices for finding in findings),
+        )
         if closest is None or rank < closest.rank:
             closest = _ClosestNode(rank, findings, catalog)
     if accepted is not None:

@@ -1,16 +1,18 @@
 """Turns findings into errors for the sender, with similar names and hints about other nodes."""
 
 from collections.abc import Sequence
+from itertools import chain
+from typing import NamedTuple
 
 from contracts.catalog import Scalar
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
 from contracts.workflow import Graph, is_model_file_name
 from scheduler.domain.catalog import Catalog
-from scheduler.domain.validation.findings import Finding, GraphFault
+from scheduler.domain.validation.findings import Finding
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import find_similar_names, sort_similar_first
-from scheduler.domain.validation.values import NOT_IN_LIST
+from scheduler.domain.validation.values import NOT_IN_LIST, SHORT_LIST
 
 MAX_SUGGESTED = 5  # names per check for which similar names are looked up; each is compared with every known name
 MAX_ERRORS_WITH_CHOICES = 10  # errors that list valid values; a list may have 20 long names
@@ -32,8 +34,8 @@ def build_field_errors(
         graph: the graph that was checked.
         other_catalogs: catalogs of the other nodes.
     """
-    similar_by_name: dict[tuple[str, int], tuple[Scalar, ...]] = {}
-    errors = (_build_field_error(finding, graph, other_catalogs, similar_by_name) for finding in findings)
+    suggester = _Suggester(graph, other_catalogs)
+    errors = (_build_field_error(finding, graph, other_catalogs, suggester) for finding in findings)
     return tuple(
         error
         if number < MAX_ERRORS_WITH_CHOICES or error.allowed is None
@@ -42,24 +44,59 @@ def build_field_errors(
     )
 
 
+class _Suggestions(NamedTuple):
+    """The choices of all nodes, and those similar to the given name, best first."""
+
+    choices: Sequence[Scalar]
+    similar: tuple[Scalar, ...]
+
+
+class _Suggester:
+    """Looks up the choices of all nodes for at most ``MAX_SUGGESTED`` names."""
+
+    def __init__(self, graph: Graph, other_catalogs: Sequence[Catalog]) -> None:
+        self._graph, self._other_catalogs = graph, other_catalogs
+        self._suggestions: dict[tuple[str, str, str | None], _Suggestions] = {}
+
+    def suggest(self, finding: Finding) -> _Suggestions:
+        """Look up choices. Beyond ``MAX_SUGGESTED`` names: only the choices of the finding's own node."""
+        name = finding.fault.given_name or ""
+        class_type = self._graph[finding.node_id].class_type if finding.node_id is not None else ""
+        key = (name, "" if finding.fault.code == UNKNOWN_CLASS else class_type, finding.input)
+        if key not in self._suggestions:
+            if len(self._suggestions) == MAX_SUGGESTED:
+                return _Suggestions(finding.fault.choices, ())
+            choices = self._collect_choices(finding, class_type)
+            self._suggestions[key] = _Suggestions(choices, find_similar_names(name, choices))
+        return self._suggestions[key]
+
+    def _collect_choices(self, finding: Finding, class_type: str) -> Sequence[Scalar]:
+        """Collect the choices of the finding's node, then those that only other nodes have."""
+        if finding.fault.code == UNKNOWN_CLASS:
+            lists: list[Sequence[Scalar]] = [other.class_names for other in self._other_catalogs]
+        elif finding.fault.code == NOT_IN_LIST and finding.input is not None:
+            specs = [other.classes.get(class_type) for other in self._other_catalogs]
+            inputs = [spec.inputs.get(finding.input) for spec in specs if spec is not None]
+            lists = [accepted.options for accepted in inputs if accepted is not None and accepted.options]
+        else:
+            lists = []
+        return tuple(dict.fromkeys(chain(finding.fault.choices, *lists))) if lists else finding.fault.choices
+
+
 def _build_field_error(
-    finding: Finding,
-    graph: Graph,
-    other_catalogs: Sequence[Catalog],
-    similar_by_name: dict[tuple[str, int], tuple[Scalar, ...]],
+    finding: Finding, graph: Graph, other_catalogs: Sequence[Catalog], suggester: _Suggester
 ) -> FieldError:
     fault = finding.fault
     message, allowed = fault.message, fault.allowed
     if _is_on_other_node(finding, graph, other_catalogs):
         message, allowed = _describe_other_node(finding, graph), None
     elif fault.given_name is not None:
-        key = (fault.given_name, id(fault.choices))
-        if key not in similar_by_name and len(similar_by_name) < MAX_SUGGESTED:
-            similar_by_name[key] = find_similar_names(fault.given_name, fault.choices)
-        similar = similar_by_name.get(key, ())
+        choices, similar = suggester.suggest(finding)
+        if allowed is not None:
+            allowed = tuple(choices) if len(choices) <= SHORT_LIST else None
         if similar:
             allowed = similar if allowed is None else sort_similar_first(fault.given_name, allowed)
-        message += _describe_choices(fault, similar, allowed)
+        message += _describe_choices(fault.code, choices, similar, allowed)
     return FieldError(
         pointer=build_pointer(finding),
         code=fault.code,
@@ -70,16 +107,18 @@ def _build_field_error(
     )
 
 
-def _describe_choices(fault: GraphFault, similar: Sequence[Scalar], allowed: Sequence[Scalar] | None) -> str:
+def _describe_choices(
+    code: str, choices: Sequence[Scalar], similar: Sequence[Scalar], allowed: Sequence[Scalar] | None
+) -> str:
     """Describe the choices: all if they are short, otherwise the most similar ones and where to find the others."""
     names = [format_value(choice) for choice in allowed or ()]
-    if len(names) == len(fault.choices) and sum(map(len, names)) <= MAX_LISTED:
+    if len(names) == len(choices) and sum(map(len, names)) <= MAX_LISTED:
         return f" Valid: {', '.join(names)}." if names else ""
     similar_names = [format_value(choice) for choice in similar[:MAX_NAMES_IN_MESSAGE]]
-    rest = len(fault.choices) - len(similar_names)
-    where = _LIST_ROUTES.get(fault.code, "")
-    if fault.code == NOT_IN_LIST:
-        where = MODELS_ROUTE if any(map(is_model_file_name, fault.choices[:MAX_NAMES_IN_MESSAGE])) else CLASSES_ROUTE
+    rest = len(choices) - len(similar_names)
+    where = _LIST_ROUTES.get(code, "")
+    if code == NOT_IN_LIST:
+        where = MODELS_ROUTE if any(map(is_model_file_name, choices[:MAX_NAMES_IN_MESSAGE])) else CLASSES_ROUTE
     if not similar_names:
         return f" {where} lists all {rest}." if where else ""
     return f" Nearest: {', '.join(similar_names)}." + (f" {where} lists the {rest} others." if rest and where else "")
