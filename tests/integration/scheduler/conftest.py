@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -65,6 +65,8 @@ from contracts.scheduler.jobs import (
     ReadJob,
 )
 from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
+from contracts.scheduler.usage import READ_TENANT_USAGE, ReadTenantUsage
+from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
 from scheduler.app import create_app
 from scheduler.settings import Settings
@@ -86,6 +88,8 @@ UNLIMITED = Limits(
 )
 SUBMIT_ENDPOINT = "POST /api/v1/jobs"
 BROKEN = JobError(code="node.error", message="m")
+CLAIM_WITHIN_S = 15.0  # below the time limit of a request
+DAY_LEFT_S = 60.0  # longer than a test
 
 
 def bus_as(url: str, name: str) -> Bus:
@@ -160,6 +164,7 @@ class Auth:
         self.asked = 0
         self.rules = ClassRules()
         self.knows_rules = True
+        self.replies_with_rules = True
 
     async def start(self) -> None:
         self._bus = bus_as(self._url, "auth")
@@ -181,6 +186,8 @@ class Auth:
             await self._bus.publish(CLASS_RULES_CHANGED, self.rules)
 
     async def _read_rules(self, _: ReadClassRules, __: Address) -> OperatorRules:
+        if not self.replies_with_rules:
+            raise Unavailable(service="auth", retry_after_s=1)
         return OperatorRules(**dict(self.rules))
 
     async def _read_erasures(self, query: ReadErasures, _: Address) -> Erasures:
@@ -313,10 +320,26 @@ class Node:
         return waiting
 
     async def claim_attempt(self) -> Assignment:
-        """Request work, wait up to 5 s and return the attempt."""
-        assignment = await self.request_work(wait_s=5)
+        """Request work, wait up to ``CLAIM_WITHIN_S`` seconds and return the attempt."""
+        assignment = await self.request_work(wait_s=CLAIM_WITHIN_S)
         assert assignment is not None
         return assignment
+
+    async def prefetch_attempt(self, *held: AttemptRef) -> Assignment:
+        """Request a job to prefetch, again until there is one, and return the attempt.
+
+        Such a request does not wait. It gets nothing while another transaction has locked the job, or before the
+        scheduler is notified that a job was queued again.
+        """
+        assignments: list[Assignment] = []
+
+        async def has_prefetched() -> bool:
+            assignment = await until_available(lambda: self.request_work(held=held[0], also_held=held[1:]))
+            assignments.extend([assignment] if assignment is not None else [])
+            return assignment is not None
+
+        await until(has_prefetched)
+        return assignments[0]
 
     async def start(self, ref: AttemptRef) -> bool:
         return (await self.system.bus.request(START_ATTEMPT, StartAttempt(ref=ref), key=self.name)).applied
@@ -357,6 +380,28 @@ class World:
 
     def set_limits(self, tenant: UUID, **limits: Any) -> None:
         self.system.auth.limits[tenant] = UNLIMITED.model_copy(update=limits)
+
+    async def change_limits(self, tenant: UUID, **limits: Any) -> None:
+        """Change the limits of a tenant that has submitted jobs."""
+        self.set_limits(tenant, **limits)
+        await self.until_saved(tenant)
+
+    async def until_saved(self, tenant: UUID) -> None:
+        """Wait until the scheduler has saved what auth says of a tenant.
+
+        If auth does not reply to a submission within half a second, the scheduler uses what it has saved.
+        """
+        auth = self.system.auth
+
+        async def is_saved() -> bool:
+            await until_available(
+                lambda: self.system.bus.request(READ_TENANT_USAGE, ReadTenantUsage(), tenant=str(tenant))
+            )
+            row = await self.system.sql.fetchrow("SELECT limits, is_active FROM tenants WHERE id = $1", tenant)
+            saved = Limits.model_validate_json(row["limits"]), row["is_active"]
+            return bool(saved == (auth.limits[tenant], tenant not in auth.inactive))
+
+        await until(is_saved)
 
     async def add_node(self, *models: str, memory_gib: int | None = None) -> Node:
         return await self.add_node_with(catalog(*(models or (COMMON,))), memory_gib=memory_gib)
@@ -508,15 +553,27 @@ class World:
             for row in left:  # one by one: hundreds at once would time out on a busy machine
                 await until_available(partial(self.cancel, tenant, row["id"]))
             found = found or bool(left)
-        live = "SELECT job_id, tenant_id, attempt, lease_token FROM attempts WHERE ended_at IS NULL"
-        for row in await sql.fetch(live):
-            await until_available(partial(self.nodes[0].finish, AttemptRef(**dict(row)), Outcome.CANCELLED))
+        live = "SELECT node, job_id, tenant_id, attempt, lease_token FROM attempts WHERE ended_at IS NULL"
+        for row in map(dict, await sql.fetch(live)):
+            owner = Node(self.system, row.pop("node"), self.nodes[0].models)
+            await until_available(partial(owner.finish, AttemptRef(**row), Outcome.CANCELLED))
             found = True
         return found
 
 
+async def wait_if_midnight_is_near() -> None:
+    """Wait for the next day (UTC) if the current one is about to end, because quotas and usage are those of one day."""
+
+    def is_far() -> bool:
+        now = datetime.now(UTC)
+        return now + timedelta(seconds=DAY_LEFT_S) < datetime.combine(now.date() + timedelta(days=1), time(), UTC)
+
+    await until(is_far, within_s=2 * DAY_LEFT_S)
+
+
 @asynccontextmanager
 async def checked_world(system: System) -> AsyncIterator[World]:
+    await wait_if_midnight_is_near()
     world = World(system)
     try:
         yield world

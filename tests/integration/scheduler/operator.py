@@ -24,6 +24,7 @@ from contracts.scheduler.statistics import READ_STATS, ReadStats, Stats
 from contracts.scheduler.trends import READ_TRENDS, ReadTrends, Trends
 from contracts.scheduler.usage import READ_DAILY_USAGE, ReadDailyUsage, UsageDay
 from contracts.wire.topic import FLEET
+from tests.kit.waiting import until
 
 ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 
@@ -60,6 +61,17 @@ class Operator:
 
     async def stats(self) -> Stats:
         return await self.bus.request(READ_STATS, ReadStats(), tenant=ADMIN)
+
+    async def read_new_stats(self) -> Stats:
+        """Return statistics that are computed after this call. They are cached for some seconds."""
+        found = [await self.stats()]
+
+        async def is_new() -> bool:
+            found.append(await self.stats())
+            return found[-1].at > found[0].at
+
+        await until(is_new)
+        return found[-1]
 
     async def queue(self, **query: Any) -> Queue:
         return await self.bus.request(READ_QUEUE, ReadQueue(**query), tenant=ADMIN)

@@ -16,6 +16,7 @@ from contracts.scheduler.nodes import NodeAction
 from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import World, build_graph, bus_as
 from tests.integration.scheduler.operator import Operator
+from tests.kit.calling_bus import REPLY_WITHIN_S
 from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
@@ -66,7 +67,7 @@ async def test_job_of_a_drained_node_moves_to_another_node_free_of_charge(world:
         await executor.subscribe(CANCEL_ATTEMPT, on_message, key=node.name)
         await wait_until_processed(executor._client)
         drained = await operator.node(node.name, NodeAction.DRAIN)
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(REPLY_WITHIN_S):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)
     finally:
         await executor.stop()
@@ -328,7 +329,7 @@ async def test_requeued_failed_job_runs_as_one_new_job_under_its_owners_limits(
     failed = await world.submit_job(tenant)
     given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED)
-    world.set_limits(tenant, images_per_day=2)
+    await world.change_limits(tenant, images_per_day=2)
     with pytest.raises(RelayedRefusal) as relayed:
         await operator.job(failed, JobAction.REQUEUE)
     assert relayed.value.details.code == "quota.images_exceeded"

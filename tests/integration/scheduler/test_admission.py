@@ -38,7 +38,8 @@ async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) ->
     last = await world.submit(tenant, priority=1, images=3)
     job = last.job
     assert (first.quota.used, last.quota.used, job.queue_position) == (2, 5, 1)
-    assert job == (await world.read_job(tenant, job.job_id)).model_copy(update={"timings": job.timings})
+    estimates = {name: getattr(job, name) for name in ("timings", "eta_seconds", "eta_p90_seconds")}
+    assert job == (await world.read_job(tenant, job.job_id)).model_copy(update=estimates)
     (event,) = await world.list_events(tenant, job.job_id)
     assert (event.at, event.cause, event.seq) == (job.created_at, "submitted", 1)
 
@@ -64,7 +65,7 @@ async def test_cancelled_job_releases_its_reserved_images(world: World) -> None:
     assert await outcome(world.submit(tenant, images=2)) == "quota.images_exceeded"
     await world.cancel(tenant, job)
     assert await outcome(world.submit(tenant, images=3)) == "accepted"
-    world.set_limits(tenant)
+    await world.change_limits(tenant)
     assert await outcome(world.submit(tenant, images=2)) == "accepted"
 
 
@@ -126,7 +127,7 @@ async def test_each_change_of_what_a_tenant_may_use_outdates_its_allowance(
         case "hold":
             await operator.job(job_id, JobAction.HOLD)
         case "limit":
-            world.set_limits(tenant, queue_cap=1)
+            await world.change_limits(tenant, queue_cap=1)
             assert await outcome(world.submit(tenant)) == "quota.queue_full"
         case _:
             await world.cancel(tenant, job_id)

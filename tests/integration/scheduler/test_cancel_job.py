@@ -10,6 +10,7 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from tests.integration.scheduler.conftest import World, bus_as, final_states
+from tests.kit.calling_bus import REPLY_WITHIN_S
 from tests.kit.nats import wait_until_processed
 
 
@@ -47,7 +48,7 @@ async def test_cancelled_running_job_keeps_its_slot_until_the_executor_reports_t
         await executor.subscribe(CANCEL_ATTEMPT, on_message, key=node.name)
         await wait_until_processed(executor._client)
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(REPLY_WITHIN_S):
             assert await hints.get() == CancelAttempt(job_id=job_id, attempt=1)
     finally:
         await executor.stop()

@@ -43,6 +43,21 @@ async def run_job(world: World, tenant: UUID, node: Node, *, seconds: float, **f
     return job_id
 
 
+async def save_runs_of_earlier_tests(world: World) -> None:
+    """Wait until the scheduler has written the run times and estimates of all jobs that have ended."""
+    model = f"{new_id()}.safetensors"
+    tenant, node = world.add_tenant(), await world.add_node(model)
+    await world.until_offered(model)
+    job_id = await run_job(world, tenant, node, seconds=RUN_S, model=model)
+    await until(lambda: is_learned(world, job_id))
+
+
+async def is_learned(world: World, job_id: UUID) -> bool:
+    sql = """SELECT count(*) FROM run_times r JOIN jobs j ON j.requirement_id = r.id
+        WHERE j.id = $1 AND r.scope = 'models'"""
+    return bool(await world.system.sql.fetchval(sql, job_id))
+
+
 @pytest.mark.requirement("eta.position")
 async def test_position_follows_the_turns_of_tenants_by_weight(world: World) -> None:
     await world.add_node()
@@ -98,7 +113,10 @@ async def test_jobs_for_other_nodes_do_not_count_in_the_position(world: World) -
 )
 async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: World) -> None:
     operator, sql = Operator(world.system.bus), world.system.sql
-    await sql.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
+    await save_runs_of_earlier_tests(world)
+    async with sql.acquire() as connection, connection.transaction():
+        await lock_histograms(connection)  # otherwise it could deadlock with the scheduler, which writes several tables
+        await connection.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
     model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # that only this node has
     tenant, node = world.add_tenant(), await world.add_node(COMMON, model, other)
     await node.send_heartbeat(system=ON_GPU)
@@ -111,11 +129,11 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     await run_job(world, tenant, node, seconds=8 * RUN_S, graph=wide)
     await run_job(world, tenant, node, seconds=RUN_S + 30, model=other)  # which it has to load
 
-    async def is_learned() -> bool:
+    async def are_learned() -> bool:
         learned = "SELECT count(*) FROM run_times WHERE scope = 'workflow' AND node_class = $1"
         return bool(await sql.fetchval(learned, ON_GPU.gpus[0].name) == 3)
 
-    await until(is_learned)
+    await until(are_learned)
 
     node.loaded = loaded
     assert await node.request_work() is None
@@ -178,17 +196,13 @@ async def test_run_is_learned_after_another_scheduler_had_the_run_times_locked_f
     async def has_given_up() -> bool:
         return await count_waiting() == 0
 
-    async def is_learned() -> bool:
-        learned = "SELECT count(*) FROM run_times r JOIN jobs j ON j.requirement_id = r.id WHERE j.id = $1"
-        return bool(await sql.fetchval(learned + " AND r.scope = 'models'", job_id))
-
     async with second_sql.transaction():
         await lock_histograms(second_sql)
         job_id = await run_job(world, tenant, node, seconds=RUN_S, model=model)
         await until(waits)
         await until(has_given_up)  # after the lock timeout
-        assert not await is_learned()
-    await until(is_learned)
+        assert not await is_learned(world, job_id)
+    await until(lambda: is_learned(world, job_id))
 
 
 @pytest.mark.requirement("table scheduler.run_times")

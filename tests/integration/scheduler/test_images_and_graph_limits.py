@@ -190,10 +190,10 @@ async def test_submit_is_refused_when_the_daily_gpu_seconds_are_used_up(world: W
     given = await node.claim_attempt()
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=2)
     for limit in (10, 11, 0):  # 11 are used
-        world.set_limits(tenant, gpu_seconds_per_day=limit)
+        await world.change_limits(tenant, gpu_seconds_per_day=limit)
         refusal = await refused(world, tenant)
         assert (refusal.code, refusal.retry_after_s is not None) == ("quota.gpu_seconds_exceeded", True)
-    world.set_limits(tenant, gpu_seconds_per_day=12)
+    await world.change_limits(tenant, gpu_seconds_per_day=12)
     await world.submit_job(tenant)
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from uuid import UUID, uuid4
 
 import pytest
@@ -24,13 +24,13 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-LEASE_S = 3  # the minimum of the setting
+LEASE_S = 10  # half of it is longer than the pauses of a busy machine
 LEASES = 5  # a lapsed lease is noticed within this many lease durations, even on a busy machine
 
 
 @pytest.fixture(scope="module")
 async def quick(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """A scheduler with short leases."""
+    """A scheduler whose leases are so short that one lapses in real time during a test."""
     server = NatsServer()
     try:
         await server.start()
@@ -50,25 +50,43 @@ async def world(quick: System) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def beating(*nodes: Node) -> AsyncIterator[None]:
-    """Send heartbeats of these nodes during the block."""
+    """Send heartbeats of these nodes during the block. None is still on its way when the block ends."""
+    over = asyncio.Event()
 
     async def go_on() -> None:
-        while True:
+        while not over.is_set():
             for node in nodes:
                 await node.send_heartbeat()
-            await asyncio.sleep(LEASE_S / 5)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LEASE_S / 10):
+                    await over.wait()
 
     task = asyncio.create_task(go_on())
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait({task})
+        over.set()
+        await task
 
 
 async def forget_other_nodes(world: World) -> None:
     """Make nodes of earlier tests look silent for an hour."""
     await world.system.sql.execute("UPDATE nodes SET seen_at = seen_at - interval '1 hour'")
+
+
+async def lapse_leases(world: World, node: Node) -> None:
+    """Act as if the node had claimed its attempts one lease duration earlier and had not renewed their leases since."""
+    sql = """UPDATE attempts SET leased_at = leased_at - make_interval(secs => $2),
+        lease_until = lease_until - make_interval(secs => $2) WHERE node = $1 AND ended_at IS NULL"""
+    await world.system.sql.execute(sql, node.name, LEASE_S)
+
+
+async def fall_silent(world: World, *nodes: Node) -> None:
+    """Act as if these nodes had sent nothing for a lease duration."""
+    sql = "UPDATE nodes SET seen_at = seen_at - make_interval(secs => $2) WHERE name = ANY($1)"
+    await world.system.sql.execute(sql, [node.name for node in nodes], LEASE_S)
+    for node in nodes:
+        await lapse_leases(world, node)
 
 
 async def charged(world: World, job_id: UUID) -> list[tuple[bool, float, float]]:
@@ -87,13 +105,20 @@ async def inherit(node: Node) -> Assignment:
                 return given
 
 
+async def inherit_and_lose(world: World, node: Node) -> Assignment:
+    """Claim an attempt that another node loses, and let its lease lapse."""
+    given = await inherit(node)
+    await lapse_leases(world, node)
+    return given
+
+
 async def lose_a_prefetched_attempt(world: World, tenant: UUID, node: Node, other: Node, model: str) -> None:
     """Of two lapsed attempts of one node, only the one that has started counts as a try and a death of the node."""
     jobs = [await world.submit_job(tenant, model=model) for _ in range(2)]
     first = await node.claim_attempt()
     assert await node.start(first.ref)
-    second = await node.request_work(held=first.ref)
-    assert second is not None
+    second = await node.prefetch_attempt(first.ref)
+    await lapse_leases(world, node)
     for _ in jobs:
         assert await other.finish((await inherit(other)).ref)
     assert not await node.finish(second.ref)
@@ -120,14 +145,14 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
         tenant = tenants["lost"]
         job_id = await world.submit_job(tenant, model=models["lost"], images=4)
         assert await world.count_charged_images(tenant) == 4
-        given = [await inherit(node) for node in nodes["lost"]]
+        given = [await inherit_and_lose(world, node) for node in nodes["lost"]]
         assert [found.ref.attempt for found in given] == [1, 2, 3]
         assert len({found.ref.lease_token for found in given}) == len({found.prompt_id for found in given}) == 3
 
         async def failed() -> bool:
             return (await world.read_job(tenant, job_id)).state is JobState.FAILED
 
-        await until(failed)
+        await until(failed, within_s=LEASES * LEASE_S)
         job = await world.read_job(tenant, job_id)
         assert job.error is not None
         assert (job.error.code, job.attempt, job.images) == ("node.lost", 3, 0)
@@ -148,7 +173,7 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
         given = await first.claim_attempt()
         assert await first.start(given.ref)
         assert (await first.send_heartbeat(given.ref, progress=70)).lease is LeaseState.KEPT
-        other = await inherit(second)
+        other = await inherit(second)  # once the lease has lapsed in real time
         assert (other.ref.job_id, other.ref.attempt) == (job_id, 2)
         assert await second.start(other.ref)
         before = await world.database_rows(tenant)
@@ -167,6 +192,7 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
         given = await node.claim_attempt()
         assert (await world.cancel(tenant, job_id)).state is JobState.CANCELLED
         assert await other.request_work() is None
+        await lapse_leases(world, node)
         free = await inherit(other)  # the slot of the silent node is free again
         assert free.ref.job_id == waiting
         assert not await node.finish(given.ref)
@@ -178,7 +204,7 @@ async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(worl
         given = await node.claim_attempt()
         while not over.is_set():
             assert (await node.send_heartbeat(given.ref)).lease is LeaseState.KEPT
-            await asyncio.sleep(LEASE_S / 5)
+            await asyncio.sleep(LEASE_S / 10)
         assert await node.finish(given.ref)
         assert await world.list_causes(tenants["kept"], job_id) == ["submitted", "claimed", "succeeded"]
 
@@ -204,8 +230,10 @@ async def test_job_is_not_tried_again_after_two_nodes_died_with_it(world: World)
             given = await first.claim_attempt()
             assert await first.start(given.ref)
             assert (await first.send_heartbeat(given.ref)).lease is LeaseState.KEPT
+            await fall_silent(world, first)
             again = await inherit(second)
         assert again.ref.attempt == 2
+        await fall_silent(world, first, second)  # the first one for longer
 
         async def failed() -> bool:
             return (await world.read_job(tenant, job_id)).state is JobState.FAILED
@@ -233,10 +261,12 @@ async def test_executor_that_reconnects_does_not_count_as_a_node_death(world: Wo
         async with beating(second):
             job_id = await world.submit_job(tenant, model=model)
             given = await first.claim_attempt()
+            await fall_silent(world, first)
             again = await inherit(second)
             assert again.ref.job_id == job_id
         async with beating(first):  # the executor of the first attempt is back
             assert (await first.send_heartbeat(given.ref)).lease is LeaseState.LOST
+            await fall_silent(world, second)
             last = await inherit(third)
             assert (last.ref.job_id, last.ref.attempt) == (job_id, 3)
             assert await third.finish(last.ref)
@@ -252,6 +282,7 @@ async def test_restarted_executor_still_counts_as_a_node_death(world: World) -> 
     async with beating(second):
         job_id = await world.submit_job(tenant, model=model)
         await first.claim_attempt()
+        await fall_silent(world, first)
         again = await inherit(second)
         first.boot_id = uuid4()  # the executor restarted
         await first.send_heartbeat()
@@ -269,6 +300,7 @@ async def test_lapsed_lease_of_a_heartbeating_executor_does_not_count_as_a_node_
     async with beating(first, second):
         job_id = await world.submit_job(tenant, model=model)
         await first.claim_attempt()
+        await lapse_leases(world, first)
         again = await inherit(second)
         assert await second.finish(again.ref)
     assert [died for died, _, _ in await charged(world, job_id)] == [False, False]
@@ -282,6 +314,7 @@ async def test_nodes_that_fall_silent_together_do_not_count_as_node_deaths(world
     job_id = await world.submit_job(tenant, model=model)
     given = await first.claim_attempt()
     await asyncio.gather(first.send_heartbeat(given.ref), second.send_heartbeat())
+    await fall_silent(world, first, second)
     async with beating(third):
         again = await inherit(third)
         assert (again.ref.job_id, again.ref.attempt) == (job_id, 2)
@@ -360,6 +393,7 @@ async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_n
     async with beating(other):
         job_id = await world.submit_job(tenant)
         assert await woken is not None  # the node died before it heard of it
+        await fall_silent(world, dying)
 
         async def is_taken() -> bool:
             given = await other.request_work(wait_s=5)

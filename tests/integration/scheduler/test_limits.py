@@ -1,6 +1,7 @@
 """Limits of a tenant hold under concurrent submits, and an accepted submit stays accepted."""
 
 import asyncio
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -8,11 +9,11 @@ import asyncpg
 import pytest
 
 from chassis.ids import new_id
-from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.attempts import AttemptRef, Outcome
 from contracts.scheduler.jobs import DrawnSeed, JobState
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
-from tests.integration.scheduler.conftest import World, build_graph
+from tests.integration.scheduler.conftest import Node, World, build_graph
 from tests.kit.waiting import until
 
 ROUNDS = 3
@@ -34,6 +35,34 @@ async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitR
     return accepted, codes
 
 
+async def claim_on_idle_nodes(nodes: Sequence[Node], held: dict[Node, AttemptRef]) -> None:
+    """Have all nodes without an attempt request work at once, and add the attempts that they get to ``held``."""
+    idle = [node for node in nodes if node not in held]
+    given = await asyncio.gather(*(node.request_work() for node in idle))
+    held |= {node: found.ref for node, found in zip(idle, given, strict=True) if found is not None}
+
+
+async def bring_start_deadline_closer(world: World, job_ids: Sequence[UUID], *, seconds: float) -> None:
+    """Act as if these jobs had been submitted earlier."""
+    sql = "UPDATE jobs SET start_by = start_by - make_interval(secs => $2) WHERE id = ANY($1)"
+    await world.system.sql.execute(sql, job_ids, seconds)
+
+
+async def until_expired(world: World, tenant: UUID, job_id: UUID) -> None:
+    """Wait until a job has expired."""
+
+    async def is_expired() -> bool:
+        return (await world.read_job(tenant, job_id)).state is JobState.EXPIRED
+
+    await until(is_expired)
+
+
+async def until_overdue_jobs_expired(world: World, tenant: UUID) -> None:
+    """Wait until the scheduler has expired every job that is overdue now. Submits a job that no node should claim."""
+    last = await world.submit_job(tenant, start_within_seconds=0.01, priority=-100)
+    await until_expired(world, tenant, last)
+
+
 @pytest.mark.requirement("F-96")
 async def test_concurrency_limit_holds_with_five_idle_nodes(world: World) -> None:
     tenant = world.add_tenant(max_running=2)
@@ -42,12 +71,18 @@ async def test_concurrency_limit_holds_with_five_idle_nodes(world: World) -> Non
     for _ in range(left):
         await world.submit_job(tenant)
     while left:
-        given = await asyncio.gather(*(node.request_work(wait_s=0.3) for node in nodes))
-        held = [(node, found.ref) for node, found in zip(nodes, given, strict=True) if found is not None]
+        held: dict[Node, AttemptRef] = {}
+
+        async def is_limit_reached(held: dict[Node, AttemptRef] = held, limit: int = min(2, left)) -> bool:
+            await claim_on_idle_nodes(nodes, held)
+            return len(held) >= limit
+
+        await until(is_limit_reached)
+        await claim_on_idle_nodes(nodes, held)
         assert len(held) == await world.count_live_attempts() == min(2, left)
         left -= len(held)
         assert await world.read_counters(tenant) == (left, len(held))
-        for node, ref in held:
+        for node, ref in held.items():
             assert await node.finish(ref)
 
 
@@ -57,10 +92,9 @@ async def test_freed_slot_wakes_a_waiting_node(world: World) -> None:
     for _ in range(2):
         await world.submit_job(tenant)
     given = await first.claim_attempt()
-    waiting = asyncio.create_task(second.request_work(wait_s=5))
+    waiting = asyncio.create_task(second.claim_attempt())
     assert await first.finish(given.ref)
     other = await waiting
-    assert other is not None
     assert await second.finish(other.ref)
 
 
@@ -69,7 +103,7 @@ async def test_raised_limit_applies_at_the_next_submit(world: World) -> None:
     await world.add_node()
     await world.submit_job(tenant)
     assert (await refused(world, tenant)).code == "quota.queue_full"
-    world.set_limits(tenant, queue_cap=2)
+    await world.change_limits(tenant, queue_cap=2)
     await world.submit_job(tenant)
     assert (await refused(world, tenant)).code == "quota.queue_full"
 
@@ -212,11 +246,13 @@ async def test_deactivated_tenant_can_neither_submit_nor_run_jobs(world: World) 
     tenant, node = world.add_tenant(), await world.add_node()
     await world.submit_job(tenant)
     world.system.auth.inactive.add(tenant)
+    await world.until_saved(tenant)
     assert (await refused(world, tenant)).code == "auth.tenant.unknown"
     assert await node.request_work() is None
     world.system.auth.inactive.discard(tenant)
+    await world.until_saved(tenant)
     await world.submit_job(tenant)
-    assert await node.request_work() is not None
+    await node.claim_attempt()
     world.may_leave_live_attempts = True
 
 
@@ -278,26 +314,22 @@ async def test_start_limit_of_the_tier_applies_to_jobs_that_never_started(world:
     running = await world.submit_job(tenant)
     first = await node.claim_attempt()
     assert (first.ref.job_id, await node.start(first.ref)) == (running, True)
-    world.set_limits(tenant, start_seconds=3)
+    await world.change_limits(tenant, start_seconds=3600)
     handed_back, waiting = [await world.submit_job(tenant, images=2) for _ in range(2)]
-    shorter = await world.submit_job(tenant, start_within_seconds=0.9)
-    held = await node.request_work(held=first.ref)
-    assert held is not None
-    assert held.ref.job_id == handed_back
-    assert await node.finish(held.ref, Outcome.RELEASED, error=None)
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
-    assert prefetched.ref.job_id == handed_back
-    assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
-    for job_id in (shorter, handed_back, waiting):
-
-        async def expired(job_id: UUID = job_id) -> bool:
-            return (await world.read_job(tenant, job_id)).state is JobState.EXPIRED
-
-        await until(expired)
-        job = await world.read_job(tenant, job_id)
-        assert job.error is not None
-        assert (job.error.code, job.images) == ("job.start_time_passed", 0)
+    shorter = await world.submit_job(tenant, start_within_seconds=1800)
+    for _ in range(2):
+        prefetched = await node.prefetch_attempt(first.ref)
+        assert prefetched.ref.job_id == handed_back
+        assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
+    for overdue, still_queued in (((shorter,), (handed_back, waiting)), ((handed_back, waiting), ())):
+        await bring_start_deadline_closer(world, (*overdue, *still_queued), seconds=1800)
+        for job_id in overdue:
+            await until_expired(world, tenant, job_id)
+            job = await world.read_job(tenant, job_id)
+            assert job.error is not None
+            assert (job.error.code, job.images) == ("job.start_time_passed", 0)
+        for job_id in still_queued:
+            assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
     assert await world.count_charged_images(tenant) == 1  # of the job that runs
     assert await world.read_counters(tenant) == (0, 1)
     assert await node.finish(first.ref)
@@ -313,14 +345,10 @@ async def test_only_a_start_counts_for_the_start_deadline_of_a_job_that_its_node
     assert second.ref.job_id == leased
     assert await world.nodes[1].finish(second.ref, Outcome.RELEASED, error=None)
     assert await node.finish(first.ref, Outcome.RELEASED, error=None)
-    for job_id, ago_s in ((started, 2.0), (leased, 1.0)):  # those that are overdue for longest expire first
-        backdate = "UPDATE jobs SET start_by = now() - make_interval(secs => $2) WHERE id = $1"
-        await world.system.sql.execute(backdate, job_id, ago_s)
-
-    async def expired() -> bool:
-        return (await world.read_job(tenant, leased)).state is JobState.EXPIRED
-
-    await until(expired)
+    # those that are overdue for longest expire first
+    await bring_start_deadline_closer(world, [started], seconds=3602)
+    await bring_start_deadline_closer(world, [leased], seconds=3600)
+    await until_expired(world, tenant, leased)
     assert (await world.read_job(tenant, started)).state is JobState.QUEUED
     again = await node.claim_attempt()
     assert again.ref.job_id == started
@@ -329,23 +357,14 @@ async def test_only_a_start_counts_for_the_start_deadline_of_a_job_that_its_node
 
 async def test_job_that_started_in_time_is_retried_after_its_start_deadline(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
-    job_id = await world.submit_job(tenant, start_within_seconds=0.5)
-    overdue = await world.submit_job(tenant, start_within_seconds=0.6, priority=-1)
+    job_id = await world.submit_job(tenant, start_within_seconds=3600)
     given = await node.claim_attempt()
     assert given.ref.job_id == job_id
     assert await node.start(given.ref)
-
-    async def passed() -> bool:
-        return (await world.read_job(tenant, overdue)).state is JobState.EXPIRED
-
-    await until(passed)
+    await bring_start_deadline_closer(world, [job_id], seconds=3700)
+    await until_overdue_jobs_expired(world, tenant)
     assert await node.finish(given.ref, Outcome.NODE_FAULT)
-    never = await world.submit_job(tenant, start_within_seconds=0.01, priority=-1)
-
-    async def looked() -> bool:
-        return (await world.read_job(tenant, never)).state is JobState.EXPIRED
-
-    await until(looked)
+    await until_overdue_jobs_expired(world, tenant)
     assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
 
 

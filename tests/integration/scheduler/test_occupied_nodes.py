@@ -12,6 +12,7 @@ from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import InvalidMessage, Refusal
 from tests.integration.scheduler.conftest import COMMON, System, World
 from tests.integration.scheduler.operator import Operator
+from tests.kit.waiting import until
 
 
 @pytest.fixture
@@ -45,7 +46,11 @@ async def test_operators_see_what_occupies_a_node(world: World, operator: Operat
     blocked = (await operator.nodes())[node.name]
     assert blocked.blocked
     assert blocked.occupied == held.occupied  # unchanged, although the executor measures with its own clock
-    assert (await operator.stats()).nodes.blocked >= 1
+
+    async def is_counted() -> bool:  # statistics are cached for some seconds
+        return (await operator.stats()).nodes.blocked >= 1
+
+    await until(is_counted)
     await node.send_heartbeat()
     free = (await operator.nodes())[node.name]
     assert (free.blocked, free.occupied) == (False, None)

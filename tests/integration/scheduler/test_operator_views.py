@@ -178,7 +178,7 @@ async def test_statistics_count_queue_nodes_throughput_and_failures(world: World
         (found,) = [queue for queue in (await operator.stats()).queue if queue.tier == "pro"]
         return found.waiting, found.held, found.running, found.oldest_wait_s
 
-    before = await operator.stats()
+    before = await operator.read_new_stats()
     low = await world.submit_job(tenant, priority=-5)
     jobs = [await world.submit_job(tenant, priority=5) for _ in range(3)]
     held = await world.submit_job(tenant)

@@ -9,19 +9,21 @@ from uuid import UUID
 
 import pytest
 
+from chassis.ids import new_id
 from chassis.messaging.metadata import Metadata
 from contracts.executor.attempts import RELEASE_ATTEMPT, ReleaseAttempt
-from contracts.scheduler.attempts import Assignment, Outcome, RequestWork
+from contracts.scheduler.attempts import Assignment, AttemptRef, FinishReply, Outcome, RequestWork
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
 from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
 from tests.integration.scheduler.operator import Operator
+from tests.integration.scheduler.test_limits import bring_start_deadline_closer, until_overdue_jobs_expired
 from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
 OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
-RECLAIMED_WITHIN_S = 10  # half a second on a machine with nothing else to do
+RECLAIMED_WITHIN_S = 30  # half a second on a machine with nothing else to do
 
 Hints = asyncio.Queue[ReleaseAttempt]
 
@@ -52,22 +54,36 @@ async def submit_and_claim(world: World, tenant: UUID, node: Node, **fields: Any
     return given
 
 
+async def finish_and_claim(node: Node, ref: AttemptRef, request: RequestWork) -> tuple[bool, Assignment]:
+    """Finish an attempt and request another one, again while another transaction has locked the job.
+
+    Returns:
+        Whether the first report was applied, and the new attempt.
+    """
+    replies: list[FinishReply] = []
+
+    async def is_claimed() -> bool:
+        replies.append(await node.finish_and_request(ref, request))
+        return replies[-1].assignment is not None
+
+    await until(is_claimed)
+    assert replies[-1].assignment is not None
+    return replies[0].applied, replies[-1].assignment
+
+
 @pytest.mark.requirement("F-113")
 async def test_report_of_an_end_can_request_the_next_job(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(4)]
     first = await node.claim_attempt()
-    second = await node.request_work(held=first.ref)
-    assert second is not None
+    second = await node.prefetch_attempt(first.ref)
     request = RequestWork(boot_id=node.boot_id, wait_s=30, held=second.ref)
-    reply = await node.finish_and_request(first.ref, request)
-    assert reply.assignment is not None
-    assert (reply.applied, reply.assignment.ref.job_id, reply.assignment.renewed) == (True, jobs[2], False)
+    is_applied, assignment = await finish_and_claim(node, first.ref, request)
+    assert (is_applied, assignment.ref.job_id, assignment.renewed) == (True, jobs[2], False)
     assert (await world.read_job(tenant, jobs[0])).state is JobState.SUCCEEDED
-    repeated = await node.finish_and_request(first.ref, request)  # the answer was lost
-    assert repeated.assignment == reply.assignment.model_copy(update={"renewed": True})
-    assert repeated.applied is False
-    for ref in (second.ref, reply.assignment.ref):
+    is_applied, repeated = await finish_and_claim(node, first.ref, request)  # the answer was lost
+    assert (is_applied, repeated) == (False, assignment.model_copy(update={"renewed": True}))
+    for ref in (second.ref, assignment.ref):
         assert await node.finish(ref)
 
 
@@ -77,12 +93,11 @@ async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     jobs = [await world.submit_job(tenant) for _ in range(3)]
     first = await node.claim_attempt()
     assert await node.start(first.ref)
-    second = await node.request_work(held=first.ref)
-    assert second is not None
+    second = await node.prefetch_attempt(first.ref)
     assert (second.ref.job_id, second.renewed) == (jobs[1], False)
     assert await world.read_counters(tenant) == (1, 2)
     assert (await world.read_job(tenant, jobs[1])).state is JobState.LEASED
-    repeated = await node.request_work(held=first.ref)  # the answer was lost
+    repeated = await node.prefetch_attempt(first.ref)  # the answer was lost
     assert repeated == second.model_copy(update={"renewed": True})
     assert await node.request_work() == first.model_copy(update={"renewed": True})  # the journal was lost
     reply = await node.send_heartbeat(first.ref, other_attempt=second.ref)
@@ -92,8 +107,7 @@ async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     assert await node.start(second.ref)  # the outputs of the first are stored meanwhile
     assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
     assert await node.finish(first.ref)
-    third = await node.request_work(held=second.ref)
-    assert third is not None
+    third = await node.prefetch_attempt(second.ref)
     assert third.ref.job_id == jobs[2]
     assert await node.finish(second.ref)
     assert await node.finish(third.ref)
@@ -109,13 +123,11 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     jobs = [await world.submit_job(tenant) for _ in range(5)]
     first = await node.claim_attempt()
     assert await node.start(first.ref)
-    second = await node.request_work(held=first.ref)
-    assert second is not None
+    second = await node.prefetch_attempt(first.ref)
     assert await node.start(second.ref)
-    third = await node.request_work(held=second.ref, also_held=(first.ref,))
-    assert third is not None
+    third = await node.prefetch_attempt(second.ref, first.ref)
     assert (third.ref.job_id, third.renewed) == (jobs[2], False)
-    repeated = await node.request_work(held=second.ref, also_held=(first.ref,))  # the answer was lost
+    repeated = await node.prefetch_attempt(second.ref, first.ref)  # the answer was lost
     assert repeated == third.model_copy(update={"renewed": True})
     assert await node.request_work(held=third.ref, also_held=(second.ref, first.ref)) is None
     assert await world.read_counters(tenant) == (2, 3)
@@ -124,8 +136,7 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     assert reply.max_attempts == 3
     assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
     request = RequestWork(boot_id=node.boot_id, wait_s=0, held=third.ref, also_held=(second.ref,))
-    fourth = (await node.finish_and_request(first.ref, request)).assignment
-    assert fourth is not None
+    _, fourth = await finish_and_claim(node, first.ref, request)
     assert fourth.ref.job_id == jobs[3]
     await world.cancel(tenant, jobs[1])
     await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: all are withdrawn
@@ -146,16 +157,14 @@ async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of
     jobs = [await world.submit_job(tenant, images=2) for _ in range(3)]
     first = await node.claim_attempt()
     for number in range(1, 5):  # more often than a job may be tried
-        prefetched = await node.request_work(held=first.ref)
-        assert prefetched is not None
+        prefetched = await node.prefetch_attempt(first.ref)
         assert (prefetched.ref.job_id, prefetched.ref.attempt) == (jobs[1], number)
         other = await world.add_node()
         assert await other.request_work() is None  # the limit of the tenant is reached
         assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
         assert not await node.finish(prefetched.ref)
         assert await world.read_counters(tenant) == (2, 1)
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
     assert (await world.cancel(tenant, jobs[1])).state is JobState.CANCELLED
     reply = await node.send_heartbeat(first.ref, other_attempt=prefetched.ref)
     assert (reply.lease, reply.other_lease) == (LeaseState.KEPT, LeaseState.CANCELLED)
@@ -171,8 +180,7 @@ async def test_prefetched_job_that_was_cancelled_before_its_start_does_not_begin
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(2)]
     first = await node.claim_attempt()
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
     cancelled = await world.cancel(tenant, jobs[1])
     assert not await node.start(prefetched.ref)
     assert await world.read_job(tenant, jobs[1]) == cancelled
@@ -186,20 +194,14 @@ async def test_prefetched_job_whose_report_of_the_start_was_lost_is_retried_afte
 ) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     await world.submit_job(tenant)
-    job_id = await world.submit_job(tenant, start_within_seconds=0.5)
-    overdue = await world.submit_job(tenant, start_within_seconds=0.6)
+    job_id = await world.submit_job(tenant, start_within_seconds=3600)
     first = await node.claim_attempt()
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
     assert prefetched.ref.job_id == job_id
-
-    async def is_expired() -> bool:
-        return (await world.read_job(tenant, overdue)).state is JobState.EXPIRED
-
-    await until(is_expired)
+    await bring_start_deadline_closer(world, [job_id], seconds=3700)
+    await until_overdue_jobs_expired(world, tenant)
     assert await node.finish(prefetched.ref, Outcome.NODE_FAULT, gpu_seconds=1.0)
-    overdue = await world.submit_job(tenant, start_within_seconds=0.01, priority=-1)
-    await until(is_expired)
+    await until_overdue_jobs_expired(world, tenant)
     assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
     assert await node.finish(first.ref)
 
@@ -209,8 +211,7 @@ async def test_run_of_a_prefetched_job_counts_from_its_start(world: World) -> No
     tenant, node, operator = world.add_tenant(), await world.add_node(), Operator(world.system.bus)
     jobs = [await world.submit_job(tenant) for _ in range(2)]
     first = await node.claim_attempt()
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
 
     async def read_times() -> tuple[datetime, datetime | None]:
         found = await operator.inspect(jobs[1])
@@ -237,8 +238,7 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
     idle = asyncio.create_task(unsuitable.request_work(wait_s=6))
     jobs = [await world.submit_job(tenant, model=OWN_MODEL) for _ in range(2)]
     first = await node.claim_attempt()
-    prefetched = await node.request_work(held=first.ref)  # the node that waits cannot run it
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)  # the node that waits cannot run it
     async with release_hints(node) as hints:
         waiting = asyncio.create_task(other.claim_attempt())
         async with asyncio.timeout(RECLAIMED_WITHIN_S):
@@ -247,10 +247,9 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
             moved = await waiting
     assert (moved.ref.job_id, moved.ref.attempt) == (jobs[1], 2)
     assert await other.finish(moved.ref)
-    asked = asyncio.create_task(other.request_work(wait_s=6))
+    asked = await other.start_waiting()
     third = await world.submit_job(tenant, model=OWN_MODEL)
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is None
+    assert await node.request_work(held=first.ref) is None
     taken = await asked
     assert taken is not None
     assert taken.ref.job_id == third
@@ -261,13 +260,14 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
 
 @pytest.mark.requirement("F-113")
 async def test_waiting_node_gets_back_one_prefetched_job_at_a_time(world: World) -> None:
-    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
-    running = (await submit_and_claim(world, tenant, node)).ref
+    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    tenant, node, other = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    running = (await submit_and_claim(world, tenant, node, model=model)).ref
     held = [running]
     for _ in range(2):
-        await world.submit_job(tenant)
-        prefetched = await node.request_work(held=held[0], also_held=tuple(held[1:]))
-        assert prefetched is not None
+        await world.submit_job(tenant, model=model)
+        prefetched = await node.prefetch_attempt(*held)
         held.append(prefetched.ref)
     async with release_hints(node) as hints:
         waiting = asyncio.create_task(other.claim_attempt())
@@ -283,13 +283,14 @@ async def test_waiting_node_gets_back_one_prefetched_job_at_a_time(world: World)
 
 @pytest.mark.requirement("F-113", "F-45")
 async def test_waiting_node_gets_back_no_prefetched_job_that_failed_on_it(world: World) -> None:
-    tenant, node, other = world.add_tenant(), await world.add_node(), await world.add_node()
-    failed = (await submit_and_claim(world, tenant, other)).ref
+    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    tenant, node, other = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    failed = (await submit_and_claim(world, tenant, other, model=model)).ref
     assert await other.finish(failed, Outcome.NODE_FAULT, node_failed=True)
-    held = [(await submit_and_claim(world, tenant, node, priority=1)).ref]
-    for job_id in (failed.job_id, await world.submit_job(tenant)):
-        prefetched = await node.request_work(held=held[0], also_held=tuple(held[1:]))
-        assert prefetched is not None
+    held = [(await submit_and_claim(world, tenant, node, model=model, priority=1)).ref]
+    for job_id in (failed.job_id, await world.submit_job(tenant, model=model)):
+        prefetched = await node.prefetch_attempt(*held)
         assert prefetched.ref.job_id == job_id
         held.append(prefetched.ref)
     async with release_hints(node) as hints:
@@ -309,8 +310,7 @@ async def test_cordoned_node_is_asked_to_hand_a_prefetched_job_back_and_gets_no_
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(2)]
     first = await node.claim_attempt()
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
     async with release_hints(node) as hints:
         await Operator(world.system.bus).node(node.name, NodeAction.CORDON)
         async with asyncio.timeout(RECLAIMED_WITHIN_S):
@@ -318,8 +318,7 @@ async def test_cordoned_node_is_asked_to_hand_a_prefetched_job_back_and_gets_no_
     assert await node.finish(prefetched.ref, Outcome.RELEASED, error=None)
     assert await node.request_work(held=first.ref) is None
     await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
-    prefetched = await node.request_work(held=first.ref)
-    assert prefetched is not None
+    prefetched = await node.prefetch_attempt(first.ref)
     await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: both are withdrawn
     reply = await node.send_heartbeat(first.ref, other_attempt=prefetched.ref)
     assert (reply.lease, reply.other_lease) == (LeaseState.LOST, LeaseState.LOST)

@@ -108,7 +108,7 @@ async def test_queued_prefetch_request_of_a_stopping_executor_gets_no_job(
         await second_sql.execute(
             "SELECT 1 FROM nodes WHERE name = ANY($1) FOR UPDATE", [other.name for other in others]
         )
-        claims = [asyncio.create_task(other.request_work()) for other in others]
+        claims = [asyncio.create_task(other.claim_attempt()) for other in others]
         await until(are_claims_blocked)
         prefetching = asyncio.create_task(node.request_work(held=running))
         waiting = asyncio.create_task(witness.request_work(wait_s=30))
@@ -122,9 +122,7 @@ async def test_queued_prefetch_request_of_a_stopping_executor_gets_no_job(
         await until(is_answered)
     assert await prefetching is None
     for other, claim in zip(others, claims, strict=True):
-        given = await claim
-        assert given is not None
-        assert await other.finish(given.ref)
+        assert await other.finish((await claim).ref)
     given = await others[0].claim_attempt()
     assert await others[0].finish(given.ref)
     assert await node.finish(running)

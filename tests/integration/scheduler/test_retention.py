@@ -21,8 +21,9 @@ from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJob
 from contracts.scheduler.statistics import Stats, Throughput
 from contracts.wire.errors import ErrorKind, RelayedRefusal
 from scheduler.store import nodes
-from tests.integration.scheduler.conftest import System, World, bus_as, run_system
+from tests.integration.scheduler.conftest import System, World, bus_as, run_system, wait_if_midnight_is_near
 from tests.integration.scheduler.operator import Operator
+from tests.kit.calling_bus import REPLY_WITHIN_S
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -45,6 +46,7 @@ async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
 
 @pytest.fixture
 async def world(retaining: System) -> AsyncIterator[World]:
+    await wait_if_midnight_is_near()
     world = World(retaining)
     yield world
     await world.end_all_jobs()
@@ -106,7 +108,7 @@ async def test_purging_a_job_deletes_its_dead_letters(world: World) -> None:
     job_id = await world.submit_job(tenant)
     ref = (await node.claim_attempt()).ref
     body = json.dumps({"ref": ref.model_dump(mode="json"), "outcome": "exploded"}).encode()
-    await world.system.bus._client.request(FINISH_ATTEMPT.subject(key=node.name), body, timeout=5)
+    await world.system.bus._client.request(FINISH_ATTEMPT.subject(key=node.name), body, timeout=REPLY_WITHIN_S)
     count = "SELECT count(*) FROM dead_letters WHERE job_id = $1"
     assert await world.system.sql.fetchval(count, job_id) == 1
     assert await node.finish(ref)

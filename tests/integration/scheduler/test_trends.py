@@ -65,7 +65,7 @@ async def test_trends_include_the_current_minute(world: World) -> None:
         newest = await sql.fetchval("SELECT max(at) FROM trend_jobs")
         return newest is not None and datetime.now(UTC) - newest < timedelta(minutes=3)
 
-    await until(is_added_up, within_s=40)
+    await until(is_added_up, within_s=90)
     stored = await recent()
     assert _counts(stored)[1:] == _counts(now)[1:]
     (mine,) = [one for one in stored.nodes if one.node == node.name]

@@ -84,28 +84,31 @@ async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_
 
 
 async def test_node_prefers_jobs_whose_models_are_loaded_nowhere_over_those_loaded_elsewhere(world: World) -> None:
-    unloaded = f"{new_id()}.safetensors"  # nodes of earlier tests count as others for a while
-    tenant, node, other = world.add_tenant(), *[await world.add_node(COMMON, unloaded) for _ in range(2)]
+    # Nodes of earlier tests count as others for a while, and the time to load other models may be known.
+    loaded, unloaded = [f"{new_id()}.safetensors" for _ in range(2)]
+    tenant, node, other = world.add_tenant(), *[await world.add_node(loaded, unloaded) for _ in range(2)]
     await world.until_offered(unloaded)
-    other.loaded = HAS_COMMON
+    other.loaded = (f"CheckpointLoaderSimple.ckpt_name={loaded}",)
     assert await other.request_work() is None
-    elsewhere, cold = [await world.submit_job(tenant, model=model) for model in (COMMON, unloaded)]
+    elsewhere, cold = [await world.submit_job(tenant, model=model) for model in (loaded, unloaded)]
     assert await run_next_job(node) == cold
     assert await run_next_job(node) == elsewhere
 
 
 @pytest.mark.requirement("placement.idle")
 async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_requests_nothing(world: World) -> None:
-    tenant, cold, warm = world.add_tenant(max_running=1), await world.add_node(), await world.add_node()
-    first, second = [await world.submit_job(tenant) for _ in range(2)]
+    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    tenant, cold, warm = world.add_tenant(max_running=1), *[await world.add_node(model) for _ in range(2)]
+    await world.until_offered(model)
+    first, second = [await world.submit_job(tenant, model=model) for _ in range(2)]
     given = await warm.claim_attempt()
     assert given.ref.job_id == first
     waiting = await cold.start_waiting()
     assert await warm.finish(given.ref)
     assert await finish_job(cold, await waiting) == second
-    last = await world.add_node()
+    last = await world.add_node(model)
     waiting = asyncio.create_task(last.request_work(wait_s=30))
-    third = await world.submit_job(tenant)
+    third = await world.submit_job(tenant, model=model)
     assert await finish_job(last, await waiting) == third
 
 
@@ -189,8 +192,7 @@ async def test_prefetched_job_moves_to_the_waiting_node_that_has_its_models(worl
     await world.until_offered(model)
     running = await start_on_warm_node(world, tenant, busy, model, load_s=20.0)
     job_id = await world.submit_job(tenant, model=model)
-    prefetched = await busy.request_work(held=running)
-    assert prefetched is not None
+    prefetched = await busy.prefetch_attempt(running)
     cold.loaded, idle.loaded = (), (f"CheckpointLoaderSimple.ckpt_name={model}",)
     async with release_hints(busy) as hints:
         waiting = [await node.start_waiting() for node in (cold, idle)]  # the cold one waits for longer
