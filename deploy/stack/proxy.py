@@ -99,10 +99,12 @@ class ClientSide(ProxySide):
 
     Args:
         choose_port: returns the port for a request, by its first line; called again if nothing listens there.
+        retry_for_s: how long a request waits for its target.
     """
 
-    def __init__(self, choose_port: Callable[[bytes], int]) -> None:
+    def __init__(self, choose_port: Callable[[bytes], int], *, retry_for_s: float = RETRY_FOR_S) -> None:
         super().__init__()
+        self._retry_for_s = retry_for_s
         self._port_of = choose_port
         self._received = b""
         self._connecting: asyncio.Task[None] | None = None
@@ -133,7 +135,7 @@ class ClientSide(ProxySide):
 
     async def _connect_to_backend(self, first_line: bytes) -> None:
         loop = asyncio.get_running_loop()
-        give_up = loop.time() + RETRY_FOR_S
+        give_up = loop.time() + self._retry_for_s
         while True:
             try:
                 port = self._port_of(first_line)

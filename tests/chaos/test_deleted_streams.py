@@ -7,23 +7,31 @@ from collections import Counter
 
 import pytest
 
+from tests.chaos.test_node_faults import order_action
 from tests.kit.fleet import Fleet, running_fleet
 from tests.kit.waiting import until
 
 JOBS = 100
+NODES = ("node-1", "node-2")
 
 pytestmark = pytest.mark.chaos
 
 
 @pytest.mark.requirement("F-66")
 async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
-    async with running_fleet("--nodes", "2", "--step-ms", "20") as fleet, fleet.client() as client:
+    async with (
+        running_fleet("--nodes", "2", "--step-ms", "20") as fleet,
+        fleet.client() as client,
+        fleet.client(fleet.credentials["admin_key"]) as admin,
+    ):
+        await order_action(admin, "cordon", *NODES)  # so that the jobs are still queued when the store is lost
         jobs = [
             (await fleet.submit(client, prompt=f"wave {n}", width=64, height=64, steps=10))["job_id"]
             for n in range(JOBS)
         ]
-        ended_before = Counter([job["status"] for job in (await client.get("/jobs?limit=100")).json()["jobs"]])
-        assert ended_before["pending"] > JOBS // 10
+        await order_action(admin, "uncordon", *NODES)
+        before = Counter([job["status"] for job in (await client.get("/jobs?limit=100")).json()["jobs"]])
+        assert before["pending"] > JOBS // 10
         killed = fleet.kill("nats")
         await asyncio.to_thread(shutil.rmtree, fleet.state / "nats/jetstream", ignore_errors=True)
         await fleet.wait_until_replaced("nats", killed)

@@ -76,7 +76,7 @@ async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_node
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
         await set_gpu(fleet, admin, "node-3", 48)
         await order_action(admin, "cordon", "node-1", "node-2")
-        slow = (await fleet.submit(client, workflow=sleep(1, 3)))["job_id"]
+        slow = (await fleet.submit(client, workflow=sleep(1, 8)))["job_id"]
         await wait_until_running(client, slow)
         await order_action(admin, "uncordon", "node-1", "node-2")
         before = [await fleet.count_fault_occurrences("oom", node) for node in (0, 1)]
@@ -135,11 +135,17 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
 
 @pytest.mark.requirement("limit.start", "submission.run-within")
 async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: Fleet) -> None:
-    fleet, key = three_nodes, three_nodes.create_user("limited", "pro", graph_policy="open")
-    async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
-        user = (await client.get("/auth/me")).json()
-        fleet.set_limits(user["id"], graph_policy="open", run_seconds=1)
-        assert (await client.get("/auth/me")).json()["limits"]["run_seconds"] == 1
+    fleet = three_nodes
+    keys = [fleet.create_user(name, "pro", graph_policy="open") for name in ("limitedrun", "limitedwait")]
+    async with (
+        fleet.client(keys[0]) as client,
+        fleet.client(keys[1]) as waiter,
+        fleet.client(fleet.credentials["admin_key"]) as admin,
+    ):
+        # before their first jobs, because services remember the limits of a user for a moment
+        for user, limits in ((client, {"run_seconds": 5}), (waiter, {"start_seconds": 2})):
+            fleet.set_limits((await user.get("/auth/me")).json()["id"], graph_policy="open", **limits)
+            assert (await user.get("/auth/me")).json()["limits"].items() >= limits.items()
         await order_action(admin, "cordon", "node-2", "node-3")
         running = (await fleet.submit(client, workflow=sleep(4, 60)))["job_id"]
         job = await fleet.wait_until_ended(client, running)
@@ -148,9 +154,8 @@ async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: F
         assert (await fleet.wait_until_ended(client, following))["status"] == "completed"
         assert {one["node"] for one in await attempts_of(fleet, following)} == {"node-1"}
         await order_action(admin, "cordon", "node-1")
-        fleet.set_limits(user["id"], graph_policy="open", start_seconds=2)
-        assert (await client.get("/auth/me")).json()["limits"]["start_seconds"] == 2
-        waiting = (await fleet.submit(client, workflow=sleep(6, 0)))["job_id"]
-        job = await fleet.wait_until_ended(client, waiting)
+        waiting = (await fleet.submit(waiter, workflow=sleep(6, 0)))["job_id"]
+        job = await fleet.wait_until_ended(waiter, waiting)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.start_time_passed", 0)
-        assert (await client.get("/auth/me")).json()["used_today"] == 1  # of the job that completed
+        for user, images in ((client, 1), (waiter, 0)):  # of the job that completed
+            assert sum(day["images"] for day in (await user.get("/usage")).json()["usage"]) == images

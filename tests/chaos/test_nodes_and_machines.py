@@ -4,10 +4,12 @@ import asyncio
 import os
 import signal
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.chaos.test_poison import graph
 from tests.kit.fleet import HELLO, Fleet, running_fleet
 from tests.kit.waiting import until
 
@@ -20,7 +22,7 @@ pytestmark = pytest.mark.chaos
 async def test_job_of_a_dead_node_runs_on_another_node(three_nodes: Fleet) -> None:
     fleet, busy = three_nodes, list[int]()
     async with fleet.client() as client:
-        job = await fleet.submit(client, prompt="a storm", width=64, height=64, steps=150)
+        job = await fleet.submit(client, workflow=graph("SimSleep", 7, seconds=8))
 
         async def is_running() -> bool:
             for number, ledger in enumerate(await fleet.read_ledgers(), 1):
@@ -74,7 +76,11 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             assert answer.headers["content-type"] == "application/problem+json"
             assert int(answer.headers["retry-after"]) >= 1
             assert (await client.get(f"{fleet.base_url}/healthz")).status_code == 200
-            assert (await client.get(f"{fleet.base_url}/readyz")).status_code == 503
+
+            async def is_unready() -> bool:
+                return (await client.get(f"{fleet.base_url}/readyz")).status_code == 503
+
+            await until(is_unready)
 
             async def is_done_on_the_node() -> bool:
                 return (await fleet.list_runs())[-1]["finished"] is not None
@@ -98,11 +104,8 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
     fleet, mine = fragile, {"labels": {"frozen": part}}
     async with fleet.client() as client:
         await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
-        frozen = list_descendants(fleet.pid(part))
-        for pid in frozen:
-            os.kill(pid, signal.SIGSTOP)
+        frozen = freeze_with_children(fleet.pid(part))
         try:
-            client.timeout = 5.0  # respond instead of waiting
             for answer in (
                 await client.post("/jobs", json={"workflow": HELLO, **mine}),
                 await client.get("/jobs"),
@@ -112,7 +115,8 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
                 assert int(answer.headers["retry-after"]) >= 1
         finally:
             for pid in frozen:
-                os.kill(pid, signal.SIGCONT)
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGCONT)
 
         async def works() -> bool:
             return (await client.post("/jobs", json={"workflow": HELLO, **mine})).status_code == 201
@@ -122,15 +126,19 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
             assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
 
 
-def list_descendants(pid: int) -> list[int]:
-    """Return a process and its children: PostgreSQL's backends do not stop with the postmaster."""
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *map(int, children)]
+def freeze_with_children(pid: int) -> list[int]:
+    """Freeze a process and its children: PostgreSQL's backends do not stop with the postmaster. Returns their pids."""
+    os.kill(pid, signal.SIGSTOP)  # first, so that it starts no more children
+    frozen = [pid]
+    for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
+        with suppress(ProcessLookupError):  # it has ended meanwhile
+            os.kill(child, signal.SIGSTOP)
+            frozen.append(child)
+    return frozen
 
 
 def is_alive(pid: int) -> bool:
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()

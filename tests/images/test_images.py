@@ -280,7 +280,8 @@ async def test_job_passes_through_all_images_to_a_node_on_another_machine(machin
 
         async def has_ended() -> bool:
             nonlocal job
-            job = (await http.get(f"{origin}/api/v1/jobs/{job['job_id']}")).json()
+            answer = await http.get(f"{origin}/api/v1/jobs/{job['job_id']}")
+            job = answer.json() if answer.status_code == 200 else job
             return job["status"] in {"completed", "failed", "cancelled"}
 
         await until(has_ended, READY_S)

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from auth.app import bootstrap_user
 from auth.settings import Settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
+from stack.health_probe import is_healthy
 from stack.linux import die_with_parent
+from stack.ports import LOOPBACK
 from tests.kit.gateway_document import check_response
 from tests.kit.http import NO_CERTIFICATES, http_client
 from tests.kit.waiting import until
@@ -99,7 +102,15 @@ class Fleet:
 
     async def wait_until_replaced(self, name: str, pid: int) -> None:
         """Wait until the supervisor has started another process in its place."""
-        await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=30)
+        await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=60)
+
+    async def wait_until_ready(self) -> None:
+        """Wait until every service is ready, also after it was killed."""
+        for path in (self.state / "env").glob("*.env"):
+            service = path.stem.partition("-")[0].upper()
+            settings = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
+            port = int(settings[f"{service}_PORT"])
+            await until(partial(is_healthy, LOOPBACK, port, "/readyz"), within_s=READY_S)
 
     def _pid_or_none(self, name: str) -> int | None:
         try:
@@ -178,7 +189,7 @@ class Fleet:
         """Set own limits of a user; other limits stay unchanged."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
-        with httpx.Client(headers=headers, verify=NO_CERTIFICATES, trust_env=False) as http:
+        with httpx.Client(headers=headers, verify=NO_CERTIFICATES, trust_env=False, timeout=20) as http:
             user = http.get(url).raise_for_status().json()
             own = {name: user["limits"][name] for name in user["own_limits"]}
             response = http.patch(url, json={"limits": own | limits})

@@ -18,7 +18,7 @@ from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
 from tests.kit.waiting import until
 
-READY_S = 30.0
+READY_S = 90.0
 SETTINGS = (
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
@@ -66,7 +66,7 @@ class PostgresServer:
         """Shut it down immediately; committed data is kept."""
         if self._process is not None:
             self._process.send_signal(signal.SIGQUIT)  # "immediate" shutdown: SIGKILL would leave its children running
-            self._process.wait(10)
+            self._process.wait(30)
             self._process = None
 
     def remove(self) -> None:

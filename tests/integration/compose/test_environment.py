@@ -29,7 +29,7 @@ from tests.kit.http import http_client
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-READY_S = 60.0
+READY_S = 120.0
 END_S = 60.0
 JOB = {"prompt": "x", "width": 64, "height": 64, "steps": 2}
 PYTHON = str(Path(sys.executable).parent)
@@ -97,7 +97,7 @@ class Machine:
         """Run a process that must succeed; returns its output."""
         place = self._folder / name
         place.mkdir(parents=True, exist_ok=True)
-        ran = subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=60, check=False)
+        ran = subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=READY_S, check=False)
         assert ran.returncode == 0, f"{name}: {ran.stdout}{ran.stderr}"
         return ran.stdout
 
@@ -236,7 +236,8 @@ async def test_first_admin_generates_an_image(machine: Machine) -> None:
 
         async def has_ended() -> bool:
             nonlocal job
-            job = (await http.get(f"/jobs/{job['job_id']}")).json()
+            answer = await http.get(f"/jobs/{job['job_id']}")
+            job = answer.json() if answer.status_code == 200 else job
             return job["status"] in {"completed", "failed", "cancelled"}
 
         await until(has_ended, END_S)

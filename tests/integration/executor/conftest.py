@@ -76,8 +76,6 @@ def settings(nats_url: str, node: Node, tmp_path: Path) -> Callable[..., Setting
             "poll_s": 0.2,
             "probe_s": 0.2,
             "ask_wait_s": 1.0,
-            "unreachable_s": 2.0,
-            "post_s": 2.0,
         }
         return Settings(**(values | more))
 

@@ -16,7 +16,7 @@ from tests.kit.http import http_client
 
 ROOT = Path(__file__).parents[3]
 BIN = Path(sys.executable).parent
-READY_S = 20.0
+READY_S = 60.0
 
 
 class ForkedProcess:
@@ -38,6 +38,12 @@ class ForkedProcess:
         """Send a signal without waiting for the exit."""
         assert self._child is not None
         self._child.signal(number)
+
+    async def wait(self) -> None:
+        """Wait until the process has exited."""
+        assert self._child is not None
+        async with asyncio.timeout(READY_S):
+            await self._child.wait()
 
     async def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         if self._child is None:
@@ -125,7 +131,7 @@ class Node:
         await self._process.stop(number)
 
     async def request(self, method: str, path: str, body: Any = None) -> Any:
-        async with http_client() as http:
+        async with http_client(timeout=READY_S) as http:
             response = await http.request(method, f"{self.url}{path}", json=body)
             response.raise_for_status()
             return json.loads(response.content) if response.content else None

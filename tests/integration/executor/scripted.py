@@ -58,7 +58,7 @@ from contracts.wire.errors import InvalidMessage
 from contracts.wire.topic import FLEET, Address
 from tests.integration.executor.graphs import hello
 
-PATIENCE_S = 40.0
+PATIENCE_S = 60.0
 OPEN = TenantPolicy(mode=GraphPolicy.OPEN)
 
 

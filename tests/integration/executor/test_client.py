@@ -23,7 +23,7 @@ from stack.processes import ForkServerClient
 from tests.integration.executor.graphs import hello, slow
 from tests.integration.executor.processes import READY_S, Node
 
-LIMITS: dict[str, Any] = {"reply_s": 2.0, "post_s": 2.0, "catalog_s": 5.0}
+LIMITS: dict[str, Any] = {"reply_s": 20.0, "post_s": 20.0, "catalog_s": 20.0}
 
 
 @pytest.fixture(params=["0.33.0", "0.3.64"])
@@ -97,7 +97,7 @@ async def test_stopping_one_prompt_does_not_affect_others(
     client: ComfyUIClient, either_node: Node, journal: Journal
 ) -> None:
     first, second, third = (str(uuid4()) for _ in range(3))
-    for prompt_id, seconds in ((first, 0.8), (second, 30.0), (third, 0.1)):
+    for prompt_id, seconds in ((first, 5.0), (second, 30.0), (third, 0.1)):
         await client.post_prompt(slow(seconds), prompt_id, "c")
     assert await stop_prompt(client, journal, second, within_s=READY_S)
     assert journal.list_orphans() == []

@@ -131,10 +131,10 @@ async def test_prefetched_job_with_an_expanding_class_is_never_served_from_the_c
     start_executor, scheduler, gateway
 ) -> None:
     """Only the prompt before it shows that the class expands."""
-    await start_executor(prefetch=True)
+    await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
     graph = {
         "1": picture(),
-        "2": node_of("SimSleep", image=["1", 0], seconds=1),
+        "2": node_of("SimSleep", image=["1", 0], seconds=5),
         "3": node_of("SimExpand", image=["2", 0], times=2),
         "4": node_of("SaveImage", images=["3", 0], filename_prefix="a"),
     }

@@ -19,11 +19,13 @@ def runs(scheduler: Scheduler) -> bool:
 
 @pytest.mark.requirement("O-13")
 async def test_stopped_executor_finishes_its_job_and_requests_no_other(spawn_executor, scheduler) -> None:
-    given = await scheduler.offer_job(slow(2))
+    given = await scheduler.offer_job(slow(6))
     async with spawn_executor(ask_wait_s=5) as executor:
         await scheduler.until(lambda: runs(scheduler))
+        await executor.send(signal.SIGTERM)
+        await scheduler.until(lambda: scheduler.cancelled_work_requests)
         following = await scheduler.offer_job(hello())
-        await executor.stop(signal.SIGTERM)
+        await executor.wait()
     assert [(finish.ref, finish.outcome) for finish in scheduler.finishes] == [(given.ref, Outcome.SUCCEEDED)]
     assert list(scheduler.offers) == [following]
     assert [hint.boot_id for hint in scheduler.cancelled_work_requests] == [scheduler.work_requests[-1].boot_id]
@@ -40,6 +42,7 @@ async def test_stopped_executor_hands_back_a_job_that_does_not_end(spawn_executo
             await scheduler.until(lambda: scheduler.cancelled_work_requests)
         await executor.stop(signal.SIGTERM)
         assert [(finish.ref, finish.outcome) for finish in scheduler.finishes] == [(given.ref, Outcome.RELEASED)]
+        await node.wait_until_ended(given.prompt_id)
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"
         await executor.start()  # on a node that was not lost: it continues with other jobs
@@ -52,7 +55,7 @@ async def test_stopped_executor_hands_back_a_job_that_does_not_end(spawn_executo
 async def test_job_assigned_to_a_stopping_executor_is_handed_back_unstarted(spawn_executor, scheduler, node) -> None:
     async with spawn_executor(ask_wait_s=5) as executor:
         await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
-        await scheduler.until(lambda: len(scheduler.work_requests) > 1)
+        await scheduler.until(lambda: sum(request.held is None for request in scheduler.work_requests) > 1)
         scheduler.offer_when_cancelled = True
         await executor.stop(signal.SIGTERM)
     finish = scheduler.finishes[-1]

@@ -18,7 +18,7 @@ from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
-PROMPTLY_S = 10.0  # timeout of a job that takes some tenths of a second
+PROMPTLY_S = 30.0  # timeout of a job that takes some tenths of a second
 CAP = 300_000  # maximum bytes of a response in these tests
 LARGE = b'{"a": "' + b"x" * (2 * CAP) + b'"}'
 
@@ -34,7 +34,7 @@ async def proxy(node: Node) -> AsyncIterator[HostileNode]:
 @pytest.fixture
 async def hostile(proxy: HostileNode, start_executor: Callable[..., Any]) -> HostileNode:
     """A hostile node with its executor."""
-    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP, reply_s=1.0, stalled_s=3.0, post_s=10.0)
+    await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP)
     return proxy
 
 
@@ -154,7 +154,7 @@ async def test_output_file_with_an_undownloadable_name_fails_the_workflow_withou
         (reply_with(b"no json"), "workflow.answer_unreadable"),
         (reply_with(b"", status=500), "workflow.answer_unreadable"),
         (reply_with(b"{" * 50, cut=True), "workflow.answer_unreadable"),
-        (reply_with(b" " * 60, drip_s=0.1), "workflow.answer_unreadable"),
+        (reply_with(b" " * 200, drip_s=0.1), "workflow.answer_unreadable"),
         (reply_with(b"{}", status=302, headers={"Location": "http://127.0.0.1:1/"}), "workflow.answer_unreadable"),
     ],
 )
@@ -210,22 +210,24 @@ async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) 
     await assert_ordinary_job_runs(scheduler, hostile)
 
 
-async def test_node_with_an_oversized_queue_is_reported_as_occupied_not_offline(scheduler, hostile) -> None:
-    hostile.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
+async def test_node_with_an_oversized_queue_is_reported_as_occupied_not_offline(
+    proxy, start_executor, scheduler
+) -> None:
+    proxy.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
     given = await scheduler.offer_job(hello())
     with capture_logs() as logs:
-        asked = len(scheduler.work_requests)
+        await start_executor(comfyui_url=proxy.url, answer_max_bytes=CAP)
         await until(lambda: any(entry["event"] == "executor.queue.unreadable" for entry in logs))
         beats = len(scheduler.heartbeats)
         await scheduler.until(lambda: len(scheduler.heartbeats) > beats + 2)
     assert scheduler.heartbeats[-1].online
-    assert len(scheduler.work_requests) <= asked + 1
-    hostile.stop_replacing()
+    assert not scheduler.work_requests
+    proxy.stop_replacing()
     assert (await scheduler.wait_for_finish(given, within_s=PROMPTLY_S)).outcome is Outcome.SUCCEEDED
 
 
 async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(scheduler, hostile) -> None:
-    given = await scheduler.offer_job(slow(1.5))
+    given = await scheduler.offer_job(slow(5))
     await scheduler.until(lambda: scheduler.starts)
     hostile.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
     hostile.change_frame = lambda _: []  # so that only polling detects the end

@@ -1,5 +1,6 @@
 """Transfer of a job's uploads to the node, and its faults."""
 
+import asyncio
 import os
 import signal
 from io import BytesIO
@@ -14,10 +15,10 @@ from contracts.scheduler.attempts import Assignment, Outcome
 from contracts.scheduler.heartbeats import LeaseState
 from executor.clients.artifacts import MAX_MEMORY_BYTES
 from tests.integration.executor.processes import Node
-from tests.integration.executor.scripted import Gateway, Scheduler
+from tests.integration.executor.scripted import PATIENCE_S, Gateway, Scheduler
+from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
 from tests.kit.http import http_client
 from tests.kit.media import wav
-from tests.kit.waiting import until
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -145,19 +146,30 @@ async def test_streamed_upload_arrives_complete(start_executor, scheduler, gatew
 async def test_successor_continues_after_a_kill_between_staging_and_posting(
     spawn_executor, scheduler, gateway, node
 ) -> None:
-    await arm_fault(node.url, "prompt_500", count=1000)
+    await arm_fault(node.url, "prompt_500")
     given = await offer_job_with_upload(scheduler, gateway, png("red"))
-    async with spawn_executor() as executor:
+    proxy, was_refused = HostileNode(node.url), asyncio.Event()
 
-        async def prompt_was_refused() -> bool:
-            return await count_fault_occurrences(node.url, "prompt_500") > 0
+    async def hold_refusal(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "prompt":
+            was_refused.set()
+            await asyncio.Event().wait()  # otherwise the executor posts it again
+        return reply
 
-        await until(prompt_was_refused)
-        await executor.stop(signal.SIGKILL)
-        async with http_client() as client:
-            await client.delete(f"{node.url}/simnode/faults")
-        await executor.start()
-        finish = await scheduler.wait_for_finish(given)
+    proxy.change_reply = hold_refusal
+    await proxy.start()
+    try:
+        async with spawn_executor(comfyui_url=proxy.url) as executor:
+            async with asyncio.timeout(PATIENCE_S):
+                await was_refused.wait()
+            assert await count_fault_occurrences(node.url, "prompt_500") == 1
+            assert not await node.ledger(given.prompt_id)
+            await executor.stop(signal.SIGKILL)
+            proxy.stop_replacing()
+            await executor.start()
+            finish = await scheduler.wait_for_finish(given)
+    finally:
+        await proxy.stop()
     assert finish.outcome is Outcome.SUCCEEDED, finish
     assert read_output_color(gateway, finish) == (0, 255, 255)
     assert gateway.gets == 1

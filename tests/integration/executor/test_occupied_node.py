@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.attempts import Outcome, RequestWork
 from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 from tests.integration.executor.graphs import hello, killing, slow
 from tests.integration.executor.processes import Node
@@ -21,6 +21,19 @@ async def post_foreign_prompt(node: Node, graph: dict[str, Any] | None = None) -
     """Post a prompt as another client; returns its id."""
     told = await node.request("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
     return str(told["prompt_id"])
+
+
+def post_upon_request(scheduler: Scheduler, node: Node, graph: dict[str, Any]) -> list[str]:
+    """Post a prompt as another client before the first request for work is answered; returns the list of its id."""
+    posted: list[str] = []
+
+    async def post_once(message: Any) -> bool:
+        if isinstance(message, RequestWork) and not posted:
+            posted.append(await post_foreign_prompt(node, graph))
+        return False
+
+    scheduler.before = post_once
+    return posted
 
 
 async def wait_for_occupancy(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
@@ -39,11 +52,11 @@ async def wait_for_occupancy(scheduler: Scheduler, *, blocked: bool) -> Reported
 async def test_foreign_prompt_blocks_the_node_until_it_ends(start_executor, scheduler, node) -> None:
     prompt_id = await post_foreign_prompt(node)
     with capture_logs() as logs:
-        await start_executor(**QUICKLY)
+        await start_executor(heartbeat_s=0.1, blocked_after_s=4.0)
         before = await wait_for_occupancy(scheduler, blocked=False)
         after = await wait_for_occupancy(scheduler, blocked=True)
         assert [(one.by, one.prompt_id) for one in (before, after)] == [(OccupancyCause.FOREIGN_PROMPT, prompt_id)] * 2
-        assert after.seconds > 0.5
+        assert after.seconds > 4
         await until(lambda: any(entry["event"] == "executor.node.blocked" for entry in logs))
         alerts = [entry for entry in logs if entry["event"] == "executor.node.blocked"]
         assert [(entry["log_level"], entry["prompt_id"]) for entry in alerts] == [("error", prompt_id)]
@@ -66,12 +79,12 @@ async def test_operator_clears_the_node_of_prompts_of_others(start_executor, sch
     (entry,) = await node.ledger(waiting)
     assert entry["started"] is None
     assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
-    assert scheduler.heartbeats[-1].occupied is None
+    await scheduler.until(lambda: scheduler.heartbeats[-1].occupied is None)
 
 
 async def test_clear_command_keeps_the_prompt_of_the_running_attempt(start_executor, scheduler, node) -> None:
     await start_executor(heartbeat_s=0.1)
-    given = await scheduler.offer_job(slow(1))
+    given = await scheduler.offer_job(slow(6))
     await scheduler.until(lambda: scheduler.starts)
     waiting = await post_foreign_prompt(node)
     ordered = scheduler.request_clear()
@@ -84,10 +97,9 @@ async def test_clear_command_keeps_the_prompt_of_the_running_attempt(start_execu
 async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
     start_executor, scheduler, node
 ) -> None:
-    await start_executor(heartbeat_s=0.1, behind_others_s=0.5, ask_wait_s=5.0)
-    await scheduler.until(lambda: scheduler.work_requests)
-    await post_foreign_prompt(node)
+    post_upon_request(scheduler, node, slow(60))
     given = await scheduler.offer_job(hello())
+    await start_executor(heartbeat_s=0.1, behind_others_s=0.5)
     finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.node_died, finish.gpu_seconds) == (Outcome.NODE_FAULT, False, 0)
     occupied = await wait_for_occupancy(scheduler, blocked=False)
@@ -98,12 +110,12 @@ async def test_job_queued_behind_a_foreign_prompt_is_withdrawn_before_it_starts(
 
 @pytest.mark.requirement("submission.run-within")
 async def test_run_limit_does_not_count_time_behind_a_foreign_prompt(start_executor, scheduler, node) -> None:
-    await start_executor(heartbeat_s=0.1, ask_wait_s=5.0)
-    await scheduler.until(lambda: scheduler.work_requests)
-    foreign = await post_foreign_prompt(node, slow(4))
-    given = await scheduler.offer_job(slow(0.3), run_within_s=2.0)
+    posted = post_upon_request(scheduler, node, slow(8))
+    given = await scheduler.offer_job(slow(0.3), run_within_s=6.0)
+    await start_executor(heartbeat_s=0.1)
     finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error) == (Outcome.SUCCEEDED, None)
+    (foreign,) = posted
     ((other,), (entry,)) = await node.ledger(foreign), await node.ledger(given.prompt_id)
     assert entry["started"] >= other["finished"]
 
@@ -119,7 +131,7 @@ async def test_worker_death_during_a_job_is_detected_in_the_node_log(start_execu
     await node.stop()
     await node.start()
     assert (await scheduler.wait_for_finish(await scheduler.offer_job(hello()))).outcome is Outcome.SUCCEEDED
-    assert scheduler.heartbeats[-1].occupied is None
+    await scheduler.until(lambda: scheduler.heartbeats[-1].occupied is None)
 
 
 async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_executor, scheduler, node) -> None:
@@ -135,6 +147,6 @@ async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_exec
     await node.request("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
     await node.arm_fault("ws_stall")
     await start_executor(dead_worker_s=0.2)
-    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(2)))
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(slow(5)))
     assert finish.outcome is Outcome.SUCCEEDED
     assert await node.count_requests("GET /internal/logs/raw") > 0

@@ -98,7 +98,7 @@ async def test_text_output_never_matches_a_file_of_the_next_prompt(
     start_executor, scheduler, gateway, node: Node, proxy: HostileNode
 ) -> None:
     """The next prompt, of another tenant, runs while the outputs of this one are looked up."""
-    await start_executor(comfyui_url=proxy.url, prefetch=True, reply_s=30.0)
+    await start_executor(comfyui_url=proxy.url, prefetch=True, prefetch_hold_s=600, reply_s=30.0)
     text = reporting({"result": ["3d/next.glb"]})
     first = await scheduler.offer_job({**slow(0.5), "4": text})
 

@@ -39,9 +39,9 @@ async def run_and_prefetch(scheduler: Scheduler, *, seconds: float = 60) -> tupl
 async def test_prefetched_job_starts_while_outputs_of_the_previous_job_are_reported(
     start_executor, scheduler, node
 ) -> None:
-    first, second, third = [await scheduler.offer_job(slow(0.5)) for _ in range(3)]
+    first, second, third = [await scheduler.offer_job(slow(seconds)) for seconds in (0.5, 5, 0.5)]
     scheduler.delayed_finish = first.ref.job_id
-    await start_executor(prefetch=True)
+    await start_executor(prefetch=True, prefetch_hold_s=600)
     await scheduler.until(lambda: len(scheduler.starts) == 2 and scheduler.finishes)
     assert [start.ref for start in scheduler.starts] == [first.ref, second.ref]
     assert [finish.ref for finish in scheduler.finishes] == [first.ref]
@@ -57,7 +57,7 @@ async def test_prefetched_job_starts_while_outputs_of_the_previous_job_are_repor
     for given in (first, second, third):
         finish = await scheduler.wait_for_finish(given)
         assert (finish.outcome, len(finish.outputs)) == (Outcome.SUCCEEDED, 1)
-        assert 0.4 < finish.gpu_seconds < 20
+        assert finish.gpu_seconds > 0.4
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "success"
     assert {ask.held for ask in scheduler.work_requests} >= {None, first.ref, second.ref}
@@ -68,7 +68,7 @@ async def test_prefetched_job_is_posted_before_the_history_of_the_previous_promp
     start_executor, scheduler, node
 ) -> None:
     await node.arm_fault("history_held")
-    await start_executor(prefetch=True)
+    await start_executor(prefetch=True, prefetch_hold_s=600)
     first, second = [await scheduler.offer_job(slow(0.5)) for _ in range(2)]
 
     async def is_posted() -> bool:
@@ -94,9 +94,10 @@ async def test_node_runs_one_job_and_holds_another_while_outputs_of_a_third_are_
 ) -> None:
     scheduler.max_attempts, gateway.holds_uploads = 3, True
     scheduler.allows_two_attempts_only = version == "earlier"  # as one of several schedulers during an upgrade
-    given = [await scheduler.offer_job(slow(seconds)) for seconds in (0.5, 3, 0.5, 0.5)]
+    seconds = (0.5, 5, 5, 0.5) if version == "same" else (0.5,) * 4  # heartbeats report the second and the third
+    given = [await scheduler.offer_job(slow(one)) for one in seconds]
     refs = [one.ref for one in given]
-    await start_executor(prefetch=True, prefetch_hold_s=600)
+    await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
     await scheduler.until(lambda: is_running(scheduler, given[1]))
     if version == "same":
         await scheduler.until(lambda: list_attempts(scheduler.heartbeats[-1]) == [refs[1], refs[0], refs[2]])
@@ -117,7 +118,7 @@ async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt
     start_executor, scheduler, node, why: str
 ) -> None:
     await start_executor(prefetch=True, prefetch_hold_s=1 if why == "held_too_long" else 600)
-    first, second = await scheduler.offer_job(slow(5)), await scheduler.offer_job(hello())
+    first, second = await scheduler.offer_job(slow(8)), await scheduler.offer_job(hello())
     if why != "held_too_long":
         await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     if why == "cancelled":
@@ -153,7 +154,7 @@ async def test_stopping_executor_hands_back_the_prefetched_job_and_finishes_the_
     spawn_executor, scheduler, node
 ) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
-        first, second = await run_and_prefetch(scheduler, seconds=4)
+        first, second = await run_and_prefetch(scheduler, seconds=8)
         await executor.stop(signal.SIGTERM)
     assert [(finish.ref, finish.outcome) for finish in scheduler.finishes] == [
         (second.ref, Outcome.RELEASED),
@@ -169,9 +170,9 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 ) -> None:
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
         if moment == "held":
-            first, second = await run_and_prefetch(scheduler, seconds=3)
+            first, second = await run_and_prefetch(scheduler, seconds=8)
         else:
-            first, second = await scheduler.offer_job(slow(0.5)), await scheduler.offer_job(slow(3))
+            first, second = await scheduler.offer_job(slow(0.5)), await scheduler.offer_job(slow(8))
             scheduler.delayed_finish = first.ref.job_id
             await scheduler.until(lambda: is_running(scheduler, second))
         await executor.stop(signal.SIGKILL)
@@ -189,7 +190,7 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 
 @pytest.mark.requirement("F-114")
 async def test_prefetched_job_is_handed_back_when_the_node_dies(start_executor, scheduler, node) -> None:
-    await start_executor(prefetch=True, prefetch_hold_s=600)
+    await start_executor(prefetch=True, prefetch_hold_s=600, unreachable_s=4.0)
     first, second = await run_and_prefetch(scheduler)
     await node.stop()
     finish = await scheduler.wait_for_finish(first)

@@ -136,7 +136,7 @@ async def test_drained_executor_runs_or_hands_back_each_job(
     async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
         interrupted = InterruptedOnce(moment, jobs, scheduler.notify, is_lost=False)
         scheduler.after = interrupted.handle
-        await scheduler.until(lambda: interrupted.is_done)
+        await scheduler.until(lambda: interrupted.is_done and not scheduler.offers)
         await executor.stop(signal.SIGTERM)
     for job, may_be_released in zip(jobs, (False, True), strict=True):
         ended = ((await scheduler.wait_for_finish(job)).outcome, await read_outcomes(node, job))

@@ -86,7 +86,7 @@ async def test_scheduler_receives_the_catalog_announced_by_heartbeats(start_exec
 
 async def test_progress_never_decreases_and_ends_at_100_percent(start_executor, scheduler) -> None:
     await start_executor()
-    given = await scheduler.offer_job(slow(1.0))
+    given = await scheduler.offer_job(slow(5.0))
     await scheduler.wait_for_finish(given)
     await scheduler.until(lambda: scheduler.progress and scheduler.progress[-1].progress == 100)
     said = [progress.progress for progress in scheduler.progress]
@@ -102,7 +102,7 @@ async def test_cancel_message_stops_only_its_own_prompt(start_executor, schedule
     given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
     await scheduler.hint_cancel(given)
-    finish = await scheduler.wait_for_finish(given, within_s=5)
+    finish = await scheduler.wait_for_finish(given)
     assert (finish.outcome, finish.error) == (Outcome.CANCELLED, None)
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
@@ -111,16 +111,20 @@ async def test_cancel_message_stops_only_its_own_prompt(start_executor, schedule
 
 
 async def test_executor_that_starts_before_the_scheduler_reports_its_node_soon_after(start_executor, nats_url) -> None:
+    def count_failures() -> int:
+        return sum(entry["event"] == "executor.heartbeat.failed" for entry in logs)
+
+    scheduler = Scheduler(nats_url, NAME)
     with capture_logs() as logs:
         await start_executor(heartbeat_s=3600.0)
-        await until(lambda: sum(entry["event"] == "executor.heartbeat.failed" for entry in logs) > 4)
-    scheduler = Scheduler(nats_url, NAME)
-    await scheduler.start()
-    try:
-        await scheduler.until(lambda: scheduler.catalogs)
-        assert len(scheduler.heartbeats) <= 2
-    finally:
-        await scheduler.stop()
+        await until(lambda: count_failures() > 4)
+        failures = count_failures()
+        await scheduler.start()
+        try:
+            await scheduler.until(lambda: scheduler.catalogs)
+            assert len(scheduler.heartbeats) <= 2 + count_failures() - failures  # a reply may come too late
+        finally:
+            await scheduler.stop()
 
 
 async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor, scheduler) -> None:
@@ -128,7 +132,7 @@ async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor
     given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
     scheduler.lease = LeaseState.CANCELLED
-    assert (await scheduler.wait_for_finish(given, within_s=5)).outcome is Outcome.CANCELLED
+    assert (await scheduler.wait_for_finish(given)).outcome is Outcome.CANCELLED
 
 
 async def test_job_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:

@@ -4,6 +4,7 @@ import asyncio
 
 import asyncpg
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.scheduler.attempts import CANCEL_WORK_REQUESTS, CancelWorkRequests, Outcome
 from contracts.scheduler.jobs import JobState
@@ -110,9 +111,11 @@ async def test_queued_prefetch_request_of_a_stopping_executor_gets_no_job(
         )
         claims = [asyncio.create_task(other.claim_attempt()) for other in others]
         await until(are_claims_blocked)
-        prefetching = asyncio.create_task(node.request_work(held=running))
+        with capture_logs() as lines:
+            prefetching = asyncio.create_task(node.request_work(held=running))
+            queued = {"event": "scheduler.claim.queued", "node": node.name}
+            await until(lambda: any(queued.items() <= line.items() for line in lines))
         waiting = asyncio.create_task(witness.request_work(wait_s=30))
-        await node.send_heartbeat(running)  # by its reply, the requests have most likely arrived
 
         async def is_answered() -> bool:
             hint = CancelWorkRequests(boot_id=node.boot_id)

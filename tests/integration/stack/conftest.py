@@ -38,13 +38,14 @@ class Clients:
             inbox_prefix=inbox.encode(),
             error_cb=record_refusal,
             max_reconnect_attempts=0,
+            connect_timeout=20,
         )
         self._open.append(client)
         return client
 
     async def wait_for_refusal(self, subject: str) -> None:
         """Wait until the server has refused a publish or a subscription."""
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while subject.lower() not in await self.refusals.get():
                 pass
 

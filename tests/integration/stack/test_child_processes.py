@@ -108,7 +108,7 @@ async def test_ctrl_c_and_sigterm_work_in_a_child(fork_server: ForkServerClient,
         child = await fork_server.spawn(call(layout, SLEEP))
         await wait_until_logged(layout.get_log_path("child"), "up")
         child.signal(number)
-        assert await asyncio.wait_for(child.wait(), 10) == expected
+        assert await asyncio.wait_for(child.wait(), 30) == expected
 
 
 async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
@@ -117,7 +117,7 @@ async def test_children_die_with_the_fork_server_and_a_new_one_replaces_it(
     child = await fork_server.spawn(call(layout, SLEEP))
     await wait_until_logged(layout.get_log_path("child"), "up")
     os.kill(int(read_process_stat(child.pid)[1]), signal.SIGKILL)
-    assert await asyncio.wait_for(child.wait(), 10) == -9
+    assert await asyncio.wait_for(child.wait(), 30) == -9
     await wait_until_exited(child.pid)
     again = await fork_server.spawn(call(layout, step("print('again')")))
     assert await asyncio.wait_for(again.wait(), 30) == 0
@@ -138,7 +138,7 @@ async def test_crashed_process_is_restarted(layout: StateLayout) -> None:
 
     supervisor = ProcessSupervisor(ProcessUnit("sleep", start, ready), changed, lambda _: None)
     supervisor.start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         seen = [await pids.get()]
         for _ in range(3):
             os.kill(seen[-1], signal.SIGKILL)

@@ -37,7 +37,7 @@ async def running_server(postgres: PostgresServer) -> AsyncIterator[ProcessSuper
     )
     supervisor.start()
     try:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await supervisor.wait_until_ready()
         yield supervisor
     finally:
@@ -108,7 +108,7 @@ async def test_committed_rows_survive_a_killed_postgres(postgres: PostgresServer
             return supervisor.restarts > 0
 
         await until(restarted)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await supervisor.wait_until_ready()
         assert await find_postmaster_pid(postgres) != killed
         after = await asyncpg.connect(dsn(postgres, "auth"))

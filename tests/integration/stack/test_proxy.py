@@ -13,10 +13,13 @@ from aiohttp import web
 from stack.layout import StateLayout
 from stack.ports import find_free_ports, open_listener
 from stack.processes import start_program
-from stack.proxy import Routes
+from stack.proxy import ClientSide, Routes
 from tests.kit.http import http_client
+from tests.kit.waiting import until
 
 BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers between
+
+ANSWER_S = 30.0  # the proxy may still be starting
 
 Run = Callable[[int, str], Awaitable[web.AppRunner]]
 
@@ -68,7 +71,7 @@ async def origin(routes: Routes, layout: StateLayout) -> AsyncIterator[str]:
 
 async def test_proxy_forwards_http_to_the_gateway_unchanged(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
-    async with http_client(base_url=origin) as client:
+    async with http_client(base_url=origin, timeout=ANSWER_S) as client:
         for path in ("/api/v1/jobs?x=1", "/", "/wsx", "/api/ws/", "/healthz"):
             answer = (await client.get(path, headers={"X-Own": "1"})).json()
             assert (answer["name"], answer["path"]) == ("gateway", path)
@@ -78,14 +81,14 @@ async def test_proxy_forwards_http_to_the_gateway_unchanged(origin: str, routes:
 async def test_proxy_forwards_websockets_to_the_notifier(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.notifier, "notifier")
     for path in ("/ws", "/ws/jobs/1?after=2"):
-        async with websockets.connect(origin.replace("http", "ws") + path) as socket:
+        async with websockets.connect(origin.replace("http", "ws") + path, open_timeout=ANSWER_S) as socket:
             await socket.send("hello")
             assert await socket.recv() == "notifier: hello"
 
 
 async def test_proxy_passes_large_bodies_both_ways(origin: str, routes: Routes, run: Run) -> None:
     await run(routes.gateway, "gateway")
-    async with http_client(base_url=origin) as client:
+    async with http_client(base_url=origin, timeout=ANSWER_S) as client:
         assert (await client.post("/api/v1/upload", content=BIG)).content == BIG
 
 
@@ -97,21 +100,32 @@ async def test_proxy_passes_a_chunked_request(origin: str, routes: Routes, run: 
         writer.write(piece.encode())
         await writer.drain()
         await asyncio.sleep(0)
-    answer = await asyncio.wait_for(reader.read(), 5)
+    answer = await asyncio.wait_for(reader.read(), ANSWER_S)
     assert b'"notifier"' in answer
     writer.close()
 
 
-async def test_proxy_waits_for_a_briefly_unavailable_backend(origin: str, routes: Routes, run: Run) -> None:
-    async with http_client(base_url=origin) as client, asyncio.TaskGroup() as both:
+async def test_proxy_waits_for_a_briefly_unavailable_backend(routes: Routes, run: Run) -> None:
+    tries: list[int] = []
+
+    def choose_port(first_line: bytes) -> int:
+        tries.append(routes.choose_port(first_line))
+        return tries[-1]
+
+    def accept() -> ClientSide:
+        return ClientSide(choose_port, retry_for_s=ANSWER_S)
+
+    server = await asyncio.get_running_loop().create_server(accept, "127.0.0.1", 0)
+    origin = "http://{}:{}".format(*server.sockets[0].getsockname())
+    async with server, http_client(base_url=origin, timeout=ANSWER_S) as client, asyncio.TaskGroup() as both:
         asked = both.create_task(client.get("/healthz"))
-        await asyncio.sleep(0.2)  # the duration of the outage, not a wait for something
+        await until(lambda: len(tries) > 2)
         await run(routes.gateway, "gateway")
         assert (await asked).status_code == 200
 
 
 async def test_proxy_answers_with_a_problem_when_the_backend_stays_down(origin: str) -> None:
-    async with http_client(base_url=origin, timeout=5) as client:
+    async with http_client(base_url=origin, timeout=ANSWER_S) as client:
         answer = await client.post("/api/v1/jobs", content=BIG)
     assert answer.status_code == 503
     assert answer.headers["content-type"] == "application/problem+json"

@@ -90,7 +90,7 @@ async def started(postgres_server: PostgresServer, tmp_path: Path) -> AsyncItera
             if name in DATABASES:
                 await machine.migrate(name, **plain)
             await machine.start(name, "serve", **plain, **{f"{name.upper()}_PORT": port[name]}, **own.get(name, {}))
-        async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}") as http:
+        async with http_client(base_url=f"http://127.0.0.1:{port['gateway']}", timeout=60) as http:
             yield StartedSystem(http, tmp_path / "uploads", tmp_path)
     finally:
         await machine.stop()
@@ -98,6 +98,7 @@ async def started(postgres_server: PostgresServer, tmp_path: Path) -> AsyncItera
         await execute_for_each_database(postgres_server, 'DROP DATABASE "{}" WITH (FORCE)')
 
 
+@pytest.mark.timeout(300)
 @pytest.mark.requirement(
     "setting NATS_URL",
     "setting DATABASE_URL",
@@ -116,9 +117,13 @@ async def test_services_read_settings_from_names_without_a_prefix(started: Start
         except httpx.HTTPError:
             return False
 
-    await until(ready, within_s=40)
-    registered = await started.http.post("/api/v1/auth/register", json=ADA)
-    assert registered.status_code == 201, registered.text
+    await until(ready, within_s=90)
+
+    async def is_registered() -> bool:
+        answer = await started.http.post("/api/v1/auth/register", json=ADA)
+        return answer.status_code in {201, 409}  # 409: an earlier answer came too late
+
+    await until(is_registered, within_s=60)  # the gateway may be ready before auth is
     session = await started.http.post("/api/v1/auth/login", json={name: ADA[name] for name in ("username", "password")})
     assert session.json()["expires_in"] == 7 * 60
     assert "ratelimit" not in session.headers
@@ -128,7 +133,7 @@ async def test_services_read_settings_from_names_without_a_prefix(started: Start
         answer = await started.http.post("/api/v1/generate", json={"workflow": HELLO}, headers=headers, timeout=60)
         return answer.status_code == 200
 
-    await until(runs, within_s=60)
+    await until(runs, within_s=100)
     picture = b"\x89PNG"
     assert any(path.read_bytes().startswith(picture) for path in started.uploads.rglob("*") if path.is_file())
     large = await started.http.post(

@@ -20,6 +20,7 @@ from tests.kit.waiting import until
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 
+READY_S = 100.0
 NAMES = {
     "auth", "gateway", "scheduler", "notifier", "executor-1", "executor-2", "nats", "postgres", "node-1", "node-2",
     "proxy",
@@ -69,7 +70,7 @@ async def start(layout: StateLayout, *options: str) -> Up:
 async def running(layout: StateLayout, *options: str) -> AsyncIterator[Up]:
     up = await start(layout, *options)
     try:
-        await until(up.is_ready, 60)
+        await until(up.is_ready, READY_S)
         yield up
     finally:
         if up.process.returncode is None:
@@ -85,10 +86,10 @@ async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
         assert len(credentials["nodes"]) == 2
         for path in (layout.credentials, layout.secrets, layout.nats / "nats.conf"):
             assert oct(os.stat(path).st_mode)[-3:] == "600"  # noqa: PTH116 - a test
-        assert await up.is_responding()
+        await until(up.is_responding)
 
         second = await start(layout)
-        assert await asyncio.wait_for(second.process.wait(), 30) == 1
+        assert await asyncio.wait_for(second.process.wait(), 60) == 1
         assert "in use" in await second.read_output()
 
         before = up.pids
@@ -96,7 +97,7 @@ async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
             os.kill(pid, signal.SIGKILL)
             await until(_wait_until_replaced(up, name, pid))
         await until(up.is_responding, 60)
-        assert set(up.pids) == NAMES
+        await until(lambda: set(up.pids) == NAMES)
     await _wait_until_all_exited(before.values())
     assert up.process.returncode == 0
     assert up.pids == {}
@@ -104,7 +105,7 @@ async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
 
 async def test_killed_stack_leaves_no_process_and_restarts_with_its_state(layout: StateLayout) -> None:
     up = await start(layout)
-    await until(up.is_ready, 60)
+    await until(up.is_ready, READY_S)
     pids, before = up.pids, up.credentials
     up.process.kill()
     await up.process.wait()
@@ -123,7 +124,7 @@ async def test_error_names_the_public_port_that_is_in_use(layout: StateLayout) -
     with open_listener(0) as taken:
         port = taken.getsockname()[1]
         up = await start(layout, "--port", str(port))
-        assert await asyncio.wait_for(up.process.wait(), 30) == 1
+        assert await asyncio.wait_for(up.process.wait(), 60) == 1
         assert f"port {port} is in use" in await up.read_output()
 
 
@@ -133,7 +134,7 @@ async def test_dev_down_stops_the_system(layout: StateLayout) -> None:
         argv = ("-m", "stack", "down", "--state", str(layout.state))
         down = await asyncio.create_subprocess_exec(sys.executable, *argv)
         assert await asyncio.wait_for(down.wait(), 60) == 0
-        assert await asyncio.wait_for(up.process.wait(), 5) == 0
+        assert await asyncio.wait_for(up.process.wait(), 60) == 0
     await _wait_until_all_exited(pids.values())
 
 
@@ -153,7 +154,7 @@ async def _wait_until_all_exited(pids: Any) -> None:
 async def test_demo_saves_images(tmp_path: Path) -> None:
     argv = ("-m", "stack", "demo", "--output", str(tmp_path / "pictures"), "--step-ms", "5")
     process = await asyncio.create_subprocess_exec(sys.executable, *argv, stdout=asyncio.subprocess.PIPE)
-    said, _ = await asyncio.wait_for(process.communicate(), 120)
+    said, _ = await asyncio.wait_for(process.communicate(), 200)
     assert process.returncode == 0, said.decode()
     pictures = {path.name: path.read_bytes() for path in (tmp_path / "pictures").iterdir()}
     assert set(pictures) == {"lighthouse.png", "harbour.png"}

@@ -62,7 +62,7 @@ class NodeCleaner:
                 if not foreign:
                     break
                 found |= dict.fromkeys(item.raw_id for item in foreign)
-                for item in foreign:
+                for item in sorted(foreign, key=lambda item: item.running):  # else a pending one would start
                     await self._remove_prompt(item.raw_id)
             except UnreadableResponse as unreadable:  # foreign prompts make the queue too large to read
                 log.warning("executor.queue.unreadable", why=str(unreadable))

@@ -293,6 +293,8 @@ class JobDispatcher:
         requirements = self._skip_requirements_deferred_to_busy_nodes(requirements, node)
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
+        if self._claim_slots.locked():
+            log.debug("scheduler.claim.queued", node=node)
         async with self._claim_slots, self._database.connection() as connection:
             if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
