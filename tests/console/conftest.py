@@ -2,14 +2,17 @@
 
 import shutil
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, async_playwright, expect
+from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Route, async_playwright, expect
 
 from tests.kit.fleet import Fleet, running_fleet
+from tests.kit.retrying_fleet import UNAVAILABLE, RetryingFleet
+from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = ROOT / "clients/console"
@@ -22,6 +25,7 @@ WIDTH, HEIGHT, PHONE = 1280, 860, 390
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Resolves when the browser has drawn what was just changed, and transitions have ended."""
 ACCESSIBILITY_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+EXPECT_WITHIN_S = 30  # Playwright's default of 5 s is too short for a chain of paused processes
 IGNORED = ("status of 401", "status of 404", "status of 409", "status of 422")  # refused requests that a test provokes
 
 
@@ -38,6 +42,7 @@ def chromium() -> str:
 
 @pytest.fixture(scope="package")
 async def browser(chromium: str) -> AsyncIterator[Browser]:
+    expect.set_options(timeout=1000 * EXPECT_WITHIN_S)
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
         yield browser
@@ -46,10 +51,10 @@ async def browser(chromium: str) -> AsyncIterator[Browser]:
 
 @pytest.fixture(scope="package")
 async def fleet(chromium: str) -> AsyncIterator[Fleet]:  # noqa: ARG001 - nothing starts without a browser
-    async with running_fleet(
-        "--nodes", "2", "--step-ms", "20", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
+    async with running_fleet(  # a job with the most steps runs for nine seconds, so that a test can cancel it
+        "--nodes", "2", "--step-ms", "60", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
     ) as running:
-        yield running
+        yield RetryingFleet.wrap(running)
 
 
 @dataclass
@@ -108,6 +113,25 @@ class Visitor:
         ]
 
 
+async def repeat_while_unavailable(route: Route) -> None:
+    """Repeat a request of a page that is refused with 503, because a process of the system paused."""
+    if "text/event-stream" in (await route.request.header_value("accept") or ""):
+        await route.continue_()  # it has no end
+        return
+    with suppress(Error):  # the page was closed meanwhile
+        response = await route.fetch()
+
+        async def is_available() -> bool:
+            nonlocal response
+            if response.status == UNAVAILABLE:
+                response = await route.fetch()
+            return response.status != UNAVAILABLE
+
+        with suppress(TimeoutError):
+            await until(is_available)
+        await route.fulfill(response=response)
+
+
 NewVisitor = Callable[..., Awaitable[Visitor]]
 
 
@@ -125,6 +149,7 @@ async def new_visitor(browser: Browser, fleet: Fleet) -> AsyncIterator[NewVisito
             **{"viewport": {"width": WIDTH, "height": HEIGHT}, "reduced_motion": "reduce"} | options
         )
         contexts.append(context)
+        await context.route("**/api/v1/**", repeat_while_unavailable)
         visitor = Visitor(fleet, await context.new_page(), username, user_id)
         visitors.append(visitor)
         visitor.page.on("pageerror", visitor.note_crash)

@@ -20,14 +20,14 @@ async def test_user_makes_the_first_image_with_a_prompt_and_one_click(new_visito
     await page.get_by_label(PROMPT).fill("A harbour at night")
     await page.get_by_role("button", name="Make picture").click()
     card = page.get_by_role("article", name="A harbour at night")
-    await expect(card).to_contain_text("Completed", timeout=30_000)
+    await expect(card).to_contain_text("Completed")
     picture = card.locator("img").first
     await expect(picture).to_be_visible()
     assert await picture.evaluate("image => image.decode().then(() => image.naturalWidth)") > 0
 
     await card.get_by_role("button", name="Another seed").click()
     ended = page.get_by_role("article", name="A harbour at night").filter(has_text="Completed")
-    await expect(ended).to_have_count(2, timeout=30_000)
+    await expect(ended).to_have_count(2)
     async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
         jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
     assert len({job["seed"] for job in jobs}) == len(jobs) == 2
@@ -43,10 +43,10 @@ async def test_job_shows_live_progress_and_cancel_reaches_the_node(new_visitor: 
     await page.get_by_role("button", name="Make picture").click()
     card = page.get_by_role("article", name="A very long exposure")
     progress = card.get_by_role("progressbar")
-    await expect(progress).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d?"), timeout=30_000)
+    await expect(progress).to_have_attribute("aria-valuenow", re.compile(r"[1-9]\d?"))
     await expect(card).to_contain_text("KSampler")
     await card.get_by_role("button", name="Cancel").click()
-    await expect(card).to_contain_text("Cancelled", timeout=15_000)
+    await expect(card).to_contain_text("Cancelled")
 
     async def is_interrupted() -> bool:
         runs = await visitor.fleet.list_runs()
@@ -83,7 +83,7 @@ async def test_uploaded_image_and_drawn_mask_become_an_inpainting_job(new_visito
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await page.get_by_label(PROMPT).fill("A red door")
     await page.get_by_role("button", name="Make picture").click()
-    await expect(page.get_by_role("article", name="A red door")).to_contain_text("Completed", timeout=30_000)
+    await expect(page.get_by_role("article", name="A red door")).to_contain_text("Completed")
     async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
         jobs = (await admin.get("/admin/jobs", params={"tenant": visitor.user_id})).json()["jobs"]
     assert [job["workflow"] for job in jobs] == ["inpaint"]
@@ -102,7 +102,7 @@ async def test_pasted_graph_becomes_a_form_that_is_saved_and_run(new_visitor: Ne
     await expect(page.get_by_role("dialog")).to_have_count(0)
     await visitor.open("/workflows/hello")
     await page.get_by_role("button", name="Run workflow").click()
-    await expect(page.get_by_role("article").first).to_contain_text("Completed", timeout=30_000)
+    await expect(page.get_by_role("article").first).to_contain_text("Completed")
 
 
 @pytest.mark.requirement("C-5")
@@ -131,7 +131,7 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
     await owner.page.get_by_label(PROMPT).fill("A secret garden")
     await owner.page.get_by_role("button", name="Make picture").click()
     card = owner.page.get_by_role("article", name="A secret garden")
-    await expect(card).to_contain_text("Completed", timeout=30_000)
+    await expect(card).to_contain_text("Completed")
     path = await card.get_by_role("link", name="A secret garden").get_attribute("href")
     assert path is not None
 

@@ -66,7 +66,7 @@ async def make_picture(page: Page) -> None:
     await page.get_by_label("What should the picture show?").fill(PROMPT)
     await page.get_by_role("button", name="Make picture").click()
     card = page.get_by_role("article", name=PROMPT).first
-    await expect(card).to_contain_text("Completed", timeout=30_000)
+    await expect(card).to_contain_text("Completed")
     await expect(card.locator("img").first).to_be_visible()
 
 

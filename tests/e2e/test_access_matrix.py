@@ -26,7 +26,8 @@ from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings
 from tests.kit.fleet import HELLO, Fleet
-from tests.kit.http import http_client
+from tests.kit.retrying_fleet import UNAVAILABLE, origin_client
+from tests.kit.waiting import until
 
 PASSWORD = "nobody else has this one yet"
 SCOPES = ["jobs:read", "jobs:write", "keys"]
@@ -317,7 +318,7 @@ def test_each_route_declares_the_access_in_its_matrix_row() -> None:
 @pytest.mark.parametrize("who", [who for who in WHO if who != "alice"] + ["alice"])
 async def test_each_credential_reaches_only_its_routes(world: World, who: str) -> None:
     wrong: dict[str, str] = {}
-    async with world.fleet.client("") as api, http_client(base_url=world.fleet.base_url, timeout=20) as http:
+    async with world.fleet.client("") as api, origin_client(world.fleet) as http:
         for name, row in ROWS.items():
             if name.startswith("WS"):
                 continue
@@ -345,7 +346,7 @@ async def test_foreign_object_is_answered_like_an_absent_one(world: World) -> No
         for name, row in ROWS.items()
         if row.statuses[WHO.index("bob_key")] == 404 != row.statuses[WHO.index("alice")] and not name.startswith("WS")
     ]
-    async with http_client(base_url=world.fleet.base_url, timeout=20, headers=world.headers["bob_key"]) as http:
+    async with origin_client(world.fleet, headers=world.headers["bob_key"]) as http:
         for name in names:
             method, template = name.split(" ")
             foreign, absent = [
@@ -380,11 +381,22 @@ async def test_websocket_shows_no_foreign_job(world: World, who: str) -> None:
             async with world.fleet.client("") as http:
                 headers = await world.headers_of(who, row, http)
             url = world.fleet.base_url.replace("http", "ws", 1) + _filled(name.removeprefix("WS "), world.paths)
-            assert await _shown(url, headers, world.paths["job_id"]) == row.statuses[WHO.index(who)], name
+            found = UNAVAILABLE
+
+            async def is_available(url: str = url, headers: dict[str, str] = headers) -> bool:
+                nonlocal found
+                found = await _shown(url, headers, world.paths["job_id"])
+                return found != UNAVAILABLE
+
+            await until(is_available)
+            assert found == row.statuses[WHO.index(who)], name
 
 
 async def _shown(url: str, headers: dict[str, str], job_id: str) -> int:
-    """Return 101 if the job can be watched; otherwise the status, close code, or frame of the refusal."""
+    """Return 101 if the job can be watched; otherwise the status, close code, or frame of the refusal.
+
+    It is 503 while a service is unavailable.
+    """
     try:
         async with connect(url, additional_headers=headers) as socket:
             if not headers:
@@ -393,6 +405,8 @@ async def _shown(url: str, headers: dict[str, str], job_id: str) -> int:
                 await socket.send(json.dumps({"type": "subscribe", "job_id": job_id}))
             try:
                 frame = json.loads(await socket.recv())
+                if frame.get("code") == "service.unavailable":
+                    return UNAVAILABLE
             except ConnectionClosed as closed:
                 return closed.rcvd.code if closed.rcvd else 1006
             return 404 if frame.get("code") == "job.not_found" else 101

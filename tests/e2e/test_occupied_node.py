@@ -33,7 +33,8 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(
         prompt_id = posted.json()["prompt_id"]
 
         async def is_blocked() -> bool:
-            return any(one["blocked"] for one in await nodes())
+            blocked = [one["occupied"] for one in await nodes() if one["blocked"]]
+            return [occupied and occupied["prompt_id"] for occupied in blocked] == [prompt_id]
 
         await until(is_blocked, within_s=30)
         (held,) = [one for one in await operator.does("nodes") if one["blocked"]]

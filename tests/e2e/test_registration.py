@@ -12,6 +12,7 @@ from gateway.settings import Settings
 from tests.e2e.test_cli import REFUSED, Person
 from tests.kit.commands import Commands
 from tests.kit.fleet import running_fleet
+from tests.kit.retrying_fleet import RetryingFleet, RetryingTransport
 
 PASSWORD = "a lantern by the old canal"
 DEFAULTS: dict[str, Any] = {
@@ -28,11 +29,16 @@ def account() -> dict[str, Any]:
 
 @pytest.mark.requirement("limit.registrations")
 async def test_concurrent_registrations_from_one_address_are_limited() -> None:
-    async with running_fleet("--nodes", "1", **DEFAULTS) as fleet, fleet.client("") as http:
+    transport = RetryingTransport()
+    async with (
+        running_fleet("--nodes", "1", **DEFAULTS) as fleet,
+        RetryingFleet.wrap(fleet).client("", transport=transport) as http,
+    ):
         asked = [account() for _ in range(30)]
         answers = await asyncio.gather(*(http.post("/auth/register", json=one) for one in asked))
         codes = [answer.status_code for answer in answers]
-        assert codes.count(429) == 30 - BY_ADDRESS
+        # a request that was repeated can have used up the limit twice
+        assert codes.count(429) - transport.repeated <= 30 - BY_ADDRESS <= codes.count(429)
         assert all(int(answer.headers["retry-after"]) > 60 for answer in answers if answer.status_code == 429)
         found = await http.get(
             "/admin/users", params={"search": "r-", "limit": 100}, headers={"X-API-Key": fleet.credentials["admin_key"]}
@@ -52,7 +58,10 @@ async def test_concurrent_registrations_from_one_address_are_limited() -> None:
 async def test_invite_only_registration_requires_an_invite_and_grants_its_tier(
     tmp_path: Path, commands: Commands
 ) -> None:
-    async with running_fleet("--nodes", "1", AUTH_REGISTRATION="invite") as fleet, fleet.client("") as http:
+    async with (
+        running_fleet("--nodes", "1", AUTH_REGISTRATION="invite") as fleet,
+        RetryingFleet.wrap(fleet).client("") as http,
+    ):
         refused = await http.post("/auth/register", json=account())
         assert (refused.status_code, refused.json()["code"]) == (403, "auth.invite.required")
         admin, person = {"COMFYFLEET_KEY": fleet.credentials["admin_key"]}, Person(fleet.base_url, tmp_path, commands)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import asyncpg
@@ -70,7 +71,8 @@ def _files(state: Path) -> Iterator[str]:
     for folder in ("logs", "nats"):
         for path in (state / folder).rglob("*"):
             if path.is_file() and path.suffix != ".conf":
-                yield path.read_bytes().decode(errors="replace")
+                with suppress(FileNotFoundError):  # JetStream deletes files
+                    yield path.read_bytes().decode(errors="replace")
 
 
 def _command_lines(fleet: Fleet) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """The API shows why a job waits."""
 
+import json
 import os
 import signal
 from pathlib import Path
@@ -40,8 +41,9 @@ async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
         shown = await Person(fleet.base_url, tmp_path).does("job", job["job_id"], COMFYFLEET_KEY=fleet.key)
         assert job["waiting"]["message"] in shown.text
         async with fleet.watch(job["job_id"]) as socket:
+            snapshot = json.loads(await socket.recv())
             os.kill(fleet.process.pid, signal.SIGCONT)
-            snapshot, *_, end = await read_frames(socket)
+            *_, end = await read_frames(socket)
     finally:
         os.kill(fleet.process.pid, signal.SIGCONT)
     assert reason_of(snapshot) == "no_node_online"

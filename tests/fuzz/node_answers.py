@@ -27,6 +27,7 @@ from tests.fuzz.mutations import MAX_RESPONSE_BYTES, change_frame, change_reply
 from tests.integration.executor.processes import Node
 from tests.kit.fleet import ENDED, Fleet, running_fleet
 from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
+from tests.kit.retrying_fleet import RetryingFleet
 from tests.kit.waiting import until
 
 CATALOG_ROUTES = ("object_info", "written_models", "models", "system_stats")  # read from time to time, not for a job
@@ -41,13 +42,13 @@ SETTINGS: dict[str, Any] = {
     "RATE_LIMIT_ENABLED": "false",
     "SCHEDULER_MAX_ATTEMPTS": "1",  # each mutation is used once; retries are tested elsewhere
     "EXECUTOR_ANSWER_MAX_BYTES": str(MAX_RESPONSE_BYTES),
-    "EXECUTOR_REPLY_S": "1",
-    "EXECUTOR_POST_S": "2",
-    "EXECUTOR_CATALOG_S": "2",
-    "EXECUTOR_UNREACHABLE_S": "2",
-    "EXECUTOR_STALLED_S": "5",
-    "EXECUTOR_STOP_WITHIN_S": "2",
-    "EXECUTOR_DEAD_WORKER_S": "2",
+    "EXECUTOR_REPLY_S": "4",
+    "EXECUTOR_POST_S": "10",
+    "EXECUTOR_CATALOG_S": "10",
+    "EXECUTOR_UNREACHABLE_S": "10",
+    "EXECUTOR_STALLED_S": "10",
+    "EXECUTOR_STOP_WITHIN_S": "10",
+    "EXECUTOR_DEAD_WORKER_S": "10",
     "EXECUTOR_POLL_S": "0.2",
     "EXECUTOR_PROBE_S": "0.3",
     "EXECUTOR_HEARTBEAT_S": "0.5",
@@ -142,7 +143,7 @@ async def fuzz(mutations: int, seed: int) -> Report:
                 pids = {name: fleet.pid(name) for name in json.loads((fleet.state / "processes.json").read_text())}
                 report = Report(mutator)
                 key = await asyncio.to_thread(fleet.create_user, "fuzz", "enterprise")  # without a quota
-                async with fleet.client(key) as client:
+                async with RetryingFleet.wrap(fleet).client(key) as client:
                     await _run_ordinary_job(client, report)
                     report.ordinary_job_s.clear()
                     proxy.change_reply, proxy.change_frame = mutator.mutate_reply, mutator.mutate_frame

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import httpx
 from nats.aio.client import Client
@@ -47,6 +47,8 @@ HELLO = json.loads((ROOT / "tests/workflows/hello.json").read_text())
 class Fleet:
     """A running system, and helpers to observe and break it."""
 
+    websocket: ClassVar[type[connect]] = connect
+
     state: Path
     credentials: dict[str, Any]
     process: subprocess.Popen[bytes]
@@ -63,21 +65,22 @@ class Fleet:
     def nodes(self) -> list[str]:
         return list(self.credentials["nodes"])
 
-    def client(self, key: str | None = None) -> httpx.AsyncClient:
+    def client(self, key: str | None = None, **options: Any) -> httpx.AsyncClient:
         """Return an HTTP client with the demo user's key, or another key; "" for none.
 
-        A response with an undeclared error fails the test.
+        A response with an undeclared error fails the test. ``options`` are those of httpx.
         """
         credential = self.key if key is None else key
         headers = {"X-API-Key": credential} if credential else {}
         hooks = {"response": [check_response]}
-        return http_client(base_url=f"{self.base_url}/api/v1", headers=headers, timeout=20, event_hooks=hooks)
+        settings: dict[str, Any] = {"base_url": f"{self.base_url}/api/v1", "timeout": 20} | options
+        return http_client(headers=headers, event_hooks=hooks, **settings)
 
     def watch(self, job_id: str, *, after: int | None = None, key: str | None = None) -> connect:
         """Return a WebSocket that watches a job, as a context manager."""
         query = "" if after is None else f"?after={after}"
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
-        return connect(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
+        return self.websocket(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
     async def connect_external_system(self, **login: str) -> tuple[Client, list[str]]:
         """Return a NATS connection with an external system's login, and the errors that the server reports to it."""
