@@ -1,8 +1,7 @@
 """One system for all end-to-end tests; on real nodes if COMFYUI_URL is set."""
 
 import os
-from collections.abc import AsyncIterator, Generator
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -10,6 +9,7 @@ import pytest
 from tests.kit.commands import Commands
 from tests.kit.fleet import running_fleet
 from tests.kit.retrying_fleet import RetryingFleet
+from tests.kit.waiting import wait_if_midnight_is_near
 
 BLOCKED_AFTER_S = 1
 REAL = os.environ.get("COMFYUI_URL")
@@ -17,16 +17,10 @@ REAL = os.environ.get("COMFYUI_URL")
 simulated_only = pytest.mark.skipif(bool(REAL), reason="needs the simulated nodes' ledger and faults")
 
 
-@pytest.hookimpl(wrapper=True)
-def pytest_runtest_call() -> Generator[None, object, object]:
-    """Skip a test that fails because a UTC day began while it ran: quotas and usage count by day."""
-    day = datetime.now(UTC).date()
-    try:
-        return (yield)
-    except Exception:
-        if datetime.now(UTC).date() != day:
-            pytest.skip("a UTC day began during the test")
-        raise
+@pytest.fixture(autouse=True)
+async def no_day_begins() -> None:
+    """Keep the start of a UTC day out of each test: quotas and usage count by day."""
+    await wait_if_midnight_is_near()
 
 
 @pytest.fixture(scope="package")

@@ -4,8 +4,10 @@ import asyncio
 import inspect
 import time
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 WITHIN_S = 20.0
+DAY_LEFT_S = 60.0  # longer than a test
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1
 
 
@@ -24,3 +26,13 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float
                 return
             pause_s = (time.monotonic() - began) / 10
             await asyncio.sleep(min(max(pause_s, MIN_PAUSE_S), MAX_PAUSE_S))
+
+
+async def wait_if_midnight_is_near() -> None:
+    """Wait for the next day (UTC) if the current one is about to end, because quotas and usage are those of one day."""
+
+    def is_far() -> bool:
+        now = datetime.now(UTC)
+        return (now + timedelta(seconds=DAY_LEFT_S)).date() == now.date()
+
+    await until(is_far, within_s=2 * DAY_LEFT_S)

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
@@ -75,7 +75,7 @@ from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
-from tests.kit.waiting import until
+from tests.kit.waiting import until, wait_if_midnight_is_near
 
 COMMON, RARE = "common.safetensors", "rare.safetensors"
 UNLIMITED = Limits(
@@ -89,7 +89,6 @@ UNLIMITED = Limits(
 SUBMIT_ENDPOINT = "POST /api/v1/jobs"
 BROKEN = JobError(code="node.error", message="m")
 CLAIM_WITHIN_S = 15.0  # below the time limit of a request
-DAY_LEFT_S = 60.0  # longer than a test
 
 
 def bus_as(url: str, name: str) -> Bus:
@@ -559,16 +558,6 @@ class World:
             await until_available(partial(owner.finish, AttemptRef(**row), Outcome.CANCELLED))
             found = True
         return found
-
-
-async def wait_if_midnight_is_near() -> None:
-    """Wait for the next day (UTC) if the current one is about to end, because quotas and usage are those of one day."""
-
-    def is_far() -> bool:
-        now = datetime.now(UTC)
-        return now + timedelta(seconds=DAY_LEFT_S) < datetime.combine(now.date() + timedelta(days=1), time(), UTC)
-
-    await until(is_far, within_s=2 * DAY_LEFT_S)
 
 
 @asynccontextmanager

@@ -21,12 +21,12 @@ from contracts.scheduler.purges import FIND_JOBS, JOB_PURGED, PURGE_JOB, FindJob
 from contracts.scheduler.statistics import Stats, Throughput
 from contracts.wire.errors import ErrorKind, RelayedRefusal
 from scheduler.store import nodes
-from tests.integration.scheduler.conftest import System, World, bus_as, run_system, wait_if_midnight_is_near
+from tests.integration.scheduler.conftest import System, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.calling_bus import REPLY_WITHIN_S
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
-from tests.kit.waiting import until
+from tests.kit.waiting import until, wait_if_midnight_is_near
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
