@@ -8,11 +8,13 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 
 from chassis.database import migrate
+from chassis.database.postgres import Database
 from stack.linux import die_with_parent
 from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
@@ -26,6 +28,24 @@ SETTINGS = (
     "max_connections=100",
     "shared_buffers=32MB",
 )
+
+
+async def open_connections(database: Database, count: int = 1) -> None:
+    """Open this many connections of a pool, which keeps them.
+
+    A service fails if a connection takes longer than its time limit, and tries again. A test has no second try.
+    """
+
+    async def are_open() -> bool:
+        try:
+            async with AsyncExitStack() as stack:
+                for _ in range(count):
+                    await stack.enter_async_context(database.connection())
+        except OSError:
+            return False
+        return True
+
+    await until(are_open)
 
 
 class PostgresServer:

@@ -15,7 +15,7 @@ from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import MessageKind, Rpc, Stream, Topic
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, open_connections
 
 
 class Question(StrictModel):
@@ -92,9 +92,10 @@ class Outbox:
     sql: asyncpg.Connection
     relays: list[Database] = field(default_factory=list)
 
-    def relay(self, bus: Bus) -> OutboxRelay:
+    async def relay(self, bus: Bus) -> OutboxRelay:
         database = Database(self.url, name="relay")
         self.relays.append(database)
+        await open_connections(database)
         return OutboxRelay(database, bus)
 
     async def write(self, notes: Iterator[Note] | list[Note], topic: Topic[Note] = NOTED) -> None:

@@ -28,7 +28,7 @@ from contracts.wire.errors import Unavailable
 from contracts.wire.topic import Address
 from tests.integration.chassis.conftest import ECHO, NOTED, NOTES, Answer, Note, Question, bus_at
 from tests.integration.chassis.note_consumers import (
-    CONSUMER,
+    IMPATIENT,
     POISON,
     Handler,
     acknowledged,
@@ -90,7 +90,7 @@ class Faults:
             await self.asker.start()
             await streams.create_missing_streams(self.served, (NOTES,))
             await self.served.subscribe(NOTED, self._on_live)
-            async with consuming(self.served, self.handler, self.letters):
+            async with consuming(self.served, self.handler, self.letters, IMPATIENT):
                 yield
         finally:
             ticking.cancel()
@@ -174,7 +174,7 @@ async def survive(server: NatsServer, letters: DeadLetterStore, *, outage_s: flo
     found = await faults.dead_letters()
     assert len(found) == 2 * len(POISON) + 2
     failed = [letter for letter in found if letter.code == "internal"]
-    assert [letter.attempts >= CONSUMER.max_deliver for letter in failed] == [True, True]
+    assert [letter.attempts >= IMPATIENT.max_deliver for letter in failed] == [True, True]
     return faults
 
 
@@ -182,7 +182,7 @@ async def redrive_all(faults: Faults, bus: Bus) -> list[str]:
     """Redrive every dead letter with a handler that works; the codes of the refusals."""
     faults.handler.fails = lambda *_: None
     refused = []
-    async with consuming(bus, faults.handler, faults.letters) as consumer:
+    async with consuming(bus, faults.handler, faults.letters, IMPATIENT) as consumer:
         dead = DeadLetters("reader", faults.letters, (consumer,))
         for letter in await faults.dead_letters():
             try:

@@ -17,8 +17,9 @@ from tests.integration.chassis.conftest import NOTED, NOTES, Note
 from tests.kit.waiting import until
 
 CONSUMER = DurableConsumer(
-    stream=NOTES, topic=NOTED, service="reader", max_deliver=3, backoff_s=(0.1, 0.2), ack_wait_s=2, max_bytes=200_000
+    stream=NOTES, topic=NOTED, service="reader", max_deliver=3, backoff_s=(0.1, 0.2), max_bytes=200_000
 )
+IMPATIENT = replace(CONSUMER, ack_wait_s=2)  # for messages whose acknowledgement is lost
 SECOND = replace(CONSUMER, purpose="second")
 
 POISON = {

@@ -157,7 +157,7 @@ async def test_revoked_and_restored_login_keeps_the_connection_alive(guarded: Na
         reload("wrong")
         await until(lambda: not served.connected and not asker.connected)
         reload("right")
-        await until(lambda: answers(asker), 3)
+        await until(lambda: answers(asker))
     finally:
         await asker.stop()
         await served.stop()
@@ -183,7 +183,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
         assert called == ["connected"]
         own_nats.kill()
         await own_nats.start()
-        await until(lambda: len(called) == 2)
+        await until(lambda: len(called) >= 2)
         await until(lambda: answers(asker))
     finally:
         for task in starting:
@@ -374,7 +374,7 @@ async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> N
         with pytest.raises(MessageTooLarge):
             await asker.request(ECHO, Question(text="x" * (32 << 20)))
         with pytest.raises(RelayedRefusal) as relayed:
-            await asker.request(ECHO, Question(text="x"))
+            await asker.request(ECHO, Question(text="x"), within_s=20)  # to encode the reply takes a while
     assert relayed.value.details.code == "internal"
 
 

@@ -23,6 +23,8 @@ from tests.kit.waiting import until
 
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 LARGE = 32 << 20  # bytes; more than the kernel buffers
+PART = 1 << 18  # bytes
+UNREAD_S = 3.0  # longer than any pause of this process
 
 
 @asynccontextmanager
@@ -38,6 +40,7 @@ def app(shutdown: Shutdown | None = None) -> FastAPI:
         raise LookupError("SECRET")
 
     @made.put("/patient/x")
+    @made.put("/ordinary/x")
     async def take(request: Request) -> int:
         return len(await request.body())
 
@@ -134,12 +137,12 @@ async def test_excessive_pipelining_closes_the_connection() -> None:
 
 @pytest.mark.requirement("B-22")
 async def test_route_with_its_own_body_timeout_is_exempt_from_the_minimum_rate() -> None:
-    short = ConnectionLimits(head_s=0.2, body_idle_s=0.2, body_grace_s=0.2, slow_body_paths=(b"/patient/",))
+    short = ConnectionLimits(body_idle_s=0.2, body_grace_s=0.2, slow_body_paths=(b"/patient/",))
     async with serving(app(), short) as at:
         reader, writer = await connect(at)
         writer.write(b"PUT /patient/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
         other, cut = await connect(at)
-        cut.write(b"G")
+        cut.write(b"PUT /ordinary/x HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
         assert (await other.read()).startswith(b"HTTP/1.1 408")  # so this much time has passed
         writer.write(b"b")
         assert (await reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 200")
@@ -164,14 +167,25 @@ async def test_client_that_reads_nothing_is_disconnected(path: str) -> None:
 
 @pytest.mark.requirement("F-115")
 async def test_slow_reader_receives_the_whole_response() -> None:
-    async with serving(app(), ConnectionLimits(unread_s=0.2)) as at:
+    async with serving(app(), ConnectionLimits(max_connections_per_client=2, unread_s=UNREAD_S)) as at:
         reader, writer = await connect(at)
-        writer.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        _, cut = await connect(at)
+        for one in (writer, cut):
+            one.write(b"GET /large HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
         read = 0
+
+        async def is_other_cut() -> bool:
+            nonlocal read
+            read += len(await reader.read(PART))
+            return await _served(at)
+
+        await until(is_other_cut)  # so this much time has passed
+        assert read < LARGE
         while part := await reader.read(1 << 16):
             read += len(part)
         assert read > LARGE
-        writer.transport.abort()
+        for one in (writer, cut):
+            one.transport.abort()
 
 
 @pytest.mark.requirement("B-23")
@@ -226,13 +240,13 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
         return "done"
 
     async def serve_until_begun() -> None:
-        async with serving(made, shutdown=shutdown, delay_s=600) as address:
+        async with serving(made, shutdown=shutdown, delay_s=600, finish_within_s=60) as address:
             started.set_result(address)
             await begun.wait()
 
     started: asyncio.Future[str] = asyncio.get_running_loop().create_future()
     stopping = asyncio.create_task(serve_until_begun())
-    async with http_client(base_url=f"http://{await started}") as http:
+    async with http_client(base_url=f"http://{await started}", timeout=30) as http:
         assert (await http.get("/readyz")).status_code == 200
         assert "connection" not in (await http.get("/healthz")).headers
         idle, writer = await connect(await started)
@@ -253,6 +267,8 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
                 await http.get("/healthz")
             except httpx.ConnectError:
                 return True
+            except httpx.TransportError:  # it closed while this connection was made
+                return False
             return False
 
         await until(refuses)
@@ -278,7 +294,7 @@ async def test_stopping_service_answers_a_request_on_each_open_connection() -> N
         return StreamingResponse(parts())
 
     async def serve_until_stop() -> None:
-        async with serving(made, shutdown=shutdown, delay_s=0.01) as address:
+        async with serving(made, shutdown=shutdown, delay_s=0.01, finish_within_s=60) as address:
             started.set_result(address)
             await stop.wait()
 

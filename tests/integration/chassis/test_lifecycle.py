@@ -62,7 +62,7 @@ async def test_start_continues_once_its_faults_are_fixed(own_nats: NatsServer, p
             await superuser.close()
             await until(lambda: startup.finished)
             await startup.probe()
-            assert await is_served(asker)
+            await until(lambda: is_served(asker))
             async with asyncio.timeout(10):
                 await has_run.wait()
     await database.close()

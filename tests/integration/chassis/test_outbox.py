@@ -32,6 +32,7 @@ ROOT = Path(__file__).parents[3]
 
 RELAY = """
 import asyncio, sys
+from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import OutboxRelay
 from chassis.database.postgres import Database
@@ -39,7 +40,8 @@ from chassis.database.postgres import Database
 async def main(nats, url):
     bus = Bus(nats, name="dying", user=None, password=None, inbox_prefix="_INBOX_dying")
     await bus.start()
-    await OutboxRelay(Database(url, name="dying"), bus).tick()
+    Loop("dying.relay", OutboxRelay(Database(url, name="dying"), bus).tick, every_s=0.05).start()
+    await asyncio.Event().wait()
 
 asyncio.run(main(*sys.argv[1:]))
 """
@@ -75,7 +77,7 @@ async def ids(outbox: Outbox) -> list[str]:
 
 async def test_every_outbox_row_is_published_once_in_order(stream: Bus, outbox: Outbox) -> None:
     await streams.create_missing_streams(stream, (NOTES,))
-    async with running(outbox.relay(stream)):
+    async with running(await outbox.relay(stream)):
         for first in range(1, 101, 10):
             await outbox.write(notes(10, first=first))
 
@@ -93,7 +95,7 @@ async def test_two_relays_publish_every_outbox_row_once(stream: Bus, outbox: Out
     await streams.create_missing_streams(stream, (NOTES,))
     await outbox.write(notes(200))
     async with connected(nats.url, "other") as other:
-        relays = (outbox.relay(stream), outbox.relay(other))
+        relays = (await outbox.relay(stream), await outbox.relay(other))
         async with running(*relays):
 
             async def done() -> bool:
@@ -110,27 +112,29 @@ async def test_rows_of_two_streams_are_published_in_order(stream: Bus, outbox: O
     for seq in range(1, 11):
         await outbox.write(notes(1, first=seq))
         await outbox.write(notes(1, first=seq), BURNT)
-    await outbox.relay(stream).tick()
+    await (await outbox.relay(stream)).tick()
     assert await outbox.waiting() == 0
     for name in (NOTES.name, ASHES.name):
         assert in_order(await stored(stream, name)) == {letter: list(range(1, 11)) for letter in "abcde"}
 
 
-@pytest.fixture
-async def dying(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A relay in a separate process."""
+@asynccontextmanager
+async def dying_relay(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Run a relay in a separate process."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RELAY, nats.url, database_url, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
     )
-    yield process
-    if process.returncode is None:
-        process.kill()
-    await process.wait()
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
 
 
 @pytest.mark.requirement("F-11")
 async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
-    stream: Bus, outbox: Outbox, dying: asyncio.subprocess.Process, database_url: str
+    stream: Bus, outbox: Outbox, nats: NatsServer, database_url: str
 ) -> None:
     await streams.create_missing_streams(stream, (NOTES,))
     holder = await asyncpg.connect(database_url.replace("+asyncpg", ""))
@@ -143,15 +147,16 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         async def said() -> bool:
             return await count(stream) == 50
 
-        await until(said)
-        assert await outbox.waiting() == 50
-        dying.send_signal(signal.SIGKILL)
-        assert await dying.wait() == -signal.SIGKILL
+        async with dying_relay(nats, database_url) as dying:
+            await until(said)
+            assert await outbox.waiting() == 50
+            dying.send_signal(signal.SIGKILL)
+            assert await dying.wait() == -signal.SIGKILL
         await held.rollback()
     finally:
         await holder.close()
     assert await outbox.waiting() == 50  # it died before it marked any row
-    async with running(outbox.relay(stream)):
+    async with running(await outbox.relay(stream)):
 
         async def marked() -> bool:
             return await outbox.waiting() == 0
@@ -163,7 +168,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
 @pytest.mark.requirement("F-67")
 async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus, outbox: Outbox) -> None:
     assert await streams.create_missing_streams(stream, (NOTES,)) == {"NOTES"}
-    relay = outbox.relay(stream)
+    relay = await outbox.relay(stream)
     await outbox.write(notes(10))
     await relay.tick()
     assert await streams.create_missing_streams(stream, (NOTES,)) == set()
@@ -185,7 +190,7 @@ async def test_lost_stream_is_recreated_and_refilled_from_the_outbox(stream: Bus
 
 async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, outbox: Outbox) -> None:
     await streams.create_missing_streams(stream, (NOTES,))
-    relay = outbox.relay(stream)
+    relay = await outbox.relay(stream)
     await outbox.write(notes(1, letters="abc"))
     await relay.tick()
     old, young, unsaid = (NOTED.subject(key=letter) for letter in "abc")
@@ -203,7 +208,7 @@ async def test_only_rows_published_over_an_hour_ago_are_deleted(stream: Bus, out
 async def test_outbox_rows_wait_while_nats_is_unavailable(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.create_missing_streams(bus, (NOTES,))
-        async with running(outbox.relay(bus)):
+        async with running(await outbox.relay(bus)):
             own_nats.kill()
             await until(lambda: not bus.connected)
             await outbox.write(notes(10))
@@ -224,7 +229,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
         await streams.create_missing_streams(bus, (NOTES,))
         await outbox.write(notes(1))
         own_nats.signal(signal.SIGSTOP)  # accepts messages and never replies
-        async with running(outbox.relay(bus)):
+        async with running(await outbox.relay(bus)):
 
             async def taken() -> bool:
                 sql = """SELECT count(*) FROM pg_stat_activity
@@ -239,14 +244,14 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
             async def done() -> bool:
                 return await outbox.waiting() == 0
 
-            await until(done, 7)
+            await until(done)
         assert in_order(await stored(bus)) == {letter: [1] for letter in "abcde"}
 
 
 async def test_relay_leaves_no_subscriptions_behind(own_nats: NatsServer, outbox: Outbox) -> None:
     async with connected(own_nats.url) as bus:
         await streams.create_missing_streams(bus, (NOTES,))
-        relay = outbox.relay(bus)
+        relay = await outbox.relay(bus)
         held = []
         for seq in range(1, 51, 10):
             await outbox.write(notes(10, first=seq))

@@ -19,7 +19,7 @@ from chassis.database.migrate import migrate
 from chassis.database.postgres import SESSION_TIMEOUTS, Database
 from chassis.database.url import DatabaseUrl
 from tests.kit.pgbouncer import PgBouncer, find_pgbouncer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, open_connections
 from tests.kit.waiting import until
 
 TASKS = 40
@@ -78,6 +78,7 @@ async def pooled_url(server_url: DatabaseUrl, certificate: Path) -> AsyncIterato
 
 async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test", pool_size=8)
+    await open_connections(database, 8)
 
     async def work(number: int) -> tuple[object, ...]:
         uuid = uuid4()
@@ -95,6 +96,7 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
 
 async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test")
+    await open_connections(database)
     async with database.connection() as connection:
         found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in SESSION_TIMEOUTS}
     assert found == SESSION_TIMEOUTS
@@ -103,9 +105,10 @@ async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: Dat
 
 async def test_notifications_use_a_separate_connection(pooled_url: DatabaseUrl, server_url: DatabaseUrl) -> None:
     database = Database(pooled_url, name="test", listen_url=server_url)
+    await open_connections(database)
     heard = asyncio.Semaphore(0)
     listening = asyncio.create_task(database.listen({"channel": lambda _: heard.release()}))
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(20):
         await heard.acquire()  # once after connecting
         async with database.connection() as connection:
             await connection.execute("NOTIFY channel")

@@ -9,6 +9,7 @@ from uuid import UUID, uuid4
 
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus
 
 from chassis.messaging import streams
 from contracts.executor.progress import PROGRESS, Progress
@@ -32,6 +33,27 @@ async def database_url(postgres_server: PostgresServer) -> str:
     return await postgres_server.create_database("notifier")
 
 
+class PatientConnect(connect):
+    """Opens a WebSocket, again while the notifier asks to try again.
+
+    It does so if auth or the scheduler take more than 1.5 s to answer, as they do on a loaded machine. A test that
+    expects this answer awaits the object instead of entering it.
+    """
+
+    async def __aenter__(self) -> ClientConnection:
+        async def is_open() -> bool:
+            try:
+                await super(PatientConnect, self).__aenter__()
+            except InvalidStatus as refused:
+                if refused.response.status_code != 503:
+                    raise
+                return False
+            return True
+
+        await until(is_open)
+        return self.connection
+
+
 @dataclass
 class World:
     """A running notifier with scripted services."""
@@ -44,12 +66,14 @@ class World:
 
     def watch(self, job_id: object, query: str = "", headers: dict[str, str] | None = None) -> connect:
         sent = ALICE if headers is None else headers
-        return connect(f"ws://{self.at}/ws/jobs/{job_id}{query}", additional_headers=sent, proxy=None, open_timeout=20)
+        return PatientConnect(
+            f"ws://{self.at}/ws/jobs/{job_id}{query}", additional_headers=sent, proxy=None, open_timeout=20
+        )
 
     def watch_many(self, query: str = "", headers: dict[str, str] | None = None, **more: Any) -> connect:
         sent = ALICE if headers is None else headers
         url = f"ws://{self.at}/ws{query}"
-        return connect(url, additional_headers=sent, proxy=None, open_timeout=20, **more)
+        return PatientConnect(url, additional_headers=sent, proxy=None, open_timeout=20, **more)
 
     async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
         """Change a job and publish the event, stored and live."""

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -15,7 +15,9 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import World
+from tests.integration.notifier.test_events import event
 from tests.integration.notifier.test_watch import run_job
+from tests.kit.postgres import open_connections
 from tests.kit.waiting import until
 
 OWNER = UUID(int=7)
@@ -56,8 +58,8 @@ async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.
         return await kept(job_id) == 0
 
     await until(none_kept)
-    for event in log:  # a slow relay publishes them only now
-        await world.publish(event)
+    for late in log:  # a slow relay publishes them only now
+        await world.publish(late)
     last = world.job()
     await world.happen(last, JobState.LEASED)
 
@@ -88,7 +90,9 @@ async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
 
 
 @pytest.mark.usefixtures("commits_held")
-async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.Connection, database_url: str) -> None:
+async def test_event_added_during_a_purge_is_dropped(sql: asyncpg.Connection, database_url: str) -> None:
+    """No notifier runs, because its consumer would wait for the lock with events of earlier tests."""
+
     async def waiting() -> int:
         number: int = await sql.fetchval("""
             SELECT count(*) FROM pg_locks l JOIN pg_database d ON d.oid = l.database AND d.datname = current_database()
@@ -102,12 +106,13 @@ async def test_event_added_during_a_purge_is_dropped(world: World, sql: asyncpg.
     async def purge_waits_or_is_done() -> bool:
         return await waiting() == 2 or purging.done()
 
-    job_id = world.job()
-    event = world.script.scheduler.change(job_id, JobState.LEASED)
+    job_id = uuid4()
+    added = event(uuid4(), job_id, 1, JobState.LEASED)
     database = Database(database_url, name="notifier")
     try:
+        await open_connections(database, 2)
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(EventStore(database).add_events([event]))
+            tasks.create_task(EventStore(database).add_events([added]))
             await until(addition_waits)
             purging = tasks.create_task(EventStore(database).purge_jobs([job_id]))
             await until(purge_waits_or_is_done)
@@ -132,6 +137,7 @@ async def test_old_events_are_deleted_in_several_batches(sql: asyncpg.Connection
     )  # fmt: skip
     database = Database(database_url, name="notifier")
     try:
+        await open_connections(database)
         await EventStore(database).prune_events(older_than=timedelta(days=3))
     finally:
         await database.close()

@@ -47,7 +47,7 @@ async def drained(plain: socket.socket) -> int:
 async def test_client_that_does_not_read_is_disconnected_without_delaying_others(
     nats_server: NatsServer, database_url: str
 ) -> None:
-    async with world_at(nats_server.url, database_url, send_timeout_s=2) as world:
+    async with world_at(nats_server.url, database_url, send_timeout_s=4) as world:
         job_id = world.job()
         async with AsyncExitStack() as stack:
             good = await stack.enter_async_context(world.watch(job_id, "?after=0"))

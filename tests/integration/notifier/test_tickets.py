@@ -150,4 +150,7 @@ async def test_websocket_opened_by_ticket_closes_with_the_credential_that_create
 async def test_ticket_is_refused_with_retry_while_auth_is_down(world: World) -> None:
     text = await ticket(world)
     await world.script.stop_auth()
-    assert await refused(world, f"?ticket={text}", browser()) == (503, "service.unavailable")
+    with pytest.raises(InvalidStatus) as caught:
+        await world.watch_many(f"?ticket={text}", headers=browser())
+    assert caught.value.response.status_code == 503
+    assert json.loads(caught.value.response.body or b"")["code"] == "service.unavailable"

@@ -9,7 +9,6 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from chassis.database import migrate
-from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
 from tests.integration.notifier.conftest import ALICE, BOB, World, frame, rest, states, world_at
 from tests.kit.nats import NatsServer
@@ -136,15 +135,16 @@ async def test_events_are_stored_once(world: World, database_url: str) -> None:
     for event in world.script.scheduler.logs[job_id] * 2:
         await world.publish(event)
     await run_job(world, job_id)
-    database = Database(database_url, name="test")
+    connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
 
     async def kept() -> bool:
-        async with database.connection() as connection:
-            rows = await connection.fetch("SELECT seq, state FROM job_events WHERE job_id = $1 ORDER BY seq", job_id)
+        rows = await connection.fetch("SELECT seq, state FROM job_events WHERE job_id = $1 ORDER BY seq", job_id)
         return [tuple(row) for row in rows] == [(1, "queued"), (2, "leased"), (3, "running"), (4, "succeeded")]
 
-    await until(kept)
-    await database.close()
+    try:
+        await until(kept)
+    finally:
+        await connection.close()
 
 
 async def test_event_gap_is_filled_before_later_events(world: World) -> None:
@@ -203,7 +203,7 @@ async def test_new_client_is_told_to_retry_during_a_nats_outage(own_nats: NatsSe
     async with world_at(own_nats.url, database_url) as world:
         own_nats.kill()
         with pytest.raises(InvalidStatus) as refused:
-            await world.watch(uuid4()).__aenter__()
+            await world.watch(uuid4())
         assert refused.value.response.status_code == 503
         assert refused.value.response.headers["retry-after"] == "1"
         async with world.watch(uuid4(), headers={}) as socket:

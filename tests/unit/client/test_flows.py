@@ -265,16 +265,18 @@ def test_many_jobs_are_watched_in_turn() -> None:
 
 
 def test_timeout_of_many_jobs_names_a_job_that_has_not_ended() -> None:
-    flow = watch_many(caller(key="k"), ["a", "b"], timeout=0.05)
-
-    def run_until_timeout() -> None:
+    def run_until_timeout(timeout: float) -> str:
+        flow = watch_many(caller(key="k"), ["a", "b"], timeout=timeout)
         received = iter([told("a", "end", 1, "completed")])
-        step = next(flow)
-        while True:
-            step = flow.send(next(received, None) if isinstance(step, Receive) else None)
+        try:
+            step = next(flow)
+            while True:
+                step = flow.send(next(received, None) if isinstance(step, Receive) else None)
+        except JobStillRunning as running:
+            return str(running)
 
-    with pytest.raises(JobStillRunning, match="Job b "):
-        run_until_timeout()
+    # on a loaded machine, a short time passes before the end of the first job is received
+    assert any("Job b " in run_until_timeout(timeout) for timeout in (0.05, 1.0, 10.0))
 
 
 def test_one_forbidden_job_ends_watching_with_an_error() -> None:

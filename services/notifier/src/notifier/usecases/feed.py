@@ -20,6 +20,7 @@ from notifier.usecases.job_reader import JobReader
 from notifier.usecases.viewer import Viewer
 
 MIN_REREAD_PAUSE_S = 0.2  # minimum seconds between two reads of the job
+RETRY_PAUSE_S = 1.0  # after a read that failed
 MAX_PROGRESS = 8
 """Progress messages sent at a time. If more arrive meanwhile, this process is overloaded and skips the oldest."""
 
@@ -143,15 +144,18 @@ class JobFeed:
                 async with asyncio.timeout(self._reread_s * random.uniform(0.8, 1.2)):  # noqa: S311 - only spreads load
                     await self._reread_due.wait()
             self._reread_due.clear()
+            pause_s = MIN_REREAD_PAUSE_S
             try:
                 await self._reread_job()
             except Refusal as refusal:
                 log.debug("notifier.feed.reread_failed", code=refusal.details.code)
                 if refusal.details.code == UnknownJob.code:
                     break
+                self.request_reread()  # events may be missing
+                pause_s = RETRY_PAUSE_S
             except Exception:  # noqa: BLE001 - top level of a task, which must survive a bug in one read
                 log.exception("notifier.feed.reread_crashed")
-            await asyncio.sleep(MIN_REREAD_PAUSE_S)
+            await asyncio.sleep(pause_s)
         if not self._ended:
             for viewer in self.viewers:
                 viewer.mark_deleted()
