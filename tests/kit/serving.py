@@ -19,18 +19,23 @@ PATIENT = ConnectionLimits(slow_body_paths=(b"/internal/",))
 
 @asynccontextmanager
 async def serving(
-    app: FastAPI, limits: ConnectionLimits = PATIENT, *, shutdown: Shutdown | None = None, delay_s: float = 0.0
+    app: FastAPI,
+    limits: ConnectionLimits = PATIENT,
+    *,
+    shutdown: Shutdown | None = None,
+    delay_s: float = 0.0,
+    grace_s: int = 2,
 ) -> AsyncIterator[str]:
     """Serve in this process; yields host and port. An error that its route does not declare becomes a 500.
 
-    At the end it stops like a process that gets SIGTERM.
+    At the end it stops like a process that gets SIGTERM: it cancels requests that run longer than ``grace_s``.
     """
     config = uvicorn.Config(
         DeclaredErrorsOnly(app),
         host="127.0.0.1",
         port=0,
         lifespan="on",
-        timeout_graceful_shutdown=2,
+        timeout_graceful_shutdown=grace_s,
         **build_uvicorn_options(limits),
     )
     server = Server(config, shutdown or Shutdown(), delay_s=delay_s)
