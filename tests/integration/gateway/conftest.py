@@ -180,9 +180,15 @@ async def shared_gateway(
     shared_script: Script,  # noqa: ARG001 - without it nobody answers
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Gateway]:
-    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests."""
+    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests.
+
+    After its start it removes no expired or purged data: tests with gateways of their own have rows in this database
+    whose files are not in its folder, and whose jobs its scheduler does not know.
+    """
     folder = tmp_path_factory.mktemp("shared arti facts")
-    app = create_patient_app(settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
+    never = {"remains_every_s": 86_400, "uploads_sweep_s": 86_400}
+    settings = settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES, **never)
+    app = create_patient_app(settings)
     async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, shared_nats.url)
