@@ -97,6 +97,7 @@ class ScriptedAuth:
         keys: user by the text of the key; ``scopes`` of keys that do not have all scopes of their user.
         asked: number of requests to verify a key; ``keysets`` and ``reads``: number of requests for the keyset and for
             changes.
+        verified: keys that services asked about.
         actions: what admins ordered.
     """
 
@@ -118,6 +119,7 @@ class ScriptedAuth:
         self.erased: list[UUID] = []
         self.actions: list[RecordAction] = []
         self.asked = self.keysets = self.reads = 0
+        self.verified: list[str] = []
         self.before_verify: Callable[[], Awaitable[None]] = _return_immediately
         self.before_read: Callable[[], Awaitable[None]] = _return_immediately
         self.page = 1000
@@ -208,6 +210,7 @@ class ScriptedAuth:
     async def verify(self, asked: VerifyCredential, _: Address) -> Principal:
         self.asked += 1
         text = asked.credential.get_secret_value()
+        self.verified.append(text)
         owner = self.keys.get(text)
         user = self.user(owner) if owner else None
         await self.before_verify()

@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from auth.app import create_app
 from auth.settings import Settings
+from chassis.database.postgres import Database
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import REGISTER, Register
@@ -59,6 +60,11 @@ def settings_for(nats_url: str, database_url: str, **settings: object) -> Settin
     )
 
 
+def patient_database(url: str, pool_size: int = 10) -> Database:
+    """Return a database whose connections a busy machine does not let time out."""
+    return Database(url, name="test", pool_size=pool_size, connect_timeout_s=20)
+
+
 @asynccontextmanager
 async def replica_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[str]:
     """Run another auth in this process; yields host and port of its health checks once it is ready."""
@@ -88,11 +94,12 @@ async def system_at(nats_url: str, database_url: str, **settings: object) -> Asy
 
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """One auth with default settings for this folder."""
+    """One auth with default settings for this folder, in which no request waits for a free hashing thread."""
     server = NatsServer()
     try:
         await server.start()
-        async with system_at(server.url, await postgres_server.create_database("auth")) as system:
+        url = await postgres_server.create_database("auth")
+        async with system_at(server.url, url, hashing_threads=8) as system:
             yield system
     finally:
         server.remove()

@@ -4,7 +4,7 @@ import asyncio
 import json
 import secrets
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from contracts.auth.tiers import Tier
 from contracts.wire.errors import RefusalDetails, RelayedRefusal
 from contracts.wire.topic import Rpc
 from tests.integration.auth.conftest import System, settings_for
+from tests.kit.waiting import until
 
 JOBS = (Scope.JOBS_READ, Scope.JOBS_WRITE)
 
@@ -62,7 +63,14 @@ async def somebody(system: System, role: Role = Role.USER, tier: Tier = Tier.FRE
     """Create a user with a key."""
     username = name or f"u{secrets.token_hex(6)}"
     settings = settings_for(system.nats_url, system.database_url)
-    made = await bootstrap_user(settings, username=username, email=None, role=role, tier=tier)
+    made: dict[str, str] = {}
+
+    async def is_made() -> bool:
+        with suppress(OSError):  # a busy machine lets connections to the database time out
+            made.update(await bootstrap_user(settings, username=username, email=None, role=role, tier=tier))
+        return bool(made)
+
+    await until(is_made)
     return Person(system, UUID(made["user_id"]), username, role, made["key"])
 
 

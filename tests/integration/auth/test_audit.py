@@ -19,7 +19,16 @@ from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log_context
 from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.sessions import OPEN_SESSION, OpenSession
-from tests.integration.auth.conftest import PASSWORD, AuthCommands, Person, System, login, new_name, refused
+from tests.integration.auth.conftest import (
+    PASSWORD,
+    AuthCommands,
+    Person,
+    System,
+    login,
+    new_name,
+    patient_database,
+    refused,
+)
 from tests.kit.postgres import PostgresServer
 
 
@@ -74,7 +83,7 @@ async def test_database_refuses_to_change_the_audit_log(sql: asyncpg.Pool, perso
 
 @pytest.mark.requirement("S-82")
 async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -> None:
-    database = Database(system.database_url, name="test", pool_size=8)
+    database = patient_database(system.database_url, pool_size=8)
 
     async def write(number: int) -> None:
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": 'é\u2028"', "list": [None, True]}
@@ -98,7 +107,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(
     postgres_server: PostgresServer, auth_commands: AuthCommands
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         for number in range(5):
             async with database.transaction() as connection:
@@ -129,7 +138,7 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
     postgres_server: PostgresServer, auth_commands: AuthCommands, tmp_path: Path
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     keeping = {"AUTH_AUDIT_DAYS": "30", "AUTH_AUDIT_ARCHIVE": str(tmp_path)}
     try:
         await fill_audit_log(database, sql, old=5, young=2)
@@ -172,7 +181,7 @@ async def test_audit_log_that_was_cut_without_an_archive_entry_is_reported(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = Database(url, name="test"), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         await fill_audit_log(database, sql, old=3, young=2)
         await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")

@@ -7,12 +7,11 @@ import pytest
 
 from auth.loops.prune import Pruner
 from auth.store import changes
-from chassis.database.postgres import Database
 from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
 from contracts.auth.changes import READ_CHANGES, ReadChanges, UserChanged
 from contracts.auth.keys import REVOKE_KEY, RevokeKey
 from contracts.auth.tiers import LimitsPatch, Tier
-from tests.integration.auth.conftest import System
+from tests.integration.auth.conftest import System, patient_database
 from tests.integration.auth.people import Person, somebody, told_of
 
 
@@ -24,7 +23,7 @@ async def read_back(person: Person, since: datetime | None = None) -> list[UserC
 @pytest.mark.requirement("F-156", "table auth.changes")
 async def test_user_change_that_was_not_published_can_be_read(system: System) -> None:
     user = await somebody(system)
-    database = Database(system.database_url, name="crashed")
+    database = patient_database(system.database_url)
     try:
         async with told_of(user) as heard:
             async with database.transaction() as connection:  # the replica died between its commit and its publish
@@ -63,7 +62,7 @@ async def test_user_changes_are_read_since_a_time(system: System) -> None:
 
 async def test_full_page_of_user_changes_has_a_position_to_continue_from(system: System) -> None:
     user = await somebody(system)
-    database = Database(system.database_url, name="many")
+    database = patient_database(system.database_url)
     try:
         async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
@@ -84,7 +83,7 @@ async def test_full_page_of_user_changes_has_a_position_to_continue_from(system:
 
 
 async def test_simultaneous_user_changes_are_not_lost_between_pages(system: System) -> None:
-    user, database = await somebody(system), Database(system.database_url, name="twins")
+    user, database = await somebody(system), patient_database(system.database_url)
     try:
         async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
@@ -131,7 +130,7 @@ async def test_user_change_records_are_deleted_after_a_day(system: System) -> No
     old = "now() - interval '25 hours' WHERE user_id = $1"
     await system.sql.execute(f"UPDATE changes SET at = {old}", user.id)  # noqa: S608 - constants only
     await system.sql.execute(f"UPDATE key_requests SET created_at = {old}", user.id)  # noqa: S608 - constants only
-    database = Database(system.database_url, name="prune")
+    database = patient_database(system.database_url)
     try:
         await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:
@@ -153,7 +152,7 @@ async def test_long_revoked_keys_are_deleted(system: System) -> None:
     ):
         ended = f"UPDATE api_keys SET {column} = now() - $2 * interval '1 day' WHERE id = $1"  # noqa: S608 - constants only
         await system.sql.execute(ended, made[name], days)
-    database = Database(system.database_url, name="prune")
+    database = patient_database(system.database_url)
     try:
         await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:

@@ -14,7 +14,6 @@ from auth.domain.signing_key import SigningKeyCipher
 from auth.usecases.hash_passwords import HashingPool
 from auth.usecases.open_session import SessionOpener
 from auth.usecases.sign_tokens import AccessTokenSigner
-from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register
 from contracts.auth.sessions import (
@@ -33,6 +32,7 @@ from tests.integration.auth.conftest import (
     System,
     login,
     new_name,
+    patient_database,
     refused,
     register,
     replica_at,
@@ -156,11 +156,11 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
     good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
-    hashes, database = Counting(), Database(system.database_url, name="test", pool_size=2)
+    hashes, database = Counting(), patient_database(system.database_url, pool_size=2)
     signer = AccessTokenSigner(
         database, SigningKeyCipher(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30)
     )
-    hashing = HashingPool(hashes, threads=1, queue=4)
+    hashing = HashingPool(hashes, threads=1, queue=4, wait_s=60)
     opener = SessionOpener(
         database, hashing, signer, RefreshTokenPepper(SECRET), life=timedelta(days=30), idle=timedelta(days=1)
     )

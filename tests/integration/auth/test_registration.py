@@ -11,7 +11,6 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.database.postgres import Database
 from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import (
     CHANGE_USER,
@@ -40,7 +39,7 @@ from contracts.auth.invites import (
 )
 from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
-from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
+from tests.integration.auth.conftest import PASSWORD, System, new_name, patient_database, system_at
 from tests.integration.auth.people import Person, somebody
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
@@ -258,7 +257,7 @@ async def test_address_of_a_quota_group_is_hashed_and_deleted_in_time(sharing: S
     assert len(row["digest"]) == 32
     assert address not in str(dict(row))
     await sharing.sql.execute("UPDATE quota_groups SET began_at = $2 WHERE id = $1", group, row["began_at"])
-    database = Database(sharing.database_url, name="pruner")
+    database = patient_database(sharing.database_url)
     left = "SELECT count(*) FROM quota_groups WHERE id = $1"
     try:
         for lasts, count in ((timedelta(days=DAYS), 1), (timedelta(0), 0)):

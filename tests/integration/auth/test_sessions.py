@@ -21,6 +21,7 @@ from contracts.auth.sessions import (
     SessionTokens,
 )
 from tests.integration.auth.conftest import Person, System, bus_as, claims, login, refused, register, session_id
+from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
 VOID = InvalidRefreshToken().details
@@ -44,8 +45,8 @@ async def has_ended(sql: asyncpg.Pool, session: SessionTokens) -> bool:
 
 
 @pytest.fixture
-async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
-    """Collect the change messages that public services receive."""
+async def heard(system: System, person: Person) -> AsyncIterator[list[UserChanged]]:
+    """Collect the change messages about the user that public services receive."""
     door, changes = bus_as(system.nats_url, "notifier"), list[UserChanged]()
 
     async def note(message: UserChanged, _: Metadata) -> None:
@@ -53,7 +54,8 @@ async def heard(system: System) -> AsyncIterator[list[UserChanged]]:
 
     await door.start()
     try:
-        await door.subscribe(USER_CHANGED, note)
+        await door.subscribe(USER_CHANGED, note, tenant=person.tenant)
+        await wait_until_processed(door._client)
         yield changes
     finally:
         await door.stop()

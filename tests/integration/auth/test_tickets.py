@@ -8,7 +8,6 @@ import pytest
 from pydantic import SecretStr
 
 from auth.loops.prune import Pruner
-from chassis.database.postgres import Database
 from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
 from contracts.auth.credentials import Principal, list_scopes
 from contracts.auth.keys import REVOKE_KEY, RevokeKey
@@ -23,7 +22,7 @@ from contracts.auth.tickets import (
     Ticket,
 )
 from contracts.wire.errors import RelayedRefusal
-from tests.integration.auth.conftest import System, bus_as, login, register, session_id
+from tests.integration.auth.conftest import System, bus_as, login, patient_database, register, session_id
 from tests.integration.auth.people import Person, somebody, verified
 
 PAGE = "https://app.example"
@@ -156,7 +155,7 @@ async def test_tickets_are_stored_as_digests_and_expire_soon(system: System) -> 
     assert ticket.text.get_secret_value() not in str([dict(row) for row in rows])
     old = "UPDATE ws_tickets SET expires_at = now() - interval '2 minutes' WHERE user_id = $1"
     await system.sql.execute(old, principal.user_id)
-    database = Database(system.database_url, name="pruner")
+    database = patient_database(system.database_url)
     await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     await database.close()
     assert await system.sql.fetch("SELECT 1 FROM ws_tickets WHERE user_id = $1", principal.user_id) == []

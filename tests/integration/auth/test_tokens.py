@@ -16,7 +16,17 @@ from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from contracts.auth.credentials import ALGORITHM, AUDIENCE, ISSUER, READ_KEYSET, ReadKeyset
 from contracts.auth.sessions import SessionTokens
-from tests.integration.auth.conftest import SECRET, AuthCommands, Person, System, login, register, replica_at, system_at
+from tests.integration.auth.conftest import (
+    SECRET,
+    AuthCommands,
+    Person,
+    System,
+    login,
+    patient_database,
+    register,
+    replica_at,
+    system_at,
+)
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
@@ -41,7 +51,7 @@ def verified(session: SessionTokens, key: Ed25519PublicKey) -> dict[str, object]
 async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
     """A separate database whose signing keys a test can age."""
     url = await postgres_server.create_database("auth")
-    database = Database(url, name="test", pool_size=4)
+    database = patient_database(url, pool_size=4)
     sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=2)
     try:
         yield Keys(url, database, sql)

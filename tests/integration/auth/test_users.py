@@ -158,7 +158,7 @@ async def test_change_of_other_user_fields_is_refused(system: System) -> None:
 
 async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, Any]:
     """Send a body that our models would not produce; returns the response."""
-    reply = await system.bus._client.request(subject, json.dumps(body).encode(), timeout=5)
+    reply = await system.bus._client.request(subject, json.dumps(body).encode(), timeout=20)
     found: dict[str, Any] = json.loads(reply.data)
     return found
 

@@ -14,11 +14,11 @@ import asyncpg
 import httpx
 import pytest
 
-from gateway.app import create_app
 from gateway.artifact_store.domain import StoreIdentity, format_marker
 from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY
 from stack.ports import find_free_ports
+from tests.integration.gateway.patience import CONVERSIONS, create_patient_app, patient_client
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -102,6 +102,7 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
             "register_per_hour": 1_000_000,
             "register_network_per_hour": 1_000_000,
         }
+        | CONVERSIONS
         | more
     )
 
@@ -125,8 +126,8 @@ async def gateway(  # noqa: PLR0917 - pytest passes them by name
         yield shared_gateway
         return
     folder = tmp_path / "arti facts"
-    app = create_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, nats_server.url)
 
@@ -134,12 +135,20 @@ async def gateway(  # noqa: PLR0917 - pytest passes them by name
 async def empty(gateway: Gateway, database_url: str) -> None:
     """Delete the artifacts of earlier tests and what the gateway stored about them."""
     for path in stored_files(gateway.folder):
-        path.unlink()
+        path.unlink(missing_ok=True)  # an interrupted upload of the test before may just be removed
     connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
         names = [row["tablename"] for row in tables if row["tablename"] not in {"artifact_store", "alembic_version"}]
-        await connection.execute(f"TRUNCATE {', '.join(names)}")
+
+        async def is_truncated() -> bool:
+            try:
+                await connection.execute(f"TRUNCATE {', '.join(names)}")
+            except asyncpg.DeadlockDetectedError:  # with a loop of the gateway
+                return False
+            return True
+
+        await until(is_truncated)
     finally:
         await connection.close()
 
@@ -171,10 +180,16 @@ async def shared_gateway(
     shared_script: Script,  # noqa: ARG001 - without it nobody answers
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Gateway]:
-    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests."""
+    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests.
+
+    After its start it removes no expired or purged data: tests with gateways of their own have rows in this database
+    whose files are not in its folder, and whose jobs its scheduler does not know.
+    """
     folder = tmp_path_factory.mktemp("shared arti facts")
-    app = create_app(settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    never = {"remains_every_s": 86_400, "uploads_sweep_s": 86_400}
+    settings = settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES, **never)
+    app = create_patient_app(settings)
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, shared_nats.url)
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
+from time import monotonic
 from uuid import uuid4
 
 import httpx
@@ -16,8 +17,9 @@ from contracts.auth.fields import Done
 from contracts.scheduler.jobs import JobState
 from contracts.wire.topic import Address
 from gateway.app import create_app
+from gateway.edge.denials import MAX_PER_SECOND
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
-from tests.kit.http import http_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import SigningKey
@@ -48,12 +50,13 @@ MODELS = "/api/v1/models"
 async def test_malformed_credential_is_refused_without_a_request_to_auth(
     shared_gateway: Gateway, shared_script: Script, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    asked = shared_script.auth.asked
+    shared_script.auth.verified.clear()
     answer = await shared_gateway.http.get(MODELS, headers=headers)
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.json()["code"] == "auth.credential.invalid"
-    assert shared_script.auth.asked == asked
+    # Gateways verify cached keys again from time to time.
+    assert set(shared_script.auth.verified) <= {"alice-key", "bob-key"}
 
 
 @pytest.mark.requirement("B-2")
@@ -98,7 +101,7 @@ async def test_deactivated_user_is_refused_at_once(gateway: Gateway, script: Scr
 async def test_event_stream_ends_with_its_credential(gateway: Gateway, script: Script) -> None:
     job = script.scheduler.add(script.alice, uuid4())
     path = f"/api/v1/jobs/{job.job_id}/events"
-    async with asyncio.timeout(10), gateway.http.stream("GET", path, headers=ALICE) as stream:
+    async with asyncio.timeout(30), gateway.http.stream("GET", path, headers=ALICE) as stream:
         lines = stream.aiter_lines()
         assert await anext(lines)
         await script.publish_change(script.auth.change(script.alice, is_active=False, void_tokens=True))
@@ -134,8 +137,8 @@ async def listening(
 
     script.auth_bus.serve(RECORD_DENIAL, record)
     await script.start()
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield http, script
     await script.stop()
@@ -182,17 +185,19 @@ async def test_denials_are_audited_at_a_bounded_rate_without_delaying_responses(
 ) -> None:
     http, script = listening
     script.auth.scopes["alice-key"] = (Scope.JOBS_READ,)
+    began = monotonic()
     codes = [(await http.delete("/api/v1/jobs/x", headers=ALICE)).status_code for _ in range(60)]
+    most = MAX_PER_SECOND * (1 + monotonic() - began)
     assert set(codes) == {403}
-    await until(lambda: len(told) >= 10)
-    assert len(told) < 60
+    await until(lambda: len(told) >= MAX_PER_SECOND)
+    assert len(told) <= most
 
 
 async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
     await script.start()
-    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         assert (await http.get(MODELS, headers=ALICE)).status_code == 200
         await script.stop_auth()

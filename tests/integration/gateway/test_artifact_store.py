@@ -20,7 +20,6 @@ import pytest
 from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
 from executor.clients.artifacts import ArtifactClient, UploadRefused
-from gateway.app import create_app
 from gateway.artifact_store.orphans import OrphanSweeper, SweepRules
 from gateway.artifact_store.service import StoreMonitor
 from gateway.artifact_store.store import ArtifactStoreRecord
@@ -28,9 +27,9 @@ from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY, ArtifactStore
 from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import ALICE, Gateway, stored_files, until_ready
+from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.integration.gateway.test_uploads import post, some_png
-from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
@@ -65,8 +64,8 @@ def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) 
 
 @asynccontextmanager
 async def gateway_at(nats: NatsServer, database_url: str, folder: Path, **more: object) -> AsyncIterator[Gateway]:
-    app = create_app(settings(nats, database_url, folder, **more))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings(nats, database_url, folder, **more))
+    async with serving(app) as at, patient_client(at) as http:
         yield Gateway(http, f"http://{at}", folder, nats.url)
 
 
@@ -171,9 +170,16 @@ async def test_restored_database_is_detected_and_paired_with_its_artifact_store_
         await finished(gateway, script, PNG)
         (output,) = stored_files(tmp_path)
         (late,) = add_orphans(tmp_path, 1)
-        # As a backup from an hour ago leaves it: rows of later files are missing.
-        await sql.execute("UPDATE artifact_store SET confirmed_at = confirmed_at - interval '1 hour'")
-        await until_reason(gateway, "The database is older than the artifact store")
+
+        async def is_older() -> bool:
+            # As a backup from an hour ago leaves it: rows of later files are missing. Repeated, because a check that
+            # compared the store and the database just before confirms that they agree.
+            await sql.execute("UPDATE artifact_store SET confirmed_at = now() - interval '1 hour'")
+            status, body = await readiness(gateway)
+            reason = body.get("reasons", {}).get("artifact_store", "")
+            return status == 503 and "The database is older than the artifact store" in reason
+
+        await until(is_older)
         said = await asyncio.to_thread(adopt, own_database, tmp_path)
         assert "database_older" in said
         await until_ready(gateway.http)
@@ -253,7 +259,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
 
 async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
     now = 1000.0
-    database = Database(own_database, name="test", pool_size=1)
+    database = Database(own_database, name="test", pool_size=1, connect_timeout_s=TIMEOUT_S)
     record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))
     monitor = StoreMonitor(record, objects)
     hour = timedelta(hours=1)

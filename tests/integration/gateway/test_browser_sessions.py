@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.integration.gateway.patience import patient_client
 from tests.integration.gateway.real_auth import PASSWORD, House, bearer
 from tests.kit.waiting import until
 
@@ -19,7 +20,7 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 async def browser(house: House) -> AsyncIterator[httpx.AsyncClient]:
     """A client with cookies of its own, that says what a browser says for a page of this server."""
-    async with httpx.AsyncClient(base_url=house.http.base_url, headers=OWN_PAGE, timeout=10, trust_env=False) as client:
+    async with patient_client(house.http.base_url.netloc.decode(), headers=OWN_PAGE) as client:
         yield client
 
 

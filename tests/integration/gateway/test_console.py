@@ -8,10 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from gateway.app import create_app
 from gateway.console.routes import CONTENT_SECURITY_POLICY, PAGE_PATHS
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import settings_for
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.kit.nats import NatsServer
 from tests.kit.serving import serving
 
@@ -21,7 +21,7 @@ ROUTES = Path(__file__).parents[3] / "clients/console/src/routes.ts"
 @asynccontextmanager
 async def gateway_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Run a gateway and give a client of it."""
-    async with serving(create_app(settings)) as at, httpx.AsyncClient(base_url=f"http://{at}", trust_env=False) as http:
+    async with serving(create_patient_app(settings)) as at, patient_client(at) as http:
         yield http
 
 

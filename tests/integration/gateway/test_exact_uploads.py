@@ -9,9 +9,8 @@ import httpx
 import pytest
 from PIL import Image
 
-from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
-from tests.kit.http import http_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
 from tests.kit.nats import NatsServer
 from tests.kit.pictures import encode_image
@@ -45,7 +44,7 @@ async def picture_of(gateway: Gateway, sent: bytes) -> Image.Image:
 
 
 def files(gateway: Gateway) -> list[Path]:
-    return stored_files(gateway.folder)
+    return sorted(stored_files(gateway.folder))
 
 
 async def test_exact_upload_of_every_type_is_served_unchanged_as_a_download(gateway: Gateway) -> None:
@@ -183,8 +182,8 @@ async def test_exact_files_count_towards_the_upload_limit(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     assert script.alice
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         gateway = Gateway(http, f"http://{at}", tmp_path, nats_server.url)
         assert (await post(gateway, safetensors(width=512, height=512))).status_code == 201

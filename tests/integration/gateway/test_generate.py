@@ -13,8 +13,8 @@ import pytest
 from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
 from contracts.scheduler.outputs import OutputKind, OutputSource
-from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.real_auth import Uses
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -55,7 +55,7 @@ async def hung_up(gateway: Gateway, script: Script, **headers: str) -> AsyncIter
 
 
 async def test_generate_waits_and_returns_the_images(gateway: Gateway, script: Script) -> None:
-    waiting = generate(gateway, Prefer="respond-async, WAIT = 9; x=y")
+    waiting = generate(gateway, Prefer="respond-async, WAIT = 90; x=y")
     [job_id] = await submitted(script)
     preview = output_of(uuid4(), b"p", temporary=True)
     text = output_of(uuid4(), b"t", kind=OutputKind.TEXT, content_type="text/plain")
@@ -71,7 +71,7 @@ async def test_generate_waits_and_returns_the_images(gateway: Gateway, script: S
     assert (body["model"], body["seed"]) == ("rare.safetensors", 7)
     assert len(body["outputs"]) == 4
     assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
-    assert answer.headers["preference-applied"] == "wait=9"
+    assert answer.headers["preference-applied"] == "wait=90"
     assert answer.headers["x-quota-remaining"] == "9"
 
 
@@ -217,9 +217,9 @@ async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     shutdown = Shutdown()
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
+    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
     async with http_client(timeout=30) as http, AsyncExitStack() as running:
-        at = await running.enter_async_context(serving(app, shutdown=shutdown))
+        at = await running.enter_async_context(serving(app, shutdown=shutdown, finish_within_s=30))
         http.base_url = httpx.URL(f"http://{at}")
         await until_ready(http)
         waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))
@@ -260,6 +260,7 @@ async def test_generate_retries_reads_and_cancellations(gateway: Gateway, script
     await end(script, job_id, JobState.SUCCEEDED)
     assert ((await waiting).status_code, script.scheduler.busy) == (200, 0)
     script.scheduler.jobs.clear()
+    script.scheduler.reads = 0
     async with hung_up(gateway, script) as job_id:
         script.scheduler.busy = 1
         await until(lambda: script.scheduler.jobs[job_id].state is JobState.CANCELLED)
@@ -306,8 +307,8 @@ async def test_generate_survives_an_outage_while_waiting(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     script = Script(own_nats.url)
-    app = create_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=30) as http:
+    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, patient_client(at) as http:
         await script.start()
         await until_ready(http)
         waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))

@@ -1,6 +1,8 @@
 """Uploads as job inputs: pinned before the submit, downloaded by executors, unpinned when the job ends."""
 
 import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -21,10 +23,29 @@ from contracts.scheduler.search import INSPECT_JOB, InspectJob, JobWithAttempts
 from contracts.scheduler.submissions import SUBMIT_JOB, InvalidWorkflow, SubmitJob
 from contracts.wire.errors import HTTP_STATUS, FieldError, Refusal, Unavailable
 from contracts.wire.topic import Address
-from tests.integration.gateway.conftest import ALICE, BOB, Gateway
-from tests.kit.nats import wait_until_processed
+from gateway.app import create_app
+from gateway.timeouts import Timeouts
+from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.patience import TIMEOUT_S, patient_client
+from tests.kit.nats import NatsServer, wait_until_processed
 from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
+from tests.kit.serving import serving
+
+
+@pytest.fixture
+async def impatient(
+    nats_server: NatsServer,
+    database_url: str,
+    script: Script,  # noqa: ARG001 - without it nobody answers
+    tmp_path: Path,
+) -> AsyncIterator[Gateway]:
+    """A gateway that waits as long as usual for a reply that does not come, but long for its database."""
+    timeouts = Timeouts(connect_s=TIMEOUT_S, fetch_tokens_s=TIMEOUT_S)
+    app = create_app(settings_for(nats_server.url, database_url, tmp_path), timeouts=timeouts)
+    async with serving(app) as at, patient_client(at) as http:
+        await until_ready(http)
+        yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 
 
 async def uploaded(gateway: Gateway, color: str, headers: dict[str, str] = ALICE) -> str:
@@ -138,8 +159,9 @@ async def test_replayed_submission_adds_no_pin(gateway: Gateway, script: Script,
 
 
 async def test_unsent_submission_pins_no_upload_and_one_with_a_lost_reply_keeps_its_pins(
-    gateway: Gateway, script: Script
+    impatient: Gateway, script: Script
 ) -> None:
+    gateway = impatient
     asked = {"prompt": "a", "model": "m"}
     sure, doubtful = await uploaded(gateway, "red"), await uploaded(gateway, "blue")
     await script.scheduler_bus.stop()
@@ -150,7 +172,7 @@ async def test_unsent_submission_pins_no_upload_and_one_with_a_lost_reply_keeps_
         await wait_until_processed(taker)
         answer = await submit(gateway, asked | {"image": doubtful})
         assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
-        assert doubtful.encode() in (await taken.next_msg(timeout=5)).data
+        assert doubtful.encode() in (await taken.next_msg(timeout=30)).data
     deleted = [await gateway.http.delete(f"/api/v1/uploads/{one}", headers=ALICE) for one in (sure, doubtful)]
     assert [one.status_code for one in deleted] == [204, 503], "whether its job has ended, nobody can say now"
 

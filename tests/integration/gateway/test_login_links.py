@@ -76,3 +76,4 @@ async def test_login_link_of_an_admin_logs_a_user_in_once(house: House) -> None:
     by_link = [entry["detail"].get("login_link_created_by") for entry in log if entry["action"] == "session.opened"]
     assert sorted(filter(None, by_link)) == [admin_id] * 2
     assert all(link["token"] not in str(entry) for entry in log)
+    await house.http.patch(f"/api/v1/admin/users/{admin_id}", json={"role": "user"}, headers=house.admin)

@@ -3,18 +3,18 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from chassis.http.connection import ConnectionLimits
-from gateway.app import create_app
 from tests.integration.gateway.conftest import settings_for, until_ready
-from tests.kit.http import http_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
-from tests.kit.serving import serving
+from tests.kit.serving import PATIENT, serving
 
 KEY = b"X-API-Key: alice-key\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -25,7 +25,9 @@ SAFE = {
     "referrer-policy": "no-referrer",
     "cross-origin-resource-policy": "same-origin",
 }
-LIMITS = ConnectionLimits(head_s=0.5, body_idle_s=0.5, body_grace_s=0.5, slow_body_paths=(b"/internal/",))
+IMPATIENT = ConnectionLimits(head_s=0.5, body_idle_s=0.5, body_grace_s=0.5, slow_body_paths=(b"/internal/",))
+
+ANSWER_S = 30
 
 
 @dataclass
@@ -42,26 +44,51 @@ class Answer:
         return found
 
 
-@pytest.fixture(scope="module")
-async def edge(
-    nats_server: NatsServer, database_url: str, tmp_path_factory: pytest.TempPathFactory
-) -> AsyncIterator[str]:
-    script = Script(nats_server.url)
-    await script.start()
-    folder: Path = tmp_path_factory.mktemp("edge")
+@asynccontextmanager
+async def gateway_with(limits: ConnectionLimits, nats_url: str, database_url: str, folder: Path) -> AsyncIterator[str]:
     settings = settings_for(
-        nats_server.url,
+        nats_url,
         database_url,
         folder,
         rate_limit_enabled=False,
         docs_public=False,
         cors_origins="https://app.example",
     )
-    async with serving(create_app(settings), LIMITS) as at:
-        async with http_client(base_url=f"http://{at}") as http:
+    async with serving(create_patient_app(settings), limits) as at:
+        async with patient_client(at) as http:
             await until_ready(http)
         yield at
+
+
+@pytest.fixture(scope="module")
+async def other_services(nats_server: NatsServer) -> AsyncIterator[Script]:
+    script = Script(nats_server.url)
+    await script.start()
+    yield script
     await script.stop()
+
+
+@pytest.fixture(scope="module")
+async def edge(
+    nats_server: NatsServer,
+    database_url: str,
+    other_services: Script,  # noqa: ARG001 - without it nobody answers
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[str]:
+    async with gateway_with(PATIENT, nats_server.url, database_url, tmp_path_factory.mktemp("edge")) as at:
+        yield at
+
+
+@pytest.fixture(scope="module")
+async def impatient_edge(
+    nats_server: NatsServer,
+    database_url: str,
+    other_services: Script,  # noqa: ARG001 - without it nobody answers
+    tmp_path_factory: pytest.TempPathFactory,
+) -> AsyncIterator[str]:
+    """A gateway whose limits a pause of this process exceeds."""
+    async with gateway_with(IMPATIENT, nats_server.url, database_url, tmp_path_factory.mktemp("impatient")) as at:
+        yield at
 
 
 async def exchange(at: str, sent: bytes, *, finish: bool = False) -> Answer | None:
@@ -72,7 +99,7 @@ async def exchange(at: str, sent: bytes, *, finish: bool = False) -> Answer | No
         writer.write(sent)
         if finish:
             writer.write_eof()
-        return await asyncio.wait_for(read_answer(reader), 10)
+        return await asyncio.wait_for(read_answer(reader), ANSWER_S)
     except ConnectionError:
         return None
     finally:
@@ -266,7 +293,7 @@ async def test_ambiguous_message_framing_is_refused_and_the_connection_closed(ed
     host, port = edge.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(get(b"/api/v1/jobs", JSON + framing, b"POST") + b"0\r\n\r\n" + smuggled)
-    answer = check(await asyncio.wait_for(read_answer(reader), 10), {400})
+    answer = check(await asyncio.wait_for(read_answer(reader), ANSWER_S), {400})
     assert answer.headers["connection"] == "close"
     assert await reader.read() == b""
     writer.close()
@@ -530,14 +557,14 @@ SLOW = [
 
 @pytest.mark.requirement("B-22")
 @pytest.mark.parametrize("sent", SLOW)
-async def test_slow_client_gets_408_and_is_disconnected(edge: str, sent: bytes) -> None:
-    answer = check(await exchange(edge, sent), {408})
+async def test_slow_client_gets_408_and_is_disconnected(impatient_edge: str, sent: bytes) -> None:
+    answer = check(await exchange(impatient_edge, sent), {408})
     assert answer.headers["connection"] == "close"
 
 
 @pytest.mark.requirement("B-22")
-async def test_connection_of_a_body_below_the_minimum_rate_is_closed(edge: str) -> None:
-    host, port = edge.split(":")
+async def test_connection_of_a_body_below_the_minimum_rate_is_closed(impatient_edge: str) -> None:
+    host, port = impatient_edge.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     writer.write(get(b"/api/v1/jobs", JSON + b"Content-Length: 100000\r\n", b"POST"))
 
@@ -547,7 +574,7 @@ async def test_connection_of_a_body_below_the_minimum_rate_is_closed(edge: str) 
             await asyncio.sleep(0.05)
 
     dripping = asyncio.create_task(drip())
-    check(await asyncio.wait_for(read_answer(reader), 10), {408})
+    check(await asyncio.wait_for(read_answer(reader), ANSWER_S), {408})
     dripping.cancel()
     writer.transport.abort()
 

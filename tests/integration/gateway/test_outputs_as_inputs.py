@@ -9,8 +9,8 @@ from PIL import Image
 
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.submissions import SubmitJob
-from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
+from tests.integration.gateway.patience import create_patient_app
 from tests.integration.gateway.test_inputs import granted, submit
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_purges import say_purged
@@ -93,7 +93,7 @@ async def test_input_survives_the_purge_of_the_job_that_produced_it(
     path = gateway.folder / str(script.alice) / str(made)
     await until(lambda: not path.exists())
     settings = settings_for(nats_server.url, database_url, gateway.folder, uploads_sweep_s=0.05)
-    async with serving(create_app(settings)):  # sweeps, and leaves what a job uses
+    async with serving(create_patient_app(settings)):  # sweeps, and leaves what a job uses
         assert (await fetched(gateway, script, command.job_id))[copy][1] == PNG
         late = await submit(gateway, {"workflow": loading(f"output:{output.id}")})
         assert late.status_code == 201
@@ -104,4 +104,4 @@ async def test_input_survives_the_purge_of_the_job_that_produced_it(
             return not await fetched(gateway, script, command.job_id)
 
         await until(is_gone)
-    assert not stored_files(gateway.folder)
+        await until(lambda: not stored_files(gateway.folder))  # the row is deleted before the file

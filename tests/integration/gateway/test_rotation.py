@@ -23,10 +23,9 @@ from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier
 from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs
 from contracts.permissions import inbox_prefix
-from gateway.app import create_app as create_gateway
 from gateway.settings import Settings as GatewaySettings
 from stack.nats_config import NatsConfig, list_logins, render_nats_config
-from tests.kit.http import http_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -171,8 +170,8 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         )  # fmt: skip
         async with (
             serving(create_auth(auth_settings(login, *keys))) as auth_at,
-            serving(create_gateway(settings)) as at,
-            http_client(base_url=f"http://{at}", timeout=20) as http,
+            serving(create_patient_app(settings)) as at,
+            patient_client(at) as http,
         ):
 
             async def ready() -> bool:

@@ -10,12 +10,11 @@ import pytest
 
 from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
-from gateway.app import create_app
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import UploadLimits, UploadStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
+from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
 from tests.integration.gateway.test_uploads import post, some_png
-from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -24,7 +23,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, name="test", pool_size=2)
+    database = Database(database_url, name="test", pool_size=2, connect_timeout_s=TIMEOUT_S)
     yield database
     await database.close()
 
@@ -41,8 +40,8 @@ async def sweeping(
     """A gateway that looks for what is due all the time."""
     assert script.alice
     more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600, "delete_orphans": True}
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 
@@ -129,7 +128,7 @@ async def test_expired_upload_is_deleted_after_its_last_job_ends(
         return await status(sweeping, used) == 404
 
     await until(both_gone)
-    assert not bytes_of(sweeping, free) + bytes_of(sweeping, used)
+    await until(lambda: not bytes_of(sweeping, free) + bytes_of(sweeping, used))  # rows are deleted before the files
 
 
 async def test_upload_pins_of_a_job_that_was_never_submitted_are_removed(

@@ -15,11 +15,10 @@ import pytest
 from PIL import Image
 
 from comfyfleet_client import AsyncClient, Retry
-from gateway.app import create_app
 from stack.ports import find_free_ports
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.test_uploads import post, some_png
-from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
@@ -35,8 +34,8 @@ async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_
     """A gateway that keeps little of each user."""
     assert script.alice
     more = {"max_uploads": FILES, "max_uploads_bytes": BYTES, "upload_days": DAYS}
-    app = create_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 
@@ -126,7 +125,10 @@ async def held(database_url: str, script: Script) -> AsyncIterator[asyncpg.Conne
 
 async def until_waiting(connection: asyncpg.Connection, many: int) -> None:
     async def waiting() -> bool:
-        told = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        told = (
+            "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        )
         return bool(await connection.fetchval(told) == many)
 
     await until(waiting)

@@ -38,6 +38,7 @@ from gateway.storage.metrics import export_store_status
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import StoreStatus
 from gateway.surfaces.nats.wiring import serve_nats_api
+from gateway.timeouts import Timeouts
 from gateway.transfers.wiring import wire_transfers
 from gateway.uploads.wiring import wire_uploads
 from gateway.usage.wiring import wire_usage
@@ -46,19 +47,25 @@ from gateway.workflows.wiring import wire_workflows
 
 TITLE = "comfyfleet"
 OPENAPI_PATH = "/openapi.json"
+DEFAULT_TIMEOUTS = Timeouts()
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
+def create_app(
+    settings: Settings,
+    metrics: Metrics | None = None,
+    shutdown: Shutdown | None = None,
+    timeouts: Timeouts = DEFAULT_TIMEOUTS,
+) -> FastAPI:
     """Return the gateway as an ASGI application.
 
     It serves requests immediately; ``/readyz`` says whether its dependencies are available.
     """
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
-    infra = _create_infrastructure(settings, metrics, shutdown)
+    infra = _create_infrastructure(settings, metrics, shutdown, timeouts)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
     links = LinkUrls(infra.derive_keys("output links"), settings.public_url)
-    edge = wire_edge(settings, infra.bus, infra.database, find_link_owner=links.find_link_owner)
+    edge = wire_edge(settings, infra.bus, infra.database, timeouts, find_link_owner=links.find_link_owner)
     images = ImageLimiter(settings.pictures_at_once)
 
     accounts = wire_accounts(infra)
@@ -157,15 +164,19 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
-    infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown())
+    infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown(), DEFAULT_TIMEOUTS)
     try:
         return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt_store()
     finally:
         await infra.database.close()
 
 
-def _create_infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutdown) -> Infrastructure:
-    database = Database(settings.database, name="gateway", pool_size=settings.database_pool)
+def _create_infrastructure(
+    settings: Settings, metrics: Metrics, shutdown: Shutdown, timeouts: Timeouts
+) -> Infrastructure:
+    database = Database(
+        settings.database, name="gateway", pool_size=settings.database_pool, connect_timeout_s=timeouts.connect_s
+    )
     metrics.watch_pools(database.count_connections)
     bus = Bus(
         settings.nats_url,
@@ -175,6 +186,7 @@ def _create_infrastructure(settings: Settings, metrics: Metrics, shutdown: Shutd
         inbox_prefix=inbox_prefix("gateway"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
+        min_timeout_s=timeouts.min_request_s,
     )
     metrics.watch_expired_requests(bus.expired_requests)
     status = StoreStatus(min_free_bytes=settings.min_free_bytes)

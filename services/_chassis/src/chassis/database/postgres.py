@@ -13,7 +13,6 @@ from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
 CONNECT_TIMEOUT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
-OPEN_POOL_TIMEOUT_S = 2 * CONNECT_TIMEOUT_S  # for two connections, one after another, and the wait for the lock
 STATEMENT_TIMEOUT_S = 10
 SESSION_TIMEOUTS = {
     "lock_timeout": "5s",
@@ -74,12 +73,12 @@ def is_unstorable(error: BaseException) -> bool:
 class Connector:
     """Connects to one of several database hosts. Starts with the host that accepted the last connection.
 
-    Each host gets ``CONNECT_TIMEOUT_S`` seconds. asyncpg has one time limit for all hosts, which a first host that does
-    not respond would use up.
+    Each host gets ``timeout_s`` seconds. asyncpg has one time limit for all hosts, which a first host that does not
+    respond would use up.
     """
 
-    def __init__(self, url: DatabaseUrl) -> None:
-        self._url = url
+    def __init__(self, url: DatabaseUrl, *, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
+        self._url, self._timeout_s = url, timeout_s
         self._arguments: dict[str, Any] | None = None
         self._next = 0
 
@@ -97,7 +96,7 @@ class Connector:
             connection = None
             try:
                 connection = await asyncpg.connect(
-                    host=host, port=port, timeout=CONNECT_TIMEOUT_S, **self._arguments, **options
+                    host=host, port=port, timeout=self._timeout_s, **self._arguments, **options
                 )
             except (OSError, asyncpg.CannotConnectNowError, asyncpg.InternalClientError):
                 if not remaining:
@@ -121,16 +120,24 @@ class Database:
         name: of the service, for the server's views.
         pool_size: maximum number of connections, besides that of ``listen``.
         listen_url: for ``listen``, if ``url`` is that of a pooler.
+        connect_timeout_s: time to connect, and to wait for a free connection, seconds.
     """
 
     def __init__(
-        self, url: str | DatabaseUrl, *, name: str, pool_size: int = 10, listen_url: DatabaseUrl | None = None
+        self,
+        url: str | DatabaseUrl,
+        *,
+        name: str,
+        pool_size: int = 10,
+        listen_url: DatabaseUrl | None = None,
+        connect_timeout_s: float = CONNECT_TIMEOUT_S,
     ) -> None:
         url = DatabaseUrl.parse(url) if isinstance(url, str) else url
         self.address = url.address
         """Hosts, database and user, without the password."""
-        self._connector, self._listen_connector = Connector(url), Connector(listen_url or url)
-        self._name, self._pool_size = name, pool_size
+        self._connector = Connector(url, timeout_s=connect_timeout_s)
+        self._listen_connector = Connector(listen_url or url, timeout_s=connect_timeout_s)
+        self._name, self._pool_size, self._connect_timeout_s = name, pool_size, connect_timeout_s
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -151,9 +158,10 @@ class Database:
         """Run statements, each in its own transaction."""
         pool = self._pool
         if pool is None:
-            async with asyncio.timeout(OPEN_POOL_TIMEOUT_S):
+            # for two connections, one after another, and the wait for the lock
+            async with asyncio.timeout(2 * self._connect_timeout_s):
                 pool = await self._open_pool()
-        async with pool.acquire(timeout=CONNECT_TIMEOUT_S) as connection:
+        async with pool.acquire(timeout=self._connect_timeout_s) as connection:
             yield connection
 
     def count_connections(self) -> dict[tuple[str, str], int]:
@@ -164,7 +172,7 @@ class Database:
 
     async def probe(self) -> None:
         """Raise unless the database responds."""
-        async with asyncio.timeout(CONNECT_TIMEOUT_S), self.connection() as connection:
+        async with asyncio.timeout(self._connect_timeout_s), self.connection() as connection:
             await connection.execute("SELECT 1")
 
     async def listen(self, channels: dict[str, Callable[[str], None]]) -> None:

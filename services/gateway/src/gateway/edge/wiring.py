@@ -20,6 +20,7 @@ from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from gateway.edge.request_guard import RequestGuard
 from gateway.settings import Settings
+from gateway.timeouts import Timeouts
 
 BODY_MEMORY_BYTES = 256 << 20
 LINKS_PER_MINUTE = 6000  # GETs of signed links per owner: a page of a hundred thumbnails, once a second
@@ -68,11 +69,13 @@ class Edge:
         ]
 
 
-def wire_edge(settings: Settings, bus: Bus, database: Database, *, find_link_owner: FindLinkOwner) -> Edge:
+def wire_edge(
+    settings: Settings, bus: Bus, database: Database, timeouts: Timeouts, *, find_link_owner: FindLinkOwner
+) -> Edge:
     """Construct authentication and rate limits; ``find_link_owner`` returns the owner of a signed link."""
     identity = Authenticator(bus, service="gateway")
     store = RateLimitStore(database)
-    limiter = RateLimiter(store)
+    limiter = RateLimiter(store, fetch_timeout_s=timeouts.fetch_tokens_s)
     rates = _build_address_rate_limits(settings, limiter)
     return Edge(
         settings=settings,

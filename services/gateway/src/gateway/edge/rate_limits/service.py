@@ -10,8 +10,8 @@ from contracts.wire.errors import Unavailable
 from gateway.edge.errors import RateLimited
 from gateway.edge.rate_limits.domain import Policy, PrefetchedTokens, RateLimitDecision, TokenBucket
 from gateway.edge.rate_limits.store import RateLimitStore
+from gateway.timeouts import FETCH_TOKENS_TIMEOUT_S
 
-FETCH_TIMEOUT_S = 1.0  # timeout of a fetch; after it the database counts as unavailable
 RETRY_S = 1.0  # pause before the database is queried again
 RETURN_AFTER_IDLE_S = 1.0  # tokens unused for this long are returned
 DROP_AFTER_IDLE_S = 60.0  # local state idle for this long is dropped; its bucket has refilled by then
@@ -38,10 +38,14 @@ class RateLimiter:
 
     All replicas together allow no more requests than the policy. A replica prefetches up to ``SHARE`` of the remaining
     tokens; other replicas cannot use these until they are returned, and a killed process loses them.
+
+    Args:
+        store: the shared buckets.
+        fetch_timeout_s: timeout of a fetch, seconds; after it the database counts as unavailable.
     """
 
-    def __init__(self, store: RateLimitStore) -> None:
-        self._store = store
+    def __init__(self, store: RateLimitStore, *, fetch_timeout_s: float = FETCH_TOKENS_TIMEOUT_S) -> None:
+        self._store, self._fetch_timeout_s = store, fetch_timeout_s
         self._local_buckets: dict[str, _LocalBucket] = {}
         self._unavailable_until = 0.0
 
@@ -92,9 +96,9 @@ class RateLimiter:
         """Return all tokens."""
         fetching = [local.fetching for local in self._local_buckets.values() if local.fetching]
         if fetching:
-            await asyncio.wait(fetching, timeout=FETCH_TIMEOUT_S)
+            await asyncio.wait(fetching, timeout=self._fetch_timeout_s)
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT_S):
+            async with asyncio.timeout(self._fetch_timeout_s):
                 await self._return_tokens(idle_s=0)
         except Exception as error:  # noqa: BLE001 - at shutdown, tokens that cannot be returned are lost
             log.warning("gateway.rate_limits.tokens_not_returned", error=type(error).__name__)
@@ -123,7 +127,7 @@ class RateLimiter:
     async def _wait_for_fetch(self, key: str, local: _LocalBucket) -> bool:
         """Wait for the fetch that concurrent requests share; False if it failed or took too long."""
         task = local.fetching or self._start_fetch(key, local)
-        await asyncio.wait({task}, timeout=FETCH_TIMEOUT_S)  # a late result counts, too, so the fetch goes on
+        await asyncio.wait({task}, timeout=self._fetch_timeout_s)  # a late result counts, too, so the fetch goes on
         if not task.done():
             self._mark_unavailable("timeout")
         return task.done() and not self._is_database_unavailable()
