@@ -12,7 +12,7 @@ _NAMED = {"properties", "schemas", "patternProperties"}  # their keys are names,
 
 
 def build_console_openapi() -> str:
-    """Return routes, parameters, request bodies and successful responses; no texts, examples, headers or errors."""
+    """Return routes, parameters, request bodies and successful responses, without descriptions and examples."""
     settings = Settings.model_validate(
         {
             "database_url": "postgresql+asyncpg://nobody@127.0.0.1:1/none",

@@ -53,7 +53,7 @@ def find_builder(wanted: str = "") -> Builder:
     """Return the wanted program, or the first that works: a docker without its daemon does not.
 
     Raises:
-        NoBuilder: none works.
+        NoBuilder: no program works.
     """
     if wanted and wanted not in BUILDERS:
         raise NoBuilder(f"unknown builder {wanted!r}; use one of {', '.join(PROGRAMS)}")

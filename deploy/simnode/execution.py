@@ -37,17 +37,17 @@ class Outcome:
 class Execution:
     """One run of one prompt. Events go to its client, history messages into the outcome."""
 
-    def __init__(self, components: NodeComponents, item: QueueItem, checkpoint: Callable[[str], None]) -> None:
+    def __init__(self, components: NodeComponents, item: QueueItem, trigger_fault: Callable[[str], None]) -> None:
         """Prepare a run.
 
         Args:
             components: the node.
             item: the queue item.
-            checkpoint: called with the name of each moment at which an armed fault can be triggered.
+            trigger_fault: called with the name of each moment at which an armed fault can be triggered.
         """
         _, self._prompt_id, prompt, self._extra, self._targets = item[:5]
         self._components = components
-        self._checkpoint = checkpoint
+        self._trigger_fault = trigger_fault
         self._graph: Workflow = {node_id: dict(node) for node_id, node in prompt.items()}
         self._progress = Progress(components.hub, self._prompt_id)
         self._results: dict[str, tuple[Any, ...]] = {}
@@ -70,7 +70,7 @@ class Execution:
             "execution_cached", {"nodes": components.cache.list_cached_nodes(), "prompt_id": self._prompt_id}
         )
         if await self._run_nodes():
-            self._checkpoint("finished")
+            self._trigger_fault("finished")
             self._record_event("execution_success", {"prompt_id": self._prompt_id})
         components.hub.last_node_id = None
         return self._outcome
@@ -108,7 +108,7 @@ class Execution:
             node_id,
             extra=self._extra,
             progress=self._progress,
-            checkpoint=self._checkpoint,
+            trigger_fault=self._trigger_fault,
         )
         result = await run.call(self._get_output)
         await self._run_expansion(node_id, result.expand or {})

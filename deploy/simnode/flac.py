@@ -16,7 +16,7 @@ def encode_silence(samples: int, sample_rate: int, channels: int, comments: Mapp
     """Encode digital silence.
 
     Args:
-        samples: per channel, >= 0 and below 2**36.
+        samples: number of samples per channel, >= 0 and below 2**36.
         sample_rate: Hz, 1 to 655 350.
         channels: 1 or 2.
         comments: metadata tags.

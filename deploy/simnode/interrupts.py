@@ -1,4 +1,4 @@
-"""The flag that stops a running prompt. It is only read at checkpoints."""
+"""The flag that stops a running prompt. It is only read at interrupt checks."""
 
 import time
 
@@ -6,11 +6,11 @@ from simnode.faults import ArmedFaults
 
 
 class Interrupted(Exception):
-    """The interrupt flag was set at a checkpoint."""
+    """Stops the running prompt: an interrupt check found the flag set."""
 
 
 class InterruptFlag:
-    """Set by clients; cleared when a prompt starts and when a checkpoint has seen it.
+    """Set by clients; cleared when a prompt starts and when an interrupt check has seen it.
 
     As in ComfyUI, a request between dequeue and start is lost.
     """
@@ -20,14 +20,14 @@ class InterruptFlag:
         self._faults = faults
 
     def set(self) -> None:
-        """Request that the running prompt stop at its next checkpoint."""
+        """Request that the running prompt stop at its next interrupt check."""
         self._set_at = time.monotonic()
 
     def clear(self) -> None:
         self._set_at = None
 
     def check(self) -> None:
-        """Check the flag, before a node is called and at each progress update.
+        """Stop the prompt if the flag is set, and clear the flag. Runs before each node and at each progress update.
 
         Raises:
             Interrupted: the flag was set; with the fault ``interrupt_latency`` at least that many seconds ago.

@@ -15,7 +15,7 @@ from simnode.wire import Document, Workflow
 class NodeRun:
     """A single execution of a node.
 
-    ``checkpoint`` is called with ``step`` at each progress update, where an armed fault can be triggered.
+    ``trigger_fault`` is called with ``step`` at each progress update, to trigger a fault that is armed for it.
     """
 
     def __init__(
@@ -26,14 +26,14 @@ class NodeRun:
         *,
         extra: Document,
         progress: Progress,
-        checkpoint: Callable[[str], None],
+        trigger_fault: Callable[[str], None],
     ) -> None:
         self._components = components
         self._graph = graph
         self._node_id = node_id
         self._extra = extra
         self._progress = progress
-        self._checkpoint = checkpoint
+        self._trigger_fault = trigger_fault
         self._throttle = ProgressThrottle(enabled=components.settings.is_0_33)
 
     async def call(self, get_output: Callable[[str, int], Any]) -> NodeResult:
@@ -43,7 +43,7 @@ class NodeRun:
             get_output: returns the value of an output slot of an earlier node.
 
         Raises:
-            Interrupted: the interrupt flag was set at a checkpoint.
+            Interrupted: an interrupt check found the flag set.
             Exception: whatever the node raises.
         """
         self._components.interrupts.check()
@@ -78,8 +78,8 @@ class NodeRun:
 
     async def _report_progress(self, value: float, maximum: float, preview: Callable[[], bytes] | None) -> None:
         self._components.interrupts.check()
-        self._checkpoint("step")
-        if not self._throttle.should_send(value, maximum, has_preview=preview is not None):
+        self._trigger_fault("step")
+        if not self._throttle.admit(value, maximum, has_preview=preview is not None):
             return
         image = await asyncio.to_thread(preview) if preview is not None else None
         self._progress.step(self._node_id, value, maximum, image)

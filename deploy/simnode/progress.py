@@ -16,7 +16,7 @@ class Progress:
     Messages go to the owner of the prompt; to every socket if it has none.
 
     Attributes:
-        parents: for nodes of an expansion, the node that expanded, by id.
+        parents: the id of the node that expanded, by the id of each node of its expansion.
     """
 
     def __init__(self, hub: Hub, prompt_id: str) -> None:
@@ -84,8 +84,8 @@ class ProgressThrottle:
         self._sent_at: float | None = None
         self._sent_value = 0.0
 
-    def should_send(self, value: float, maximum: float, *, has_preview: bool) -> bool:
-        """Whether to send this step. If so, it counts as the latest message."""
+    def admit(self, value: float, maximum: float, *, has_preview: bool) -> bool:
+        """Decide whether to send this step, and if so record it as the latest message."""
         now = time.monotonic()
         always = not self._enabled or has_preview or self._sent_at is None or value >= maximum
         if not always and not self._is_due(now, value, maximum):

@@ -26,7 +26,7 @@ def store(folder: Path, name: str, content: bytes, *, overwrite: bool) -> str:
 
 
 def apply_mask(folders: Folders, original: Document, mask: bytes) -> bytes | None:
-    """Copy the alpha of an uploaded image to an earlier one; None if that is missing or may not be read."""
+    """Copy the alpha of an uploaded image to an earlier one; None if the earlier one is missing or must not be read."""
     name, folder = folders.split_annotation(str(original["filename"]), str(original.get("type", "output")))
     path = folder / str(original.get("subfolder", "")) / os.path.basename(name)  # noqa: PTH119 - a string from the wire
     if not name or name.startswith("/") or ".." in name or not is_inside(path, folder) or not path.is_file():

@@ -32,8 +32,8 @@ class DemoClient:
     """A client with one API key.
 
     Args:
-        base_url: of the public API.
-        key: sent as X-API-Key.
+        base_url: URL of the public API.
+        key: API key, sent as X-API-Key.
     """
 
     def __init__(self, base_url: str, key: str) -> None:

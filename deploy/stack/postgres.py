@@ -51,10 +51,10 @@ class PostgresServer:
 
     @classmethod
     def for_state(cls, layout: StateLayout, secrets: Secrets, port: int) -> "PostgresServer":
-        """Return the server of a state directory, which runs as a user that works on this machine.
+        """Return the server of a state directory, to be run as a user that can run PostgreSQL on this machine.
 
         Raises:
-            CannotRunPostgres: there is none.
+            CannotRunPostgres: no user can.
         """
         return cls(layout, secrets, port, choose_runner(get_postgres_bin() / "postgres", layout.postgres))
 

@@ -39,7 +39,7 @@ def choose_runner(program: Path, data: Path) -> UnprivilegedRunner:
         data: the directory that it will write to; need not exist yet.
 
     Raises:
-        CannotRunPostgres: none works.
+        CannotRunPostgres: no runner works.
     """
     if os.geteuid() != 0:
         return UnprivilegedRunner("you", lambda: None)

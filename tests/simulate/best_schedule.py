@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from uuid import UUID
 
-from scheduler.domain.placement import TenantTurn, is_overdue, is_within_one_job
+from scheduler.domain.placement import TenantFairShare, is_overdue, is_within_one_job
 from scheduler.domain.settlement import estimate_cost
 from tests.simulate.scheduler_policy import MEAN_OF_JOBS
 from tests.simulate.workload import Submission, Workload
@@ -169,9 +169,9 @@ class Rules:
             return is_overdue(0.0, 0.0, bound_s=self._bound_s)
         return is_overdue(plan.now - at, at - self._submission(plan, queue).at, bound_s=self._bound_s)
 
-    def _turn(self, plan: Plan, tenant: int) -> TenantTurn:
+    def _turn(self, plan: Plan, tenant: int) -> TenantFairShare:
         one = self._workload.tenants[tenant]
-        return TenantTurn(_NO_ID, plan.vtimes[tenant], one.weight)
+        return TenantFairShare(_NO_ID, plan.vtimes[tenant], one.weight)
 
     def _estimate_cost(self, plan: Plan) -> float:
         return estimate_cost(sum(plan.costs) / len(plan.costs) if plan.costs else None)

@@ -13,8 +13,8 @@ from scheduler.domain.placement import (
     MAX_WAIT_IN_LOADS,
     FirstJob,
     ModelDemand,
-    TenantTurn,
-    WarmTenant,
+    TenantFairShare,
+    TenantWithWarmJob,
     Warmth,
     choose_job,
     find_due_job,
@@ -50,8 +50,8 @@ class TenantQueue:
         self._all: list[tuple[tuple[int, int], Job]] = []
 
     @property
-    def turn(self) -> TenantTurn:
-        return TenantTurn(self.id, self.vtime, self.weight)
+    def turn(self) -> TenantFairShare:
+        return TenantFairShare(self.id, self.vtime, self.weight)
 
     def add(self, job: Job) -> None:
         self.queued += 1
@@ -237,7 +237,7 @@ class SchedulerPolicy(Policy):
         return self.fleet.now - job.passed_over_at, job.passed_over_at - job.submission.at
 
     def _find_other_tenant(self, due: TenantQueue, node: Node) -> tuple[TenantQueue, int] | None:
-        """Find a tenant whose warm job may run first, and its model. SQL: ``claims.list_warm_tenants``."""
+        """Find a tenant whose warm job may run first, and its model. SQL: ``claims.list_tenants_with_warm_jobs``."""
         if node.newest is None or not self._waiting[node.newest]:
             return None
         cost_s = self._estimate_cost()
@@ -249,7 +249,9 @@ class SchedulerPolicy(Policy):
             if node.newest in tenant.by_model:
                 priority = tenant.by_model[node.newest][0][1].submission.priority
                 first = tenant.get_first()
-                warm.append(WarmTenant(tenant.turn, priority, first.submission.priority, *self._measure_delay(first)))
+                warm.append(
+                    TenantWithWarmJob(tenant.turn, priority, first.submission.priority, *self._measure_delay(first))
+                )
         preferred = list_preferred_tenants(due.turn, warm, cost_s=cost_s, bound_s=self._bound_s)
         return (self._tenants[preferred[0].id.int], node.newest) if preferred else None
 

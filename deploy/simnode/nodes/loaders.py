@@ -31,7 +31,7 @@ def _load_vae(call: Call) -> NodeResult:
 
 
 def find_annotated_path(name: str, resources: NodeResources) -> Path | None:
-    """Return the file that a loader refers to; None if it may not be read.
+    """Return the file that a loader refers to; None if it must not be read.
 
     ComfyUI 0.33 keeps it inside its folder; 0.3 allows ``..`` and absolute names.
     """

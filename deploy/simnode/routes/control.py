@@ -50,7 +50,7 @@ async def delete_faults(request: web.Request) -> web.Response:
 
 @routes.post("/simnode/log")
 async def post_log(request: web.Request) -> web.Response:
-    """Write texts to the node's log, one entry each."""
+    """Write strings to the node's log, one entry each."""
     for text in await request.json():
         get_components(request).log.write(text)
     return web.Response()

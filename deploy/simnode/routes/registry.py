@@ -15,7 +15,7 @@ def get_components(request: web.Request) -> NodeComponents:
 def add_routes_with_prefix(app: web.Application, routes: web.RouteTableDef) -> None:
     """Register every route with and without the prefix ``/api``, as ComfyUI does.
 
-    ``/api/jobs`` is also ``/api/api/jobs``.
+    So a route that already begins with ``/api`` is also served as ``/api/api/...``.
     """
     for route in routes:
         if isinstance(route, web.RouteDef):

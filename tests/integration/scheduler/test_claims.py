@@ -221,10 +221,10 @@ async def test_warm_job_search_reads_a_bounded_number_of_rows(queue: Queue) -> N
         await queue.add_jobs(tenant_id, ELSEWHERE, priority=number % 2)
         await queue.add_jobs(tenant_id, HERE)
     connection.read.clear()
-    found = await claims.list_warm_tenants(connection, [HERE], node=NODE, until=TENANTS)
-    assert [(one.turn.id.int, one.first_priority) for one in sorted(found, key=lambda one: one.turn.id)] == [
-        (number, number % 2) for number in range(1, claims.FIRST_TENANTS + 1)
-    ]
+    found = await claims.list_tenants_with_warm_jobs(connection, [HERE], node=NODE, until=TENANTS)
+    assert [
+        (one.fair_share.id.int, one.first_priority) for one in sorted(found, key=lambda one: one.fair_share.id)
+    ] == [(number, number % 2) for number in range(1, claims.FIRST_TENANTS + 1)]
     assert connection.read["jobs"] <= 2 * claims.FIRST_TENANTS
     assert connection.read["tenants"] <= TENANTS
 

@@ -78,7 +78,7 @@ async def test_nul_characters_in_an_error_are_replaced(world: World) -> None:
         ({"error": {"code": "x", "message": ["not", "text"]}}, "422", "message.invalid"),
     ],
 )
-async def test_invalid_finish_is_recorded_as_a_dead_letter(
+async def test_invalid_finish_report_is_recorded_as_a_dead_letter(
     world: World, change: dict[str, Any], status: str, code: str
 ) -> None:
     node, tenant = await world.add_node(), world.add_tenant()

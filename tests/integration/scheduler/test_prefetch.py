@@ -189,7 +189,7 @@ async def test_prefetched_job_that_was_cancelled_before_its_start_does_not_begin
 
 
 @pytest.mark.requirement("F-113", "limit.start")
-async def test_prefetched_job_whose_report_of_the_start_was_lost_is_retried_after_its_start_deadline(
+async def test_prefetched_job_with_a_lost_start_report_is_retried_after_its_start_deadline(
     world: World,
 ) -> None:
     tenant, node = world.add_tenant(), await world.add_node()

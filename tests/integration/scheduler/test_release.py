@@ -46,7 +46,7 @@ async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: Worl
     assert await world.count_charged_images(tenant) == 2
 
 
-async def test_job_that_is_queued_again_earns_its_tenant_no_credit(world: World) -> None:
+async def test_tenant_of_a_released_job_rejoins_at_the_vtime_of_waiting_tenants(world: World) -> None:
     tenant, other, node = world.add_tenant(), world.add_tenant(), await world.add_node()
     await world.submit_job(tenant)
     given = await node.claim_attempt()

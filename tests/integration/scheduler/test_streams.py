@@ -19,7 +19,7 @@ EVENT_BYTES = 2 << 30
 
 
 @pytest.mark.requirement("O-10", "O-15", "setting STREAM_REPLICAS")
-async def test_streams_of_an_earlier_release_are_changed_and_impossible_replicas_are_reported(
+async def test_streams_of_an_earlier_release_are_reconfigured_and_too_many_replicas_fail_readiness(
     own_nats: NatsServer, postgres_server: PostgresServer
 ) -> None:
     tenant, job = "0193a6c0-0000-7000-8000-000000000001", "0193a6c0-0000-7000-8000-00000000000a"

@@ -76,7 +76,7 @@ def test_malformed_frame_raises_a_clear_error(message: str) -> None:
 
 
 def told(story: EventFilter, *events: JobEvent) -> list[Any]:
-    return [getattr(each, "seq", each.type) for each in events if story.is_new(each)]
+    return [getattr(each, "seq", each.type) for each in events if story.admit(each)]
 
 
 def test_each_state_and_output_is_yielded_once_across_reconnects() -> None:

@@ -69,7 +69,7 @@ def test_retried_submission_keeps_its_idempotency_key() -> None:
 def test_exhausted_retries_raise_the_last_failure() -> None:
     script = Script(*[problem(503)] * 3)
     with pytest.raises(Unavailable):
-        script.run(caller(Retry(tries=3)).execute(calls.read_me()))
+        script.run(caller(Retry(tries=3)).execute(calls.read_current_user()))
     assert script.is_over()
 
 
@@ -85,7 +85,7 @@ def test_registration_with_a_lost_reply_is_not_retried() -> None:
 def test_response_that_is_not_json_raises_a_clear_error() -> None:
     page = answer().__class__(200, {}, b"<html>")
     with pytest.raises(UnreadableResponse, match="URL of a"):
-        Script(page).run(caller().execute(calls.read_me()))
+        Script(page).run(caller().execute(calls.read_current_user()))
 
 
 def test_session_is_refreshed_shortly_before_expiry() -> None:
@@ -121,7 +121,7 @@ def test_client_with_a_password_logs_in_when_needed() -> None:
 
 def test_refused_key_is_not_retried() -> None:
     with pytest.raises(Unauthenticated):
-        Script(problem(401)).run(caller(key="cf_x").execute(calls.read_me()))
+        Script(problem(401)).run(caller(key="cf_x").execute(calls.read_current_user()))
 
 
 def test_secrets_are_absent_from_repr() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from contracts.scheduler.attempts import Outcome
 from scheduler.domain.failing_nodes import FailedJob, is_at_fault
-from scheduler.domain.gpu_memory import GIB, MemoryFault, to_gib
+from scheduler.domain.gpu_memory import GIB, GpuOutOfMemory, to_gib
 from scheduler.domain.settlement import decide_transition_cause
 from scheduler.domain.states import Cause
 
@@ -40,18 +40,18 @@ def test_node_is_at_fault_when_jobs_of_several_tenants_or_jobs_that_succeed_else
 @pytest.mark.parametrize(
     ("fault", "cause"),
     [
-        (MemoryFault(node_gib=24, earlier_faults=0, has_larger_node=True), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier_faults=0, has_larger_node=False), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier_faults=1, has_larger_node=True), Cause.NODE_FAULT),
-        (MemoryFault(node_gib=24, earlier_faults=1, has_larger_node=False), Cause.ATTEMPTS_EXHAUSTED),
+        (GpuOutOfMemory(node_gib=24, earlier_faults=0, has_larger_node=True), Cause.NODE_FAULT),
+        (GpuOutOfMemory(node_gib=24, earlier_faults=0, has_larger_node=False), Cause.NODE_FAULT),
+        (GpuOutOfMemory(node_gib=24, earlier_faults=1, has_larger_node=True), Cause.NODE_FAULT),
+        (GpuOutOfMemory(node_gib=24, earlier_faults=1, has_larger_node=False), Cause.ATTEMPTS_EXHAUSTED),
     ],
 )
-def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: MemoryFault, cause: Cause) -> None:
+def test_second_out_of_memory_on_the_largest_node_fails_the_job(fault: GpuOutOfMemory, cause: Cause) -> None:
     assert decide_transition_cause(Outcome.NODE_FAULT, tries=2, max_attempts=9, memory=fault) is cause
 
 
 def test_maximum_of_attempts_bounds_retries_on_larger_nodes() -> None:
-    fault = MemoryFault(node_gib=24, earlier_faults=2, has_larger_node=True)
+    fault = GpuOutOfMemory(node_gib=24, earlier_faults=2, has_larger_node=True)
     assert (
         decide_transition_cause(Outcome.NODE_FAULT, tries=3, max_attempts=3, memory=fault) is Cause.ATTEMPTS_EXHAUSTED
     )

@@ -12,8 +12,8 @@ from scheduler.domain.placement import (
     FirstJob,
     JobChoice,
     ModelDemand,
-    TenantTurn,
-    WarmTenant,
+    TenantFairShare,
+    TenantWithWarmJob,
     Warmth,
     choose_job,
     is_overdue,
@@ -28,7 +28,7 @@ from scheduler.usecases.loaded_models import LoadedModels
 BOUND_S, COST_S = 30.0, 2.0
 BASE, OTHER = "L.ckpt=base.safetensors", "L.ckpt=other.safetensors"
 STYLE, OTHER_STYLE = "L.lora=a.safetensors", "L.lora=b.safetensors"
-DUE = TenantTurn(UUID(int=1), vtime=10.0, weight=1.0)
+DUE = TenantFairShare(UUID(int=1), vtime=10.0, weight=1.0)
 
 
 def job(number: int, warmth: Warmth, *, priority: int = 0, passed_over_s: float = 0.0) -> FirstJob:
@@ -37,13 +37,13 @@ def job(number: int, warmth: Warmth, *, priority: int = 0, passed_over_s: float 
 
 def warm_tenant(
     vtime: float, *, number: int = 2, weight: float = 1.0, first_priority: int = 0, first_passed_over_s: float = 0.0
-) -> WarmTenant:
-    turn = TenantTurn(UUID(int=number), vtime, weight)
-    return WarmTenant(turn, 0, first_priority, first_passed_over_s, first_waited_s=0.0)
+) -> TenantWithWarmJob:
+    turn = TenantFairShare(UUID(int=number), vtime, weight)
+    return TenantWithWarmJob(turn, 0, first_priority, first_passed_over_s, first_waited_s=0.0)
 
 
-def prefers(tenant: WarmTenant, *, due: TenantTurn = DUE) -> bool:
-    return list_preferred_tenants(due, [tenant], cost_s=COST_S, bound_s=BOUND_S) == [tenant.turn]
+def prefers(tenant: TenantWithWarmJob, *, due: TenantFairShare = DUE) -> bool:
+    return list_preferred_tenants(due, [tenant], cost_s=COST_S, bound_s=BOUND_S) == [tenant.fair_share]
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_weights_of_both_tenants_limit_how_far_a_warm_tenant_gets_ahead() -> Non
 def test_tenant_with_a_more_urgent_job_is_not_preferred() -> None:
     assert not prefers(warm_tenant(DUE.vtime, first_priority=1))
     assert not prefers(warm_tenant(DUE.vtime, first_passed_over_s=BOUND_S))
-    assert not prefers(WarmTenant(DUE, 0, 0, 0.0, 0.0))
+    assert not prefers(TenantWithWarmJob(DUE, 0, 0, 0.0, 0.0))
 
 
 def test_preferred_tenants_are_in_fair_order() -> None:
@@ -247,11 +247,13 @@ class Backlog:
         self.used[tenant] += took_s
         self.vtime[tenant] += took_s / self.weights[tenant]
 
-    def _turn(self, tenant: int) -> TenantTurn:
-        return TenantTurn(UUID(int=tenant), self.vtime[tenant], self.weights[tenant])
+    def _turn(self, tenant: int) -> TenantFairShare:
+        return TenantFairShare(UUID(int=tenant), self.vtime[tenant], self.weights[tenant])
 
-    def _warm_tenant(self, turn: TenantTurn) -> WarmTenant:
-        return WarmTenant(turn, 0, 0, self._passed_over_s(next(iter(self.queues[turn.id.int]))), first_waited_s=0.0)
+    def _warm_tenant(self, turn: TenantFairShare) -> TenantWithWarmJob:
+        return TenantWithWarmJob(
+            turn, 0, 0, self._passed_over_s(next(iter(self.queues[turn.id.int]))), first_waited_s=0.0
+        )
 
     def _list_first_jobs(self, tenant: int) -> list[FirstJob]:
         first: dict[Warmth, FirstJob] = {}

@@ -30,9 +30,9 @@ def learned(*runs: SuccessfulRun) -> RunTimes:
     return run_times
 
 
-def run(seconds: float, *, fingerprint: int = FINGERPRINT, requirement: int = REQUIREMENT, node_class: str = GPU,
+def run(seconds: float, *, fingerprint: int = FINGERPRINT, requirement: int = REQUIREMENT, gpu_model: str = GPU,
         loads_models: bool = False) -> SuccessfulRun:  # fmt: skip
-    return SuccessfulRun(requirement, fingerprint, node_class, loads_models, seconds)
+    return SuccessfulRun(requirement, fingerprint, gpu_model, loads_models, seconds)
 
 
 def predict(run_times: RunTimes, kind: JobKind = KIND, *, loads_models: bool = False) -> float | None:
@@ -77,19 +77,19 @@ def test_newer_runs_replace_older_ones_and_the_histogram_stays_small() -> None:
 def test_prediction_prefers_history_of_the_workflow_then_of_its_models_then_of_the_fleet() -> None:
     run_times = learned(
         run(100, fingerprint=1, requirement=1), run(20, fingerprint=1, requirement=1), run(20, fingerprint=2), run(5),
-        run(60, node_class="RTX 3060"),
+        run(60, gpu_model="RTX 3060"),
     )  # fmt: skip
     assert predict(run_times) == pytest.approx(5, rel=0.1)
     assert predict(run_times, KIND._replace(fingerprint=99)) == pytest.approx(5, rel=0.1)  # of 5 and 20, newer counts
-    assert predict(run_times, KIND._replace(node_classes={"RTX 3060": 1})) == pytest.approx(60, rel=0.1)
+    assert predict(run_times, KIND._replace(nodes_by_gpu={"RTX 3060": 1})) == pytest.approx(60, rel=0.1)
     unknown = JobKind(99, 99, {GPU: 1})
     assert predict(run_times, unknown) == pytest.approx(20, rel=0.1)  # median of all five
     assert predict(RunTimes()) is None
 
 
 def test_prediction_weights_gpu_types_by_their_number_of_nodes() -> None:
-    run_times = learned(*[run(10)] * 5, run(40, node_class="RTX 3060"))
-    mixed = KIND._replace(node_classes={GPU: 1, "RTX 3060": 9})
+    run_times = learned(*[run(10)] * 5, run(40, gpu_model="RTX 3060"))
+    mixed = KIND._replace(nodes_by_gpu={GPU: 1, "RTX 3060": 9})
     assert predict(run_times, mixed) == pytest.approx(40, rel=0.1)
 
 

@@ -29,7 +29,7 @@ class Fleet(FleetState):
         return frozenset() if requirement == WITHOUT_MODEL else frozenset({MODEL})
 
     @property
-    def node_classes(self) -> Mapping[str, int]:
+    def nodes_by_gpu(self) -> Mapping[str, int]:
         return {"": 2}
 
 
@@ -83,7 +83,7 @@ def test_next_look_is_no_later_than_the_end_of_the_time_that_is_worth_waiting() 
     assert world.waits.list_deferred_requirements([JOB], COLD) == {JOB: pytest.approx(1.02)}
 
 
-def test_jobs_are_deferred_anew_once_a_node_has_loaded_their_models_or_none_is_queued() -> None:
+def test_wait_limit_restarts_when_a_claim_loads_the_models_or_no_such_job_is_queued() -> None:
     world = Waits()
     limit_s = MAX_WAIT_IN_LOADS * world.waits.predict_load_time(JOB)
     for forget in (
@@ -103,7 +103,7 @@ def test_jobs_are_deferred_anew_once_a_node_has_loaded_their_models_or_none_is_q
         forget()
 
 
-def test_no_job_is_deferred_to_a_node_that_should_have_been_free_for_long() -> None:
+def test_no_job_waits_for_a_node_that_is_long_overdue() -> None:
     world = Waits()
     world.run_on_warm_node(1)
     world.clock.now += 1 + MAX_LATE_S - 0.1
@@ -122,7 +122,7 @@ def test_no_job_waits_for_a_warm_node_longer_than_the_limit(
     assert world.is_deferred() == is_deferred
 
 
-def test_node_defers_only_jobs_that_it_would_have_to_load_known_models_for() -> None:
+def test_node_defers_only_jobs_whose_models_it_lacks_and_with_known_load_times() -> None:
     world = Waits()
     assert not world.is_deferred()  # no node has the model
     world.run_on_warm_node(1)

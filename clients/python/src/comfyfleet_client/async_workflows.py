@@ -48,8 +48,9 @@ class Workflows:
         Args:
             name: lower-case letters, digits, "-" and "_".
             workflow: the graph.
-            parameters: by name, each with ``node`` and ``input``; by default taken from node titles such as ``$name``.
-            description: shown to people.
+            parameters: the parameters by name, each with its ``node`` and ``input``; by default taken from node titles
+                such as ``$name``.
+            description: a description for people.
         """
         call = calls.save_workflow(name, workflow, parameters=parameters, description=description)
         return await self._runner.run(self._caller.execute(call))

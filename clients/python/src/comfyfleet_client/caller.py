@@ -22,7 +22,7 @@ class Caller:
     """The base URL, credentials and retry policy of a client, and the flows that use them.
 
     Attributes:
-        base_url: of the service, without ``/api/v1``.
+        base_url: URL of the service, without ``/api/v1``.
     """
 
     base_url: str

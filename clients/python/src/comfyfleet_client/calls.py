@@ -49,15 +49,15 @@ def change_password(current: str, new: str) -> Call[None]:
     return Call(Request("POST", "/auth/password", body=body, repeatable=False), parse_empty)
 
 
-def read_me() -> Call[Me]:
+def read_current_user() -> Call[Me]:
     return Call(Request("GET", "/auth/me"), build_parser(Me))
 
 
-def export_me(*, files: bool) -> Request:
+def export_account(*, files: bool) -> Request:
     return Request("GET", "/auth/me/export", query={"files": files})
 
 
-def erase_me(password: str) -> Call[None]:
+def erase_account(password: str) -> Call[None]:
     return Call(Request("DELETE", "/auth/me", body={"password": password}, repeatable=False), parse_empty)
 
 

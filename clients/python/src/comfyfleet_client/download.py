@@ -67,7 +67,7 @@ def download_to_file(caller: Caller, job_id: str, index: int | None, path: Path)
 def export_to_file(caller: Caller, path: Path, *, files: bool) -> Flow[None]:
     """Write the account export to a ZIP file, completely or not at all."""
     with _replace_when_complete(path) as file:
-        part, request = PartialDownload(file), calls.export_me(files=files)
+        part, request = PartialDownload(file), calls.export_account(files=files)
 
         def attempt(auth_headers: dict[str, str]) -> Flow[None]:
             response: Response = yield FetchBody(caller.build_http_request(request, auth_headers), part)
@@ -96,9 +96,9 @@ def download(caller: Caller, job_id: str, index: int | None, file: IO[bytes]) ->
 
     Args:
         caller: executes the requests.
-        job_id: of a completed job.
-        index: position among all its outputs; None for the API's default.
-        file: empty, open for writing and seeking.
+        job_id: id of a completed job.
+        index: position among all outputs of the job; None for the API's default.
+        file: an empty file, open for writing and seeking.
 
     Raises:
         DamagedDownload: the bytes do not match the record.

@@ -145,7 +145,7 @@ def build_api_error(status: int, headers: Mapping[str, str], body: bytes) -> Api
 
     Args:
         status: 300 or more.
-        headers: with lower-case names.
+        headers: headers with lower-case names.
         body: a problem document, or anything else.
     """
     problem = _parse_problem(body)

@@ -157,8 +157,8 @@ class EventFilter:
     _has_snapshot: bool = False
     _outputs: set[str] = field(default_factory=set)
 
-    def is_new(self, event: JobEvent) -> bool:
-        """Whether to yield the event."""
+    def admit(self, event: JobEvent) -> bool:
+        """Decide whether to yield the event, and if so record it as yielded."""
         match event:
             case Snapshot():
                 return self._accept_snapshot(event)
@@ -175,7 +175,7 @@ class EventFilter:
         return True
 
     def _accept_snapshot(self, snapshot: Snapshot) -> bool:
-        """Whether to yield the snapshot: only the first one."""
+        """Decide whether to yield the snapshot: only the first one. Record the state that it shows."""
         # The outputs follow a snapshot with a final state. To resume after this state would skip them.
         if self.after is None and snapshot.status not in FINAL_STATUSES:
             self.after = snapshot.seq

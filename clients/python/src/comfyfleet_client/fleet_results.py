@@ -123,7 +123,7 @@ class Throughput:
 
 
 @dataclass(frozen=True, slots=True)
-class Waits:
+class WaitTimes:
     """Waiting times of the last hour's jobs; None without jobs."""
 
     p50_seconds: float | None = None
@@ -164,7 +164,7 @@ class Stats:
     queue: tuple[TierQueue, ...]
     nodes: NodeCounts
     throughput: tuple[Throughput, ...]
-    waits: Waits
+    waits: WaitTimes
     failures: dict[str, int] = field(default_factory=dict)
     eta: Eta = field(default_factory=Eta)
     storage: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
@@ -239,7 +239,7 @@ class DeadLetterPage:
 
 @dataclass(frozen=True, slots=True)
 class EndpointUsage:
-    """Requests to one endpoint, and the resources that their jobs used."""
+    """Requests to one endpoint, and the images and GPU-seconds of the jobs that they submitted."""
 
     requests: int
     images: int = 0

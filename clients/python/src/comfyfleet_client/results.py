@@ -78,7 +78,7 @@ class WaitingDetail:
 
     Attributes:
         jobs_ahead: for ``queue``: jobs of the same user that run before it.
-        limit, running: for ``concurrency_limit``.
+        limit, running: for ``concurrency_limit``: maximum and current number of the user's running jobs.
         last_online_at: for ``no_node_online``: when the last node went offline.
         nodes: some of the nodes concerned.
         classes: for ``no_node_has_class``: missing node classes.

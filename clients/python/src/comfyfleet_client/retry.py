@@ -26,13 +26,13 @@ class Retry:
     def compute_next_delay_s(
         self, failure: ComfyfleetError, failed: int, jitter: float, *, repeatable: bool = True
     ) -> float | None:
-        """Return the seconds until the next attempt; None if there is none.
+        """Return the delay before the next attempt in seconds; None if the call should not be retried.
 
         Args:
-            failure: of the last attempt.
+            failure: error of the last attempt.
             failed: number of failed attempts, 1 or more.
             jitter: random number from 0 to 1, which spreads clients that failed together.
-            repeatable: whether a retry is safe if the last attempt may have had its effect.
+            repeatable: whether the call is idempotent: safe to repeat even if the server may have processed it.
         """
         if failed >= self.tries or not _is_temporary(failure, repeatable=repeatable):
             return None
@@ -44,7 +44,7 @@ class Retry:
 
 
 def _is_temporary(failure: ComfyfleetError, *, repeatable: bool) -> bool:
-    """Whether the failure is temporary."""
+    """Whether the failure is temporary and the call may be repeated after it."""
     if isinstance(failure, ServerUnreachable):
         return repeatable or not failure.sent
     if isinstance(failure, ApiError) and failure.status in {502, 503, 504}:

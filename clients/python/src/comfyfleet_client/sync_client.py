@@ -32,12 +32,12 @@ class Client:
     they are also opened automatically. Every method raises ``ComfyfleetError``.
 
     Args:
-        base_url: of the service, ``COMFYFLEET_URL`` by default.
+        base_url: URL of the service, ``COMFYFLEET_URL`` by default.
         key: an API key.
         token: an access token that the caller refreshes.
         session: an earlier login.
-        username: to log in with when needed.
-        password: of that user.
+        username: user to log in as when needed.
+        password: password of this user.
         on_session: called with every session that is opened or refreshed, so that it can be stored.
         timeout: seconds for each connection, and between two chunks of a response.
         retry: the retry policy.
@@ -99,11 +99,11 @@ class Client:
 
     def erase(self, password: str) -> None:
         """Erase the session's account permanently: credentials at once, everything else within seconds."""
-        self._runner.run(self._caller.execute(calls.erase_me(password)))
+        self._runner.run(self._caller.execute(calls.erase_account(password)))
 
     def me(self) -> Me:
         """Return the user, its limits and its usage."""
-        return self._runner.run(self._caller.execute(calls.read_me()))
+        return self._runner.run(self._caller.execute(calls.read_current_user()))
 
     def usage(self, *, days: int | None = None) -> tuple[UsageDay, ...]:
         """Return the user's usage of the last UTC days, 90 by default, newest first."""

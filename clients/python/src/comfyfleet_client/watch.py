@@ -39,14 +39,14 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
     """Emit every event until the job ends.
 
     Args:
-        caller: authenticates.
-        job_id: of the job.
+        caller: provides the URL, the credentials and the retry policy.
+        job_id: id of the job.
         after: also emit the states after this ``seq``; 0 for all.
         timeout: seconds in total.
 
     Raises:
         JobStillRunning: the timeout passed.
-        ApiError: the job may not be watched (any more).
+        ApiError: the API refuses to watch the job, or stops because the credential has lost the right to.
         ServerUnreachable: too many connections in a row failed.
     """
     event_filter, failed = EventFilter(after), 0
@@ -60,7 +60,7 @@ def watch(caller: Caller, job_id: str, *, after: int | None = None, timeout: flo
             while not event_filter.ended:
                 message = yield Receive(_compute_remaining_s(deadline, job_id))
                 event = parse_event(message) if message is not None else None
-                if event is not None and event_filter.is_new(event):
+                if event is not None and event_filter.admit(event):
                     failed = 0
                     yield EmitValue(event)
         except ComfyfleetError as failure:
@@ -76,7 +76,7 @@ def watch_many(caller: Caller, job_ids: Iterable[str], *, timeout: float | None 
     """Emit every event of these jobs over one socket until all have ended; in order per job.
 
     Args:
-        caller: authenticates.
+        caller: as in ``watch``.
         job_ids: any number of jobs; ``MAX_JOBS_PER_SOCKET`` are watched at a time.
         timeout: seconds in total.
 
@@ -120,7 +120,7 @@ def _watch_over_socket(remaining: list[str], filters: dict[str, EventFilter], de
     while not all(event_filter.ended for event_filter in filters.values()):
         event = _parse_message((yield Receive(_compute_remaining_s(deadline, _find_first_unended(filters)))))
         event_filter = filters.get(event.job_id) if event is not None else None
-        if event is None or event_filter is None or not event_filter.is_new(event):
+        if event is None or event_filter is None or not event_filter.admit(event):
             continue
         yield EmitValue(event)
         if event_filter.ended and waiting:

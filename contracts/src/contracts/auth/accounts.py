@@ -28,7 +28,7 @@ class Tenant(TolerantModel):
     """A tenant with the limits that the scheduler enforces.
 
     Attributes:
-        quota_group: tenants of one group share one daily image quota; None if the tenant has its own.
+        quota_group: group of tenants that share one daily image quota; None if the tenant has its own.
     """
 
     tenant_id: UUID

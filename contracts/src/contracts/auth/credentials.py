@@ -40,7 +40,7 @@ class Principal(TolerantModel):
 
     Attributes:
         requests_per_minute: effective limit of the user when auth answered.
-        own_limits: whether that limit is the user's own and not its tier's.
+        own_limits: whether ``requests_per_minute`` is the user's own limit and not its tier's.
         version: version of the user when auth answered; it grows with every change.
         key_id: id of an API key; None for an access token.
         session_id: session of an access token; None for an API key.

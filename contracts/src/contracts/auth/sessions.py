@@ -96,7 +96,7 @@ class SessionRecord(TolerantModel):
 
     Attributes:
         expires_at: when it expires if it is not refreshed before.
-        user_agent, ip: of the login or the last refresh.
+        user_agent, ip: user agent and IP address of the login or the last refresh.
     """
 
     id: UUID
@@ -109,7 +109,7 @@ class SessionRecord(TolerantModel):
 
 
 class Sessions(TolerantModel):
-    """The newest sessions of one user, at most 1,000; of active ones at most 100."""
+    """Sessions of one user, newest first: at most 1,000, or at most 100 if only active ones were requested."""
 
     sessions: tuple[SessionRecord, ...]
 

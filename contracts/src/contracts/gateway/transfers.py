@@ -45,7 +45,7 @@ class InputGrant(TolerantModel):
     Attributes:
         name: file name to use on the node, one path component. The same content of the same tenant always gets the same
             name; other tenants cannot guess it.
-        sha256: of the content, hex.
+        sha256: SHA-256 of the content, hex.
     """
 
     id: UUID

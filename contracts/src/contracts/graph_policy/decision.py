@@ -53,7 +53,7 @@ class GraphRules:
 
         Args:
             graph: may contain broken links; they are ignored.
-            policy: of the tenant.
+            policy: policy of the tenant.
             uploads: upload ids that are valid where an input expects a file.
         """
         return (self.find_class_errors(graph, policy) + self.find_input_errors(graph, policy, uploads))[:MAX_ERRORS]

@@ -14,7 +14,7 @@ _SPEC = re.compile(r"[^{}0-9]{0,4}0?[0-9]{0,3}[,_]?(?:\.[0-9]{1,3})?[A-Za-z%]?")
 def is_plain_format(text: str) -> bool:
     """Whether every field is a name or a number, with a width and a precision of at most three digits each.
 
-    Fields with attributes, indexes or nested fields are not plain. Neither is a malformed text.
+    Fields with attributes, indexes or nested fields are not plain. Neither is a malformed string.
     """
     try:
         fields = [(name, spec) for _, name, spec, _ in Formatter().parse(text) if name is not None]

@@ -40,8 +40,8 @@ class Trait(StrEnum):
     LOADS_MODELS = "loads_models"
     DECODES_MEDIA = "decodes_media"  # time and memory depend on the length of an uploaded video or sound
     EVALUATES_EXPRESSION = "evaluates_expression"
-    JOINS_TEXT = "joins_text"  # produces text as long as the sum of its texts
-    MULTIPLIES_TEXT = "multiplies_text"  # produces text as long as the product of its texts
+    JOINS_TEXT = "joins_text"  # produces text as long as the sum of its text inputs
+    MULTIPLIES_TEXT = "multiplies_text"  # produces text as long as the product of its text inputs
 
 
 class InputRole(StrEnum):

@@ -175,7 +175,7 @@ def _bound_usual_images(node: NodeInputs) -> Size:
 
 
 def _may_hold_images(node: NodeInputs) -> bool:
-    """Whether an output may contain images. Classes that only output models, texts or numbers contain none."""
+    """Whether an output may contain images. Classes that only output models, text or numbers contain none."""
     spec = node.spec
     if spec is None:
         return not node.class_type.startswith(IMAGELESS_CLASS_PREFIXES) and not node.class_type.endswith(
@@ -204,7 +204,7 @@ def _count_input_text(node: NodeInputs) -> int:
 
 
 def _count_nested_text(value: Any) -> int:
-    """Return the bytes of all texts and keys in a value."""
+    """Return the UTF-8 bytes of all strings and keys in a value."""
     total, todo = 0, [value]
     while todo:
         item = todo.pop()

@@ -12,25 +12,25 @@ GUIDE_FRAMES = 8  # additional frames of a guide, at most
 def bound_images_sized_like(*names: str) -> Rule:
     """Bound the size of the largest batch of the inputs, resized to the first of these inputs that is linked."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_largest_batch(node: NodeInputs) -> Outputs:
         pattern, images = node.first_linked(*names), node.any_image
         if not pattern.is_media:
             return images
         return images.resized(pattern.width, pattern.height, pixels=pattern.pixels, ratio=pattern.ratio)
 
-    return rule
+    return bound_largest_batch
 
 
 def bound_images_joined_like(*names: str) -> Rule:
     """Bound the size of all images in one batch, resized to one of the inputs."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_joined_images(node: NodeInputs) -> Outputs:
         pattern, joined = node.first_linked(*names), node.join_images()
         if not pattern.is_media:
             return joined
         return joined.resized(pattern.width, pattern.height, pixels=pattern.pixels, ratio=pattern.ratio)
 
-    return rule
+    return bound_joined_images
 
 
 def bound_inputs_as_one_batch(node: NodeInputs) -> Outputs:
@@ -41,19 +41,19 @@ def bound_inputs_as_one_batch(node: NodeInputs) -> Outputs:
 def bound_passed_through_input(*names: str) -> Rule:
     """Bound the size of one input, unchanged."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_input(node: NodeInputs) -> Outputs:
         return node.first_linked(*names)
 
-    return rule
+    return bound_input
 
 
 def bound_repeated_images(most: int) -> Rule:
     """Bound the size of the input images, their number multiplied by the input ``amount``."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_repetitions(node: NodeInputs) -> Outputs:
         return node.any_image.multiply_count(max(node.max_number("amount", 1, most, counts=True), 1))
 
-    return rule
+    return bound_repetitions
 
 
 def bound_interpolated_frames(node: NodeInputs) -> Outputs:
@@ -64,11 +64,11 @@ def bound_interpolated_frames(node: NodeInputs) -> Outputs:
 def bound_selected_images(name: str) -> Rule:
     """Bound the size of the input images by the number that an input sets; an unknown number changes nothing."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_selection(node: NodeInputs) -> Outputs:
         high = node.number_range(name)[1]
         return node.any_image.limit_count(clamp_bound(max(high, 1))) if high < inf else node.any_image
 
-    return rule
+    return bound_selection
 
 
 def bound_rebatched_images(node: NodeInputs) -> Outputs:

@@ -21,10 +21,10 @@ class GraphBounds:
     """Limits of one graph. None means unlimited.
 
     Attributes:
-        nodes: of the graph.
-        text_bytes: UTF-8 bytes of all inputs, after values were passed along links.
-        pixels: of one image times the images or frames of a node's output.
-        steps: of one sampler.
+        nodes: number of nodes in the graph.
+        text_bytes: UTF-8 bytes of text in all inputs, after values were passed along links.
+        pixels: pixels of one image times the images or frames of a node's output.
+        steps: steps of one sampler.
         pixel_steps: pixels times images times steps, summed over all samplers.
     """
 

@@ -61,8 +61,8 @@ class ImageCost:
 
     Attributes:
         files: maximum number of stored files that count.
-        images_per_file: images that each of them counts as.
-        previewed: whether they are previews instead of saved files.
+        images_per_file: images that each stored file counts as.
+        previewed: whether the files are previews instead of saved files.
     """
 
     files: int

@@ -37,7 +37,7 @@ def bound_still_images(node: NodeInputs) -> Outputs:
 def bound_video(frames: str = "length", absent: int = 81) -> Rule:
     """Bound the size of a new video latent: frames times batch."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_frames(node: NodeInputs) -> Outputs:
         count = max(node.max_number(frames, absent, MAX_LENGTH, counts=True), 1)
         has_reference = any("ref" in name and is_link(value) for name, value in node.raw.items())
         size = node.first_linked("video_latent")
@@ -46,7 +46,7 @@ def bound_video(frames: str = "length", absent: int = 81) -> Rule:
             width, height, (count + REFERENCE_FRAMES * has_reference) * bound_batch_size(node), MOVING
         )
 
-    return rule
+    return bound_frames
 
 
 def bound_video_as_images(node: NodeInputs) -> Outputs:
@@ -95,11 +95,11 @@ def bound_video_segments(node: NodeInputs) -> Outputs:
 def bound_square_image(name: str) -> Rule:
     """Bound the size of one square image whose side an input sets."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_square(node: NodeInputs) -> Outputs:
         side = node.max_number(name, 1024, 8192)
         return node.new_images(side, side, 1)
 
-    return rule
+    return bound_square
 
 
 def bound_image_grid(node: NodeInputs) -> Outputs:

@@ -182,7 +182,7 @@ class NodeInputs:
         return assumed
 
     def text_bytes(self, *names: str) -> int:
-        """Return the bytes of all texts of these inputs; of all inputs if none is named."""
+        """Return the UTF-8 bytes of the text in these inputs; in all inputs if none is named."""
         if names:
             keys = [key for name in names if (key := self.find_key(name)) is not None]
             return sum(self._bound_value(self.raw[key]).text for key in keys)

@@ -38,19 +38,19 @@ def _find_least_side(node: NodeInputs, media: Size) -> float:
 def bound_images_scaled_by(name: str) -> Rule:
     """Bound the size of images with both sides multiplied by an input."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_scaled_images(node: NodeInputs) -> Outputs:
         return node.any_image.scaled(node.max_number(name, 1, 8))
 
-    return rule
+    return bound_scaled_images
 
 
 def bound_upscaled_images(factor: int) -> Rule:
     """Bound the size of images with both sides multiplied by the factor of an upscale model."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_upscaled(node: NodeInputs) -> Outputs:
         return node.any_image.scaled(factor)
 
-    return rule
+    return bound_upscaled
 
 
 def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
@@ -71,22 +71,22 @@ def bound_images_of_total_pixels(node: NodeInputs) -> Outputs:
 def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Bound the size of images resized so that the longer side equals an input."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_resized(node: NodeInputs) -> Outputs:
         side = node.max_number(name, 1024, most)
         return node.any_image.resized(side, side, ratio=node.any_image.max_rounded_ratio())
 
-    return rule
+    return bound_resized
 
 
 def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
     """Bound the size of images resized so that the shorter side equals an input."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_resized(node: NodeInputs) -> Outputs:
         side, media = node.max_number(name, 512, most), node.any_image
         long = side * media.ratio
         return media.resized(long, long, pixels=side * long, ratio=media.max_rounded_ratio())
 
-    return rule
+    return bound_resized
 
 
 def bound_kontext_image(node: NodeInputs) -> Outputs:
@@ -166,12 +166,12 @@ def bound_padded_images(node: NodeInputs) -> Outputs:
 def bound_images_of_exact_size(width: str, height: str) -> Rule:
     """Bound the size of images resized to exactly the size that two inputs set."""
 
-    def rule(node: NodeInputs) -> Outputs:
+    def bound_resized(node: NodeInputs) -> Outputs:
         return node.any_image.resized(
             bound_width(node, width), bound_height(node, height), ratio=node.max_ratio(width, height)
         )
 
-    return rule
+    return bound_resized
 
 
 def bound_cropped_images(node: NodeInputs) -> Outputs:

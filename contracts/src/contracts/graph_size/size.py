@@ -16,15 +16,15 @@ class Size(NamedTuple):
     """Upper bounds of one output.
 
     Attributes:
-        width, height: of one image or frame, pixels; for a latent, of the images that it decodes to.
-        pixels: of one image or frame; at most ``width * height``.
-        ratio: of the longer to the shorter side.
+        width, height: size of one image or frame, pixels; for a latent, size of the images that it decodes to.
+        pixels: pixels of one image or frame; at most ``width * height``.
+        ratio: ratio of the longer to the shorter side.
         batch: images or frames in one batch.
         items: elements of an output list: every later node runs once per element.
         total: images or frames in all elements of the list.
-        high, minus_low: a number is from ``-minus_low`` to ``high``; both infinite if unknown.
+        high, minus_low: bounds of a number, which is from ``-minus_low`` to ``high``; both infinite if unknown.
         text: UTF-8 bytes of one text.
-        steps: of one list of sigmas.
+        steps: steps of one list of sigmas.
         medium: ``STILL`` if it may be stills, else ``MOVING`` for frames of one video, ``SOUND``, or ``NO_MEDIUM``.
     """
 

@@ -1,4 +1,4 @@
-"""Bounds of stock classes that produce texts and numbers."""
+"""Bounds of stock classes that produce text and numbers."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,10 @@ def _bound_passed_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_replaced_text(node: NodeInputs) -> Outputs:
-    """Replace every possible occurrence of a text; an empty text occurs between all characters."""
+    """Bound the size of the text after a replacement, assuming as many occurrences as fit.
+
+    An empty search text occurs between all characters. An unknown one can be empty.
+    """
     whole, new = node.text_bytes("string", "texts"), node.text_bytes("replace")
     find = node.literal("find")
     places = whole + 1 if not isinstance(find, str) or not find else whole // len(find.encode("utf-8", "replace"))
@@ -44,7 +47,7 @@ def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
 
 
 def _bound_formatted_text(node: NodeInputs) -> Outputs:
-    """Assume the longest value in each field, padded as its format says."""
+    """Bound the size of a formatted text, assuming the longest value in each field, padded as its format specifies."""
     template = node.literal("f_string")
     if not isinstance(template, str) or len(template) > MAX_TEMPLATE_LENGTH:
         return text_size(inf, items=node.runs)  # can specify any width
@@ -99,7 +102,7 @@ def _bound_number(node: NodeInputs) -> Outputs:
 
 
 def _bound_either_input(node: NodeInputs) -> Outputs:
-    """Return either of two inputs."""
+    """Return the bounds of either of two inputs."""
     return combine_maximums((node.bound_input("on_false"), node.bound_input("on_true")))._replace(items=node.runs)
 
 
@@ -112,12 +115,13 @@ def _bound_calculation(node: NodeInputs) -> Outputs:
     return number_size(high, low, items=node.runs)
 
 
-def _bound_measured_size(node: NodeInputs) -> Outputs:
+def _bound_get_image_size_outputs(node: NodeInputs) -> Outputs:
+    """Bound the outputs of GetImageSize: width, height and batch size."""
     seen = node.any_image
     return tuple(number_size(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
 
 
-def _bound_measured_text(node: NodeInputs) -> Outputs:
+def _bound_text_length(node: NodeInputs) -> Outputs:
     return number_size(node.text_bytes(), 0, items=node.runs)
 
 
@@ -164,8 +168,8 @@ RULES: dict[str, Callable[[NodeInputs], Outputs]] = {
     "StringFormat": _bound_formatted_text,
     "MergeTextLists": _bound_joined_list,
     "ComfyMathExpression": _bound_calculation,
-    "GetImageSize": _bound_measured_size,
-    "StringLength": _bound_measured_text,
+    "GetImageSize": _bound_get_image_size_outputs,
+    "StringLength": _bound_text_length,
     "ResolutionSelector": _bound_resolution,
     "LTXVDurationPredictor": _bound_duration_predictor,
     "WanCameraEmbedding": _bound_camera_text,

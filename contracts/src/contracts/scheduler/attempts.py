@@ -125,13 +125,13 @@ class FinishAttempt(StrictModel):
     """Report how an attempt ended. Resent until there is a reply; only the lease holder's report has an effect.
 
     Attributes:
-        gpu_seconds: time that the node spent on it.
+        gpu_seconds: time that the node spent on the attempt, seconds.
         images: stored images. At most the reserved number counts.
         node_died: whether the node stopped responding or stopped running the job. A job to which this happens twice
             is not retried.
         node_failed: the device of the node failed, or the node lost the prompt. A job to which this happens on
             two nodes is not retried.
-        warnings: for the owner of the job.
+        warnings: warnings for the owner of the job.
         request: request for the next attempt, handled once the end is committed. Its ``wait_s`` is ignored: the
             scheduler does not wait for work.
     """

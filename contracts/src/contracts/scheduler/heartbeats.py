@@ -27,8 +27,8 @@ class ReportedOccupancy(StrictModel):
 
     Attributes:
         prompt_id: id, on the node, of the prompt that occupies it; None if unknown.
-        seconds: since the executor first saw this prompt, or since the outputs began to wait.
-        blocked: this has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
+        seconds: seconds since the executor first saw this prompt, or since the outputs began to wait.
+        blocked: whether it has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
     """
 
     by: OccupancyCause
@@ -69,13 +69,14 @@ class Heartbeat(StrictModel):
             one, or one whose outputs are being stored.
         further_attempts: further attempts of this executor, whose leases it renews too. Sent only if there are any,
             because schedulers of earlier versions refuse the field.
-        progress: percent of the current attempt.
+        progress: progress of the current attempt in percent.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node
             was offline or ran prompts of other clients.
-        foreign_prompts: prompts of other clients in the node's queue, which keep the executor from requesting work.
+        foreign_prompts: number of other clients' prompts in the node's queue; while there are any, the executor
+            requests no work.
         occupied: why the node cannot take jobs; None if it can.
-        cleared, refreshed: newest "clear" and "refresh" action that was carried out.
+        cleared, refreshed: request time of the newest "clear" and "refresh" command that is done.
         system: software and hardware of the node, at most a minute old.
     """
 

@@ -139,10 +139,10 @@ class Job(TolerantModel):
         queue_position: position in the order in which jobs of all tenants start; None if not queued. Computed as if
             each job cost what such jobs usually do: exact up to 200, beyond an estimate.
         eta_seconds: estimated seconds until it ends, the median; None if unknown.
-        eta_p90_seconds: the same for the 90th percentile.
+        eta_p90_seconds: estimated seconds until it ends, the 90th percentile; None if unknown.
         attempt: number of attempts so far.
         images: reserved images; after the end, images actually produced.
-        warnings: of an ended job.
+        warnings: warnings about an ended job.
         held: whether an operator holds it until it is released.
         retry_of: the failed job that this one reruns on behalf of an operator.
         model: checkpoint of a built-in workflow; None for other workflows, which name their own.
@@ -184,7 +184,7 @@ class JobEvent(TolerantModel):
     """One state transition of a job.
 
     Attributes:
-        seq: 1 and up without gaps within a job.
+        seq: number of the event, 1 and up without gaps within a job.
         cause: why it happened, e.g. "submitted", "claimed", "lease_lapsed".
         outputs: outputs of a successful job, in its final event.
         request_id: id of the request that submitted the job, to find it in logs.

@@ -69,8 +69,8 @@ class NodeFault(TolerantModel):
 
     Attributes:
         outcome: ``failed`` if its workflow is the cause, ``node_fault`` if the node is.
-        node_died: the node stopped responding or stopped running the job.
-        message: at most 200 characters.
+        node_died: whether the node stopped responding or stopped running the job.
+        message: the error as a sentence, at most 200 characters.
     """
 
     at: datetime
@@ -86,12 +86,12 @@ class NodeStatus(TolerantModel):
     """A node as operators see it.
 
     Attributes:
-        online: it reported within the duration of a lease, and its ComfyUI responds.
+        online: whether it reported within the duration of a lease, and its ComfyUI responds.
         cordoned_at: since when it gets no new work; None if it is not cordoned.
         cordon_reason: why the scheduler cordoned it by itself; None if an operator did, or if it is not cordoned.
         drain_at: when its running attempt is or was withdrawn.
-        job_id, tenant_id, attempt, leased_at: of its current attempt.
-        blocked: it has been occupied for longer than its executor's limit; an operator should check it.
+        job_id, tenant_id, attempt, leased_at: job, tenant, number and time of the lease of its current attempt.
+        blocked: whether it has been occupied for longer than its executor's limit; an operator should check it.
         occupied: why it cannot take jobs although it responds.
         state: None from a scheduler of the previous release.
         state_since: when its state began; None if unknown.

@@ -28,8 +28,8 @@ class JobPurged(TolerantModel):
     """A job was deleted. Delete all data of it, and accept no new data for it.
 
     Attributes:
-        with_inputs: whether the owner requested it: then uploads that only this job used are deleted too. After an
-            expiry uploads keep their own lifetime.
+        with_inputs: whether the owner requested the deletion: then uploads that only this job used are deleted too. If
+            the job's retention ended, uploads keep their own lifetime.
     """
 
     job_id: UUID

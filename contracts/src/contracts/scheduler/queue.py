@@ -44,8 +44,8 @@ class QueuedTenant(TolerantModel):
         max_running: limit of running jobs; None means unlimited.
         oldest_wait_s: age of its oldest queued job; None if all are held.
         position: place in the fair order, 1 is next; None if none of its jobs may start now, whatever node is free.
-        first_job_id: the job that comes first; None if it has just left the queue, here and below.
-        waiting: why that job waits.
+        first_job_id: the job that comes first; None if it has just left the queue.
+        waiting: why the first job waits; None if it has just left the queue.
     """
 
     tenant_id: UUID

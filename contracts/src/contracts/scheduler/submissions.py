@@ -30,7 +30,7 @@ class SubmitJob(StrictModel):
         retry_of: the failed job that this one reruns.
         endpoint: method and path template of the request; usage is counted per endpoint.
         fail_without_outputs: the job fails with ``job.no_outputs`` instead of completing without an output.
-        graph: in API format, or a file of ComfyUI's editor.
+        graph: graph in API format, or a file of ComfyUI's editor.
         extra_data: additional data for the nodes (ComfyUI's ``extra_data``), limited to keys that the gateway allows.
     """
 
@@ -67,10 +67,10 @@ class ValidationReply(TolerantModel):
     """The result of validating a submission without submitting it.
 
     Attributes:
-        errors: why it would be refused; empty if it would be accepted.
-        warnings: differences between the workflow and what would run, and limits that would refuse it right now.
-        images: images that a submission would reserve; None if there are errors.
-        random_seeds: inputs that would get a random seed.
+        errors: why a submission would be refused; empty if it would be accepted.
+        warnings: differences between the workflow and what would run, and any limit that would currently refuse it.
+        images: images that a submission would reserve from the daily quota; None if there are errors.
+        random_seeds: inputs that get a random seed at each submission.
     """
 
     errors: tuple[FieldError, ...] = ()

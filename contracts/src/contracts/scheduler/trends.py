@@ -19,7 +19,8 @@ class ReadTrends(StrictModel):
 
     Attributes:
         hours: length of the window that ends at ``end``, if ``start`` is None.
-        start, end: of the window; ``end`` None means now. A window longer than ``MAX_HOURS`` is cut at its start.
+        start, end: start and end of the window; ``end`` None means now. A window longer than ``MAX_HOURS`` is cut at
+            its start.
         step_s: length of a bucket, rounded up to one of ``STEPS_S``, and further if there would be more than
             ``MAX_BUCKETS``; None chooses one that gives at most 120.
     """
@@ -34,13 +35,14 @@ class TrendCounts(TolerantModel):
     """What happened in a period.
 
     Attributes:
-        submitted, completed, failed, cancelled: jobs. Expired ones count as failed.
-        started: attempts, also repeated ones.
-        images: of jobs that ended.
+        submitted, completed, failed, cancelled: number of jobs. Expired ones count as failed.
+        started: number of attempts that started, retries included.
+        images: images of jobs that ended.
         wait_p50_s, wait_p95_s: time from the submission to the newest attempt of jobs that ended and had one; within
             10 %. None without such jobs.
-        run_p50_s, run_p95_s: time from the newest attempt of these jobs to their end; within 10 %.
-        busy_share: share of the time of online nodes in which they held a job, 0 to 1; None if unknown.
+        run_p50_s, run_p95_s: time from the newest attempt of these jobs to their end; within 10 %. None without such
+            jobs.
+        busy_share: share of the time of online nodes in which they had an attempt, 0 to 1; None if unknown.
     """
 
     submitted: int = 0
@@ -85,10 +87,10 @@ class Trends(TolerantModel):
     """A window in buckets of equal length, oldest first, without gaps. The last one has not ended.
 
     Attributes:
-        totals: of the window.
-        failures: the 50 most frequent codes of the window.
-        nodes: by name, at most 1,000. Their totals cover whole periods of 10 minutes or, if ``start`` is more than two
-            days ago, whole hours.
+        totals: what happened in the whole window.
+        failures: the 50 most frequent error codes of the window.
+        nodes: attempts by node, sorted by name, at most 1,000 nodes. They cover whole periods of 10 minutes or, if
+            ``start`` is more than two days ago, whole hours.
     """
 
     start: datetime

@@ -68,9 +68,9 @@ class UsageDay(TolerantModel):
     """Usage by the jobs that were accepted on one UTC day.
 
     Attributes:
-        jobs: accepted that day.
-        images: produced by them, or reserved if they have not ended.
-        gpu_seconds: that nodes spent on them, on whatever day.
+        jobs: number of jobs accepted that day.
+        images: images that these jobs produced, or have reserved if they have not ended.
+        gpu_seconds: GPU-seconds that nodes spent on these jobs, on that day or later.
         endpoints: usage per endpoint; without jobs that came over NATS.
     """
 

@@ -23,7 +23,7 @@ class InputFormat(StrEnum):
 
 
 class DescribeWorkflow(StrictModel):
-    """Describe the inputs of a workflow. ``graph``: in API format, or a file of ComfyUI's editor."""
+    """Describe the inputs of a workflow. ``graph``: a graph in API format, or a file of ComfyUI's editor."""
 
     graph: dict[str, Any]
 
@@ -32,14 +32,14 @@ class FormInput(TolerantModel):
     """An input of a node with a literal value. Linked inputs are left out.
 
     Attributes:
-        title: of the input, such as "Positive prompt" or "Steps".
-        type: of JSON Schema: string, integer, number or boolean.
+        title: title of the input, such as "Positive prompt" or "Steps".
+        type: JSON Schema type: string, integer, number or boolean.
         minimum, maximum: inclusive.
         options: values that nodes of the fleet have, at most ``MAX_OPTIONS``; None if it is not a choice.
         options_total: number of options in the fleet.
-        default: the editor's.
+        default: the editor's default value.
         value: the literal in the graph.
-        advanced: seldom changed.
+        advanced: whether the input is seldom changed.
     """
 
     node_id: ShortText
@@ -70,7 +70,7 @@ class WorkflowForm(TolerantModel):
     """The inputs of a workflow, most useful first.
 
     Attributes:
-        graph: in API format; None if it was sent in this format.
+        graph: the workflow in API format; None if it was sent in this format.
         warnings: nodes that the fleet does not have, and values that no node has.
     """
 

@@ -26,7 +26,7 @@ class DeadLetter(TolerantModel):
         attempts: number of deliveries and redrives.
         redrivable: its whole payload is stored, so that it can be handled again.
         excerpt: first bytes as text, sanitized; at most 16 KiB.
-        size_bytes: of the whole message.
+        size_bytes: size of the whole message.
     """
 
     id: UUID

@@ -65,8 +65,8 @@ class FieldError(TolerantModel):
 
     Attributes:
         pointer: JSON Pointer (RFC 6901) into the request body, "" for the whole body.
-        code: stable, for programs.
-        message: for people. It may quote a value of the submitted workflow, cut to 80 printable characters.
+        code: stable code for programs.
+        message: a sentence for people. It may quote a value of the submitted workflow, cut to 80 printable characters.
         node_id: the workflow node, if the error is in one.
         input: the input of that node, if the error is in one.
         allowed: valid values, at most 50, if they are a list or a range.

@@ -52,7 +52,7 @@ def build_field_message(error: ErrorDetails, fields: Collection[str] = ()) -> st
     types without a sentence here keep pydantic's.
 
     Args:
-        error: with its context.
+        error: the validation error with its context.
         fields: valid names, for an error about an unknown field.
     """
     kind, context = error["type"], error.get("ctx", {})

@@ -22,7 +22,7 @@ def clean_text(text: str, max_length: int) -> str:
     """Return at most ``max_length`` characters of a text, without control characters and lone surrogates.
 
     Tabs and line ends stay. Each invalid character becomes U+FFFD, so that the change is visible and
-    different texts rarely become equal.
+    different strings rarely become equal.
     """
     return _INVALID_CHARACTER.sub(REPLACEMENT_CHARACTER, text[:max_length])
 

@@ -38,7 +38,7 @@ class Address:
     """The variable tokens of a message's subject, its headers, and the size of its data in bytes.
 
     Attributes:
-        deadline: on ``time.monotonic()``; a request that has not started by then is not started. None if there is none.
+        deadline: time by ``time.monotonic()`` after which a request is no longer started; None if there is none.
     """
 
     tenant: str

@@ -329,7 +329,7 @@ def test_alternatives_in_a_text_are_chosen_and_comments_removed(text: str, expec
     assert choose_alternatives(text, lambda _: 0) == expected
 
 
-def test_last_nested_alternative_can_be_chosen() -> None:
+def test_last_option_of_a_nested_dynamic_prompt_can_be_chosen() -> None:
     assert choose_alternatives("{a|{b|c}} d", lambda count: count - 1) == "c d"
 
 

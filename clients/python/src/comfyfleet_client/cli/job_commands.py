@@ -251,7 +251,7 @@ def _exit_if_failed(job: Job) -> None:
 
 
 def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> None:
-    """Print texts, other values and text files; list the other outputs."""
+    """Print text outputs, other values and text files; list the other outputs."""
     others = list[str]()
     for position, output in enumerate(client.jobs.outputs(job)):
         if index not in {None, position}:

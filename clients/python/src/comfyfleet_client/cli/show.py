@@ -152,7 +152,7 @@ def _format_limit(value: float | str | None) -> str:
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, header: bool = True) -> None:
-    """Print a table of texts without terminal control characters."""
+    """Print a table of strings, without terminal control characters."""
     drawn = Table(box=None, show_header=header, pad_edge=False)
     for name in columns:
         drawn.add_column(name, overflow="fold")

@@ -38,7 +38,7 @@ def list_(
 
 
 @app.command("show")
-def show_(context: typer.Context, name: NameArgument, *, version: VersionOption = None) -> None:
+def show_workflow(context: typer.Context, name: NameArgument, *, version: VersionOption = None) -> None:
     """Print a saved workflow with its parameters, as JSON."""
     with open_client(context) as client:
         show.print_json(client.workflows.get(name, version=version))

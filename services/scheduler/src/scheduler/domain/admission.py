@@ -1,4 +1,4 @@
-"""Decides whether submissions are accepted, one after another, from one version of their tenants' rows."""
+"""Decides on a group of submissions one by one, against a single snapshot of their tenants' limits and usage."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -23,12 +23,12 @@ class PendingSubmission:
 
     Attributes:
         graph: the graph to be stored, as JSON text.
-        requirement_id: id of the needs that a node must meet to run the job.
+        requirement_id: id of the requirement that a node must meet to run the job.
         images: number of images to reserve.
-        refusal: why no node can run it now. If it was accepted before, it is replayed nevertheless.
-        nodes_online: whether any node is online. Otherwise it is unknown when the queue gets shorter.
+        refusal: why its check failed; None if it passed. Ignored if the submission was accepted before.
+        nodes_online: whether any node is online. If not, it is unknown when the queue will get shorter.
         request_id: id of the request that submits the job.
-        deadline: by ``time.monotonic()``; None if there is none.
+        deadline: time by ``time.monotonic()`` after which it is no longer decided; None if there is none.
         fingerprint: fingerprint of its workflow.
     """
 
@@ -99,9 +99,9 @@ class AcceptedJob(NamedTuple):
     """A new job to insert.
 
     Attributes:
-        jobs_ahead: queued jobs of its tenant, without those of its group that it overtakes. Those from before its group
-            are all counted; the insertion returns how many of them it overtakes.
-        overtakes_jobs: whether it overtakes jobs from before its group. They are counted only in that case.
+        jobs_ahead: number of queued jobs of its tenant. Jobs of its group are counted only if it does not overtake
+            them, all earlier ones are counted. The insertion returns how many of the earlier ones it overtakes.
+        overtakes_jobs: whether it overtakes jobs from before its group; only then does the insertion count them.
     """
 
     submission: PendingSubmission
@@ -173,7 +173,7 @@ class TenantAdmission:
     """Accepts or refuses a group of submissions of one tenant. Valid as long as the allowance is.
 
     Args:
-        images: usage that the tenant shares with its quota group; by default its own.
+        images: images used today, shared by all tenants of the quota group; by default those of this tenant alone.
     """
 
     def __init__(self, allowance: TenantAllowance, images: DailyImageUse | None = None) -> None:

@@ -39,7 +39,7 @@ def check_editor_file(
         uploads: ids of uploads that the graph may name where a node takes a file.
         catalogs: one per kind of node.
         policy: graph policy of the tenant.
-        draw_seed: draws an integer from 0 to below its argument, for seeds of -1 and for alternatives in texts.
+        draw_seed: draws an integer from 0 to below its argument, for seeds of -1 and for alternatives in text.
         now: time for dates in file names.
         randomize_seeds: see ``check_graph``.
 

@@ -29,7 +29,7 @@ class Concurrency(NamedTuple):
     Attributes:
         limit: None means unlimited.
         running: its live attempts.
-        jobs_ahead: its queued jobs that start before this one.
+        jobs_ahead: number of its queued jobs that start before the estimated one.
     """
 
     limit: int | None
@@ -41,7 +41,7 @@ class NodeSchedule:
     """Nodes that take jobs as they become free.
 
     Args:
-        busy_s: for each node, seconds until it is free; 0 if it is free. At least one node.
+        busy_s: seconds until each node is free, 0 if it is free now; for at least one node.
     """
 
     def __init__(self, busy_s: Iterable[float]) -> None:
@@ -86,8 +86,8 @@ def estimate_eta(
         position: 1 for the job that starts next.
         own: predicted run time of the job.
         job_s: mean run time of the jobs before it.
-        spread_s: 90th percentile of a run time minus its median, for those jobs.
-        concurrency: of the job's tenant.
+        spread_s: 90th percentile of the run time of the jobs before it, minus the median.
+        concurrency: concurrency limit of the job's tenant.
     """
     start_s = max(nodes.compute_start(position, job_s), _estimate_limit_wait(concurrency, job_s))
     rounds = start_s / max(job_s, MIN_JOB_S)  # jobs before it on the same node

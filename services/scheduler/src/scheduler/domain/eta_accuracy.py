@@ -53,7 +53,8 @@ class Accuracy(NamedTuple):
     """Accuracy of the estimates of one stage.
 
     Attributes:
-        within_p50, within_p90: shares of the jobs.
+        within_p50, within_p90: share of the jobs that took no longer than the estimated median, and than the estimated
+            90th percentile.
         ratio_p50, ratio_p90: percentiles of actual / estimated.
     """
 

@@ -29,8 +29,8 @@ def is_node_failure(ending: FinishAttempt) -> bool:
 def is_at_fault(failures: Sequence[FailedJob], *, after_jobs: int) -> bool:
     """Whether a node is at fault and not the jobs that failed on it.
 
-    At least ``after_jobs`` jobs must have failed on it. In addition, they belong to several tenants, or at least that
-    many of them succeeded on other nodes.
+    At least ``after_jobs`` jobs must have failed on it. In addition, these jobs must belong to several tenants, or at
+    least ``after_jobs`` of them must have succeeded on other nodes.
 
     Args:
         failures: different jobs that failed on the node since it last completed one.

@@ -63,7 +63,7 @@ class _TenantSchedule(NamedTuple):
         return min(before, self.queued)
 
     def estimate_before(self, start: float) -> float:
-        """Estimate that count: elapsed turns plus half a job, which is unbiased."""
+        """Estimate ``count_before`` without rounding: the elapsed turns plus half a job, so that it is unbiased."""
         elapsed_turns = (start - self.vtime) * self.rate
         return min(elapsed_turns + 0.5, self.queued) if elapsed_turns > 0 else 0.0
 
@@ -109,9 +109,9 @@ class FairOrder:
         """Count the jobs of other tenants that start before a job; more than ``MAX_EXACT_COUNT`` are estimated.
 
         Args:
-            tenant_id, vtime, weight: of the job's tenant. If it is one of the competitors, its jobs are not counted.
-            jobs_ahead: jobs of that tenant that start before this one.
-            cost_s: expected GPU-seconds of each of them.
+            tenant_id, vtime, weight: id, virtual time and weight of the job's tenant. Its own jobs are not counted.
+            jobs_ahead: number of the tenant's jobs that start before this one.
+            cost_s: expected GPU-seconds of each job of the tenant.
         """
         start = vtime + jobs_ahead * max(cost_s, MIN_COST_S) / weight
         own = self._schedule_by_id.get(tenant_id)

@@ -78,7 +78,7 @@ def check_file_kinds(graph: Graph, catalog: Catalog, types: Mapping[str, str]) -
 
 
 def _iterate_texts(inputs: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """Yield the texts in inputs, and in the parts of inputs that are objects: input, part and text."""
+    """Yield the strings in inputs, and in the parts of inputs that are objects: input, part and string."""
     for name, value in inputs.items():
         if isinstance(value, str):
             yield name, "", value

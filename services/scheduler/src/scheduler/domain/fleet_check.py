@@ -144,7 +144,10 @@ def _collect_findings(
 
 
 def _prefer_suggesting_finding(policy_finding: Finding, node_finding: Finding | None) -> Finding:
-    """Return the node's finding if its code is the same, because it can suggest similar names."""
+    """Choose between the policy's and the node's finding for one input.
+
+    If both have the same code, return the node's, which can suggest similar names; otherwise the policy's.
+    """
     if node_finding is not None and node_finding.fault.code == policy_finding.fault.code:
         return node_finding
     return policy_finding

@@ -12,13 +12,13 @@ GIB = 2**30
 UNKNOWN_GIB = 0  # of a node that does not report its memory
 
 
-class MemoryFault(NamedTuple):
-    """A node ran out of memory while it ran a job.
+class GpuOutOfMemory(NamedTuple):
+    """A node ran out of GPU memory while it ran a job.
 
     Attributes:
-        node_gib: memory of the GPU of the node.
-        earlier_faults: number of earlier attempts of the job that ended for the same reason.
-        has_larger_node: whether an available node with more memory can run the job.
+        node_gib: memory of the node's GPU; ``UNKNOWN_GIB`` if unknown.
+        earlier_faults: number of earlier attempts of the job whose node ran out of memory, too.
+        has_larger_node: whether a usable node with more GPU memory can run the job.
     """
 
     node_gib: int
@@ -27,7 +27,7 @@ class MemoryFault(NamedTuple):
 
     @property
     def is_final(self) -> bool:
-        """Whether another attempt would fail like this one: it was not the first, and no larger node is available."""
+        """Whether another attempt would run out of memory, too: an earlier one did, and no larger node is usable."""
         return self.earlier_faults > 0 and not self.has_larger_node
 
 
@@ -40,7 +40,7 @@ def is_out_of_memory(ending: FinishAttempt) -> bool:
     return ending.outcome is Outcome.NODE_FAULT and ending.error is not None and ending.error.code == OUT_OF_MEMORY
 
 
-def explain_exhausted_memory(error: JobError, fault: MemoryFault) -> JobError:
+def explain_exhausted_memory(error: JobError, fault: GpuOutOfMemory) -> JobError:
     """Return the error of a job that ends because of its memory: what happened, and what its owner can change."""
     size = f" with {fault.node_gib} GiB" if fault.node_gib else ""
     message = (

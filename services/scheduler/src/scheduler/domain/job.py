@@ -33,7 +33,7 @@ class JobSnapshot(NamedTuple):
     """A job at the time ``now``, with its position in the queue.
 
     Attributes:
-        requirement_id: id of the needs that a node must meet to run it.
+        requirement_id: id of the requirement that a node must meet to run it.
         queued_at: when it was last queued, held or released; None if it is not queued.
         avoid_node, avoid_until: the job avoids this node until that time, unless no other node can run it.
         queue_position: number of the tenant's jobs that start before it, plus one; None if not queued, or not read.
@@ -74,7 +74,7 @@ class JobForecast(NamedTuple):
     """Estimated start and end of a job that has not ended.
 
     Attributes:
-        position: in the order in which jobs start; None if not queued.
+        position: position in the order in which the jobs of all tenants start; None if not queued.
         end_s, end_p90_s: seconds until it ends: the median, and what 90 % of such jobs are expected not to exceed.
     """
 

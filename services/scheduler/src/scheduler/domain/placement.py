@@ -1,7 +1,7 @@
 """Chooses the job that a node runs next, so that nodes rarely load models. Pure: no I/O, no clock.
 
 The fair order says which tenant is next, and priority and age say which of its jobs is. Within bounds, a job whose
-models the node has loaded goes before that one (decision record 0057).
+models the node has loaded goes before that job (decision record 0057).
 """
 
 from collections.abc import Iterable, Sequence, Set
@@ -35,8 +35,8 @@ class FirstJob(NamedTuple):
 
     Attributes:
         id: increases with the time of submission.
-        passed_over_s: seconds since another job was first run at its turn; 0: never.
-        waited_s: seconds from its submission until then.
+        passed_over_s: seconds since it was first passed over: another job ran although it was next; 0: never.
+        waited_s: seconds from its submission until it was first passed over; 0: never.
     """
 
     id: UUID
@@ -57,8 +57,8 @@ class JobChoice(NamedTuple):
     passed_over: FirstJob | None
 
 
-class TenantTurn(NamedTuple):
-    """A tenant in fair order.
+class TenantFairShare(NamedTuple):
+    """A tenant, with what decides its place in the fair order.
 
     Attributes:
         vtime: GPU-seconds used / weight; the tenant with the least is next.
@@ -69,16 +69,16 @@ class TenantTurn(NamedTuple):
     weight: float
 
 
-class WarmTenant(NamedTuple):
+class TenantWithWarmJob(NamedTuple):
     """A tenant with a job that is warm on a node.
 
     Attributes:
         warm_priority: highest priority of its warm jobs.
-        first_priority, first_passed_over_s, first_waited_s: of its first queued job, which the node may be unable to
-            run.
+        first_priority: priority of its first queued job, which the node may be unable to run.
+        first_passed_over_s, first_waited_s: as in ``FirstJob``, of its first queued job.
     """
 
-    turn: TenantTurn
+    fair_share: TenantFairShare
     warm_priority: int
     first_priority: int
     first_passed_over_s: float
@@ -126,8 +126,8 @@ def may_defer_to_warm_node(*, deferred_s: float, free_in_s: float, load_s: float
     """Whether a node without the models of a job defers it to a busy node that has loaded them.
 
     It does as long as the job would start there within ``MAX_WAIT_IN_LOADS`` times the load time. So the job ends half
-    a load time later at worst, and this node keeps its models for other jobs. If the busy nodes cannot keep up, that
-    time passes, and this node loads the models.
+    a load time later at worst, and this node keeps its models for other jobs. If the busy nodes cannot keep up, the job
+    is no longer deferred after that time, and this node loads the models.
 
     Args:
         deferred_s: seconds for which jobs with the same requirement have been deferred to busy nodes already.
@@ -178,8 +178,10 @@ def may_yield_turn(due: FirstJob, choice: JobChoice, *, bound_s: float) -> bool:
     return choice.job.warmth is not Warmth.WARM and not is_overdue(due.passed_over_s, due.waited_s, bound_s=bound_s)
 
 
-def is_within_one_job(due: TenantTurn, other: TenantTurn, *, cost_s: float) -> bool:
-    """Whether a tenant has used at most one job more than the tenant whose turn it is, by the larger of their weights.
+def is_within_one_job(due: TenantFairShare, other: TenantFairShare, *, cost_s: float) -> bool:
+    """Whether a tenant has used at most the cost of one job more than the tenant whose turn it is.
+
+    The difference of their virtual times is converted to GPU-seconds with the larger of their weights.
 
     Args:
         cost_s: GPU-seconds of a job.
@@ -188,8 +190,8 @@ def is_within_one_job(due: TenantTurn, other: TenantTurn, *, cost_s: float) -> b
 
 
 def list_preferred_tenants(
-    due: TenantTurn, warm: Iterable[WarmTenant], *, cost_s: float, bound_s: float
-) -> list[TenantTurn]:
+    due: TenantFairShare, warm: Iterable[TenantWithWarmJob], *, cost_s: float, bound_s: float
+) -> list[TenantFairShare]:
     """List tenants whose warm job may run before the jobs of the tenant whose turn it is, in fair order.
 
     Such a tenant has used at most one job more. No other job of it has a higher priority than its warm job, and its
@@ -201,11 +203,11 @@ def list_preferred_tenants(
         bound_s: as in ``is_overdue``.
     """
     preferred = [
-        tenant.turn
+        tenant.fair_share
         for tenant in warm
-        if tenant.turn.id != due.id
-        and is_within_one_job(due, tenant.turn, cost_s=cost_s)
+        if tenant.fair_share.id != due.id
+        and is_within_one_job(due, tenant.fair_share, cost_s=cost_s)
         and tenant.warm_priority >= tenant.first_priority
         and not is_overdue(tenant.first_passed_over_s, tenant.first_waited_s, bound_s=bound_s)
     ]
-    return sorted(preferred, key=lambda turn: (turn.vtime, turn.id))
+    return sorted(preferred, key=lambda share: (share.vtime, share.id))

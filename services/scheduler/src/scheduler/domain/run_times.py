@@ -1,8 +1,8 @@
 """Predicts how long a job runs on a node, from the run times of finished jobs. Pure: no I/O, no clock.
 
 Run times are stored as histograms (``scheduler.domain.durations``) in three scopes. A prediction uses the first scope
-that has run times: jobs with the same workflow fingerprint on the same class of node; jobs with the same needs on that
-class; all jobs of the fleet. Runs of nodes that had to load models of the job are kept apart from those of warm nodes.
+that has run times: jobs with the same workflow fingerprint on nodes with the same GPU model; jobs with the same
+requirement on such nodes; all jobs of the fleet. Runs for which the node had to load models are kept apart from others.
 """
 
 from collections.abc import Iterable, Mapping
@@ -29,13 +29,13 @@ class HistogramKey(NamedTuple):
 
     Attributes:
         id: the fingerprint of the workflow, or the id of the requirement; 0 for the fleet.
-        node_class: name of the node's first GPU; empty if unknown, and for the fleet.
-        loads_models: the node did not have all models of the job loaded.
+        gpu_model: model of the node's first GPU; empty if unknown, and for the fleet.
+        loads_models: whether the node had to load models of the job.
     """
 
     scope: HistogramScope
     id: int
-    node_class: str
+    gpu_model: str
     loads_models: bool
 
 
@@ -49,31 +49,31 @@ class SuccessfulRun(NamedTuple):
 
     requirement_id: int
     fingerprint: int | None
-    node_class: str
+    gpu_model: str
     loads_models: bool
     seconds: float
 
     def list_keys(self) -> tuple[HistogramKey, ...]:
         """Return the keys of the histograms that this run belongs to."""
         keys = (
-            HistogramKey(HistogramScope.MODELS, self.requirement_id, self.node_class, self.loads_models),
+            HistogramKey(HistogramScope.MODELS, self.requirement_id, self.gpu_model, self.loads_models),
             HistogramKey(HistogramScope.FLEET, 0, "", self.loads_models),
         )
         if self.fingerprint is None:
             return keys
-        return (HistogramKey(HistogramScope.WORKFLOW, self.fingerprint, self.node_class, self.loads_models), *keys)
+        return (HistogramKey(HistogramScope.WORKFLOW, self.fingerprint, self.gpu_model, self.loads_models), *keys)
 
 
 class JobKind(NamedTuple):
     """What is known of a job before it runs.
 
     Attributes:
-        node_classes: number of nodes that could run it, by class.
+        nodes_by_gpu: number of nodes that could run it, by GPU model.
     """
 
     requirement_id: int
     fingerprint: int | None
-    node_classes: Mapping[str, int]
+    nodes_by_gpu: Mapping[str, int]
 
 
 class RunTime(NamedTuple):
@@ -105,14 +105,14 @@ class RunTimes:
     def replace_histogram(self, key: HistogramKey, bins: Bins) -> None:
         """Replace the histogram of a key, or add it."""
         histograms = self._histograms.setdefault((key.scope, key.id), {})
-        self._size += (key.node_class, key.loads_models) not in histograms
-        histograms[key.node_class, key.loads_models] = bins
+        self._size += (key.gpu_model, key.loads_models) not in histograms
+        histograms[key.gpu_model, key.loads_models] = bins
 
     def predict_run_time(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
         """Predict the run time of a job on one of the nodes that could run it; None without any history.
 
         Args:
-            loads_models: the node has to load models of the job.
+            loads_models: whether the node has to load models of the job.
         """
         for scope, key_id in _list_scopes(kind):
             bins = self._merge_histograms(scope, key_id, kind, loads_models=loads_models)
@@ -125,7 +125,10 @@ class RunTimes:
         return None
 
     def predict_mean_run_time(self, kind: JobKind) -> float | None:
-        """Predict the mean run time of other jobs with the same needs, on any node; None without any history."""
+        """Predict the mean run time of jobs with the same requirement, on any of the nodes that could run them.
+
+        None without any history.
+        """
         for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
             merged = _sum_histograms(
                 (self._merge_histograms(scope, key_id, kind, loads_models=loads_models), 1.0)
@@ -136,9 +139,9 @@ class RunTimes:
         return None
 
     def predict_remaining_time(self, kind: JobKind, *, elapsed_s: float) -> RunTime | None:
-        """Predict the remaining run time of a job that has run for ``elapsed_s`` seconds; None if it ran too long.
+        """Predict the remaining run time of a job that has run for ``elapsed_s`` seconds.
 
-        It considers only earlier runs that took longer.
+        It considers only earlier runs that took longer, and returns None if there are none.
         """
         for scope, key_id in _list_scopes(kind):
             merged = _sum_histograms(
@@ -152,7 +155,7 @@ class RunTimes:
         return None
 
     def predict_load_time(self, kind: JobKind) -> float | None:
-        """Predict how long a node loads the models of a job; None if no job with the same needs has loaded them yet."""
+        """Predict how long a node loads the models of a job; None if no run with the same requirement did."""
         return self._measure_load_time(HistogramScope.MODELS, kind.requirement_id, kind)
 
     def _predict_any_load_time(self, kind: JobKind) -> float:
@@ -170,12 +173,12 @@ class RunTimes:
         return None if warm is None or loading is None else max(loading - warm, 0.0)
 
     def _merge_histograms(self, scope: HistogramScope, key_id: int, kind: JobKind, *, loads_models: bool) -> Bins:
-        """Merge the histograms of the classes of nodes that could run the job. Each counts by its number of nodes."""
+        """Merge the histograms of the nodes that could run the job: those of each GPU model, by its number of nodes."""
         found = self._histograms.get((scope, key_id))
         if not found:
             return {}
-        classes: Mapping[str, int] = {"": 1} if scope is HistogramScope.FLEET else kind.node_classes
-        matching = [(bins, nodes) for name, nodes in classes.items() if (bins := found.get((name, loads_models)))]
+        nodes_by_gpu: Mapping[str, int] = {"": 1} if scope is HistogramScope.FLEET else kind.nodes_by_gpu
+        matching = [(bins, nodes) for gpu, nodes in nodes_by_gpu.items() if (bins := found.get((gpu, loads_models)))]
         if len(matching) == 1:
             return matching[0][0]
         runs = [sum(bins.values()) for bins, _ in matching]

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobError, JobWarning
-from scheduler.domain.gpu_memory import MemoryFault
+from scheduler.domain.gpu_memory import GpuOutOfMemory
 from scheduler.domain.job import LockedJob
 from scheduler.domain.states import Cause
 
@@ -101,20 +101,21 @@ def decide_transition_cause(
     max_attempts: int,
     node_deaths: int = 0,
     failed_nodes: int = 0,
-    memory: MemoryFault | None = None,
+    memory: GpuOutOfMemory | None = None,
 ) -> Cause:
     """Decide the job's next transition after an attempt has ended.
 
     A failure of the workflow is never tried again. A node fault is, until all attempts are used, ``MAX_NODE_DEATHS``
-    nodes died while running the job, ``MAX_FAILED_NODES`` different ones failed, or memory was not enough on the
-    largest available node. An unrequested cancellation counts as a node fault. A released job is always queued again.
+    nodes died while running the job, ``MAX_FAILED_NODES`` different ones failed, or the job ran out of memory twice
+    and no larger node is usable. A cancellation that was not requested counts as a node fault. A released job is always
+    queued again.
 
     Args:
         outcome: outcome of the attempt.
-        tries: attempts that count as tries, including this one.
-        max_attempts: attempts that a job may have.
-        node_deaths: attempts in which the node died, including this one.
-        failed_nodes: different nodes that failed while running the job, including this one.
+        tries: number of attempts that count as tries, including this one.
+        max_attempts: number of tries that a job may have.
+        node_deaths: number of attempts whose node died, including this one.
+        failed_nodes: number of different nodes that failed while running the job, including the node of this attempt.
         memory: set if the node ran out of memory.
     """
     match outcome:

@@ -34,9 +34,9 @@ class NodeFacts:
         shared_since: when foreign prompts, which run first, came into its queue; None if there are none.
         blocked_since: when it was blocked; None if it is not.
         memory_gib: memory of its GPU; 0 if unknown.
-        node_class: name of its first GPU; empty if unknown.
+        gpu_model: model of its first GPU; empty if unknown.
         busy_since: when its current attempt began; None without one.
-        prefetched: number of attempts that it starts after that one.
+        prefetched: number of attempts that it has prefetched, to start them after the current one.
         loaded: models that it has loaded.
     """
 
@@ -49,14 +49,14 @@ class NodeFacts:
     shared_since: datetime | None = None
     blocked_since: datetime | None = None
     memory_gib: int = 0
-    node_class: str = ""
+    gpu_model: str = ""
     busy_since: datetime | None = None
     prefetched: int = 0
     loaded: frozenset[str] = frozenset()
 
     @property
     def occupied_since(self) -> datetime | None:
-        """When the node was blocked or became busy with foreign prompts; None if it can take jobs."""
+        """When the node was blocked or became busy with foreign prompts; None if it is neither."""
         return self.blocked_since or self.shared_since
 
 
@@ -109,12 +109,12 @@ class Obstacle(NamedTuple):
 
 @dataclass(frozen=True)
 class NodeSurvey:
-    """The state of the nodes for all jobs with the same needs.
+    """The state of the nodes for all jobs with the same requirement.
 
     It is used for many jobs, so what follows from the nodes is computed once.
 
     Attributes:
-        open_nodes: nodes that can run the jobs and are not cordoned, whether busy or not.
+        open_nodes: online nodes that meet the requirement and are not cordoned, whether they can take a job now or not.
         obstacle: what keeps all nodes from running the jobs; None if there is nothing.
     """
 
@@ -127,23 +127,23 @@ class NodeSurvey:
         return frozenset(node.digest for node in self.open_nodes if node.digest)
 
     @cached_property
-    def open_node_classes(self) -> Mapping[str, int]:
-        """The number of open nodes by class."""
-        return Counter(node.node_class for node in self.open_nodes)
+    def open_nodes_by_gpu(self) -> Mapping[str, int]:
+        """The number of open nodes by GPU model."""
+        return Counter(node.gpu_model for node in self.open_nodes)
 
     @cached_property
     def usable_nodes(self) -> tuple[NodeFacts, ...]:
-        """The open nodes that are neither blocked nor busy with foreign prompts."""
+        """The open nodes that are neither blocked nor busy with foreign prompts. They may be running jobs."""
         return tuple(_list_usable_nodes(self.open_nodes))
 
     @cached_property
-    def usable_node_classes(self) -> Mapping[str, int]:
-        """The number of usable nodes by class."""
-        return Counter(node.node_class for node in self.usable_nodes)
+    def usable_nodes_by_gpu(self) -> Mapping[str, int]:
+        """The number of usable nodes by GPU model."""
+        return Counter(node.gpu_model for node in self.usable_nodes)
 
     @cached_property
     def usable_since(self) -> datetime | None:
-        """When the first of the usable nodes entered its state."""
+        """The earliest time at which one of the usable nodes went online or changed its catalog."""
         return min((node.state_since for node in self.usable_nodes if node.state_since is not None), default=None)
 
     @cached_property
@@ -160,13 +160,13 @@ class NodeSurvey:
 def survey_nodes(
     nodes: Sequence[NodeFacts], missing_needs: Mapping[str, MissingNeeds], *, memory_over_gib: int | None = None
 ) -> NodeSurvey:
-    """Survey the nodes once for all jobs with the same needs.
+    """Survey the nodes once for all jobs with the same requirement.
 
     Args:
         nodes: all known nodes, online or not.
         missing_needs: the needs that each catalog does not meet, by digest. Catalogs that meet all needs are left out.
-        memory_over_gib: a GPU of this size was too small for the jobs. While larger ones are available, only they run
-            them.
+        memory_over_gib: a GPU with this much memory was too small for the jobs. While a usable node has more, only
+            nodes with more count as open.
     """
     online = [node for node in nodes if node.online and node.digest is not None]
     if not online:
@@ -183,7 +183,7 @@ def survey_nodes(
 
 
 def has_larger_node(nodes: Sequence[NodeFacts], memory_gib: int) -> bool:
-    """Whether one of these nodes has a larger GPU than this and is neither blocked nor busy with foreign prompts."""
+    """Whether a usable node among these has a GPU with more than ``memory_gib`` GiB."""
     return any(node.memory_gib > memory_gib for node in _list_usable_nodes(nodes))
 
 
@@ -212,7 +212,10 @@ def _explain_no_node_online(nodes: Sequence[NodeFacts]) -> Obstacle:
 def _explain_no_capable_node(
     nodes: Sequence[NodeFacts], online: Sequence[NodeFacts], missing_needs: Mapping[str, MissingNeeds]
 ) -> Obstacle:
-    """No online node meets the needs, since the last node that did went offline or changed its catalog."""
+    """Explain which needs no online node meets.
+
+    The obstacle began when a node last went online or offline or changed its catalog.
+    """
     since = _find_latest_time(nodes, lambda node: node.state_since)
     missing_by_node = {node.name: missing_needs[node.digest] for node in online if node.digest is not None}
     with_classes = {name: needs for name, needs in missing_by_node.items() if not needs.classes}
@@ -271,7 +274,7 @@ def _explain_all_occupied(nodes: Sequence[NodeFacts]) -> Obstacle | None:
 
 
 def _explain_avoided_node(job: QueuedJobFacts, nodes: Sequence[NodeFacts]) -> Obstacle | None:
-    """Return an obstacle if the job must avoid its last node and all other nodes are blocked or busy elsewhere."""
+    """Return an obstacle if the job must avoid a node and all others are blocked or busy with foreign prompts."""
     if job.avoid_node is None or job.avoid_until is None or job.avoid_until <= job.now:
         return None
     others = [node for node in nodes if node.name != job.avoid_node]

@@ -47,7 +47,7 @@ class CheckedWorkflow(NamedTuple):
 
     Attributes:
         graph: the graph that a node will run, as JSON text.
-        needs: what a node must have to run it; see ``RunnableGraph``.
+        needs: what a node must have to run it; see ``GraphCheckResult``.
         images: upper bound of the images that it makes.
         seeds: the seeds that were drawn.
         submitted_graph: the graph as it was submitted.

@@ -1,7 +1,7 @@
 """Computes the fingerprint of a workflow: equal for workflows whose run times are comparable. Pure: no I/O.
 
 It covers the classes of the nodes and how they are linked, models, samplers, and the values that decide how long a node
-runs, such as sizes and steps. It covers no texts, seeds, file names of uploads, or ids of nodes. It is computed for
+runs, such as sizes and steps. It covers no text, seeds, file names of uploads, or ids of nodes. It is computed for
 every submission, so it takes only about as long as reading the graph once.
 """
 

@@ -41,8 +41,8 @@ _UPLOAD_FORMATS_BY_CLASS = {
 _JSON_TYPES = {"INT": "integer", "FLOAT": "number", "BOOLEAN": "boolean", "STRING": "string"}
 
 
-class _InputPlace(NamedTuple):
-    """An input of a node. ``spec``: its declaration; None if the class is unknown or does not declare it."""
+class _LiteralInput(NamedTuple):
+    """An input with a literal value. ``spec``: its declaration; None if the class is unknown or does not declare it."""
 
     node_id: str
     node: GraphNode
@@ -109,44 +109,46 @@ def _convert_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], now: 
 def _describe_inputs(
     graph: Graph, catalog: Catalog, catalogs: Sequence[Catalog], warnings: list[FieldError]
 ) -> Iterator[FormInput]:
-    places = sorted(_list_input_places(graph, catalog), key=_build_sort_key)
-    if len(places) > MAX_INPUTS:
-        message = f"The workflow has {len(places)} inputs with a value; the first {MAX_INPUTS} are described."
+    literals = sorted(_list_literal_inputs(graph, catalog), key=_build_sort_key)
+    if len(literals) > MAX_INPUTS:
+        message = f"The workflow has {len(literals)} inputs with a value; the first {MAX_INPUTS} are described."
         warnings.append(FieldError(pointer="/workflow", code="too_many_inputs", message=message))
     prompts = _find_prompt_roles(graph)
     all_options, options_left = _OptionsOfAllNodes(catalogs), MAX_TOTAL_OPTIONS
-    for place in places[:MAX_INPUTS]:
-        options = all_options.list_options(place)
-        if options is not None and place.value not in options:
-            warnings.append(_describe_missing_option(place))
+    for literal in literals[:MAX_INPUTS]:
+        options = all_options.list_options(literal)
+        if options is not None and literal.value not in options:
+            warnings.append(_describe_missing_option(literal))
         shown = None if options is None else tuple(islice(options, min(MAX_OPTIONS, options_left)))
         options_left -= len(shown or ())
-        yield _describe_input(place, prompts.get(place.node_id), shown, len(options or ()))
+        yield _describe_input(literal, prompts.get(literal.node_id), shown, len(options or ()))
 
 
-def _describe_input(place: _InputPlace, role: str | None, options: tuple[Scalar, ...] | None, total: int) -> FormInput:
-    spec = place.spec
-    format_ = _find_format(place)
-    title = f"{role} prompt" if role and format_ is InputFormat.MULTILINE else _humanize_name(place.name)
+def _describe_input(
+    literal: _LiteralInput, role: str | None, options: tuple[Scalar, ...] | None, total: int
+) -> FormInput:
+    spec = literal.spec
+    format_ = _find_format(literal)
+    title = f"{role} prompt" if role and format_ is InputFormat.MULTILINE else _humanize_name(literal.name)
     return FormInput(
-        node_id=place.node_id,
-        node_class=place.node.class_type,
-        node_title=_find_title(place.node),
-        input=place.name,
+        node_id=literal.node_id,
+        node_class=literal.node.class_type,
+        node_title=_find_title(literal.node),
+        input=literal.name,
         title=title,
-        type=_find_type(place),
+        type=_find_type(literal),
         format=format_,
         minimum=spec.min if spec is not None else None,
         maximum=spec.max if spec is not None else None,
         options=options,
         options_total=total,
         default=None if spec is None or spec.upload or (spec.options and options is None) else spec.default,
-        value=place.value,
-        advanced=_build_sort_key(place)[0] > 1,
+        value=literal.value,
+        advanced=_build_sort_key(literal)[0] > 1,
     )
 
 
-def _list_input_places(graph: Graph, catalog: Catalog) -> Iterator[_InputPlace]:
+def _list_literal_inputs(graph: Graph, catalog: Catalog) -> Iterator[_LiteralInput]:
     for node_id, node in graph.items():
         facts = catalog.get_class_facts(node.class_type) if node.class_type in catalog.classes else None
         declared = resolve_inputs(facts, node.inputs) if facts is not None else {}
@@ -157,15 +159,15 @@ def _list_input_places(graph: Graph, catalog: Catalog) -> Iterator[_InputPlace]:
                 continue
             if spec is not None and facts is not None and facts.takes_only_links(spec):
                 continue
-            yield _InputPlace(node_id, node, name, value, spec)
+            yield _LiteralInput(node_id, node, name, value, spec)
 
 
-def _build_sort_key(place: _InputPlace) -> tuple[int, int]:
+def _build_sort_key(literal: _LiteralInput) -> tuple[int, int]:
     """Return the sort key of an input: prompts and files, then usual ones in a fixed order, then all others."""
-    name = place.name.rpartition(".")[2]
-    if place.spec is not None and place.spec.upload:
+    name = literal.name.rpartition(".")[2]
+    if literal.spec is not None and literal.spec.upload:
         return 0, 0
-    if isinstance(place.value, str) and name in _PROMPT_INPUTS:
+    if isinstance(literal.value, str) and name in _PROMPT_INPUTS:
         return 0, 1
     return (1, _COMMON_INPUTS.index(name)) if name in _COMMON_INPUTS else (2, 0)
 
@@ -177,15 +179,15 @@ class _OptionsOfAllNodes:
         self._catalogs = catalogs
         self._found: dict[tuple[str, str], dict[Scalar, None] | None] = {}
 
-    def list_options(self, place: _InputPlace) -> dict[Scalar, None] | None:
+    def list_options(self, literal: _LiteralInput) -> dict[Scalar, None] | None:
         """Return the options in their order; None if the input is not a choice, or its options are private."""
-        if place.spec is None or place.spec.upload:
+        if literal.spec is None or literal.spec.upload:
             return None
-        if place.spec.variants is not None:
-            return dict.fromkeys(place.spec.variants)
-        key = (place.node.class_type, place.name)
+        if literal.spec.variants is not None:
+            return dict.fromkeys(literal.spec.variants)
+        key = (literal.node.class_type, literal.name)
         if key not in self._found:
-            self._found[key] = self._merge_options(place.spec, *key)
+            self._found[key] = self._merge_options(literal.spec, *key)
         return self._found[key]
 
     def _merge_options(self, spec: InputSpec, class_type: str, name: str) -> dict[Scalar, None] | None:
@@ -198,30 +200,30 @@ class _OptionsOfAllNodes:
         return dict.fromkeys(option for input_spec in declared for option in input_spec.options or ())
 
 
-def _find_format(place: _InputPlace) -> InputFormat | None:
-    spec, name = place.spec, place.name.rpartition(".")[2]
+def _find_format(literal: _LiteralInput) -> InputFormat | None:
+    spec, name = literal.spec, literal.name.rpartition(".")[2]
     if spec is None:
         return None
     if spec.upload:
-        class_format = _UPLOAD_FORMATS_BY_CLASS.get(place.node.class_type)
+        class_format = _UPLOAD_FORMATS_BY_CLASS.get(literal.node.class_type)
         return class_format or next(
             (format_ for word, format_ in _UPLOAD_FORMATS_BY_WORD.items() if word in name), InputFormat.FILE_UPLOAD
         )
-    if is_seed(place.name, spec):
+    if is_seed(literal.name, spec):
         return InputFormat.SEED
-    if spec.type == "STRING" and isinstance(place.value, str):
-        is_long = len(place.value) > LONG_TEXT or "\n" in place.value
+    if spec.type == "STRING" and isinstance(literal.value, str):
+        is_long = len(literal.value) > LONG_TEXT or "\n" in literal.value
         return InputFormat.MULTILINE if is_long or spec.dynamic_prompts or name in _PROMPT_INPUTS else None
     return None
 
 
-def _find_type(place: _InputPlace) -> str:
-    """Return the type of JSON Schema: of the declaration, or else of the value."""
-    declared = _JSON_TYPES.get(place.spec.type) if place.spec is not None else None
+def _find_type(literal: _LiteralInput) -> str:
+    """Return the JSON Schema type of the declared type; if that has none, the JSON Schema type of the value."""
+    declared = _JSON_TYPES.get(literal.spec.type) if literal.spec is not None else None
     if declared is not None:
         return declared
     for kind, name in ((bool, "boolean"), (int, "integer"), (float, "number")):
-        if isinstance(place.value, kind):
+        if isinstance(literal.value, kind):
             return name
     return "string"
 
@@ -237,14 +239,14 @@ def _find_prompt_roles(graph: Graph) -> dict[str, str]:
     return roles
 
 
-def _describe_missing_option(place: _InputPlace) -> FieldError:
+def _describe_missing_option(literal: _LiteralInput) -> FieldError:
     return FieldError(
-        pointer=f"/workflow/{_escape_pointer_key(place.node_id)}/inputs/{_escape_pointer_key(place.name)}"[:256],
+        pointer=f"/workflow/{_escape_pointer_key(literal.node_id)}/inputs/{_escape_pointer_key(literal.name)}"[:256],
         code="not_an_option",
-        message=f"No node of the fleet has the value {format_value(place.value)} for "
-        f"{place.node.class_type}.{place.name}.",
-        node_id=place.node_id,
-        input=place.name,
+        message=f"No node of the fleet has the value {format_value(literal.value)} for "
+        f"{literal.node.class_type}.{literal.name}.",
+        node_id=literal.node_id,
+        input=literal.name,
     )
 
 

@@ -27,8 +27,8 @@ class StreamRestorer:
     change them back and forth. A change that is refused is tried again.
 
     Args:
-        replicas: of each stream but those in memory.
-        event_bytes: largest size of the stream of job events.
+        replicas: number of replicas of each stream that is not in memory.
+        event_bytes: maximum size of the stream of job events.
     """
 
     def __init__(self, bus: Bus, relay: OutboxRelay, relay_loop: Loop, *, replicas: int, event_bytes: int) -> None:
@@ -85,7 +85,7 @@ class StreamRestorer:
             log.error(event, stream=stream.name, reason=reason)
 
     async def _check_stream_fill(self) -> None:
-        """Warn if the stream of job events discards events because of its size, before they reach their maximum age."""
+        """Warn if the stream of job events is so full that it discards events before they reach their maximum age."""
         if self._fill_checked_at is not None and monotonic() - self._fill_checked_at < CHECK_FILL_EVERY_S:
             return
         try:

@@ -387,7 +387,7 @@ async def read_gpu_memory(connection: Connection, ref: AttemptRef) -> AttemptGpu
 
 
 async def set_requirement(connection: Connection, job_id: UUID, requirement_id: int) -> None:
-    """Change what the job needs. It must not be queued, and its lock must be held."""
+    """Change the requirement of the job. It must not be queued, and its lock must be held."""
     await _SET_REQUIREMENT.execute(connection, id=job_id, requirement_id=requirement_id)
 
 

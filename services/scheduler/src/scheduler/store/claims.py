@@ -15,7 +15,7 @@ from chassis.database.statement import Connection, Row, Statement
 from contracts.scheduler.jobs import JobState
 from scheduler.domain.gpu_memory import to_gib
 from scheduler.domain.job import LockedJob
-from scheduler.domain.placement import FirstJob, TenantTurn, WarmTenant, Warmth
+from scheduler.domain.placement import FirstJob, TenantFairShare, TenantWithWarmJob, Warmth
 
 MAX_CANDIDATES = 4  # tenants per claim; if other transactions lock all of them, the claim is repeated
 FIRST_TENANTS = 32  # in fair order, searched first: usually one of them has a job for the node
@@ -70,8 +70,8 @@ class LockedTenant(NamedTuple):
     now: datetime
 
     @property
-    def turn(self) -> TenantTurn:
-        return TenantTurn(self.id, self.vtime, self.weight)
+    def fair_share(self) -> TenantFairShare:
+        return TenantFairShare(self.id, self.vtime, self.weight)
 
 
 _READ_NODES = Statement(f"""
@@ -286,7 +286,10 @@ def _choose_tenant_query(pairs: int) -> Statement:
 
 
 async def lock_next_tenant(connection: Connection, tenant_ids: Sequence[UUID]) -> LockedTenant | None:
-    """Lock the tenant with the least ``vtime`` of these; None if all are locked by others or no longer ready."""
+    """Lock the tenant with the least ``vtime`` of these.
+
+    Skips tenants that another transaction has locked or that are no longer ready; returns None if no other is left.
+    """
     row = await _LOCK_TENANT.fetch_first(connection, ids=list(tenant_ids))
     return LockedTenant(**row) if row else None
 
@@ -309,9 +312,9 @@ async def lock_next_tenant_and_list_jobs(
 ) -> tuple[LockedTenant | None, list[FirstJob]]:
     """Lock a tenant as ``lock_next_tenant`` does, and list its first job of each warmth.
 
-    The first of all is exact. The first of a warmth may be missing if it is not among the first ``FIRST_RUNNABLE``
-    runnable jobs and its requirement is not among the ``MAX_PREFERRED`` warmest. Of equally warm requirements, the last
-    ones in ``warmth`` are used.
+    The first job of all is exact. The first job of a warmth may be missing if it is not among the first
+    ``FIRST_RUNNABLE`` runnable jobs and its requirement is not among the ``MAX_PREFERRED`` warmest. Of equally warm
+    requirements, the last ones in ``warmth`` are used.
 
     Args:
         warmth: warmth of each requirement that the node meets and that queued jobs have.
@@ -343,30 +346,35 @@ async def lock_next_tenant_and_list_jobs(
 async def lock_chosen_job(
     connection: Connection, tenant: LockedTenant, job_id: UUID, *, passed_over: UUID | None
 ) -> ClaimableJob | None:
-    """Lock a queued job of a tenant whose lock is held. None if it is no longer queued, or locked by another.
+    """Lock a queued job. None if it is no longer queued, or another transaction has locked it.
 
     Args:
-        passed_over: the job whose turn it was. The first time that it is passed over is recorded.
+        tenant: its lock must be held.
+        passed_over: the job that was next in turn and is skipped in favour of this one. The time is recorded when it
+            is skipped for the first time. None if this job was next.
     """
     row = await _LOCK_JOB.fetch_first(connection, job_id=job_id, passed_over=passed_over)
     return _build_claimable_job(row, tenant)
 
 
-async def list_warm_tenants(
+async def list_tenants_with_warm_jobs(
     connection: Connection, requirements: Sequence[int], *, node: str | None, until: float
-) -> list[WarmTenant]:
-    """List tenants that have a job with one of these requirements, among the first ready ones. Takes no lock.
+) -> list[TenantWithWarmJob]:
+    """List the first ``FIRST_TENANTS`` ready tenants in fair order that have a job with one of these requirements.
+
+    Takes no lock.
 
     Args:
-        requirements: those that are warm on the node. Only the last ``MAX_WARM`` are used.
-        until: largest ``vtime``.
+        requirements: requirements whose jobs are warm on the node. Only the last ``MAX_WARM`` are used.
+        node: as in ``find_tenants_with_jobs``.
+        until: maximum ``vtime`` of the tenants.
     """
     rows = await _LIST_WARM_TENANTS.fetch_all(
         connection, requirements=list(requirements[-MAX_WARM:]), node=node or "", until=until
     )
     return [
-        WarmTenant(
-            turn=TenantTurn(row["id"], row["vtime"], row["weight"]),
+        TenantWithWarmJob(
+            fair_share=TenantFairShare(row["id"], row["vtime"], row["weight"]),
             warm_priority=row["warm_priority"],
             first_priority=row["first_priority"],
             first_passed_over_s=row["first_passed_over_s"],
@@ -377,7 +385,7 @@ async def list_warm_tenants(
 
 
 async def list_avoided_requirements(connection: Connection, requirements: Sequence[int], *, node: str) -> list[int]:
-    """List requirements of queued jobs that the node could run but that must avoid it for now."""
+    """List which of these requirements have a queued job that must avoid the node for now."""
     rows = await _LIST_AVOIDED_REQUIREMENTS.fetch_all(connection, requirements=list(requirements), node=node)
     return [row["requirement_id"] for row in rows]
 

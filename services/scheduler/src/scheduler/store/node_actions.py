@@ -76,8 +76,8 @@ async def list_faults(connection: Connection, *, limit: int, total: int) -> Sequ
     """List failed attempts, newest first, as ``node`` and the fields of ``NodeFault``.
 
     Args:
-        limit: the most per node.
-        total: the most of all nodes.
+        limit: maximum number per node.
+        total: maximum number for all nodes together.
     """
     return await _LIST_FAULTS.fetch_all(connection, limit=limit, total=total)
 
@@ -112,17 +112,23 @@ async def uncordon_node(connection: Connection, node: str) -> None:
 
 
 async def drain_node(connection: Connection, node: str, *, grace_s: float) -> None:
-    """Cordon the node, and withdraw its attempt after ``grace_s`` seconds."""
+    """Cordon the node, and record that its attempts are to be withdrawn in ``grace_s`` seconds."""
     await _DRAIN.execute(connection, node=node, grace_s=grace_s)
 
 
 async def request_clear(connection: Connection, node: str) -> None:
-    """Ask the executor, in the reply to its next heartbeat, to remove foreign prompts from the node."""
+    """Record a request to remove foreign prompts from the node.
+
+    The replies to its heartbeats contain the request until it is done or expires.
+    """
     await _REQUEST_CLEAR.execute(connection, node=node)
 
 
 async def request_refresh(connection: Connection, node: str | None) -> None:
-    """Ask the executor to read the node's catalog again; None asks all executors."""
+    """Record a request to read the node's catalog again, or those of all nodes (None).
+
+    The replies to heartbeats contain the request until it is done or expires.
+    """
     await _REQUEST_REFRESH.execute(connection, node=node)
 
 

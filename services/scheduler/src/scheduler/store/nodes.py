@@ -79,7 +79,7 @@ _EXPIRED_REPLACEMENTS = ExpiredRows("replaced_catalogs", "replaced_at < now() - 
 _LIST_NODES = Statement(f"""
 SELECT n.name, n.online AND n.seen_at > now() - make_interval(secs => :offline_after_s) AS online, n.seen_at,
     n.catalog_digest, n.loaded, a.job_id, a.leased_at AS busy_since, n.cordoned_at,
-    coalesce(n.system->'gpus'->0->>'name', '') AS node_class,
+    coalesce(n.system->'gpus'->0->>'name', '') AS gpu_model,
     (SELECT count(*) FROM attempts p WHERE p.node = n.name AND p.ended_at IS NULL AND p.prefetched) AS prefetched,
     n.shared_since, {GPU_BYTES} AS gpu_bytes,
     CASE WHEN n.blocked THEN n.occupied_since END AS blocked_since,
@@ -113,8 +113,8 @@ class RecordedHeartbeat(NamedTuple):
 
     Attributes:
         is_catalog_known: whether its catalog, and the models that it had when it joined, are stored.
-        clear_requested_at, refresh_requested_at: when an operator requested this action; None if that was never, or the
-            action is done or has expired.
+        clear_requested_at, refresh_requested_at: when an operator requested the action "clear" or "refresh"; None if
+            none was requested, or if it is done or has expired.
     """
 
     is_catalog_known: bool
@@ -191,7 +191,7 @@ async def list_nodes(connection: Connection, *, offline_after_s: float, forget_a
     """List nodes that were last seen at most ``forget_after_s`` seconds before the most recently seen node.
 
     Rows have name, online, seen_at, catalog_digest, loaded, job_id, busy_since, prefetched (number of attempts),
-    cordoned_at, node_class, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
+    cordoned_at, gpu_model, shared_since, gpu_bytes, blocked_since and since: when the node went online or offline or
     changed its catalog.
     """
     return await _LIST_NODES.fetch_all(connection, offline_after_s=offline_after_s, forget_after_s=forget_after_s)
@@ -217,7 +217,7 @@ async def save_requirement(
     """Return the id of the requirement with these needs; insert it if it is new.
 
     Args:
-        memory_over_gib: a GPU with this much memory was too small; None if any is large enough, as far as is known.
+        memory_over_gib: a GPU with this much memory was too small; None if none is known to be.
     """
     lines = [*needs, *([] if memory_over_gib is None else [f"> {memory_over_gib} GiB"])]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -126,7 +126,7 @@ async def lock_job_to_purge(connection: Connection, tenant_id: UUID, job_id: UUI
 
 
 async def list_tenants_to_purge(connection: Connection, after: UUID, *, page: int) -> list[tuple[UUID, bool]]:
-    """List the next ``page`` tenants by id, and whether they have jobs that ended before their ``result_days``."""
+    """List the next ``page`` tenants by id, and whether they have jobs that ended over ``result_days`` days ago."""
     rows = await _LIST_TENANTS_TO_PURGE.fetch_all(connection, after=after, page=page)
     return [(row["id"], row["has_expired_jobs"]) for row in rows]
 

@@ -1,4 +1,4 @@
-"""Run times of succeeded jobs, as histograms by workflow, models and class of node."""
+"""Run times of succeeded jobs, as histograms by workflow fingerprint or requirement, and GPU model."""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -19,7 +19,7 @@ SELECT scope, id, node_class, loads_models, bins, updated_at FROM run_times
 WHERE updated_at >= coalesce(CAST(:since AS timestamptz), '-infinity') ORDER BY updated_at
 """)
 _KEYS = """
-    unnest(CAST(:scopes AS text[]), CAST(:ids AS bigint[]), CAST(:node_classes AS text[]), CAST(:loads AS boolean[]))
+    unnest(CAST(:scopes AS text[]), CAST(:ids AS bigint[]), CAST(:gpu_models AS text[]), CAST(:loads AS boolean[]))
 """
 _LOAD = Statement(f"""
 SELECT r.scope, r.id, r.node_class, r.loads_models, r.bins FROM {_KEYS} AS given (scope, id, node_class, loads_models)
@@ -38,8 +38,8 @@ DELETE FROM run_times WHERE updated_at < now() - interval '{KEEP_WITHOUT_RUN}' O
     ) ranked WHERE place > {MAX_ROWS}
 ))
 """)  # noqa: S608 - constants only
-_LIST_NODE_CLASSES = Statement("""
-SELECT name, coalesce(system->'gpus'->0->>'name', '') AS node_class FROM nodes WHERE name = ANY(CAST(:names AS text[]))
+_LIST_GPU_MODELS = Statement("""
+SELECT name, coalesce(system->'gpus'->0->>'name', '') AS gpu_model FROM nodes WHERE name = ANY(CAST(:names AS text[]))
 """)
 
 
@@ -75,9 +75,9 @@ async def prune_histograms(connection: Connection) -> None:
     await _PRUNE.execute(connection)
 
 
-async def list_node_classes(connection: Connection, names: Collection[str]) -> dict[str, str]:
-    """List the classes of nodes by name: the name of the first GPU, or an empty text."""
-    return {row["name"]: row["node_class"] for row in await _LIST_NODE_CLASSES.fetch_all(connection, names=[*names])}
+async def list_gpu_models(connection: Connection, names: Collection[str]) -> dict[str, str]:
+    """List the GPU models of nodes by node name: the model of the first GPU, empty if unknown."""
+    return {row["name"]: row["gpu_model"] for row in await _LIST_GPU_MODELS.fetch_all(connection, names=[*names])}
 
 
 def build_histogram_key(row: Row) -> HistogramKey:
@@ -93,6 +93,6 @@ def _build_key_parameters(keys: Collection[HistogramKey]) -> dict[str, list[obje
     return {
         "scopes": [key.scope.value for key in ordered],
         "ids": [key.id for key in ordered],
-        "node_classes": [key.node_class for key in ordered],
+        "gpu_models": [key.gpu_model for key in ordered],
         "loads": [key.loads_models for key in ordered],
     }

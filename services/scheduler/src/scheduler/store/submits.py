@@ -107,7 +107,7 @@ FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
 async def load_admission_facts(
     connection: Connection, submissions: Sequence[PendingSubmission]
 ) -> list[tuple[TenantAllowance, ExistingJob | None]]:
-    """Load the allowance of each submission's tenant and the job that exists already, in order.
+    """Load, for each submission in order, its tenant's allowance and the job that was accepted for it before, if any.
 
     Without the locks of the tenants, the facts may change at any time; ``insert_jobs`` notices that. Submissions of
     unknown tenants are left out.
@@ -137,11 +137,11 @@ async def insert_jobs(
 
     Args:
         connection: in a transaction or not.
-        accepted: at least one.
-        allowances: those of all their tenants and of no others, all read on the same day.
+        accepted: the jobs; at least one.
+        allowances: the allowance of each of their tenants and of no others, all read on the same day.
 
     Returns:
-        One for each job, in order; empty if nothing was inserted.
+        What was inserted for each job, in order; empty if nothing was inserted.
     """
     rows = [_build_row(job, allowances[job.submission.tenant_id].now) for job in accepted]
     inserted = await _INSERT_JOBS.fetch_all(

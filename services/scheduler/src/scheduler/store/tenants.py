@@ -151,7 +151,7 @@ async def lock_quota_groups(connection: Connection, tenant_ids: Iterable[UUID], 
     """Lock the quota groups of these tenants. Must come before the lock of any tenant.
 
     Args:
-        wait_for_locks: wait for groups that are locked by others; otherwise skip them.
+        wait_for_locks: wait for groups that other transactions have locked; otherwise skip them.
 
     Returns:
         The tenants that have no group or whose group is now locked.
@@ -164,7 +164,7 @@ async def lock_tenants(connection: Connection, tenant_ids: Iterable[UUID], *, wa
     """Lock several tenants, in the order of their ids.
 
     Args:
-        wait_for_locks: wait for tenants that are locked by others; otherwise skip them.
+        wait_for_locks: wait for tenants that other transactions have locked; otherwise skip them.
 
     Returns:
         The tenants that are now locked.

@@ -168,7 +168,7 @@ class Transition(NamedTuple):
     """A transition that was applied. It counts once its transaction has committed.
 
     Attributes:
-        tier: of the job's tenant.
+        tier: tier of the job's tenant.
         waited_s: time from the acceptance of the job to this transition.
     """
 

@@ -218,7 +218,7 @@ async def list_totals(
 
     Args:
         stored_s: length of the stored periods to read.
-        nodes_stored_s: the same for nodes; the window begins at a multiple of it.
+        nodes_stored_s: length of the stored periods of nodes to read; the window begins at a multiple of it.
     """
     window: dict[str, Any] = {"start": start, "end": end, "step_s": step_s, "stored_s": stored_s}
     earlier = int(start.timestamp()) // nodes_stored_s * nodes_stored_s

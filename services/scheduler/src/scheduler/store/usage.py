@@ -43,7 +43,7 @@ async def list_usage_days(connection: Connection, tenant_id: UUID | None, *, day
 
 
 async def list_endpoint_usage(connection: Connection, tenant_id: UUID | None, *, days: int) -> Sequence[Row]:
-    """List ``day, endpoint, images, gpu_seconds`` of the same days."""
+    """List ``day, endpoint, images, gpu_seconds`` of the days that ``list_usage_days`` lists."""
     if tenant_id is None:
         return await _LIST_ENDPOINTS_OF_ALL.fetch_all(connection, days=days)
     return await _LIST_ENDPOINTS_OF_TENANT.fetch_all(connection, days=days, tenant_id=tenant_id)

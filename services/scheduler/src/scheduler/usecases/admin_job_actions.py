@@ -39,12 +39,15 @@ class AdminJobActions:
         self._canceller, self._submitter, self._withdrawer = canceller, submitter, withdrawer
 
     async def run_action(self, command: RunJobAction) -> Job:
-        """Run the action and return the job; for a retry of an ended job, the new job.
+        """Run the action and return the job; if a failed or expired job is requeued, the new job.
 
         Raises:
             UnknownJob: there is no job with this id.
-            JobHasEnded, JobNotWaiting, JobNotRepeatable: the action does not apply in the job's state.
-            QuotaExceeded, QueueFull, InvalidWorkflow: the retry is refused, as a submit of the owner would be.
+            JobHasEnded: a job to hold, release or prioritise has ended.
+            JobNotWaiting: a job to hold has left the queue.
+            JobNotRepeatable: a job to requeue has succeeded or was cancelled.
+            InvalidMessage: the command lacks the priority, or the id of the new job.
+            Refusal: a new job is refused, for the same reasons as in ``JobSubmitter.submit_job``.
         """
         async with self._database.connection() as connection:
             tenant_id = await search.find_owner(connection, command.job_id)
@@ -110,7 +113,7 @@ class AdminJobActions:
                 assert_never(job.state)
 
     async def _submit_again(self, tenant_id: UUID, command: RunJobAction) -> Job:
-        """Submit an ended job again for its owner, under the owner's limits. Each job is retried at most once."""
+        """Submit an ended job again for its owner, under the owner's limits. Repeated requests return one new job."""
         async with self._database.connection() as connection:
             found = await search.load_for_retry(connection, tenant_id, command.job_id)
         if found is None:

@@ -34,7 +34,7 @@ class _DecidedJob(NamedTuple):
     """A job that was accepted, now or before.
 
     Attributes:
-        tenant: as the statement that inserted the job left it; None if the job was accepted before.
+        tenant: its tenant after the insertion; None if the job was accepted before.
     """
 
     decision: AcceptedJob | ReplayedJob
@@ -55,8 +55,8 @@ class JobAdmission:
     async def decide_group(self, submissions: Sequence[PendingSubmission], wait_for_locks: bool) -> list[Answer | None]:
         """Return the committed decision on each submission, in order.
 
-        It is None if another transaction has locked the tenant or its quota group, unless ``wait_for_locks``. It is
-        ``RequestExpired`` if the deadline passed while the submission waited for the lock.
+        A decision is None if another transaction has locked the tenant or its quota group, unless ``wait_for_locks``.
+        It is ``RequestExpired`` if the deadline passed while the submission waited for the lock.
         """
         refreshing = asyncio.create_task(self._reader.refresh_estimates(), name="scheduler.refresh_estimates")
         try:

@@ -7,7 +7,7 @@ from chassis.database.statement import Connection
 from chassis.telemetry.logs import log
 from contracts.scheduler.attempts import AttemptRef, AttemptWriteReply, FinishAttempt, Outcome, StartAttempt
 from scheduler.domain.failing_nodes import is_node_failure
-from scheduler.domain.gpu_memory import MemoryFault, explain_exhausted_memory, is_out_of_memory
+from scheduler.domain.gpu_memory import GpuOutOfMemory, explain_exhausted_memory, is_out_of_memory
 from scheduler.domain.settlement import (
     AVOID_NODE_S,
     JOB_POISON,
@@ -51,10 +51,10 @@ class _MemoryPlan(NamedTuple):
     """How to continue after an attempt that ran out of memory.
 
     Attributes:
-        requirement_id: requirement for the next attempt.
+        requirement_id: the job's requirement, now with more GPU memory than the node has; used for the next attempt.
     """
 
-    fault: MemoryFault
+    fault: GpuOutOfMemory
     requirement_id: int
 
 
@@ -132,7 +132,10 @@ class AttemptLifecycle:
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
 
     async def _publish_end(self, ended: _EndedAttempt, outcome: str) -> None:
-        """Count and publish the end of an attempt after the commit, and check the node if it failed."""
+        """After the commit, count and publish the end of an attempt, and record its run.
+
+        Check whether to cordon its node if the node failed, or earlier nodes if a retry succeeded.
+        """
         self._metrics.count_attempt(ended.node, outcome)
         if ended.run is not None:
             self._learner.record_run(ended.run)
@@ -151,7 +154,7 @@ class AttemptLifecycle:
             found = await attempts.read_gpu_memory(connection, ending.ref)
         if found is None:
             return None
-        fault = MemoryFault(
+        fault = GpuOutOfMemory(
             node_gib=found.node_gib,
             earlier_faults=found.earlier_faults,
             has_larger_node=await self._fleet.has_larger_node(found.requirement_id, found.node_gib),
@@ -215,7 +218,7 @@ class AttemptLifecycle:
 
         Args:
             silence: set if the attempt ends because its lease lapsed.
-            memory: set if it ends because its node ran out of memory.
+            memory: set if the attempt ends because its node ran out of memory.
         """
         ending = apply_rule_for_no_outputs(locked.job, ending)
         died, failed = is_node_death(ending), is_node_failure(ending)

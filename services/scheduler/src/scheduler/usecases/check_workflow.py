@@ -27,7 +27,8 @@ class WorkflowChecker:
 
         Raises:
             InvalidWorkflow: no node can run it, or it exceeds the tenant's limits.
-            StartTimeTooLong, RunTimeTooLong: ``start_within_seconds`` or ``run_within_seconds`` exceeds the limit.
+            StartTimeTooLong: ``start_within_seconds`` exceeds the tenant's limit.
+            RunTimeTooLong: ``run_within_seconds`` exceeds the tenant's limit.
             EmptyFleet: no node has ever joined.
         """
         if _exceeds_limit(command.start_within_seconds, limits.start_seconds):

@@ -50,10 +50,10 @@ class _Claim(NamedTuple):
     """What a claim has leased to a node.
 
     Attributes:
-        leased: None if nothing.
-        transition: of the job; None unless it was claimed now.
-        loads_models: whether the node has to load models for it.
-        is_prefetch: whether the node runs it after another one.
+        leased: the leased attempt; None if nothing was leased.
+        transition: transition of the job that was claimed; None if none was, as when a lease was only renewed.
+        loads_models: whether the node has to load models for the job.
+        is_prefetch: whether the node runs the job after another one.
     """
 
     leased: attempts.LeasedJob | None = None
@@ -230,7 +230,8 @@ class JobDispatcher:
         """Lease the next job for the node. Takes no lock and opens no transaction unless there seems to be one.
 
         Args:
-            fresh: read the requirements of queued jobs now, for a request that does not wait for notifications.
+            fresh: whether to read the requirements of queued jobs now, for a request that does not wait for
+                notifications.
             held: attempts that the node has already. If there are any, the job is prefetched.
         """
         claim = await self._find_attempt(waiting, fresh=fresh, held=held)
@@ -373,8 +374,8 @@ class JobDispatcher:
         self, connection: Connection, node: str, digest: str, search: TenantSearch, held: Sequence[AttemptRef]
     ) -> _Claim:
         """Lease a job of one of the tenants; nothing if other claims were faster, or if the node has changed."""
-        turn = await self._placer.lock_next_tenant(connection, search, node=node)
-        if turn is None or await attempts.lock_node_and_read_digest(connection, node) != digest:
+        due_tenant = await self._placer.lock_next_tenant(connection, search, node=node)
+        if due_tenant is None or await attempts.lock_node_and_read_digest(connection, node) != digest:
             return _Claim()
         # A reply to an earlier request may have been lost.
         live = await attempts.renew_live_assignment(connection, node, self._lease_s, held=held)
@@ -383,7 +384,7 @@ class JobDispatcher:
         slot = await attempts.find_free_slot(connection, node, max_attempts=self._node_attempts)
         if slot is None:
             return _Claim()
-        claimable = await self._placer.lock_job(connection, turn, search)
+        claimable = await self._placer.lock_job(connection, due_tenant, search)
         if claimable is None:
             return _Claim()
         models = self._fleet.get_models(claimable.requirement_id)
@@ -429,7 +430,7 @@ class JobDispatcher:
             waiting: requirements of all queued jobs; None if no request is idle.
         """
         past_head_start, self._past_head_start = self._past_head_start, Counter()
-        new_jobs = self._new_jobs.take()
+        new_jobs = self._new_jobs.take_counts()
         later = self._list_head_starts(new_jobs)
         for requirement, wait_s in self._waits.list_deferred_requirements(later, "").items():
             self._schedule_wake(requirement, wait_s, jobs=new_jobs[requirement])

@@ -25,7 +25,7 @@ class QueuePlace(NamedTuple):
     """The place of a queued job in the order in which jobs start.
 
     Attributes:
-        own_ahead, others_ahead: jobs before it, of its tenant and of other tenants.
+        own_ahead, others_ahead: number of jobs before it, of its own tenant and of other tenants.
         other_job_s: mean run time of the jobs of other tenants.
     """
 
@@ -68,13 +68,13 @@ class EtaEstimator:
         if job.queue_position is None:
             return None
         own_ahead = job.queue_position - 1
-        order = self._get_order(survey)
+        order = self._get_fair_order(survey)
         others = order.count_jobs_before(
             tenant_id=tenant.id,
             vtime=tenant.vtime,
             weight=tenant.weight,
             jobs_ahead=own_ahead,
-            cost_s=self._predict_mean_run_time(job.requirement_id, survey.open_node_classes),
+            cost_s=self._predict_mean_run_time(job.requirement_id, survey.open_nodes_by_gpu),
         )
         return QueuePlace(own_ahead, others, order.mean_cost_s)
 
@@ -84,14 +84,14 @@ class EtaEstimator:
         """Estimate when a queued job starts and ends; None if no job has succeeded yet, or no node can take it now."""
         if not survey.usable_nodes:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.usable_node_classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.usable_nodes_by_gpu)
         models = self._fleet.get_models(job.requirement_id)
         own = self._history.run_times.predict_run_time(
             kind, loads_models=not any(models <= loaded for loaded in survey.loaded_model_sets)
         )
         if own is None:
             return None
-        own_mean_s = self._predict_mean_run_time(job.requirement_id, kind.node_classes)
+        own_mean_s = self._predict_mean_run_time(job.requirement_id, kind.nodes_by_gpu)
         ahead = place.own_ahead + place.others_ahead
         job_s = own_mean_s
         if ahead:
@@ -111,33 +111,36 @@ class EtaEstimator:
         """Estimate how long a running job still runs; None if it already ran longer than all known ones."""
         if job.started_at is None:
             return None
-        kind = JobKind(job.requirement_id, job.fingerprint, survey.open_node_classes)
+        kind = JobKind(job.requirement_id, job.fingerprint, survey.open_nodes_by_gpu)
         elapsed_s = max((job.now - job.started_at).total_seconds(), 0.0)
         return self._history.run_times.predict_remaining_time(kind, elapsed_s=elapsed_s)
 
-    def _get_order(self, survey: NodeSurvey) -> FairOrder:
-        """Build the order of the tenants that have jobs for the nodes of a survey; of all tenants if it has none."""
+    def _get_fair_order(self, survey: NodeSurvey) -> FairOrder:
+        """Return the order of the tenants that have jobs for the open nodes of a survey. Cached.
+
+        It contains all tenants if the survey has no open node, or if it is not known yet what these can run.
+        """
         if self._version != self._history.version:
             self._orders, self._version = {}, self._history.version
         digests = survey.digests
         if digests not in self._orders:
-            shared, classes = self._fleet.find_shared_requirements(digests), survey.open_node_classes
+            runnable = self._fleet.find_requirements_met_by_any(digests)
             costs: dict[int, float] = {}
             competitors = []
             for tenant in self._tenants:
-                requirements = [key for key in tenant.requirements if shared is None or key in shared]
+                requirements = [key for key in tenant.requirements if runnable is None or key in runnable]
                 if tenant.requirements and not requirements:
                     continue
                 for requirement in requirements:
                     if requirement not in costs:
-                        costs[requirement] = self._predict_mean_run_time(requirement, classes)
+                        costs[requirement] = self._predict_mean_run_time(requirement, survey.open_nodes_by_gpu)
                 cost_s = sum(costs[key] for key in requirements) / len(requirements) if requirements else MIN_COST_S
                 competitors.append(CompetingTenant(tenant, cost_s))
             self._orders[digests] = FairOrder(competitors)
         return self._orders[digests]
 
-    def _predict_mean_run_time(self, requirement: int, classes: Mapping[str, int]) -> float:
-        mean_s = self._history.run_times.predict_mean_run_time(JobKind(requirement, None, classes))
+    def _predict_mean_run_time(self, requirement: int, nodes_by_gpu: Mapping[str, int]) -> float:
+        mean_s = self._history.run_times.predict_mean_run_time(JobKind(requirement, None, nodes_by_gpu))
         return MIN_COST_S if mean_s is None else mean_s
 
 

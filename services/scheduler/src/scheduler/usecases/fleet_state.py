@@ -59,7 +59,7 @@ class FleetState:
         self._node_summaries: Sequence[NodeSummary] = ()
         self._node_facts: Sequence[NodeFacts] = ()
         self._surveys: dict[int, NodeSurvey] = {}  # by requirement, for the cached nodes
-        self._node_classes: Counter[str] = Counter()
+        self._nodes_by_gpu: Counter[str] = Counter()
         self._digests: tuple[str, ...] = ()
         self._loaded_counts: Counter[str] = Counter()
         self._nodes_fresh_until = 0.0
@@ -81,9 +81,9 @@ class FleetState:
         return any(node.online for node in self._node_summaries)
 
     @property
-    def node_classes(self) -> Mapping[str, int]:
-        """Number of remembered nodes by class, when the nodes were last read."""
-        return self._node_classes
+    def nodes_by_gpu(self) -> Mapping[str, int]:
+        """Number of remembered nodes by GPU model, when the nodes were last read."""
+        return self._nodes_by_gpu
 
     async def prune_catalogs(self) -> None:
         """Delete catalogs that no node has had for a day. For ``chassis.loop.Loop``."""
@@ -116,7 +116,7 @@ class FleetState:
         catalog = await self._load_catalog(connection, digest)
         if catalog is None:
             return frozenset()
-        if not self._are_requirements_loaded:
+        if not self._are_requirements_current:
             await self._load_new_requirements(connection)
         if digest not in self._runnable:
             needs = dict(self._needs)
@@ -127,25 +127,28 @@ class FleetState:
 
     def find_runnable_requirements(self, digest: str) -> Set[int] | None:
         """Like ``load_runnable_requirements``, without a connection; None if something has to be read first."""
-        return self._runnable.get(digest) if self._are_requirements_loaded else None
+        return self._runnable.get(digest) if self._are_requirements_current else None
 
     def can_run(self, digest: str, requirement: int) -> bool:
         """Whether a node with this catalog meets a requirement. Uses what was read last."""
         return requirement in self._runnable.get(digest, ())
 
-    def find_shared_requirements(self, digests: Collection[str]) -> Set[int] | None:
-        """Return the requirements that a node with one of these catalogs meets; None if something was not read yet."""
+    def find_requirements_met_by_any(self, digests: Collection[str]) -> Set[int] | None:
+        """Return the requirements that at least one of these catalogs meets.
+
+        None if there are no catalogs, or something has to be read first.
+        """
         met = [self.find_runnable_requirements(digest) for digest in digests]
-        loaded = [requirements for requirements in met if requirements is not None]
-        if not loaded or len(loaded) < len(met):
+        known = [requirements for requirements in met if requirements is not None]
+        if not known or len(known) < len(met):
             return None
-        return loaded[0] if len(loaded) == 1 else frozenset().union(*loaded)
+        return known[0] if len(known) == 1 else frozenset().union(*known)
 
     def rate_warmth(self, requirement: int, loaded: Set[str], loaded_elsewhere: Set[str] = frozenset()) -> Warmth:
-        """Rate how warm jobs with this requirement are on a node, as last read. An unknown requirement is cold.
+        """Rate how warm jobs with this requirement are on a node. A requirement that was not read yet is cold.
 
         Args:
-            loaded, loaded_elsewhere: models that the node has loaded, and those that other nodes have.
+            loaded, loaded_elsewhere: models that the node has loaded, and models that other nodes have loaded.
         """
         models = self._models.get(requirement)
         return Warmth.COLD if models is None else rate_warmth(models, loaded, loaded_elsewhere)
@@ -156,14 +159,14 @@ class FleetState:
 
     async def load_new_requirements(self) -> None:
         """Read new requirements from the database until there are none."""
-        while not self._are_requirements_loaded:
+        while not self._are_requirements_current:
             async with self._database.transaction() as connection:
                 await self._load_new_requirements(connection)
 
     async def list_exclusive_requirements(
         self, connection: Connection, node: str, requirements: Collection[int]
     ) -> list[int]:
-        """List the requirements that no other available node meets."""
+        """List which of these requirements no other node meets that is online and neither blocked nor cordoned."""
         met: set[int] = set()
         for digest in await nodes.list_other_catalogs(connection, node, offline_after_s=self._offline_after_s):
             met.update(await self.load_runnable_requirements(connection, digest))
@@ -187,9 +190,9 @@ class FleetState:
         return {requirement: self._surveys[requirement] for requirement in requirements}
 
     async def save_larger_requirement(self, requirement: int, *, memory_over_gib: int) -> int:
-        """Return the id of a requirement with the same needs, for jobs for which a GPU of this size was too small.
+        """Return the id of a requirement with the same needs and more GPU memory than ``memory_over_gib`` GiB.
 
-        If a larger GPU was too small for them already, the requirement stays the same.
+        If the requirement already demands at least as much, it stays the same.
         """
         if requirement not in self._needs:
             async with self._database.transaction() as connection:
@@ -198,12 +201,18 @@ class FleetState:
         return await self.save_requirement(self._needs[requirement], memory_over_gib=memory_over_gib)
 
     async def has_larger_node(self, requirement: int, memory_gib: int) -> bool:
-        """Whether an available node with a larger GPU meets a requirement. Cached for ``NODES_FRESH_S`` seconds."""
+        """Whether a usable node whose GPU has more than ``memory_gib`` GiB meets the requirement.
+
+        Cached for ``NODES_FRESH_S`` seconds.
+        """
         surveys = await self.survey_nodes([requirement])
         return has_larger_node(surveys[requirement].open_nodes, memory_gib)
 
     async def list_too_large_requirements(self, requirements: Iterable[int], memory_gib: int) -> frozenset[int]:
-        """List requirements whose jobs wait for a larger GPU than this, while a node with one is available."""
+        """List which of these requirements need a GPU larger than ``memory_gib`` GiB, and are met by a usable node.
+
+        Nodes with that memory leave their jobs to larger nodes.
+        """
         if not self._memory_over_gib:
             return frozenset()
         limited = [requirement for requirement in requirements if self.is_gpu_too_small(requirement, memory_gib)]
@@ -215,7 +224,7 @@ class FleetState:
         )
 
     def is_gpu_too_small(self, requirement: int, memory_gib: int) -> bool:
-        """Whether a GPU of this size, or a larger one, was too small for jobs with this requirement."""
+        """Whether a GPU with this much memory, or more, was too small for jobs with this requirement."""
         over_gib = self._memory_over_gib.get(requirement)
         return over_gib is not None and memory_gib <= over_gib
 
@@ -232,7 +241,7 @@ class FleetState:
         self._loaded_version = max(self._loaded_version, version)
 
     @property
-    def _are_requirements_loaded(self) -> bool:
+    def _are_requirements_current(self) -> bool:
         return self._loaded_version == self._requirements_version
 
     async def read_fleet(self, policy: TenantPolicy | None = None) -> Fleet:
@@ -305,14 +314,14 @@ class FleetState:
                 shared_since=row["shared_since"],
                 blocked_since=row["blocked_since"],
                 memory_gib=to_gib(row["gpu_bytes"]),
-                node_class=row["node_class"],
+                gpu_model=row["gpu_model"],
                 busy_since=row["busy_since"],
                 prefetched=row["prefetched"],
                 loaded=frozenset(row["loaded"]),
             )
             for row in rows
         ]
-        self._surveys, self._node_classes = {}, Counter(row["node_class"] for row in rows)
+        self._surveys, self._nodes_by_gpu = {}, Counter(row["gpu_model"] for row in rows)
         self._read_nodes_version = version
         self._nodes_fresh_until = monotonic() + NODES_FRESH_S if known and version == self._nodes_version else 0.0
 

@@ -110,12 +110,12 @@ class RunTimeLearner:
         return found
 
     async def _add_runs(self, connection: Connection, runs: list[FinishedRun]) -> dict[HistogramKey, Bins]:
-        """Add run times to their histograms, and return these."""
-        classes = await run_times.list_node_classes(connection, {run.node for run in runs})
+        """Add run times to their histograms, and return the changed histograms."""
+        gpu_models = await run_times.list_gpu_models(connection, {run.node for run in runs})
         seconds: dict[HistogramKey, list[float]] = {}
         for run in runs:
             successful_run = SuccessfulRun(
-                run.requirement_id, run.fingerprint, classes.get(run.node, ""), run.loads_models, run.seconds
+                run.requirement_id, run.fingerprint, gpu_models.get(run.node, ""), run.loads_models, run.seconds
             )
             for key in successful_run.list_keys():
                 seconds.setdefault(key, []).append(run.seconds)

@@ -46,7 +46,7 @@ class LoadedModels:
         """Record the models that a node had loaded when it requested work.
 
         Args:
-            is_busy: whether it still runs a job and prefetches another one.
+            is_busy: whether the node still runs a job and requests another one to prefetch.
         """
         now, earlier = self._clock(), self._reports.get(node)
         free_at = (earlier.free_at if earlier else None) if is_busy else now
@@ -59,7 +59,7 @@ class LoadedModels:
 
         Args:
             run_s: how long the job is expected to run.
-            is_prefetch: whether it runs after the one that the node has already.
+            is_prefetch: whether the job runs after one that the node has already.
         """
         now, earlier = self._clock(), self._reports.get(node)
         self._demand.record_job(models)
@@ -86,7 +86,7 @@ class LoadedModels:
         return frozenset(model for model, nodes in self._nodes_by_model.items() if len(nodes) > (model in own))
 
     def rate_demand(self, models: Iterable[str]) -> float:
-        """Rate how much the fleet would miss these models if a node that has loaded them loaded others; 0 for none."""
+        """Rate how costly it would be for the fleet if a node unloaded these models; 0 for no models."""
         return max(
             (self._demand.rate_model(model, nodes=len(self._nodes_by_model.get(model, ()))) for model in models),
             default=0.0,

@@ -1,11 +1,11 @@
-"""Counts queued jobs for which no waiting request was woken yet."""
+"""Counts newly queued jobs for which no executor's waiting work request has been woken yet."""
 
 from collections import Counter
 from collections.abc import Iterable
 
 
 class NewJobs:
-    """Numbers of new jobs by requirement.
+    """The number of new jobs by requirement.
 
     This process announces the jobs that it queues, and the database notifies every process of all jobs. So a job of
     this process arrives twice, and equal notifications of one transaction arrive once.
@@ -23,10 +23,11 @@ class NewJobs:
         """Count a job that the database notified of."""
         self._notified[requirement] += 1
 
-    def take(self) -> Counter[int]:
-        """Return the numbers, and start again from zero.
+    def take_counts(self) -> Counter[int]:
+        """Return the number of new jobs by requirement, and start again from zero.
 
-        The larger number of both sources counts. If there were more jobs, another request is woken when one got a job.
+        It is the larger of the two numbers: announced and notified. If there were more jobs, another request is woken
+        when the first one has got a job.
         """
         taken = self._announced | self._notified
         self._announced, self._notified = Counter(), Counter()

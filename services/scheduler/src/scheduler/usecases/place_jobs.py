@@ -29,7 +29,7 @@ class TenantSearch(NamedTuple):
     Attributes:
         tenants: best first.
         requirements: ids of the requirements that the node meets and that queued jobs have.
-        avoided_node: jobs that must avoid this node are skipped; None skips none.
+        avoided_node: skip jobs that must avoid this node; None skips none.
     """
 
     tenants: Sequence[UUID]
@@ -37,7 +37,7 @@ class TenantSearch(NamedTuple):
     avoided_node: str | None
 
 
-class LockedTurn(NamedTuple):
+class DueTenant(NamedTuple):
     """The tenant whose turn it is. Its lock is held.
 
     Attributes:
@@ -61,35 +61,39 @@ class JobPlacer:
         self._fleet, self._loaded, self._bound_s = fleet, loaded, bound_s
         self._cost_s, self._cost_until = MIN_COST_S, 0.0
 
-    async def lock_next_tenant(self, connection: Connection, search: TenantSearch, *, node: str) -> LockedTurn | None:
-        """Lock the tenant whose turn it is; None if all are locked by others."""
+    async def lock_next_tenant(self, connection: Connection, search: TenantSearch, *, node: str) -> DueTenant | None:
+        """Lock the tenant whose turn it is; None if other transactions have locked all."""
         warmth = self._rate_requirements(search.requirements, node)
         if warmth:
             tenant, jobs = await claims.lock_next_tenant_and_list_jobs(
                 connection, search.tenants, warmth, node=search.avoided_node
             )
-            return LockedTurn(tenant, warmth, jobs) if tenant else None
+            return DueTenant(tenant, warmth, jobs) if tenant else None
         tenant = await claims.lock_next_tenant(connection, search.tenants)
-        return LockedTurn(tenant, warmth, ()) if tenant else None
+        return DueTenant(tenant, warmth, ()) if tenant else None
 
     async def lock_job(
-        self, connection: Connection, turn: LockedTurn, search: TenantSearch
+        self, connection: Connection, due_tenant: DueTenant, search: TenantSearch
     ) -> claims.ClaimableJob | None:
-        """Choose and lock the job that the node gets; None if it is locked by others or there is none any more.
+        """Choose and lock the job that the node gets.
+
+        None if another transaction has locked it, or there is no job any more.
 
         The lock of the node must be held, too.
         """
-        if not turn.warmth:
-            return await claims.lock_first_job(connection, turn.tenant, search.requirements, node=search.avoided_node)
-        if not turn.jobs:
+        if not due_tenant.warmth:
+            return await claims.lock_first_job(
+                connection, due_tenant.tenant, search.requirements, node=search.avoided_node
+            )
+        if not due_tenant.jobs:
             return None
-        due, choice = find_due_job(turn.jobs), choose_job(turn.jobs, bound_s=self._bound_s)
+        due, choice = find_due_job(due_tenant.jobs), choose_job(due_tenant.jobs, bound_s=self._bound_s)
         if may_yield_turn(due, choice, bound_s=self._bound_s):
-            found = await self._lock_job_of_other_tenant(connection, turn, due, node=search.avoided_node)
+            found = await self._lock_job_of_other_tenant(connection, due_tenant, due, node=search.avoided_node)
             if found is not None:
                 return found
         passed_over = choice.passed_over.id if choice.passed_over else None
-        return await claims.lock_chosen_job(connection, turn.tenant, choice.job.id, passed_over=passed_over)
+        return await claims.lock_chosen_job(connection, due_tenant.tenant, choice.job.id, passed_over=passed_over)
 
     async def load_job_cost(self, connection: Connection) -> float:
         """Return the estimated GPU-seconds of a job."""
@@ -107,25 +111,25 @@ class JobPlacer:
         return warmth if len(set(warmth.values())) > 1 else {}
 
     async def _lock_job_of_other_tenant(
-        self, connection: Connection, turn: LockedTurn, due: FirstJob, *, node: str | None
+        self, connection: Connection, due_tenant: DueTenant, due: FirstJob, *, node: str | None
     ) -> claims.ClaimableJob | None:
-        """Lock a warm job of another tenant, if that keeps the fair share within one job.
+        """Lock a warm job of another tenant that has used at most one job more than the tenant whose turn it is.
 
         Args:
             due: the job whose turn it is.
         """
-        warm = {requirement: warmth for requirement, warmth in turn.warmth.items() if warmth is Warmth.WARM}
+        warm = {requirement: warmth for requirement, warmth in due_tenant.warmth.items() if warmth is Warmth.WARM}
         if not warm:
             return None
-        tenant, cost_s = turn.tenant, await self.load_job_cost(connection)
-        found = await claims.list_warm_tenants(
+        tenant, cost_s = due_tenant.tenant, await self.load_job_cost(connection)
+        found = await claims.list_tenants_with_warm_jobs(
             connection, [*warm], node=node, until=tenant.vtime + cost_s / tenant.weight
         )
-        preferred = list_preferred_tenants(tenant.turn, found, cost_s=cost_s, bound_s=self._bound_s)
+        preferred = list_preferred_tenants(tenant.fair_share, found, cost_s=cost_s, bound_s=self._bound_s)
         if not preferred:
             return None
         ids = [other.id for other in preferred]
         locked, jobs = await claims.lock_next_tenant_and_list_jobs(connection, ids, warm, node=node)
-        if locked is None or not jobs or not is_within_one_job(tenant.turn, locked.turn, cost_s=cost_s):
+        if locked is None or not jobs or not is_within_one_job(tenant.fair_share, locked.fair_share, cost_s=cost_s):
             return None
         return await claims.lock_chosen_job(connection, locked, jobs[0].id, passed_over=due.id)

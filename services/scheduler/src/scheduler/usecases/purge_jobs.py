@@ -56,7 +56,7 @@ class JobPurger:
             log.info("scheduler.jobs.retention_ended", count=count)
 
     async def delete_expired_records(self) -> None:
-        """Delete idempotency keys and statistics of purged jobs that are more than a day old."""
+        """Delete the expired idempotency keys and statistics of purged jobs."""
         await purges.delete_expired_records(self._database)
 
     async def _purge_expired_jobs_of(self, tenant_ids: Sequence[UUID]) -> int:

@@ -20,7 +20,7 @@ class DescribedJob(NamedTuple):
     """A job as its owner sees it.
 
     Attributes:
-        estimate: of a queued job; None if there is none.
+        estimate: when a queued job starts and ends; None if there is no estimate.
     """
 
     job: Job

@@ -91,7 +91,10 @@ class SubmitGroups:
 
 
 def _take_next_group(queue: deque[_WaitingSubmission]) -> list[_WaitingSubmission]:
-    """Remove the first submissions from the queue, at least one."""
+    """Remove and return the next group.
+
+    It has as many submissions as fit ``MAX_GROUP_SIZE`` and ``MAX_GROUP_CHARACTERS``, but at least one.
+    """
     group = [queue.popleft()]
     size = len(group[0].submission.graph)
     while queue and len(group) < MAX_GROUP_SIZE and size + len(queue[0].submission.graph) <= MAX_GROUP_CHARACTERS:

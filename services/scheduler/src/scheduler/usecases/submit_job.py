@@ -58,10 +58,13 @@ class JobSubmitter:
         Raises:
             RequestExpired: the deadline passed while the submission waited. The job is not accepted.
             InvalidWorkflow: no node can run the workflow, or it exceeds the tenant's limits.
-            StartTimeTooLong, RunTimeTooLong: the requested time exceeds the tenant's limit.
+            StartTimeTooLong: ``start_within_seconds`` exceeds the tenant's limit.
+            RunTimeTooLong: ``run_within_seconds`` exceeds the tenant's limit.
             IdempotencyKeyReused: the idempotency key belongs to another request.
             IdempotencyKeyOfPurgedJob: the idempotency key belongs to a purged job.
-            QuotaExceeded, GpuSecondsExceeded, QueueFull: the tenant's limits are reached.
+            QuotaExceeded: the job needs more images than are left of the tenant's daily quota.
+            GpuSecondsExceeded: the tenant has used its GPU-seconds of today.
+            QueueFull: the tenant has reached its limit of queued jobs.
             EmptyFleet: no node has ever joined.
             UnknownTenant, Unavailable: see ``TenantLimits.refresh_limits``.
         """

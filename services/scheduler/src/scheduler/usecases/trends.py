@@ -36,7 +36,7 @@ class TrendRecorder:
         await trends.prune_totals(self._database)
 
     async def _add_next_minutes(self) -> bool:
-        """Store the totals of the next minutes. Returns whether more are over."""
+        """Store the totals of the next minutes. Returns whether more completed minutes have no totals."""
         async with self._database.transaction() as connection:
             if not await trends.try_lock_totals(connection):
                 return False
@@ -53,7 +53,7 @@ class TrendRecorder:
 
 
 class TrendReader:
-    """Reads stored totals, and counts the last minutes, which have none yet."""
+    """Reads the stored totals, and computes those of the most recent minutes, which are not stored yet."""
 
     def __init__(self, database: Database, *, offline_after_s: float) -> None:
         self._database, self._offline_after_s = database, offline_after_s

@@ -56,7 +56,7 @@ class WorkflowValidator:
         )
 
     async def _find_reached_limit(self, submission: PendingSubmission) -> Refusal | None:
-        """Return the limit that would refuse a submission now. Read without a lock, so it may have changed by then."""
+        """Return the limit that would refuse a submission now. Read without a lock, so it may change at any time."""
         async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, [submission])
         if not found:

@@ -22,9 +22,9 @@ class WakeCause(NamedTuple):
     """Why a request was woken.
 
     Attributes:
-        requirement: of the job that was queued; None if any job may have become claimable.
-        digest: of the node's catalog when it was woken.
-        tried_nodes: nodes that were woken for it before and may not take the job.
+        requirement: requirement of the job that was queued; None if any job may have become claimable.
+        digest: catalog digest of the woken request's node.
+        tried_nodes: nodes already woken for this cause that cannot take the job.
     """
 
     requirement: int | None
@@ -38,8 +38,9 @@ class WaitingRequest:
 
     Attributes:
         loaded: models that the node has loaded.
-        digest: of the node's catalog at the last claim; None if the node may not claim.
-        wake: why it was woken. It passes the wake on to another request unless its claim finds that nothing is left.
+        digest: digest of the node's catalog at the last claim; None if the node may not claim.
+        wake: why it was woken; None if it was not. It passes the wake on to another request unless its claim gets a job
+            or finds that nothing is left.
         may_wait: whether it becomes idle if it finds nothing.
         is_ended: whether it must be answered now, without a job.
         must_claim_again: a job may have been queued after its claim searched, so it claims once more before it is idle.
@@ -60,16 +61,16 @@ class WaitingRequest:
 
 
 class WaitingRequests:
-    """The waiting requests of this process.
+    """The executors' requests for work that this process has not answered.
 
     A wake is never lost. It goes to an idle request. If there is none, every request that is claiming at the moment
-    claims once more. A woken request passes the wake on unless it got a job or found nothing. If it got a job, there
-    may be more: those that are claiming claim once more, and the queue must be rechecked for idle ones.
+    claims once more. A woken request passes the wake on unless it got a job or found nothing. If it got a job, more may
+    be queued: requests that are claiming claim again, and the caller must recheck the queue on behalf of idle requests.
 
     Args:
         can_run: whether a node with this catalog meets a requirement.
         rate_warmth: rates how warm jobs with this requirement are on a node that has loaded these models.
-        rate_demand: rates how much the fleet would miss these models if a node replaced them.
+        rate_demand: rates how costly it would be for the fleet if a node unloaded these models.
     """
 
     def __init__(
@@ -94,7 +95,7 @@ class WaitingRequests:
         return request
 
     def close_request(self, request: WaitingRequest) -> None:
-        """Remove an answered request and pass its wake-up to the next one.
+        """Remove an answered request and pass its wake, if it has one, on to another request.
 
         Other requests of the same node claim once more: this one may have got an attempt whose reply is lost.
         """
@@ -120,10 +121,10 @@ class WaitingRequests:
         return is_wanted and not request.is_ended
 
     def complete_wake(self, request: WaitingRequest) -> bool:
-        """End the wake of a request that got a job, if it was woken. Returns whether it was.
+        """End the wake of a request that got a job. Returns whether the request was woken.
 
-        More jobs may have been queued, for which it counted as woken. The other requests that are claiming claim once
-        more: they may have skipped the jobs, or searched before these were queued.
+        More jobs may have been queued while it counted as woken for them. So the other requests that are claiming claim
+        once more: they may have skipped these jobs, or searched before these were queued.
         """
         wake, request.wake = request.wake, None
         if wake is None:
@@ -139,7 +140,10 @@ class WaitingRequests:
             request.wake = None
 
     def pass_on_wake(self, request: WaitingRequest) -> None:
-        """Wake another request for the same reason, because the node of this request may not take the job."""
+        """Wake a request of another node for the same cause, because this one did not take the job.
+
+        Does nothing if this request was not woken.
+        """
         wake, request.wake = request.wake, None
         if wake is None:
             return
@@ -152,11 +156,11 @@ class WaitingRequests:
     def wake_for_jobs(self, requirement: int, jobs: int = 1) -> None:
         """Wake requests of nodes that meet the requirement, because jobs with it were queued.
 
-        A request that was woken for such a job and still claims counts, since events may come twice; it claims once
-        more if it finds nothing.
+        A request that was woken for such a job and is still claiming counts as one of them, since events may come
+        twice; it claims once more if it finds nothing.
 
         Args:
-            jobs: how many requests should claim, ``MAX_WOKEN`` at most. More are woken when these have got a job.
+            jobs: number of jobs. At most ``MAX_WOKEN`` requests claim at a time; more are woken when these got a job.
         """
         woken = [request for request in self._claiming if request.wake and request.wake.requirement == requirement]
         for request in woken:
@@ -166,11 +170,11 @@ class WaitingRequests:
                 break
 
     def skip_claimed_requirements(self, request: WaitingRequest, requirements: list[int]) -> list[int]:
-        """Return the requirements whose jobs no other request was woken for that still claims.
+        """Return the requirements without those for which another request was woken that is still claiming.
 
-        A request that comes in while another one claims a new job would only wait for the same lock and get nothing.
-        It becomes idle instead, and is woken if there is more. A woken request skips nothing, nor does one that never
-        becomes idle.
+        A request that arrives while another one claims a new job would only wait for the same lock and get nothing.
+        It becomes idle instead, and is woken if there are more jobs. A woken request skips nothing, nor does one that
+        never becomes idle.
         """
         if request.wake is not None or not request.may_wait:
             return requirements
@@ -269,8 +273,8 @@ class WaitingRequests:
     ) -> bool:
         """Wake the idle request with one of these catalogs whose node is warmest for a ``wanted`` requirement.
 
-        Among equals, the one whose models the fleet would miss least is first, such as a node without models, then the
-        request that is idle for longest. Returns False if there is none.
+        Among equals, the node whose models are least costly to unload is first, such as a node without models, then the
+        request that has been idle for longest. Returns False if there is none.
         """
         first = [
             ((self._rate_best_warmth(wanted, loaded), self._rate_demand(loaded), request.idle_since), request, digest)

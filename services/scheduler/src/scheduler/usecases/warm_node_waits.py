@@ -100,4 +100,4 @@ class WarmNodeWaits:
         return max(MIN_WAIT_S, min(free_in_s + MIN_WAIT_S, MAX_WAIT_IN_LOADS * load_s - deferred_s))
 
     def _build_job_kind(self, requirement: int) -> JobKind:
-        return JobKind(requirement, None, self._fleet.node_classes)
+        return JobKind(requirement, None, self._fleet.nodes_by_gpu)

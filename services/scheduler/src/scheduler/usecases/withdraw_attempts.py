@@ -1,4 +1,4 @@
-"""Withdraws attempts from nodes for operators. The job is queued again; the attempt costs nothing and is no try."""
+"""Withdraws attempts for operators. The job is queued again; the attempt costs nothing and does not count as a try."""
 
 from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus

@@ -81,7 +81,8 @@ class GraphIndex(NamedTuple):
         nodes_by_name: nodes by the name that placeholders in file names refer to.
         output_links: the link to each output of a subgraph, by slot.
         input_values: the widget value behind each input of a subgraph that has a widget, by input name.
-        input_by_target: the names of these inputs by node id and input name of the first inner input that they lead to.
+        input_by_target: the name of each input in ``input_values``, by node id and input name of the first inner input
+            that it leads to.
     """
 
     nodes_by_name: dict[str, FileNode]
@@ -465,7 +466,7 @@ class _Conversion:
 
 
 def _index_names(graph: FileGraph) -> dict[str, FileNode]:
-    """Index nodes by name: the first node with this property, otherwise the first with this title."""
+    """Index nodes by name: the first with this ``NAME_PROPERTY``, otherwise the first with this title."""
     titled: dict[str, FileNode] = {}
     named: dict[str, FileNode] = {}
     for node in graph.nodes.values():

@@ -1,4 +1,4 @@
-"""Transforms texts as the editor does before it sends them: alternatives, comments and placeholders."""
+"""Transforms text as the editor does before it sends it: alternatives, comments and placeholders."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -32,7 +32,7 @@ SAVING_CLASSES = frozenset({
 
 
 def choose_alternatives(text: str, draw_number: DrawNumber) -> str:
-    """Remove comments and draw_number one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
+    """Remove comments and choose one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
 
     Raises:
         InexactError: the text has more than ``MAX_BLOCKS`` blocks.

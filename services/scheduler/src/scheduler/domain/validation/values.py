@@ -148,5 +148,9 @@ def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: An
 
 
 def _lists_models(spec: InputSpec) -> bool:
-    """Whether the options are files of a model folder; such a list is complete for any class."""
+    """Whether the options are model files.
+
+    Such a list is complete. So a value outside it is refused even for a custom class, which may otherwise accept
+    unlisted values.
+    """
     return any(map(is_model_file_name, spec.options or ()))
