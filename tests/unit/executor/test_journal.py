@@ -108,7 +108,7 @@ def test_orphaned_prompts_are_bounded_in_number_and_age(journal: Journal) -> Non
     assert journal.list_orphans() == [f"{number:03}" for number in range(50, MAX_ORPHANS + 10)]
 
 
-def test_pending_history_removals_survive_a_restart_largest_first(tmp_path: Path) -> None:
+def test_pending_history_removals_survive_a_restart_and_oversized_entries_go_first(tmp_path: Path) -> None:
     path = tmp_path / "journal.sqlite"
     first = Journal(path)
     first.open()

@@ -112,5 +112,5 @@ def test_name_of_a_file_outside_the_attempt_folder_is_unchanged() -> None:
     assert names.translate("a~2fb.png", FOLDER) == "b.png"
 
 
-def test_shortened_name_of_an_unknown_prefix_keeps_its_beginning() -> None:
+def test_shortened_name_without_a_known_original_stays_shortened() -> None:
     assert OutputNameTranslator({}, FOLDER).translate(f"{'x' * 180}~~_00001_.png", FOLDER) == f"{'x' * 180}_00001_.png"
