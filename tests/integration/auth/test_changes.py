@@ -47,7 +47,7 @@ async def test_stored_user_changes_equal_the_published_events(system: System) ->
     assert await read_back(user) == told
 
 
-async def test_user_changes_are_read_since_a_time(system: System) -> None:
+async def test_user_changes_can_be_read_from_a_given_time(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     await admin.ask(CHANGE_USER, ChangeUser(user_id=user.id, tier=Tier.BASIC))
     now = (await system.bus.request(READ_CHANGES, ReadChanges())).now

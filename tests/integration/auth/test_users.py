@@ -143,7 +143,7 @@ async def test_unknown_user_is_not_found(system: System) -> None:
 
 
 @pytest.mark.requirement("B-14")
-async def test_change_of_other_user_fields_is_refused(system: System) -> None:
+async def test_user_change_with_an_unchangeable_or_unknown_field_is_refused(system: System) -> None:
     user, admin = await somebody(system), await somebody(system, Role.ADMIN)
     before = await system.sql.fetchrow("SELECT * FROM users WHERE id = $1", user.id)
     for name in ("id", "tenant_id", "username", "email", "password_hash", "version", "created_at", "state"):

@@ -233,7 +233,7 @@ async def test_truncated_dead_letter_cannot_be_redriven(stream: Bus, letters: De
             await DeadLetters("reader", letters, ()).redrive(RedriveDeadLetter(id=unreadable.id))
 
 
-async def test_dead_letters_are_listed_in_pages_and_pruned_by_number(stream: Bus, letters: DeadLetterStore) -> None:
+async def test_dead_letters_are_paged_and_pruned_by_count_and_age(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.create_missing_streams(stream, (NOTES,))
     for number in range(5):
         await stream.jetstream.publish(NOTED.subject(key="a"), b"%d" % number)

@@ -156,7 +156,9 @@ async def test_outputs_stay_in_the_attempt_folder_for_every_form_of_prefix(
     assert not (output / "checkpoints").exists()
 
 
-async def test_linked_prefix_never_returns_the_image_of_another_job(start_executor, scheduler, gateway) -> None:
+async def test_job_with_a_linked_filename_prefix_never_gets_a_cached_image_of_another_job(
+    start_executor, scheduler, gateway
+) -> None:
     await start_executor()
     shared = picture()
     graphs = [

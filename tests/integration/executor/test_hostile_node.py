@@ -247,7 +247,7 @@ async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(sche
         {"queue_running": [[0, ["x"], {}, {"client_id": {"a": 1}}, []]], "queue_pending": []},
     ],
 )
-async def test_malformed_queue_contains_no_prompts(scheduler, hostile, node, queue) -> None:
+async def test_malformed_queue_entries_are_ignored(scheduler, hostile, node, queue) -> None:
     hostile.change_reply = replace_replies("queue", lambda _: Reply(json.dumps(queue).encode()))
     await until(lambda: hostile.replaced["queue"] >= 3)
     assert not hostile.requests["cancel"]
@@ -419,7 +419,7 @@ async def test_attempt_whose_end_cannot_be_reported_is_released(start_executor, 
     assert len(refusing.finishes) == told
 
 
-async def test_successor_with_a_refused_report_continues_with_the_next_job(spawn_executor, scheduler) -> None:
+async def test_restarted_executor_whose_finish_report_is_refused_takes_the_next_job(spawn_executor, scheduler) -> None:
     scheduler.unanswered_finishes = 1
     given = await scheduler.offer_job(hello())
     async with spawn_executor() as executor:

@@ -265,7 +265,7 @@ async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: s
     hour = timedelta(hours=1)
     rules = SweepRules(interval=hour, min_age=hour, delete_orphans=True)
     sweeper = OrphanSweeper(record, objects, monitor, rules, clock=lambda: now)
-    await monitor.check_store()
+    await monitor.check_space_and_pairing()
     (orphan,) = add_orphans(tmp_path, 1)
     async with database.transaction() as connection:
         await connection.execute("UPDATE artifact_store SET swept_at = now() - interval '1 day'")

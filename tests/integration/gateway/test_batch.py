@@ -172,7 +172,7 @@ async def test_malformed_idempotency_key_of_a_batch_is_refused(gateway: Gateway,
     assert not script.scheduler.submits
 
 
-async def test_batch_path_is_not_a_job_id_and_lists_its_methods(gateway: Gateway) -> None:
+async def test_wrong_method_on_the_batch_path_is_answered_with_405_and_allows_only_post(gateway: Gateway) -> None:
     answer = await gateway.http.put("/api/v1/jobs/batch", headers=ALICE, json={})
     assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
     other = await gateway.http.put("/api/v1/jobs/bbbbb", headers=ALICE, json={})

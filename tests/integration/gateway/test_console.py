@@ -26,7 +26,7 @@ async def gateway_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]
 
 
 @pytest.mark.requirement("C-1", "GET /", "GET /assets/{name}")
-async def test_console_files_are_compressed_and_cached_under_a_strict_policy(
+async def test_console_is_compressed_and_cached_and_has_a_strict_csp(
     nats_server: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     built = tmp_path / "console"

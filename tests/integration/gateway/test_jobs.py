@@ -199,7 +199,7 @@ async def test_oversized_submission_body_is_refused(gateway: Gateway, script: Sc
     assert not script.scheduler.submits
 
 
-async def test_submission_without_any_node_gets_a_clear_error(gateway: Gateway, script: Script) -> None:
+async def test_prompt_is_refused_as_model_missing_if_the_fleet_has_no_models(gateway: Gateway, script: Script) -> None:
     script.scheduler.models = {}
     answer = await gateway.http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
     assert answer.status_code == 422

@@ -285,7 +285,7 @@ async def test_browser_authenticates_with_its_first_message(world: World) -> Non
         assert states(await rest(socket)) == WHOLE
 
 
-async def test_silent_unauthenticated_client_is_closed(nats_server: NatsServer, database_url: str) -> None:
+async def test_client_that_never_authenticates_is_disconnected(nats_server: NatsServer, database_url: str) -> None:
     async with (
         world_at(nats_server.url, database_url, auth_wait_s=0.2) as world,
         world.watch(world.job(), headers={}) as socket,

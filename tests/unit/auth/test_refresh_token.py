@@ -9,22 +9,22 @@ from hypothesis import strategies as st
 
 from auth.domain.api_key import ApiKeyPepper, new_api_key
 from auth.domain.refresh_token import (
-    LockedSession,
     RefreshDecision,
     RefreshTokenPepper,
+    SessionSnapshot,
     looks_like_refresh_token,
     new_refresh_token,
 )
 
 NOW = datetime(2026, 11, 23, tzinfo=UTC)
 IDLE, GRACE = timedelta(days=7), timedelta(seconds=10)
-FAMILY = LockedSession(
+FAMILY = SessionSnapshot(
     generation=5, rotated_at=NOW - timedelta(seconds=5), expires_at=NOW + timedelta(days=1), ended_at=None,
     is_active=True, now=NOW,
 )  # fmt: skip
 
 
-def use(family: LockedSession, generation: int) -> RefreshDecision:
+def use(family: SessionSnapshot, generation: int) -> RefreshDecision:
     return family.decide_refresh(generation, idle=IDLE, grace=GRACE)
 
 

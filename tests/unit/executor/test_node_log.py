@@ -76,5 +76,5 @@ def test_traceback_printed_by_a_prompt_is_not_a_worker_death(text: str) -> None:
 @pytest.mark.parametrize(
     "answer", [None, [], "x", {}, {"entries": None}, {"entries": [None, 3, {"m": 3}, {"t": 3}]}, log(None, {}, 5)]
 )
-def test_malformed_log_contains_no_death(answer: Any) -> None:
+def test_no_worker_death_is_found_in_a_malformed_log(answer: Any) -> None:
     assert count_prompts_since_worker_death(answer) is None

@@ -66,5 +66,5 @@ def test_logged_worker_death_counts_for_its_own_prompt_only() -> None:
 
 def test_node_is_free_once_the_prompt_is_gone() -> None:
     occupancy = seen(FOREIGN, for_s=601)
-    occupancy.clear()
+    occupancy.record_free()
     assert occupancy.build_report(1_602) is None

@@ -73,7 +73,7 @@ class Authenticator:
     auth's last confirmation, which is refreshed in the background after ``revalidate_after_s``.
 
     Attributes:
-        loops: to run with the service once the bus is connected.
+        loops: background loops, to run with the service once the bus is connected.
     """
 
     def __init__(
@@ -108,7 +108,7 @@ class Authenticator:
         bus.on_connect(self._reread_loop.wake)
 
     async def probe(self) -> None:
-        """Return once tokens can be verified: changes and keyset were read since the start."""
+        """Raise unless tokens can be verified: changes and keyset were read since the start."""
         if self._since is None or not self._keys:
             raise ConnectionError("auth has not replied yet")
 

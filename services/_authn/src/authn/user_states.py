@@ -61,7 +61,10 @@ class UserStates:
         return not received[0].is_active or (principal.key_id is None and self.is_outdated(principal))
 
     def is_outdated(self, principal: Principal) -> bool:
-        """Whether credentials ended since this state: then a token is invalid and a key must be verified again."""
+        """Whether credentials of the user were revoked after this principal was built.
+
+        If so, an access token is invalid, and an API key must be verified again.
+        """
         received = self._users.get(principal.user_id)
         return received is not None and principal.version < received[0].tokens_from
 

@@ -37,8 +37,9 @@ class Service:
     """Describes a service to its command line.
 
     Attributes:
-        limits: returns its connection limits from its settings.
-        drain_delay_s: returns from its settings how long it serves on, not ready, after SIGTERM.
+        limits: function that returns the connection limits from the settings.
+        drain_delay_s: function that returns, from the settings, for how many seconds the service keeps serving after
+            SIGTERM although it reports that it is not ready.
     """
 
     name: str
@@ -84,7 +85,7 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
 
 
 def create_cli(service: Service) -> typer.Typer:
-    """Return the command line of a service, which can add its own commands."""
+    """Return the command line of a service. The service can add commands to it."""
     cli = typer.Typer(name=service.name, no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
     @cli.callback()
@@ -93,7 +94,7 @@ def create_cli(service: Service) -> typer.Typer:
 
     @cli.command()
     def serve() -> None:
-        """Serve until SIGTERM; a second one does not wait for work in progress."""
+        """Serve until SIGTERM. After a second one, do not wait for work in progress."""
         settings = load_settings(service.settings)
         configure_logs(service.name, settings)
         metrics, shutdown = Metrics(service.name), Shutdown()

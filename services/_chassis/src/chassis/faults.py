@@ -16,7 +16,7 @@ class Fault:
 
     Attributes:
         dependency: ``database``, ``schema``, ``nats`` …
-        where: its address, without a password.
+        where: address of the dependency, without a password.
         reason: what is wrong.
         action: what an operator can do.
     """
@@ -49,7 +49,7 @@ class FaultLog:
 
 
 def explain_error(error: BaseException) -> str:
-    """Return the message of an error; frequent errors of the network get a clearer one."""
+    """Return the message of an error; common network errors get a clearer message."""
     if isinstance(error, ConnectionRefusedError):
         return "Connection refused: nothing listens there."
     if isinstance(error, gaierror):

@@ -60,7 +60,7 @@ async def run_service(
     Args:
         bus: connects at once; its requests are served once the schema is right.
         database: its schema is checked; the caller closes it.
-        schema: compares it with the code.
+        schema: compares the database's schema with the code.
         within_s: the process ends if the start takes longer.
         startup: finished once requests are served and all loops run.
         metrics: records the runs of the loops.
@@ -111,7 +111,7 @@ async def run_start_steps(
     Args:
         steps: each returns when its part of the service has started.
         faults: returns what the steps wait for, for the log.
-        within_s: seconds.
+        within_s: maximum duration of a step, seconds.
         startup: finished when all steps have returned.
     """
     tasks = [asyncio.create_task(step) for step in steps]

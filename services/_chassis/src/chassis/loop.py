@@ -19,7 +19,7 @@ class Loop:
     ``stop`` is safe to call twice or before ``start``, and returns only once the task has stopped.
 
     Args:
-        name: for logs, ``<service>.<verb>``.
+        name: name in logs and metrics, ``<service>.<verb>``.
         task: one run of the task.
         every_s: maximum seconds between two runs.
     """

@@ -11,7 +11,7 @@ class Shutdown:
 
     Attributes:
         begun: a first signal has arrived. The process is not ready and takes no new work, but accepts connections.
-        closing: the listener is about to close. Responses that would continue for long end now.
+        closing: the listener is about to close. Long-running responses end now.
         forced: a second signal has arrived: do not wait for work in progress.
     """
 

@@ -176,8 +176,9 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
     heartbeat_loop = Loop("executor.heartbeat", heartbeat.send_heartbeat, every_s=settings.heartbeat_s)
     heartbeat.register_unanswered_callback(heartbeat_loop.wake_within)
     probe_loop = Loop("executor.probe", state.check_node, every_s=settings.probe_s)
-    for source in (state, occupancy, cleaner):
-        source.register_change_callback(heartbeat_loop.wake)
+    state.register_change_callback(heartbeat_loop.wake)
+    occupancy.register_change_callback(heartbeat_loop.wake)
+    cleaner.register_completion_callback(heartbeat_loop.wake)
     state.register_refresh_callback(probe_loop.wake)
     reporter = AttemptReporter(bus=bus, node_name=name, live_attempts=live_attempts)
     stager = InputStager(bus=bus, node=node, artifacts=artifacts, node_name=name, unreachable_s=settings.unreachable_s)

@@ -33,8 +33,8 @@ class Settings(ServiceSettings):
 
     drain_s: float = Field(default=25.0, ge=0)  # a spot instance gets 30 s: handing back takes up to 5 s
     on_stop: Literal["hand_back", "leave_running"] = "hand_back"  # leave_running: a successor with the journal adopts
-    stop_within_s: float = Field(default=30.0, gt=0)  # node code without checkpoints cannot be interrupted
-    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUIClient takes work within 1 ms
+    stop_within_s: float = Field(default=30.0, gt=0)  # node code without interrupt checks cannot be stopped
+    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
     behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn
     blocked_after_s: float = Field(default=600.0, gt=0)  # duration of one foreign prompt before operators are alerted
     storage_wait_s: float = Field(default=3600.0, gt=0)  # outputs wait for a full store before the job is given back
@@ -48,4 +48,4 @@ class Settings(ServiceSettings):
     output_keep_s: float = Field(default=86_400.0, gt=0)  # seconds after the last write to a job's files in it
     prefetch: bool = True  # request the next job while one runs, so that the node does not wait for it
     prefetch_hold_s: float = Field(default=3.0, gt=0)  # a prefetched job that waits this long is handed back
-    uploads: int = Field(default=4, ge=1, le=64)  # concurrent; more did not increase throughput
+    uploads: int = Field(default=4, ge=1, le=64)  # concurrent uploads of outputs; more did not increase throughput

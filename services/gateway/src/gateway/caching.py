@@ -42,7 +42,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         return await asyncio.shield(self._pending)
 
     def expire(self) -> None:
-        """Request the value again before the next read. A request in progress may still return the previous value."""
+        """Make the next read request the value again. A request in progress may still return the previous value."""
         self.fresh_until, self._pending = 0.0, None
 
     def clear(self) -> None:

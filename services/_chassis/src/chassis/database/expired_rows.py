@@ -12,7 +12,7 @@ class ExpiredRows:
     """Rows of one table that match a condition.
 
     Args:
-        table: its name.
+        table: name of the table.
         condition: SQL about columns of the table, with named parameters. Without an index for it every batch reads the
             whole table.
         batch: maximum number of rows deleted in one transaction.
@@ -29,10 +29,10 @@ WITH gone AS (
 """)  # noqa: S608 - constants of stores only
 
     async def delete(self, database: Database, **parameters: Any) -> int:
-        """Delete all of them and return their number.
+        """Delete all matching rows, and return how many this call deleted.
 
-        Each batch is a transaction of its own. Several replicas may delete at once; rows that another one is deleting
-        are left to it.
+        Each batch is a transaction of its own. Several replicas may delete at once; rows that another replica is
+        deleting are skipped.
         """
         total = 0
         while True:

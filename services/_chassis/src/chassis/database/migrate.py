@@ -30,7 +30,7 @@ from chassis.faults import Fault, FaultLog
 from chassis.telemetry.logs import log
 
 LOCK_KEY = 7_203_417  # advisory lock key: any number, the same for every migration of one database
-LOCK_TIMEOUT_S = 5  # for the lock of a table: services wait behind a migration that waits
+LOCK_TIMEOUT_S = 5  # wait for the lock of a table: services wait behind a migration that waits
 CONCURRENT_LOCK_TIMEOUT_S = 600  # CREATE INDEX CONCURRENTLY waits for running transactions and blocks no writes
 RETRY_S = 1.0
 BOOKKEEPING_TABLES = frozenset({"alembic_version", "schema_revisions"})
@@ -69,9 +69,10 @@ def migrate(service: str, url: DatabaseUrl, *, within_s: float, is_pooled: bool 
 
     Args:
         service: name of the package that contains the migrations.
-        url: of the PostgreSQL server itself.
+        url: URL of the PostgreSQL server itself, not of a pooler.
         within_s: how long to try.
-        is_pooled: services connect through a pooler that drops session timeouts, so set them as role defaults.
+        is_pooled: whether services connect through a pooler. It drops session timeouts, so they become defaults of the
+            role.
 
     Raises:
         MigrationFailed: the reason was logged.
@@ -111,10 +112,10 @@ def create_index_concurrently(name: str, table: str, columns: list[Any], **optio
     left behind is replaced.
 
     Args:
-        name: of the index.
+        name: name of the index.
         table: existing table.
         columns: names or expressions.
-        options: those of Alembic's ``create_index``.
+        options: options of Alembic's ``create_index``.
     """
     with _without_transaction():
         op.drop_index(name, table_name=table, if_exists=True, postgresql_concurrently=True)
@@ -128,7 +129,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
 
 
 def find_oldest_code(script: Script) -> str:
-    """Return the oldest code that works with a migration: by its declaration, else code of its own revision."""
+    """Return the revision of the oldest code that works with a migration: the declared one, else its own."""
     return str(getattr(script.module, "oldest_code", script.revision))
 
 

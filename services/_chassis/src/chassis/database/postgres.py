@@ -86,7 +86,8 @@ class Connector:
         """Connect. ``options`` are those of ``asyncpg.connect``.
 
         Raises:
-            OSError, asyncpg.PostgresError, asyncpg.InternalClientError: of the last host, if none is usable.
+            OSError, asyncpg.PostgresError, asyncpg.InternalClientError: no host is usable; the error is that of the
+                last one.
         """
         if self._arguments is None:
             self._arguments = self._url.build_connect_arguments()
@@ -116,10 +117,10 @@ class Database:
     session settings are sent. A pooler cannot pass on notifications, so ``listen`` needs a URL of the server itself.
 
     Args:
-        url: of the database.
-        name: of the service, for the server's views.
+        url: URL of the database.
+        name: name of the service, shown in the server's views as ``application_name``.
         pool_size: maximum number of connections, besides that of ``listen``.
-        listen_url: for ``listen``, if ``url`` is that of a pooler.
+        listen_url: URL of the server itself for ``listen``, if ``url`` is that of a pooler.
         connect_timeout_s: time to connect, and to wait for a free connection, seconds.
     """
 
@@ -227,7 +228,7 @@ class Database:
             return self._pool
 
     async def _build_session_options(self) -> dict[str, Any]:
-        """Return the options of connections that this server, or the pooler before it, accepts."""
+        """Return the options of connections that this server, or the pooler in front of it, accepts."""
         named = {"application_name": self._name}
         direct = {"server_settings": named | SESSION_TIMEOUTS}
         pooled = {"server_settings": named, "statement_cache_size": 0}

@@ -59,7 +59,7 @@ def compare_revisions(schema: Schema, *, head: str, known: Collection[str]) -> S
     """Compare a schema with code. Revisions are numbers of four digits.
 
     Args:
-        schema: of the database.
+        schema: schema of the database.
         head: newest revision of the code.
         known: all revisions of the code.
     """
@@ -90,7 +90,7 @@ class SchemaCheck:
     """Compares the schema of a service's database with its code.
 
     Args:
-        service: its package has the migrations.
+        service: name of the service, whose package contains the migrations.
     """
 
     def __init__(self, service: str, database: Database) -> None:
@@ -98,12 +98,12 @@ class SchemaCheck:
 
     @cached_property
     def scripts(self) -> ScriptDirectory:
-        """The migrations of this code."""
+        """The migrations that this version of the service ships with."""
         return _load_scripts(self._service)
 
     @cached_property
     def head(self) -> str:
-        """The newest revision of this code."""
+        """The newest revision that this version of the service knows."""
         return self.scripts.get_current_head() or ""
 
     @cached_property

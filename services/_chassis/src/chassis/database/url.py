@@ -49,7 +49,7 @@ class DatabaseUrl:
 
     Attributes:
         hosts: host names, addresses or folders of Unix sockets, each with its port, in order of preference.
-        sslmode: as in libpq; None is libpq's default, ``prefer``, if there is no CA.
+        sslmode: libpq's ``sslmode``; None is libpq's default, ``prefer``, if there is no CA.
         ca: file with the certificates that the server's certificate is verified with; ``system``: those of the system.
         target_session_attrs: which of several hosts to use; as in libpq.
     """

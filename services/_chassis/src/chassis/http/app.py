@@ -56,7 +56,7 @@ SECURITY_HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
-"""On every response, unless its route sets others."""
+"""Headers of every response, unless its route sets other values."""
 HSTS_HEADER = (b"strict-transport-security", b"max-age=31536000")
 
 _RESPONSE_STARTS = {"http.response.start", "websocket.http.response.start"}
@@ -72,10 +72,10 @@ class ProblemResponse(JSONResponse):
     media_type = "application/problem+json"
 
 
-class OutermostMiddleware:
-    """Sets the request id, adds security headers to every response, and responds to unhandled exceptions.
+class RequestBoundaryMiddleware:
+    """Outermost middleware: sets the request id, adds security headers, and responds to unhandled exceptions.
 
-    The id is the client's ``X-Request-Id`` if that is valid, else a new one. It is logged and returned in the
+    The request id is the client's ``X-Request-Id`` if that is valid, else a new one. It is logged and returned in the
     response's ``X-Request-Id`` and in every problem. Exceptions are caught here because Starlette would respond to them
     outside of all middleware.
 
@@ -150,20 +150,20 @@ def create_web_app(
     """Return a FastAPI application with ``/healthz`` and ``/readyz`` that renders every error as a problem.
 
     Args:
-        name: of the service.
+        name: name of the service.
         lifespan: opens and closes what the service needs.
         probes: readiness checks by name; each raises on failure. The message of ``NotReady`` is shown.
         optional_probes: checks whose failure is shown but leaves the service ready: some requests still work.
         metrics: records requests and whether dependencies are available.
-        dependencies: the same for the metric of dependencies, checked every ``CHECK_DEPENDENCIES_S`` seconds.
+        dependencies: checks by dependency for the metric of dependencies, run every ``CHECK_DEPENDENCIES_S`` seconds.
         shutdown: once it has begun, the service is not ready.
-        middleware: in the order that a request passes it, outermost first.
+        middleware: further middleware in the order that a request passes it, outermost first.
         https: all clients use TLS.
-        fastapi: passed on to FastAPI.
+        fastapi: further arguments of ``FastAPI``.
     """
     every_probe = {**probes, **optional_probes}
     metrics, shutdown = metrics or Metrics(name), shutdown or Shutdown()
-    outermost = Middleware(OutermostMiddleware, metrics=metrics, shutdown=shutdown, https=https)
+    outermost = Middleware(RequestBoundaryMiddleware, metrics=metrics, shutdown=shutdown, https=https)
     layers = [outermost, Middleware(AccessLog), *middleware]
     monitor = EventLoopMonitor(every_s=DEBUG_INTERVAL_S if log.is_enabled_for(logging.DEBUG) else INTERVAL_S)
 
@@ -263,7 +263,7 @@ def build_http_problem(request: Request, error: HTTPException, *, code: str = ""
 
 
 def _read_request_id(scope: Scope) -> str:
-    """Return the client's request id if it is valid."""
+    """Return the client's request id if it is valid, else a new one."""
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             return choose_request_id(value.decode("latin-1"))
@@ -282,7 +282,7 @@ def _build_instance(request: Request) -> str:
 
 
 async def _run_probe(probe: Probe) -> str | None:
-    """Return None if the probe passes, else the reason; it is empty if it must not be shown."""
+    """Return None if the probe passes, else why it failed; empty if the reason must not be shown."""
     try:
         async with asyncio.timeout(PROBE_TIMEOUT_S):
             await probe()

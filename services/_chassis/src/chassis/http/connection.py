@@ -31,16 +31,16 @@ class ConnectionLimits:
     """Limits of a connection. Times in seconds, sizes in bytes.
 
     Attributes:
-        max_target: of the request target.
-        max_head: of all headers together; ``max_headers`` is their number.
-        head_s: from the start of a connection, or the first byte of a request, to the end of its headers.
+        max_target: size of the request target.
+        max_head: total size of the headers; ``max_headers`` is their maximum number.
+        head_s: time from the start of a connection, or the first byte of a request, to the end of its headers.
         body_idle_s: longest pause within a body.
         body_grace_s: after this time a body must arrive at ``body_rate`` bytes per second on average.
         slow_body_paths: path prefixes without a rate limit for bodies, because their routes have their own.
         max_connections_per_client: open connections per ``client_key``.
-        is_trusted: whether an address may have unlimited connections, such as our own proxy.
-        client_key: maps an address to the key under which its connections are counted; a client can have several
-            addresses.
+        is_trusted: function that returns whether an address may have unlimited connections, such as our own proxy.
+        client_key: function that maps an address to the key under which its connections are counted; a client can have
+            several addresses.
         unread_s: maximum time during which no byte of a response can be sent.
         max_pipelined: pipelined requests that can wait on one connection.
     """
@@ -150,7 +150,7 @@ class LimitedHttpProtocol(WriteTimeoutHttpProtocol):
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        """Refuse ambiguous framing and addressing (request smuggling), and too many pipelined requests."""
+        """Refuse other HTTP versions, ambiguous framing or hosts (request smuggling), and too much pipelining."""
         version = self.parser.get_http_version()
         names = [name for name, _ in self.headers]
         codings = [value.lower() for name, value in self.headers if name == b"transfer-encoding"]
@@ -169,7 +169,7 @@ class LimitedHttpProtocol(WriteTimeoutHttpProtocol):
             self.cycle.keep_alive = False  # an unsupported upgrade: the data that follows is not HTTP/1.1
 
     def on_body(self, body: bytes) -> None:
-        """Record progress of a body."""
+        """Record that body data arrived. Refuse more than ``MAX_UNREAD`` bytes if the response is already complete."""
         self._last_progress_at = self.loop.time()
         self._framing = 0
         self._size += len(body)
@@ -298,7 +298,10 @@ class LimitedHttpProtocol(WriteTimeoutHttpProtocol):
                 del self.connection_counts[key]
 
     def _check_speed(self) -> None:
-        """Check whether the peer is too slow. Time during which we do not read does not count."""
+        """Refuse a request that arrives too slowly, else check again later.
+
+        Time during which we do not read does not count.
+        """
         self._timer = None
         if self._phase == "none" or self._ignores_data:
             return  # the next request sets it again

@@ -18,8 +18,8 @@ class Server(uvicorn.Server):
     ``shutdown`` is drained; then it closes the listener and finishes running requests, at most
     ``timeout_graceful_shutdown`` seconds of its configuration. A second signal ends the drain; a third one aborts.
 
-    Idle connections stay open after a delay (``GuardedHttp.shutdown``). Without a delay, or after a second signal, they
-    are closed at once.
+    Idle connections stay open after a delay (``LimitedHttpProtocol.shutdown``). Without a delay, or after a second
+    signal, they are closed at once.
     """
 
     def __init__(self, config: uvicorn.Config, shutdown: Shutdown, *, delay_s: float) -> None:

@@ -60,7 +60,10 @@ class WriteTimeoutHttpProtocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _start_write_timer_if_closing(self) -> None:
-        """Start the timer if the connection is closing: it closes only after all data was sent."""
+        """Start the timer if the connection is closing.
+
+        It closes only once all data is sent, so a client that stops reading would keep it open.
+        """
         if self.transport.is_closing():
             self._start_write_timer()
 

@@ -118,8 +118,8 @@ class Bus:
 
     Args:
         url: URLs of the servers, comma-separated; ``tls://`` requires TLS.
-        name: of the service; also its queue group.
-        user, password: instead of those in the URLs.
+        name: name of the service; also its queue group.
+        user, password: credentials to use instead of those in the URLs.
         inbox_prefix: prefix of reply subjects, the only ones that the login may subscribe to.
         tls: files for TLS, which is required if any is given.
         record_request: called after every request that was sent.
@@ -432,7 +432,7 @@ class Bus:
         while True:
             try:
                 await self._client.connect(**self._options)
-                await self._clock.measure(self._client)
+                await self._clock.measure_clock_offset(self._client)
                 await self._subscribe()
                 break
             except (TimeoutError, OSError, NatsError, TlsNotOffered) as error:
@@ -498,7 +498,7 @@ class Bus:
         while True:
             await asyncio.sleep(MEASURE_CLOCK_EVERY_S if self._clock.is_known else MEASURE_CLOCK_AGAIN_S)
             if self.connected:
-                await self._clock.measure(self._client)
+                await self._clock.measure_clock_offset(self._client)
 
     def _run_connect_callbacks(self) -> None:
         for callback in self._connect_callbacks:
@@ -531,7 +531,7 @@ class Bus:
     async def _on_reconnected(self) -> None:
         log.info("bus.reconnected")
         self._run_connect_callbacks()
-        await self._clock.measure(self._client)
+        await self._clock.measure_clock_offset(self._client)
 
 
 def _encode_payload(payload: BaseModel) -> bytes:

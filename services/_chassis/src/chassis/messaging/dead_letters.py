@@ -176,7 +176,7 @@ class RedrivingConsumer(Protocol):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The names of its stream and of itself."""
+        """Names of the stream and of the consumer."""
 
     async def redrive(self, row: Row) -> Failure | None:
         """Handle the message of a dead letter again. Returns why it failed again, None if it did not."""

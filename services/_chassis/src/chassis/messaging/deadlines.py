@@ -14,7 +14,7 @@ from contracts.wire.topic import SERVER_TIME_SUBJECT
 DEADLINE_HEADER = "Request-Deadline"
 """Milliseconds since 1970 on the NATS server's clock. The request must not be started later."""
 
-MAX_DIGITS = 15  # of a deadline: 31,000 years
+MAX_DIGITS = 15  # digits of a deadline: 31,000 years
 MEASURE_TIMEOUT_S = 1.0  # a measurement that takes longer is given up
 PRECISE_ROUND_TRIP_S = 0.1  # a measurement of a longer round trip is repeated, and does not replace an earlier one
 MAX_MEASUREMENTS = 3
@@ -35,20 +35,20 @@ class _UserInfo(BaseModel):
 class ServerClock:
     """The clock of the connected NATS server, which requester and service share.
 
-    It is this process's monotonic clock plus a measured difference, so it does not depend on the wall clocks of the
-    machines. It is unknown until it has been measured. Without the permission to request it, it stays unknown.
+    It is this process's monotonic clock plus a measured offset, so it does not depend on the wall clocks of the
+    machines. It is unknown until it has been measured. Without the permission to request the time, it stays unknown.
     """
 
     def __init__(self) -> None:
-        self._difference_s: float | None = None
+        self._offset_s: float | None = None
 
     @property
     def is_known(self) -> bool:
         """Whether the server's time has been measured."""
-        return self._difference_s is not None
+        return self._offset_s is not None
 
-    async def measure(self, client: Client) -> None:
-        """Measure the difference, exact to half a round trip. A failure keeps the last one."""
+    async def measure_clock_offset(self, client: Client) -> None:
+        """Measure the offset of the server's clock, exact to half a round trip. A failure keeps the previous offset."""
         for _ in range(MAX_MEASUREMENTS):
             sent_at = monotonic()
             try:
@@ -62,15 +62,15 @@ class ServerClock:
             received_at = monotonic()
             is_precise = received_at - sent_at <= PRECISE_ROUND_TRIP_S
             if is_precise or not self.is_known:
-                self._difference_s = server_time.timestamp() - (sent_at + received_at) / 2
+                self._offset_s = server_time.timestamp() - (sent_at + received_at) / 2
             if is_precise:
                 return
 
     def build_deadline_header(self, within_s: float) -> dict[str, str]:
         """Return the headers of a request that must start within ``within_s`` seconds: none if the clock is unknown."""
-        if self._difference_s is None:
+        if self._offset_s is None:
             return {}
-        return {DEADLINE_HEADER: str(round((monotonic() + self._difference_s + within_s) * 1000))}
+        return {DEADLINE_HEADER: str(round((monotonic() + self._offset_s + within_s) * 1000))}
 
     def parse_deadline_header(self, header: str | None) -> float | None:
         """Return the deadline on ``time.monotonic()``; None for a request without one, or while the clock is unknown.
@@ -82,7 +82,7 @@ class ServerClock:
             return None
         if len(header) > MAX_DIGITS or not (header.isascii() and header.isdigit()):
             raise InvalidMessage
-        return None if self._difference_s is None else int(header) / 1000 - self._difference_s
+        return None if self._offset_s is None else int(header) / 1000 - self._offset_s
 
 
 def has_passed(deadline: float | None) -> bool:

@@ -15,8 +15,8 @@ class NatsServers:
     """The servers of one NATS cluster.
 
     Attributes:
-        urls: without credentials.
-        user, password: from the URLs; None if they have none.
+        urls: URLs of the servers, without credentials.
+        user, password: credentials from the URLs; None if they have none.
         requires_tls: whether a URL has the scheme ``tls``.
     """
 

@@ -32,7 +32,7 @@ CheckRequest = Callable[[Address], Awaitable[None]]
 ParseDeadline = Callable[[str | None], float | None]
 """Converts a deadline header to a time on ``time.monotonic()``; may raise a refusal."""
 Reply = tuple[bytes, dict[str, str]]
-"""Body and headers."""
+"""Body and headers of a reply."""
 
 ERROR_HEADER = "Nats-Service-Error"
 ERROR_CODE_HEADER = "Nats-Service-Error-Code"
@@ -48,7 +48,7 @@ class FailedRequest(NamedTuple):
         subject: subject of the request.
         body: body of the request.
         code: error code of the reply.
-        reason: for operators; can repeat parts of the body.
+        reason: what is wrong, for operators; can repeat parts of the body.
     """
 
     subject: str

@@ -30,7 +30,7 @@ FETCH_TIMEOUT_S = 3.0
 TICK_S = 30.0  # the loop counts a success at least this often, also under load
 BATCH_SIZE = 100
 BATCH_DELAY_S = 0.2  # messages that arrive within this time are handled together
-UNAVAILABLE_TICK_S = 0.2  # between two ticks while NATS is unavailable
+UNAVAILABLE_TICK_S = 0.2  # pause between two ticks while NATS is unavailable
 MISSING_STREAM_S = 1.0
 DATABASE_WAIT_S = 30.0  # how long a batch waits for a database that is unavailable before its delivery counts as failed
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
@@ -67,9 +67,9 @@ class StreamConsumer(Generic[P]):
     leaves the consumer acknowledged or as a dead letter.
 
     Args:
-        consumer: its declaration.
+        consumer: declaration of the consumer.
         handler: handles the messages.
-        dead_letters: stores those that cannot be handled.
+        dead_letters: stores messages that cannot be handled.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class StreamConsumer(Generic[P]):
 
     @property
     def key(self) -> tuple[str, str]:
-        """The names of its stream and of itself, as in a dead letter."""
+        """Names of the stream and of the consumer, as in a dead letter."""
         return self._stream, self._consumer.name
 
     def loop(self, name: str) -> Loop:

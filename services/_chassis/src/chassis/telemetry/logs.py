@@ -16,7 +16,7 @@ MAX_ERROR = 500  # characters of an error in a line
 log: structlog.typing.FilteringBoundLogger = structlog.get_logger()
 
 log_context = structlog.contextvars.bound_contextvars
-"""``with bound(job_id=...):`` puts the fields on every line logged inside."""
+"""``with log_context(job_id=...):`` puts the fields on every line logged inside."""
 
 get_log_context = structlog.contextvars.get_contextvars
 """The fields that are bound now."""
@@ -35,7 +35,7 @@ def configure(
     contains a credential; see ``Redactor``.
 
     Args:
-        secrets: texts that are replaced in every line.
+        secrets: strings that are replaced in every line.
         is_fault: errors that are logged by their message only, without traceback.
     """
     redactor = Redactor(secrets)

@@ -1,4 +1,4 @@
-"""Measures for how long computation blocks the event loop."""
+"""Measures how long computation blocks the event loop."""
 
 import asyncio
 from bisect import bisect_left
@@ -39,7 +39,7 @@ class EventLoopMonitor:
         """Count one wake-up.
 
         Args:
-            late_s: delay.
+            late_s: delay of the wake-up, seconds.
             cpu_s: processor time of this process meanwhile. If it is far less than the delay, the machine was busy with
                 other processes.
             now: monotonic clock, seconds.

@@ -88,7 +88,7 @@ class Metrics:
         self._build.labels(self.service, version(f"comfyfleet-{self.service}"), schema).set(1)
 
     def watch_pools(self, count: Callable[[], Mapping[tuple[str, str], int]]) -> None:
-        """Export the connections of a database. ``count`` returns their number by pool and state."""
+        """Export the number of connections to a database. ``count`` returns it by pool and state."""
         self.read_at_scrape(declared.DB_POOL, lambda: {(self.service, *key): number for key, number in count().items()})
 
     def watch_expired_requests(self, expired: Mapping[str, int]) -> None:
@@ -105,7 +105,7 @@ class Metrics:
         A thread answers while the event loop is blocked.
 
         Args:
-            port: 0 takes a free one.
+            port: port to listen on; 0 takes a free one.
 
         Raises:
             OSError: the port is in use.

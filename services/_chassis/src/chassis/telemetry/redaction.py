@@ -29,7 +29,7 @@ class Redactor:
     header.
 
     Args:
-        secrets: other texts that no line may contain, such as the settings' secrets.
+        secrets: other strings that no line may contain, such as the settings' secrets.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:

@@ -80,7 +80,7 @@ class ApiKeyPepper:
         return any(hmac.compare_digest(_digest_key(pepper, key), digest) for pepper in self._peppers)
 
     def derive_key(self, key_id: str, *, user: UUID, idempotency_key: str, salt: bytes) -> ApiKey:
-        """Return the key for this request. The same arguments always give the same key.
+        """Return the API key for a request with an Idempotency-Key. The same arguments always give the same key.
 
         To anyone who lacks the salt or the secret key, it is indistinguishable from a random key.
 

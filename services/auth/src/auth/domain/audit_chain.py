@@ -70,7 +70,7 @@ class ChainVerifier:
 
     Attributes:
         verified_count: number of verified entries.
-        last_id, last_hash: of the last verified entry.
+        last_id, last_hash: id and hash of the last verified entry.
     """
 
     def __init__(self, last_id: int = 0, last_hash: bytes = GENESIS_HASH) -> None:

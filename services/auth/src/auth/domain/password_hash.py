@@ -48,7 +48,7 @@ class PasswordHasher:
         """Verify a password with exactly one argon2 verification, so that timing reveals nothing about the account.
 
         Args:
-            password: as sent, of any length.
+            password: password as sent, of any length.
             stored: its hash; None for an unknown account, which never matches.
         """
         text = normalize_password(password)

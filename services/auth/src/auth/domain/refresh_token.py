@@ -53,8 +53,8 @@ class RefreshDecision(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class LockedSession:
-    """A session under its lock. ``now`` is the transaction's time by the database clock.
+class SessionSnapshot:
+    """The state of a session, read under its row lock. ``now`` is the transaction's time by the database clock.
 
     Attributes:
         generation: generation of the refresh tokens that are valid now.
@@ -74,7 +74,7 @@ class LockedSession:
         """Decide what happens when a token of this generation is presented now.
 
         Args:
-            generation: of the presented token.
+            generation: generation of the presented token.
             idle: lifetime of a session that is not refreshed.
             grace: how long after a rotation the token that caused it may be presented again. Older tokens never may.
         """

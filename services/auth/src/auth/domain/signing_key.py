@@ -43,7 +43,7 @@ class SigningKeyCipher:
 
     Args:
         secret_key: the current SECRET_KEY, which encrypts.
-        earlier: earlier ones; keys that were encrypted under them can still be decrypted.
+        earlier: earlier SECRET_KEYs; private keys that were encrypted under them can still be decrypted.
     """
 
     def __init__(self, secret_key: str, *earlier: str) -> None:

@@ -44,7 +44,7 @@ class User:
     def quota_group(self) -> UUID | None:
         """The group that shares the user's daily image quota.
 
-        None in another tier than ``free`` or with an own image quota.
+        None in tiers other than ``free``, and for a user with an individual image quota.
         """
         return self.address_group if self.tier is Tier.FREE and IMAGE_QUOTA not in self.own_limits else None
 

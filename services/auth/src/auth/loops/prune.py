@@ -9,7 +9,7 @@ EVERY_S = 600.0
 
 
 class Pruner:
-    """Deletes user changes and key requests after a day, sessions a day after their end, and keys 90 days after.
+    """Deletes user changes and key requests after a day, sessions a day and keys 90 days after their end.
 
     Unused tickets are deleted after they expire, unused login links a day later, invites 90 days later, and address
     digests once no new account can join their group.

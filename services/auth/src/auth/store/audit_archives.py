@@ -17,9 +17,9 @@ class AuditArchive:
     """A file with the entries ``first_id`` to ``last_id``.
 
     Attributes:
-        last_hash: of the last entry.
-        file: name in the archive folder.
-        sha256: of the file.
+        last_hash: hash of the last entry.
+        file: name of the file in the archive folder.
+        sha256: SHA-256 of the file.
     """
 
     first_id: int

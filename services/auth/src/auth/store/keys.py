@@ -63,7 +63,7 @@ EXPIRED_KEYS = ExpiredRows("api_keys", "least(revoked_at, expires_at) < now() - 
 
 @dataclass(frozen=True, slots=True)
 class KeyRequest:
-    """A request with an Idempotency-Key, and the salt of its key's secret."""
+    """A request for an API key with an Idempotency-Key. ``salt`` is that of the API key's secret."""
 
     idempotency_key: str
     request_hash: bytes

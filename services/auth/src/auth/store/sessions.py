@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID
 
-from auth.domain.refresh_token import LockedSession
+from auth.domain.refresh_token import SessionSnapshot
 from chassis.database.expired_rows import ExpiredRows
 from chassis.database.statement import Connection, Statement
 from contracts.auth.sessions import SessionRecord
@@ -80,10 +80,10 @@ async def find_refresh_token(connection: Connection, digests: list[bytes]) -> Pr
     return PresentedToken(**row) if row else None
 
 
-async def lock_session(connection: Connection, session_id: UUID) -> LockedSession | None:
-    """Lock a session until the transaction ends. Take the lock of its user first."""
+async def lock_session(connection: Connection, session_id: UUID) -> SessionSnapshot | None:
+    """Lock a session until the transaction ends, and return its state; None if there is none. Lock its user first."""
     row = await _LOCK.fetch_first(connection, id=session_id)
-    return LockedSession(**row) if row else None
+    return SessionSnapshot(**row) if row else None
 
 
 async def start_generation(

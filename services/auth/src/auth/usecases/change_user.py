@@ -54,7 +54,9 @@ class UserChanger:
         """Return what the change would do.
 
         Raises:
-            MissingScope, UnknownUser, LastAdmin: the change would be refused.
+            MissingScope: the actor is not an active admin.
+            UnknownUser: there is no such user.
+            LastAdmin: no active admin would be left.
         """
         async with self._database.transaction() as connection:
             await require_admin(connection, actor_id)

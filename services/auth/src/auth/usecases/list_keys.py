@@ -10,6 +10,6 @@ class KeyLister:
         self._database = database
 
     async def list_keys(self, user_id: UUID) -> Keys:
-        """Return the user's working keys by their prefixes, newest first."""
+        """Return the user's working keys without their secrets, newest first."""
         async with self._database.connection() as connection:
             return Keys(keys=await keys.list_working_keys(connection, user_id))

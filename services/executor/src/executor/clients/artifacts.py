@@ -1,4 +1,4 @@
-"""Downloads uploads and stores outputs: one GET or PUT per granted URL."""
+"""Downloads input files and uploads outputs: one GET or PUT per granted URL."""
 
 import asyncio
 import hashlib
@@ -60,10 +60,10 @@ class TooLarge(Exception):
 
 
 class ArtifactClient:
-    """Downloads uploads and stores outputs by granted URLs.
+    """Downloads input files and uploads outputs through the URLs that the gateway granted.
 
     Args:
-        folder: for temporary files of large uploads; created on demand in the system's temporary folder by default.
+        folder: where a large input file is buffered while it is used; by default the system's temporary folder.
     """
 
     def __init__(self, folder: Path | None = None) -> None:
@@ -77,7 +77,9 @@ class ArtifactClient:
 
     @asynccontextmanager
     async def download(self, url: str, *, size: int, sha256: str, within_s: float) -> AsyncIterator[IO[bytes]]:
-        """Download an upload into a file that exists until the block ends. Its bytes have exactly this SHA-256 (hex).
+        """Download an input file into a temporary file that exists until the block ends.
+
+        Its bytes have exactly this SHA-256 (hex).
 
         Raises:
             DownloadRefused: the gateway refused.

@@ -49,7 +49,7 @@ class FileNameRefused(FileUnavailable):
 
 
 class FileTooLarge(Exception):
-    """The file exceeds the node's limit of uploads."""
+    """The file exceeds the node's limit for uploads."""
 
 
 @dataclass(frozen=True, slots=True)

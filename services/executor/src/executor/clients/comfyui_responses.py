@@ -10,7 +10,7 @@ from uuid import UUID
 import aiohttp
 
 MAX_VALUES = 8_000_000  # brackets and commas of a response; each costs up to 100 bytes of memory
-MAX_RAW_ID = 256  # characters of a prompt id; ComfyUI gives UUIDs, 0.3.64 accepts any text
+MAX_RAW_ID = 256  # characters of a prompt id; ComfyUI assigns UUIDs, but 0.3.64 accepts any string
 THREAD_PARSE_BYTES = 256 << 10  # bytes; larger responses are parsed in a thread: 64 MB take half a second
 
 TRANSPORT_ERRORS = (aiohttp.ClientError, TimeoutError, OSError, ValueError)
@@ -57,7 +57,8 @@ class QueuedPrompt:
     """A prompt in a node's queue. ``prompt_id`` and ``client_id`` are "" unless they have this project's format.
 
     Attributes:
-        raw_id: the prompt's id as the node reports it, also of a foreign prompt; "" if it is not a text or too long.
+        raw_id: the prompt's id as the node reports it, also of a foreign prompt; "" if it is not a string or is too
+            long.
     """
 
     prompt_id: str

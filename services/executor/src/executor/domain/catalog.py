@@ -33,8 +33,8 @@ MAX_INPUTS = 2_000  # inputs of a class, including those of its dynamic inputs
 MAX_OUTPUTS = 1_000
 MAX_OPTIONS = 50_000  # options of an input
 REDUCED_OPTION_COUNTS = (10_000, 1_000, 100)  # options of an input, tried in turn for a catalog that is too large
-MAX_TEXT_BYTES = 30 << 20  # of the catalog as JSON; the scheduler accepts 32 MiB
-MAX_REPORT_BYTES = 12 << 20  # of the compressed catalog; a NATS message has at most 16 MiB
+MAX_TEXT_BYTES = 30 << 20  # bytes of the catalog as JSON; the scheduler accepts 32 MiB
+MAX_REPORT_BYTES = 12 << 20  # bytes of the compressed catalog; a NATS message has at most 16 MiB
 MAX_DEPTH = 4  # nested dynamic inputs; stock classes nest two
 MAX_AUTOGROW_INPUTS = 100  # ComfyUI's own limit of an autogrow input
 MAX_DEFAULT = 200  # characters
@@ -59,7 +59,7 @@ class NodeClasses:
         self.keeping_png_info = keeping_png_info
 
     def get_class_roles(self, class_type: str) -> ClassRoles:
-        """Return the roles of a class's inputs; by name only if the node does not have the class."""
+        """Return the roles of a class's inputs, judged only by their names if the node does not have the class."""
         if class_type in self.specs:
             return self.rules.get_class_roles(class_type)
         return ClassRoles(class_type, ClassSpec(inputs={}, outputs=(), output_node=True))

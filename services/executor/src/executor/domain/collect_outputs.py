@@ -30,7 +30,7 @@ TEXT_KEY = "text"  # contains texts by convention, never file names
 MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
-SPLIT_TEXT = 32  # consecutive single characters: ComfyUIClient splits a text that a node returned without a list
+SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
@@ -278,7 +278,7 @@ def _is_file_entry(value: Any) -> bool:
 
 
 def _to_json(value: Any) -> bytes:
-    """Return compact JSON in UTF-8. NaN and infinities, which ComfyUI writes, become texts.
+    """Return compact JSON in UTF-8. NaN and infinities, which ComfyUI can emit, are encoded as strings.
 
     Raises:
         ValueTooDeep: the value is nested too deeply.

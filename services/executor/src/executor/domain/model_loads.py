@@ -20,7 +20,7 @@ class ModelLoads:
         }
 
     def apply_event(self, kind: str, data: Mapping[str, Any]) -> bool:
-        """Whether this event of the prompt says that a model is being loaded. Each loader counts once."""
+        """Process an event of the prompt. Returns whether it shows that a model load began; each loader counts once."""
         node = data.get("node")
         if kind != "executing" or not isinstance(node, str) or node not in self._loaders:
             return False

@@ -1,4 +1,4 @@
-"""Detects a dead worker thread in a ComfyUI's log.
+"""Detects in a node's log that its worker thread has died.
 
 Python writes a thread's traceback in pieces: ``Exception in thread ``, the thread's name, each frame, its source, and
 every marker below it. ComfyUI keeps every write as one log entry and only the newest 300 entries

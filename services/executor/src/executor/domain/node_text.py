@@ -20,12 +20,12 @@ _NOT_SERVABLE = re.compile(r"\.\.|[\r\n]|^/")
 
 
 def clean_name(value: Any) -> str | None:
-    """Return a sanitized node id or class name; None if the value is not a text."""
+    """Return a sanitized node id or class name; None if the value is not a string."""
     return clean_text(value, MAX_NAME) if isinstance(value, str) else None
 
 
 def truncate_text(value: Any) -> str:
-    """Return the beginning of a text, unsanitized; "" if the value is not a text."""
+    """Return the beginning of a text, unsanitized; "" if the value is not a string."""
     return value[:MAX_TEXT_LENGTH] if isinstance(value, str) else ""
 
 

@@ -1,4 +1,4 @@
-"""Tracks which prompt keeps a reachable node from accepting jobs, and for how long."""
+"""Tracks what keeps a reachable node from accepting jobs, and for how long."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,12 @@ from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 
 
 class Occupant(NamedTuple):
-    """The prompt that occupies a node.
+    """What occupies a node: a prompt, or outputs that wait for the artifact store.
 
     Attributes:
-        prompt_id: as in the node's queue; None if unknown.
-        is_running: whether the node runs a prompt. A living worker thread takes a pending one within a millisecond.
+        prompt_id: id of the prompt in the node's queue; None if it is unknown or there is no prompt.
+        is_running: false if prompts are pending but none runs. A living worker thread takes a pending one within a
+            millisecond.
     """
 
     cause: OccupancyCause
@@ -19,11 +20,11 @@ class Occupant(NamedTuple):
 
 
 class Occupancy:
-    """Tracks since when the same prompt has occupied the node.
+    """Tracks what occupies the node, and since when.
 
     Args:
-        blocked_after_s: a node that is occupied longer is blocked.
-        dead_worker_s: if a prompt is pending longer while nothing runs, the worker thread has died.
+        blocked_after_s: a node that has the same occupant for longer counts as blocked.
+        dead_worker_s: if prompts are pending for longer while none runs, the worker thread counts as dead.
     """
 
     def __init__(self, *, blocked_after_s: float, dead_worker_s: float) -> None:
@@ -33,7 +34,7 @@ class Occupancy:
         self._worker_died = False
 
     def record_occupant(self, occupant: Occupant, now: float) -> None:
-        """Record what occupies the node now. A different prompt restarts the timer."""
+        """Record what occupies the node now. A different occupant restarts the timer."""
         if occupant != self._occupant:
             self._occupant, self._since, self._worker_died = occupant, now, False
 
@@ -41,12 +42,12 @@ class Occupancy:
         """Record that the worker thread has died."""
         self._worker_died = True
 
-    def clear(self) -> None:
+    def record_free(self) -> None:
         """Record that nothing occupies the node any more."""
         self._occupant = None
 
     def is_suspicious(self, now: float) -> bool:
-        """Whether the occupation lasts long enough to look for signs of a dead worker."""
+        """Whether the occupation has lasted long enough to look for signs of a dead worker."""
         return self._occupant is not None and now - self._since > self._dead_worker_s
 
     def build_report(self, now: float) -> ReportedOccupancy | None:

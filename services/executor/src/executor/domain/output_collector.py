@@ -17,8 +17,8 @@ class OutputCollector:
     """Collects the outputs of one prompt. An output reported by both an event and the history is one output.
 
     Args:
-        graph: as sent to the node.
-        folder: of the attempt, in the node's output folder.
+        graph: graph as sent to the node.
+        folder: the attempt's folder in the node's output folder.
     """
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
@@ -46,7 +46,7 @@ class OutputCollector:
         return collect_outputs(self.expansion.add_display_nodes(entry), self._graph)
 
     def add_websocket_image(self, image: WebsocketImage) -> FoundOutput:
-        """Return the output for an image received over the websocket."""
+        """Add an image received over the websocket, and return its output."""
         name = f"{DEFAULT_PREFIX}_{image.number:05}_.{image.extension}"
         kind, content_type = find_media_type(name)
         found = FoundOutput(

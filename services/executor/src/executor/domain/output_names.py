@@ -66,7 +66,7 @@ class OutputNameTranslator:
     """Translates file names in the attempt's folder back to the requested names.
 
     Args:
-        graph: as submitted. Any of its long texts may be a name that was cut.
+        graph: graph as submitted. Any of its long texts may be a name that was cut.
         folder: the attempt's folder in the node's output folder.
     """
 

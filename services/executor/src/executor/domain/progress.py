@@ -16,8 +16,8 @@ MAX_ETA_S = 30 * 86_400.0  # a longer estimate is useless and may be infinite
 class ProgressTracker:
     """Tracks the progress of one prompt. Late, duplicate or missing events are harmless.
 
-    A graph node counts as finished when the node says so, when it was cached, or when another one started. The running
-    one counts with its share of steps. The percentage never decreases.
+    A graph node counts as finished when ComfyUI reports it as finished or cached, or when another graph node starts.
+    The running one counts in proportion to its completed steps. The percentage never decreases.
     """
 
     def __init__(self, graph: Mapping[str, Any]) -> None:
@@ -82,9 +82,9 @@ class ProgressTracker:
             return
         if self._current is not None:
             self._finished.add(self._current)
-        self._start_node(shown)
+        self._set_current_node(shown)
 
-    def _start_node(self, node: str) -> None:
+    def _set_current_node(self, node: str) -> None:
         self._current, self._value, self._max = node, 0.0, 0.0
 
     def _apply_step(self, node: Any, value: Any, maximum: Any) -> None:

@@ -14,8 +14,8 @@ from executor.domain.constant_text import ConstantTexts
 from executor.domain.output_names import DEFAULT_PREFIX, encode_file_name, encode_name_part, encode_prefix
 
 PREFIX_INPUT = "filename_prefix"
-MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUIClient ignores it, but its cache does not
-MAX_ANCESTORS = 200  # upstream nodes searched for one that can carry the marker
+MARKER_INPUT = "comfyfleet_attempt"  # no class declares it: ComfyUI ignores it, but its cache does not
+MAX_ANCESTORS = 200  # upstream nodes that are searched for one that can carry the marker
 
 _FOLDER = re.compile(r"folder|dir|path", re.IGNORECASE)
 _NAME_PART = re.compile(r"(suffix|delimiter)\d*$", re.IGNORECASE)
@@ -53,7 +53,8 @@ def stage_graph(
         naming = _list_output_name_inputs(node, roles, classes)
         staged[node_id] = {**node, "inputs": {**inputs, **_build_output_names(naming, inputs, folder, texts)}}
         if not naming and (classes.is_output_class(node["class_type"]) or node["class_type"] in expanding):
-            marked |= _find_marker_nodes(node_id, graph, classes)
+            marker_node = _find_marker_node(node_id, graph, classes)
+            marked |= {marker_node} if marker_node is not None else set()
     for node_id in marked:
         staged[node_id]["inputs"][MARKER_INPUT] = folder
     return staged
@@ -67,23 +68,23 @@ def _list_output_name_inputs(node: Mapping[str, Any], roles: ClassRoles, classes
     return naming | {name: None for name in node["inputs"] if _names_output(name, roles)}
 
 
-def _find_marker_nodes(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> set[str]:
-    """Return the nodes that get the marker, so that the cache distinguishes attempts.
+def _find_marker_node(node_id: str, graph: Mapping[str, Any], classes: NodeClasses) -> str | None:
+    """Return the node whose inputs get the attempt's marker, so that ``node_id`` is not served from the cache.
 
-    A stock class ignores undeclared inputs, but a custom class may inspect all inputs. So the nearest upstream stock
-    node that loads no model gets the marker; it runs again, and so does everything between. If there is none, the node
-    itself gets it, unless its class accepts undeclared inputs.
+    A stock class ignores an undeclared input; a custom class might not. So this is the nearest stock node that loads no
+    model, from ``node_id`` upstream: it and everything down to ``node_id`` run again. If there is none, it is
+    ``node_id`` itself, or None if its class accepts undeclared inputs.
     """
     waiting, seen = deque([node_id]), {node_id}
     while waiting and len(seen) <= MAX_ANCESTORS:
         current = waiting.popleft()
         if _can_carry_marker(graph[current]["class_type"], classes):
-            return {current}
+            return current
         for source in _list_linked_nodes(graph[current]):
             if source in graph and source not in seen:
                 seen.add(source)
                 waiting.append(source)
-    return set() if graph[node_id]["class_type"] in classes.with_undeclared_inputs else {node_id}
+    return None if graph[node_id]["class_type"] in classes.with_undeclared_inputs else node_id
 
 
 def _can_carry_marker(class_type: str, classes: NodeClasses) -> bool:
@@ -119,7 +120,7 @@ def _names_output(name: str, roles: ClassRoles) -> bool:
 def _build_output_names(
     naming: Mapping[str, Any], inputs: Mapping[str, Any], folder: str, texts: ConstantTexts
 ) -> dict[str, str]:
-    """Return safe texts for all inputs that name an output.
+    """Return safe values for all inputs that name an output.
 
     If one of them names a folder, the others name files inside it and need no folder of their own.
     """

@@ -42,7 +42,8 @@ class WebsocketImageDecoder:
     """Distinguishes output images on the websocket from previews, and detects possibly lost images.
 
     A frame with metadata (type 4) names its node. A frame without (type 1) belongs to the running node, because events
-    and frames arrive in order on one socket. Frames of classes whose names do not suggest sending images are previews.
+    and frames arrive in order on one socket. Only nodes whose class name suggests that they send images over the
+    websocket (such as ``SaveImageWebsocket``) are taken as senders; all other frames are previews.
 
     Attributes:
         is_complete: whether every event since the prompt was posted was received.
@@ -67,7 +68,7 @@ class WebsocketImageDecoder:
 
     @property
     def missing_nodes(self) -> list[str]:
-        """Return nodes whose images may be missing. Call it after the prompt ended."""
+        """Nodes whose images may be missing. Meaningful only after the prompt has ended."""
         received_all = self.is_complete and self.has_ended
         harmless = {_NodeState.DONE, _NodeState.UNSEEN} if received_all else {_NodeState.DONE}
         return [node_id for node_id, state in self._states.items() if state not in harmless]
@@ -80,7 +81,7 @@ class WebsocketImageDecoder:
                     self._states[node_id] = _NodeState.LOST  # cached, so it sends nothing
         elif kind == "executing" and "node" in data:
             node_id = data.get("display_node") or data["node"]
-            self._start_node(node_id if isinstance(node_id, str) else None)
+            self._set_running_node(node_id if isinstance(node_id, str) else None)
             self.has_ended = self.has_ended or data["node"] is None
 
     def decode_frame(self, frame: bytes) -> WebsocketImage | None:
@@ -99,7 +100,7 @@ class WebsocketImageDecoder:
             if state is _NodeState.RUNNING:
                 self._states[node_id] = _NodeState.LOST
 
-    def _start_node(self, node_id: str | None) -> None:
+    def _set_running_node(self, node_id: str | None) -> None:
         if node_id == self._running:
             return
         if self._running is not None and self._states.get(self._running) is _NodeState.RUNNING:

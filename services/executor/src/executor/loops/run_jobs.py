@@ -29,7 +29,7 @@ from executor.usecases.run_attempt import ATTEMPT_CRASHED, AttemptRunner
 FAULT_PAUSE_S, MAX_FAULT_PAUSE_S = 1.0, 15.0
 MAX_HISTORY_ENTRIES = 200  # kept on the node for operators; ComfyUI would keep 10,000 with their workflows
 MAX_REMOVALS_PER_JOB = 10  # history entries
-HAND_BACK_S = 5.0  # to stop the prompt and report
+HAND_BACK_S = 5.0  # time to stop the prompt and report
 
 
 @dataclass(slots=True, kw_only=True)
@@ -55,7 +55,7 @@ class WorkLoop:
     _consecutive_faults: int = field(default=0, init=False)
     _paused_until: float = field(default=0.0, init=False)
     _is_running: bool = field(default=False, init=False)
-    _is_requesting: bool = field(default=False, init=False)  # the next job, while there is another attempt
+    _is_requesting: bool = field(default=False, init=False)  # the next job is being requested
     _draining: asyncio.Event = field(default_factory=asyncio.Event, init=False)
     _drained: asyncio.Event = field(default_factory=asyncio.Event, init=False)
 

@@ -163,7 +163,7 @@ class Journal:
     def list_orphans(self) -> list[str]:
         """Return orphaned prompts that may still run on the node, oldest first.
 
-        At limit ``MAX_ORPHANS``, none older than ``ORPHAN_MAX_AGE_S`` seconds.
+        Deletes records that are older than ``ORPHAN_MAX_AGE_S`` seconds, and all but the newest ``MAX_ORPHANS``.
         """
         newest = "SELECT prompt_id FROM left_behind ORDER BY left_at DESC LIMIT ?"
 

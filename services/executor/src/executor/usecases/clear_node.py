@@ -18,10 +18,10 @@ class NodeCleaner:
     """Executes the newest clear command.
 
     Args:
-        within_s: time limit of a command.
+        within_s: time limit of a command, after which it counts as completed.
 
     Attributes:
-        completed_at: time of the newest completed command.
+        completed_command_at: when the newest completed command was given.
     """
 
     def __init__(self, node: ComfyUIClient, *, node_name: str, live_attempts: LiveAttempts, within_s: float) -> None:
@@ -29,14 +29,14 @@ class NodeCleaner:
         self._live_attempts, self._within_s = live_attempts, within_s
         self._on_complete: Callable[[], None] = lambda: None
         self._commanded_at: datetime | None = None
-        self.completed_at: datetime | None = None
+        self.completed_command_at: datetime | None = None
 
-    def register_change_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback for a completed command."""
+    def register_completion_callback(self, callback: Callable[[], None]) -> None:
+        """Register a callback that runs after each completed clear command."""
         self._on_complete = callback
 
     def accept_clear_command(self, commanded_at: datetime) -> bool:
-        """Accept a command. Returns whether it is new."""
+        """Accept a command, unless it or a newer one was accepted before. Returns whether it was accepted."""
         if self._commanded_at is not None and commanded_at <= self._commanded_at:
             return False
         self._commanded_at = commanded_at
@@ -45,15 +45,15 @@ class NodeCleaner:
     async def tick(self) -> None:
         """Carry out the pending command, if any."""
         commanded_at = self._commanded_at
-        if commanded_at is None or commanded_at == self.completed_at:
+        if commanded_at is None or commanded_at == self.completed_command_at:
             return
         removed = await self._remove_foreign_prompts()
-        self.completed_at = commanded_at
+        self.completed_command_at = commanded_at
         log.info("executor.node.cleared", prompts=removed)
         self._on_complete()
 
     async def _remove_foreign_prompts(self) -> int:
-        """Remove foreign prompts repeatedly until none is left. Returns how many there were."""
+        """Remove foreign prompts repeatedly until none is left or the time is up. Returns how many were found."""
         deadline, pause = time.monotonic() + self._within_s, FIRST_PAUSE_S
         found: dict[str, None] = {}
         while time.monotonic() < deadline:

@@ -20,12 +20,13 @@ class WorkerDeathDetector:
         self._prompts_since_worker_death: int | None = None
 
     async def is_worker_dead(self, *, pending_count: int) -> bool:
-        """Whether the log shows that the worker died during the running prompt.
+        """Whether the log shows that the worker thread died during the running prompt.
 
-        A node that does not expose its log shows nothing.
+        False if the node does not expose its log.
 
         Args:
-            pending_count: number of pending prompts.
+            pending_count: prompts that are pending in the queue. If the log shows more prompts after a death, the death
+                is old: a prompt has run since.
         """
         if time.monotonic() >= self._next_check_at:
             self._next_check_at = time.monotonic() + self._check_every_s

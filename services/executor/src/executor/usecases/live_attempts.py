@@ -22,7 +22,7 @@ class LiveAttempt:
     """State of one live attempt: its place, progress and stop request. Not thread-safe.
 
     Attributes:
-        record: as in the journal.
+        record: record in the journal.
         graph_node, graph_node_class: node of the graph that runs, and its class.
     """
 

@@ -30,6 +30,6 @@ class NodeMetrics:
         self.idle_time.flush()
 
     def count_model_load(self, loads: ModelLoads, kind: str, data: Mapping[str, Any]) -> None:
-        """Count a model load if the event says so."""
+        """Count a model load if the event shows that one began."""
         if loads.apply_event(kind, data):
             self._loads.inc()

@@ -25,13 +25,14 @@ MAX_TIMEOUTS = 2  # consecutive timeouts before the node counts as offline; a re
 class NodeState:
     """Probes the node and reads its catalog.
 
-    That happens at start, after every absence, when model files change, on an operator's command, and periodically.
+    It reads the catalog at start, after every absence, when model files change, on an operator's command, and
+    periodically.
 
     Args:
         catalog_every_s: interval between catalog readings.
 
     Attributes:
-        refreshed_at: time of the newest completed refresh command.
+        refreshed_at: when the newest completed refresh command was given.
     """
 
     def __init__(self, node: ComfyUIClient, *, catalog_every_s: float) -> None:
@@ -52,7 +53,7 @@ class NodeState:
         self.loaded_models: tuple[str, ...] = ()  # model files of our latest prompt; empty if they may be unloaded
 
     def register_change_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback for changes of reachability or catalog."""
+        """Register a callback that runs when reachability or catalog change, or foreign prompts appear or are gone."""
         self._on_change = callback
 
     def register_refresh_callback(self, callback: Callable[[], None]) -> None:

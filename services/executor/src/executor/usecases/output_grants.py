@@ -82,4 +82,4 @@ class OutputGrants:
 
 
 class _WrongGrantCount(Exception):
-    """The gateway granted another number of outputs than requested."""
+    """The gateway granted a different number of outputs than requested."""

@@ -49,7 +49,7 @@ class PromptPoster:
         Args:
             files: node file names of the job's uploads.
             maybe_posted: whether an earlier executor may have posted it without recording it.
-            prompt: as built before; None to build it now.
+            prompt: prompt that was built before; None to build it now.
 
         Returns:
             None once the node has it, or how the attempt ended without it.

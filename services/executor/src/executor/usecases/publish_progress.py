@@ -16,7 +16,7 @@ class ProgressPublisher:
     """Publishes the progress of one attempt: at once, then the latest at most ten times a second, and finally the last.
 
     Attributes:
-        changed: to be set when the progress has changed.
+        changed: event that the owner of the progress sets when it has changed.
     """
 
     def __init__(self, bus: Bus, attempt: LiveAttempt, tracker: ProgressTracker) -> None:

@@ -9,7 +9,7 @@ from chassis.telemetry.logs import log
 from executor.domain.attempt_result import AttemptResult, build_node_fault, build_workflow_failure
 from executor.domain.websocket_images import WebsocketImage, WebsocketImageDecoder
 
-MAX_BYTES = 512 << 20  # of all images of one prompt; they are kept in memory until stored
+MAX_BYTES = 512 << 20  # bytes of all images of one prompt; they are kept in memory until stored
 LATE_FRAMES_S = 30.0  # seconds to wait for late frames after the history reports the end
 LATE_FRAMES_AFTER_DISCONNECT_S = 2.0  # seconds after a disconnect: the end event may have been lost
 

@@ -65,7 +65,7 @@ class AttemptReporter:
         """Report how an attempt ended; retries until it is accepted or permanently refused.
 
         A permanently refused report is resent without the request, which schedulers of earlier versions do not know,
-        and then without the node's texts. If that is refused too, the attempt ends when its lease expires.
+        and then as a minimal report. If that is refused too, the attempt ends when its lease expires.
 
         Args:
             request: request for the next attempt, which the report carries.
@@ -74,7 +74,7 @@ class AttemptReporter:
             The scheduler's reply. ``applied`` is false if the lease was lost or every report was refused.
         """
         with_request = [finish.model_copy(update={"request": request})] if request else []
-        for report in (*with_request, finish, remove_node_texts(finish)):
+        for report in (*with_request, finish, build_minimal_report(finish)):
             reply = await self._report_until_answered(report)
             if reply is not None:
                 return reply
@@ -106,8 +106,8 @@ class AttemptReporter:
         return None
 
 
-def remove_node_texts(finish: FinishAttempt) -> FinishAttempt:
-    """Return the same result without the node's texts.
+def build_minimal_report(finish: FinishAttempt) -> FinishAttempt:
+    """Return a report without anything that came from the node. A success becomes a failure: it has no outputs.
 
     Schedulers of earlier versions refuse the outcome ``RELEASED``. They get a node fault instead, which counts as a try
     of the job.

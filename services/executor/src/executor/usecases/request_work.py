@@ -50,7 +50,8 @@ class WorkRequester:
     """Requests work for one node.
 
     Attributes:
-        wait_s: how long the scheduler may wait for a job before it answers; longer after the node was idle for long.
+        wait_s: how long the scheduler may wait for a job before it answers; longer if the node has been idle for a long
+            time.
         stop_within_s: time limit for stopping prompts left on the node.
     """
 
@@ -69,7 +70,7 @@ class WorkRequester:
     _is_first_request: bool = field(default=True, init=False)
     _foreign_check_pause_s: float = field(default=0.0, init=False)
     _no_foreign_prompt_until: float = field(default=0.0, init=False)
-    _empty_replies: int = field(default=0, init=False)  # since the last attempt
+    _empty_replies: int = field(default=0, init=False)  # replies without a job since the last attempt
 
     async def request_work(self) -> AssignedWork | None:
         """Request work once.
@@ -106,7 +107,7 @@ class WorkRequester:
             return None
         self._foreign_check_pause_s = 0.0
         self.state.record_foreign_prompts(0)
-        self.occupancy.clear()
+        self.occupancy.record_free()
         return await self._request_assignment(orphans)
 
     async def prefetch_job(self, current_attempts: Sequence[LiveAttempt]) -> AttemptRecord | None:
@@ -136,7 +137,7 @@ class WorkRequester:
             return None
         self.standby_socket.next_client_id()  # its socket opens meanwhile
         if all(attempt.place is AttemptPlace.ON_NODE for attempt in current_attempts):  # no outputs wait for storage
-            self.occupancy.clear()
+            self.occupancy.record_free()
         first, *others = [attempt.ref for attempt in current_attempts]
         return RequestWork(
             boot_id=self.boot_id, wait_s=0, held=first, also_held=tuple(others), loaded=self.state.loaded_models

@@ -30,7 +30,7 @@ STOP_BY_LEASE_STATE = {LeaseState.LOST: StopReason.LOST, LeaseState.CANCELLED: S
 
 @dataclass(slots=True, kw_only=True)
 class HeartbeatSender:
-    """Sends a heartbeat, which renews the leases of all attempts, and receives operators' commands.
+    """Sends heartbeats, which renew the leases of all attempts, and applies replies, which carry operators' commands.
 
     Attributes:
         wake_cleaner: called when the reply contains a command to clear the node.
@@ -54,10 +54,11 @@ class HeartbeatSender:
         self._send_within = callback
 
     async def send_heartbeat(self) -> None:
-        """Send one heartbeat. A failure changes nothing here: the scheduler decides whether the leases expired.
+        """Send one heartbeat and apply the reply.
 
-        Until the scheduler's first reply the next heartbeat follows soon: executor and scheduler may be starting
-        together, and the node gets no work before.
+        After a failure the attempts continue: the scheduler decides whether their leases have expired. Until the
+        scheduler's first reply, a failed heartbeat is retried sooner: both may be starting up, and the node gets no
+        work until then.
         """
         try:
             await self._send_heartbeat()
@@ -85,7 +86,7 @@ class HeartbeatSender:
             loaded=self.state.loaded_models,
             foreign_prompts=self.state.foreign_prompts,
             occupied=self.occupancy.get_report() if self.state.online else None,
-            cleared=self.cleaner.completed_at,
+            cleared=self.cleaner.completed_command_at,
             refreshed=self.state.refreshed_at,
             system=self.system_monitor.get_last_report(),
         )

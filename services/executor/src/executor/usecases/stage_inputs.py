@@ -19,8 +19,8 @@ from executor.domain.attempt_result import NODE_UNREACHABLE, AttemptResult, buil
 from executor.domain.catalog import STAGING_FOLDER
 from executor.usecases.retries import TRANSFER_RETRIES, is_temporary
 
-MAX_FAILURES = 4  # of those that may be temporary: wrong bytes from storage, refusal by the node
-BASE_TIMEOUT_S = 60.0  # of one transfer, in addition to the time at the minimum rate
+MAX_FAILURES = 4  # failures that may be temporary: wrong bytes from storage, refusal by the node
+BASE_TIMEOUT_S = 60.0  # timeout of one transfer, in addition to the time at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 FIRST_SERVER_ERROR = 500
 
@@ -39,7 +39,7 @@ RETRIED_ERRORS = (StorageUnavailable, NodeUnavailable, DownloadRefused, DigestMi
 
 
 class StagingFailed(Exception):
-    """The node cannot get its files, so the attempt ends."""
+    """The node cannot get the input files, or must not run the graph, so the attempt ends."""
 
     def __init__(self, result: AttemptResult) -> None:
         super().__init__(result.error.message if result.error else result.outcome)

@@ -17,7 +17,7 @@ def build_client_id_prefix(node_name: str) -> str:
 class StandbySocket:
     """Keeps one open websocket with a new client id ready for the next attempt.
 
-    A client id is never used for two prompts, nor by two sockets at a time: ComfyUIClient drops the newer one.
+    A client id is never used for two prompts, nor by two sockets at a time: ComfyUI drops the newer one.
 
     Args:
         url: base URL of the node.

@@ -24,7 +24,7 @@ from executor.usecases.retries import TRANSFER_RETRIES
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 MAX_FILE_ATTEMPTS = 4  # downloads; a new file may become visible late on a network disk
-BASE_TIMEOUT_S = 120.0  # of one transfer, in addition to the time at the minimum rate
+BASE_TIMEOUT_S = 120.0  # timeout of one transfer, in addition to the time at the minimum rate
 MIN_BYTES_PER_S = 64 << 10
 STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 

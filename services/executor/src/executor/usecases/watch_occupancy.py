@@ -10,7 +10,7 @@ from executor.usecases.detect_worker_death import WorkerDeathDetector
 
 
 class OccupancyMonitor:
-    """Keeps what occupies the node for heartbeats, and logs when the node becomes blocked and free again."""
+    """Tracks what occupies the node, for heartbeats. Logs when the node becomes blocked and when it no longer is."""
 
     def __init__(self, occupancy: Occupancy, death_detector: WorkerDeathDetector) -> None:
         self._occupancy, self._death_detector = occupancy, death_detector
@@ -18,7 +18,11 @@ class OccupancyMonitor:
         self._blocked = False
 
     def register_change_callback(self, callback: Callable[[], None]) -> None:
-        """Register a callback for the node becoming blocked or free."""
+        """Register a callback.
+
+        It runs when the node becomes blocked, unblocked or free, and when outputs that wait for the artifact store
+        begin to occupy a free node.
+        """
         self._on_change = callback
 
     async def record_occupant(self, occupant: Occupant, *, pending_count: int = 0) -> None:
@@ -31,20 +35,23 @@ class OccupancyMonitor:
             and await self._death_detector.is_worker_dead(pending_count=pending_count)
         ):
             self._occupancy.record_worker_death()
-        self._log_change()
+        self._log_and_notify()
 
     def record_storage_wait(self, why: str) -> None:
-        """Record that outputs of the current attempt wait for the artifact store, until ``clear``."""
+        """Record that outputs of the current attempt wait for the artifact store, until ``record_free``."""
         state = self.get_report()
         if state is None or state.by is not OccupancyCause.STORAGE:
             log.warning("executor.outputs.wait_for_storage", why=why)
         self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, is_running=True), time.monotonic())
         if state is None:
             self._on_change()
-        self._log_change()
+        self._log_and_notify()
 
-    def _log_change(self) -> None:
-        """Log once when the node becomes blocked, and when another occupant does not block it."""
+    def _log_and_notify(self) -> None:
+        """Log when the node becomes blocked, or is no longer blocked because a new occupant took over.
+
+        Call the callback in both cases.
+        """
         state = self.get_report()
         if state is None or state.blocked == self._blocked:
             return
@@ -56,12 +63,12 @@ class OccupancyMonitor:
             log.info("executor.node.unblocked", by=state.by, prompt_id=state.prompt_id)
         self._on_change()
 
-    def clear(self) -> None:
-        """Record that nothing occupies the node any more."""
+    def record_free(self) -> None:
+        """Record that nothing occupies the node any more. Call the callback if something did."""
         state = self.get_report()
         if state is None:
             return
-        self._occupancy.clear()
+        self._occupancy.record_free()
         if self._blocked:
             self._blocked = False
             log.info("executor.node.unblocked")

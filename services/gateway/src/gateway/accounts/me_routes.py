@@ -13,7 +13,10 @@ def create_router(*, users: UserCache) -> APIRouter:
     routes = APIRouter()
 
     async def read_current_user(request: Request, principal: AnyPrincipal) -> Response:  # noqa: ARG001 - fast-path routes require this parameter
-        """Return the user, the limits that apply, and what is used of them. At most a second old."""
+        """Return the user, the limits that apply, and the usage that counts towards them.
+
+        Usage is cached up to a second.
+        """
         return build_json_response(await users.read_user(principal))
 
     routes.add_api_route(

@@ -96,6 +96,6 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         require_session(principal)
         command = EraseAccount(password=validate_model(EraseRequest, body).password, ip=request.state.client_ip)
         await bus.request(ERASE_ACCOUNT, command, tenant=principal.tenant)
-        cookie.clear(request, response)
+        cookie.delete_cookie(request, response)
 
     return routes

@@ -119,8 +119,8 @@ class CookieSessionBody(BaseModel):
 class OwnSessionBody(BaseModel):
     """A session in a list.
 
-    ``last_used_at`` is accurate to some minutes. ``expires_at``: if it is not used before. ``user_agent`` and ``ip``:
-    of the login or the last refresh, null if unknown.
+    ``last_used_at`` is accurate to some minutes. ``expires_at``: when the session expires if it is not used before.
+    ``user_agent`` and ``ip``: those of the login or the last refresh, null if unknown.
     """
 
     model_config = _with_example(

@@ -73,7 +73,7 @@ class SessionCookie:
         self._write_cookie(response, session.refresh_token.get_secret_value(), session.refresh_expires_in)
         return build_cookie_session_body(session)
 
-    def clear(self, request: Request, response: Response) -> None:
+    def delete_cookie(self, request: Request, response: Response) -> None:
         """Have the browser delete the cookie, if a page of this server sends the request."""
         if self.is_from_own_page(request):
             self._write_cookie(response, "", 0)

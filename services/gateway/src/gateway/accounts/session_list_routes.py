@@ -36,6 +36,6 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         command = RevokeSession(session_id=parsed, ip=request.state.client_ip)
         await bus.request(REVOKE_SESSION, command, tenant=principal.tenant)
         if parsed == principal.session_id:
-            cookie.clear(request, response)
+            cookie.delete_cookie(request, response)
 
     return routes

@@ -105,6 +105,6 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         session_id = None if everywhere else principal.session_id
         command = EndSession(session_id=session_id, ip=request.state.client_ip)
         await bus.request(END_SESSION, command, tenant=principal.tenant)
-        cookie.clear(request, response)
+        cookie.delete_cookie(request, response)
 
     return routes

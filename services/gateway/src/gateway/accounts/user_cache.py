@@ -32,7 +32,7 @@ class _CachedUser:
 
 
 class UserCache:
-    """Caches account and usage of each user for ``GET /auth/me`` and for limits.
+    """Caches account and usage of each user, for ``GET /auth/me`` and for checks of limits.
 
     An account is cached for ``ACCOUNT_FRESH_S`` or until the user or a tier changes, and longer while auth is
     unavailable. Usage is cached for ``USAGE_FRESH_S`` or until this gateway changes it, and until the end of the day
@@ -86,12 +86,12 @@ class UserCache:
         if cached is not None:
             cached.usage.clear()
 
-    def expire_all_accounts(self) -> None:
+    def invalidate_all_accounts(self) -> None:
         """Invalidate every cached account: the limits of a tier changed."""
         for cached in self._users.values():
             cached.account.expire()
 
-    def expire_account(self, user_id: UUID) -> None:
+    def invalidate_account(self, user_id: UUID) -> None:
         """Invalidate the cached account of a user."""
         cached = self._users.get(user_id)
         if cached is not None:

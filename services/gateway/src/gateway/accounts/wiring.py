@@ -44,7 +44,7 @@ def wire_accounts(infra: Infrastructure) -> Accounts:
         ),
         loops=(
             create_limit_change_loop(
-                bus, on_tier_changed=users.expire_all_accounts, on_user_changed=users.expire_account
+                bus, on_tier_changed=users.invalidate_all_accounts, on_user_changed=users.invalidate_account
             ),
         ),
     )

@@ -43,11 +43,11 @@ class DeadLetterService(StrEnum):
 class DeadLetterBody(BaseModel):
     """A message that could not be processed.
 
-    ``stream``, ``consumer``, ``sequence``: where a service read it, null for a request. ``node``: whose executor sent
-    it, null for a message of a stream. ``tenant_id``, ``job_id``: as the message claims, where readable. ``code``:
-    ``message.invalid``, ``message.unknown_type``, ``message.too_large`` or ``internal``. ``attempts``: deliveries and
-    redrives. ``redrivable``: whether it can be redriven. ``excerpt``: the first 16 KiB as text. ``size_bytes``: of the
-    whole message.
+    ``stream``, ``consumer``, ``sequence``: where a service read it, null for a request. ``node``: the node whose
+    executor sent it, null for a message of a stream. ``tenant_id``, ``job_id``: as the message claims, where readable.
+    ``code``: ``message.invalid``, ``message.unknown_type``, ``message.too_large`` or ``internal``. ``attempts``:
+    deliveries and redrives. ``redrivable``: whether it can be redriven. ``excerpt``: the first 16 KiB as text.
+    ``size_bytes``: size of the whole message.
     """
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})

@@ -46,7 +46,10 @@ class AllDeadLetters:
 
         Raises:
             UnknownDeadLetter: no service has a dead letter with this id.
-            DeadLetterNotRedrivable, DeadLetterFailedAgain, RelayedRefusal: the dead letter was not processed.
+            DeadLetterNotRedrivable: the gateway cannot process the message again.
+            DeadLetterFailedAgain: the gateway failed to process the message again.
+            RelayedRefusal: another service has the dead letter, and refused for one of these reasons.
+            Unavailable: another service does not answer.
         """
         command = RedriveDeadLetter(id=letter_id)
         with suppress(UnknownDeadLetter):

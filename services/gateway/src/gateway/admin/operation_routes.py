@@ -83,7 +83,7 @@ def create_nodes_router(
 
     @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
     async def refresh_all_nodes(principal: Admin, request: Request) -> NodesBody:
-        """Each node's executor reads them within seconds."""
+        """Each node's executor reads classes and models again within seconds."""
         found = await operations.refresh_nodes(build_admin_context(principal, request))
         return NodesBody(nodes=await node_actions.build_node_bodies(found, admin=principal.tenant))
 
@@ -140,7 +140,10 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
         "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
     )
     async def refresh_node(principal: Admin, node: str, request: Request) -> NodeBody:
-        """The node's executor reads them within seconds. New and removed model files are also noticed without this."""
+        """The node's executor reads classes and models again within seconds.
+
+        New and removed model files are noticed without this request, too.
+        """
         return await node_actions.change_node(build_admin_context(principal, request), node, NodeAction.REFRESH)
 
     @routes.delete(
@@ -240,7 +243,7 @@ class JobActionService:
     async def change_or_preview(
         self, admin: AdminContext, job_id: str, action: JobAction, *, dry_run: bool
     ) -> InspectedJobBody | DryRunBody:
-        """Change a job, or return only what would happen."""
+        """Change a job, or return only what would happen. The audit log records a dry run as reading the job."""
         if dry_run:
             return build_dry_run_body(preview_job_action(await self._operations.inspect_job(admin, job_id), action))
         return await self.change_job(admin, job_id, action)

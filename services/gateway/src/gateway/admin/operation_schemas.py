@@ -46,8 +46,8 @@ class OccupationBody(BaseModel):
 
     ``by``: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
     that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or unavailable;
-    ``dead_worker``: ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: as the node names it.
-    ``seconds``: since it was first seen.
+    ``dead_worker``: ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: the id that the node gives
+    the prompt, null if unknown. ``seconds``: how long ago it was first seen.
     """
 
     by: OccupancyCause
@@ -104,13 +104,12 @@ class NodeBody(BaseModel):
 
     ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
     ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
-    unknown.
-    ``cordoned_at``: since when it gets no new jobs, or null. ``cordon_reason``: why the scheduler cordoned it by
-    itself, or null. ``drain_at``: when it loses its attempt. ``occupied``:
-    what keeps it from taking jobs. ``blocked``: it has been occupied for so long that an operator should look at it.
-    ``models``: model files that its last prompt loaded, as ``Class.input=file``, at most 20. ``gpus`` and versions: as
-    last reported. ``jobs_last_hour``: jobs that succeeded on it. ``faults``: its last failed attempts, newest first, at
-    most 10, and at most 1,000 of all nodes. Jobs and faults are cached up to 10 s.
+    unknown. ``cordoned_at``: since when it gets no new jobs, or null. ``cordon_reason``: why the scheduler cordoned it
+    by itself, or null. ``drain_at``: when its attempt is or was withdrawn, or null. ``occupied``: what keeps it from
+    taking jobs, or null. ``blocked``: whether an operator should look at it: it has been occupied for too long, or its
+    worker thread has died. ``models``: model files that its last prompt loaded, as ``Class.input=file``, at most 20.
+    ``gpus`` and versions: as last reported. ``jobs_last_hour``: jobs that succeeded on it. ``faults``: its last failed
+    attempts, newest first, at most 10, and at most 1,000 of all nodes. Jobs and faults are cached up to 10 s.
     """
 
     model_config = _with_example(**_NODE)
@@ -148,7 +147,8 @@ class NodesBody(BaseModel):
 class AdminJobBody(JobBody):
     """A job with fields for admins.
 
-    ``node``: of its newest attempt. ``images``: reserved images; the number of produced images once the job has ended.
+    ``node``: node of the newest attempt. ``images``: number of images reserved; after the job has ended, number
+    produced.
     """
 
     tenant_id: UUID

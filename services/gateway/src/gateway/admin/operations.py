@@ -33,7 +33,7 @@ _NODE = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class AdminContext:
-    """The admin admin sends a request, and the client's address."""
+    """The admin who sends a request, and the client's address."""
 
     principal: Principal
     ip: str
@@ -75,7 +75,10 @@ class AdminActions:
         """Change a node and return it, or None if it was removed.
 
         Raises:
-            UnknownNode, RelayedRefusal: there is no such node, or its state does not permit this.
+            UnknownNode: the text is not a valid node name.
+            RelayedRefusal: the scheduler does not know the node, or its state does not permit the action; or as for
+                ``record_action``.
+            Unavailable: auth or the scheduler does not answer.
         """
         if not _NODE.fullmatch(node):
             raise UnknownNode
@@ -87,10 +90,12 @@ class AdminActions:
     async def preview_node_action(
         self, admin: AdminContext, node: str, action: NodeAction, *, grace_s: float = 0
     ) -> Preview:
-        """Return what a change of a node would do. Not recorded: nothing happens.
+        """Return what an action on a node would do (dry run). Not in the audit log, because it changes nothing.
 
         Raises:
-            UnknownNode, RelayedRefusal: there is no such node, or its state does not permit this.
+            UnknownNode: the text is not a valid node name.
+            RelayedRefusal: the scheduler does not know the node, or its state does not permit the action.
+            Unavailable: the scheduler does not answer.
         """
         if not _NODE.fullmatch(node):
             raise UnknownNode
@@ -106,10 +111,12 @@ class AdminActions:
         return (await self._bus.request(LIST_NODES, ListNodes(), tenant=admin.tenant)).nodes
 
     async def inspect_job(self, admin: AdminContext, text: str) -> JobWithAttempts:
-        """Return a job of any user. Reading it is recorded.
+        """Return a job of any user, and record in the audit log that it was read.
 
         Raises:
-            UnknownJob, RelayedRefusal: there is no such job.
+            UnknownJob: the text is not a job id.
+            RelayedRefusal: the scheduler does not know the job; or as for ``record_action``.
+            Unavailable: auth or the scheduler does not answer.
         """
         found = await self._find_job(admin, text)
         await self.record_action(admin, "job.read", subject_id=found.job.tenant_id, job_id=str(found.job.job_id))
@@ -121,7 +128,10 @@ class AdminActions:
         """Change a job and return it, or the new job that runs a failed one again.
 
         Raises:
-            UnknownJob, RelayedRefusal: there is no such job, or its state does not permit this.
+            UnknownJob: the text is not a job id.
+            RelayedRefusal: the scheduler does not know the job, or its state does not permit the action; or as for
+                ``record_action``.
+            Unavailable: auth, the scheduler or the database is unavailable.
         """
         job = (await self._find_job(admin, text)).job
         await self.record_action(

@@ -67,7 +67,7 @@ class PairingFacts:
 
 
 def decide_pairing(facts: PairingFacts) -> Finding:
-    """Decide whether the store belongs to the database."""
+    """Decide whether the store is paired with the database."""
     if facts.is_marker_damaged:
         return Finding.MARKER_DAMAGED
     if facts.recorded and facts.marker:

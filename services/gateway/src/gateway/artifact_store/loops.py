@@ -11,6 +11,6 @@ def create_store_loops(monitor: StoreMonitor, sweeper: OrphanSweeper, *, check_e
     """Return the loops that check the store and that look for objects without a record."""
     every_s = min(CHECK_APPROVALS_EVERY_S, sweeper.rules.interval.total_seconds())
     return (
-        Loop("gateway.check_store", monitor.check_store, every_s=check_every_s),
+        Loop("gateway.check_store", monitor.check_space_and_pairing, every_s=check_every_s),
         Loop("gateway.sweep_orphans", sweeper.sweep_if_due, every_s=every_s),
     )

@@ -71,7 +71,10 @@ class OrphanSweeper:
         self._clock, self._not_before = clock, clock() + rules.interval.total_seconds()
 
     async def sweep_if_due(self) -> None:
-        """Sweep if the interval has passed or an admin approved a deletion, and the store belongs to the database."""
+        """Sweep if the interval has passed or an admin approved a deletion.
+
+        Do nothing unless the store is known to be paired with the database.
+        """
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
         approved = await self._record.claim_approved_deletion() if self.rules.delete_orphans else None

@@ -38,7 +38,7 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
 
     @routes.get("", summary="Read the state of the artifact store", responses=problems())
     async def read_artifact_store(_: Admin) -> ArtifactStoreBody:
-        """Whether the store belongs to the database, its free space, and objects without a record."""
+        """Whether the store is paired with the database, its free space, and objects without a record."""
         return await present()
 
     @routes.post(

@@ -15,11 +15,11 @@ class DeleteOrphans(RequestBody):
 
 
 class OrphansBody(BaseModel):
-    """What the last sweep found.
+    """Result of the last sweep for orphans (old objects without a record).
 
-    ``objects``: uploads and outputs in the store. ``count`` of them are old and have no record; ``sample`` has some of
-    their keys. ``limit``: how many a sweep deletes without confirmation. ``confirmed``: how many the next sweep may
-    delete because an admin confirmed it, or null.
+    ``objects``: number of uploads and outputs in the store. ``count`` and ``bytes``: number and total size of the
+    orphans among them; ``sample``: keys of some orphans. ``limit``: maximum number that a sweep deletes without
+    confirmation. ``confirmed``: number that an admin allowed the next sweep to delete, or null.
     """
 
     found_at: datetime
@@ -34,8 +34,8 @@ class OrphansBody(BaseModel):
 class ArtifactStoreBody(BaseModel):
     """The artifact store as this gateway sees it.
 
-    ``pairing``: whether it belongs to the database (``paired``), does not (``mismatched``: nothing is stored or
-    deleted), or has not been checked yet (``unknown``). ``reason``: why it is not paired, and what to do.
+    ``pairing``: whether it is paired with the database (``paired``), is not (``mismatched``: nothing is stored or
+    deleted), or could not be checked yet (``unknown``). ``reason``: why it is not paired, and what to do.
     ``free_bytes`` is null for a bucket. ``shortage``: why no jobs and uploads are accepted, or null.
     ``deletes_orphans``: whether orphans are deleted or only reported. ``orphans`` is null before the first sweep.
     """

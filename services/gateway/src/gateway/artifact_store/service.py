@@ -1,4 +1,4 @@
-"""Checks whether the artifact store belongs to the database and has space."""
+"""Checks whether the artifact store is paired with the database and has space."""
 
 import asyncio
 from contextlib import suppress
@@ -29,8 +29,8 @@ class StoreMonitor:
         self._record, self._objects, self._status = record, objects, objects.status
         self._was_short = False
 
-    async def check_store(self) -> None:
-        """Check the space, then the identity. If a check fails, its previous result stays."""
+    async def check_space_and_pairing(self) -> None:
+        """Check the free space, then the pairing. If a check raises, its previous result stays."""
         async with asyncio.timeout(CHECK_TIMEOUT_S):
             await self._check_space()
         async with asyncio.timeout(CHECK_TIMEOUT_S):

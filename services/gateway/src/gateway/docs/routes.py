@@ -27,7 +27,7 @@ def create_router(*, title: str, openapi_path: str) -> APIRouter:
     """Return the routes of the pages.
 
     Args:
-        title: of the page.
+        title: title of the page.
         openapi_path: path of the OpenAPI document.
     """
     routes = APIRouter(include_in_schema=False)

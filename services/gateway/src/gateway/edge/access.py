@@ -72,7 +72,7 @@ class RequiresScope:
 
 
 class RequiresTenantScope(RequiresScope):
-    """The same, but gives the route only the tenant's id."""
+    """Like ``RequiresScope``, but gives the route only the tenant's id."""
 
     def get_parameter_value(self, request: Request) -> str:
         """Return the value of the route's parameter: the tenant's id."""

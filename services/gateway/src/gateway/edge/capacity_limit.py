@@ -1,4 +1,4 @@
-"""Limits how much of a resource all clients, and each client, may use at a time: bytes of memory, or slots."""
+"""Limits how much of a resource (bytes of memory, or slots) may be in use at once, in total and per client."""
 
 from collections import Counter
 from collections.abc import Callable

@@ -30,7 +30,7 @@ class DenialReporter:
         Args:
             principal: who was denied.
             what: method and path.
-            code: of the refusal.
+            code: error code of the refusal.
             ip: address of the client.
         """
         if not self._bucket.take(monotonic()).allowed:

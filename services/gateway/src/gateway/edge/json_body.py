@@ -25,8 +25,8 @@ MAX_DEPTH = 32
 MAX_VALUES = 100_000
 MAX_KEY_BYTES = 1024  # bytes
 MAX_ERRORS = 100
-MAX_DIGITS = 400  # in a row; parsing an integer takes time by the square of its length, and a double has 309 at most
-MAX_COUNTED_ERRORS = 200  # of one value; describing more takes longer than finding them
+MAX_DIGITS = 400  # digits in a row; parsing an integer takes quadratic time, and a double has at most 309
+MAX_COUNTED_ERRORS = 200  # errors of one value; describing more takes longer than finding them
 MAX_POINTER = 256  # a pointer holds the client's own keys, which may be as long as the body
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -91,7 +91,7 @@ def _may_exceed_digits(body: bytes) -> bool:
 
 
 def _check_limits_outside_strings(body: bytes) -> None:
-    """Check both limits again without the content of strings, before time is spent on parsing."""
+    """Check the numbers of values and digits again, without the content of strings, before time is spent on parsing."""
     plain = body.replace(b"\\\\", b"").replace(b'\\"', b"")  # each remaining quote begins or ends a string
     if plain.count(b'"') > 2 * MAX_VALUES:
         _refuse_json("json_size", _TOO_MANY_VALUES)

@@ -13,7 +13,7 @@ _PARSER_MESSAGE = re.compile(r"(.*) at line (\d+) column (\d+)", re.DOTALL)
 _DUPLICATE_KEY = re.compile(r'Detected duplicate key "(.*)"', re.DOTALL)
 _ESCAPED_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _REASONS = {"expected ident": "expected true, false or null", "expected value": "expected a JSON value"}
-_FIRST_BYTES = frozenset(bytes((byte,)) for byte in b'{["-0123456789')  # of a JSON value
+_FIRST_BYTES = frozenset(bytes((byte,)) for byte in b'{["-0123456789')  # first bytes of a JSON value
 _HINTS = {  # by the text at which the parser stops
     b"'": "Strings need double quotes.",
     **dict.fromkeys((b"True", b"False", b"None"), "Write true, false and null in lower case, as JSON does."),

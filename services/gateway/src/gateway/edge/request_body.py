@@ -37,7 +37,7 @@ async def read_json_body(request: Request) -> Any:
 
 
 async def read_workflow_body(request: Request) -> Any:
-    """Return the same for a body with a workflow, at most 8 MiB."""
+    """Like ``read_json_body``, but for a body with a workflow, at most 8 MiB."""
     return await _read_limited_json_body(request, MAX_WORKFLOW_BODY_BYTES)
 
 

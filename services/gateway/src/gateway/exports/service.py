@@ -52,7 +52,7 @@ class AccountExport:
         """Return the ZIP file in chunks. All refusals are raised before the first chunk.
 
         Args:
-            user_id: whose data.
+            user_id: user whose data is exported.
             with_files: whether to include the newest ``MAX_FILES`` uploads and outputs. Their records have the name of
                 the file in ``file``, or null.
 

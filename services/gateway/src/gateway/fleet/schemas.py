@@ -80,12 +80,12 @@ class ClassesBody(BaseModel):
 
 def build_classes_body(page: ClassPage) -> ClassesBody:
     return ClassesBody(
-        classes=[_build_class_body(found) for found in page.classes],
+        classes=[_build_node_class_body(found) for found in page.classes],
         next_cursor=page.classes[-1].name if page.more and page.classes else None,
     )
 
 
-def _build_class_body(found: FleetClass) -> ClassBody:
+def _build_node_class_body(found: FleetClass) -> ClassBody:
     spec = found.spec
     return ClassBody(
         name=found.name,

@@ -23,7 +23,7 @@ class ImageConverter:
     """Starts the helper processes.
 
     Attributes:
-        max_pixels: of an image, checked in its header before it is decoded.
+        max_pixels: maximum pixels of an image, checked in its header before it is decoded.
         within_s: timeout of one conversion, seconds.
     """
 

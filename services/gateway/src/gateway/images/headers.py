@@ -13,7 +13,7 @@ from typing import TypeAlias
 from gateway.images.formats import ImageFormat, detect_format
 
 MAX_CHUNKS = 20_000  # chunks of a PNG, segments of a JPEG. Cameras write some dozens, PNG encoders one per 8 KiB
-MAX_INFLATED_BYTES = 4 << 20  # of all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
+MAX_INFLATED_BYTES = 4 << 20  # all compressed texts and the profile of a PNG; Pillow reads at most 1 MiB of each
 
 _MIN_HEADER_BYTES = 33  # enough for the format, and for the size of a PNG or WebP
 _MARKERS_WITHOUT_LENGTH = {0x01, 0xD8, *range(0xD0, 0xD8)}  # JPEG markers without a length: TEM, SOI, RST

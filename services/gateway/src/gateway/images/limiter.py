@@ -11,7 +11,7 @@ from gateway.edge.errors import TooManyBodies
 from gateway.images.errors import TooManyConversions
 
 MAX_QUEUED_PER_SLOT = 16  # images queued or in progress, per slot
-MAX_QUEUED_PER_SLOT_AND_TENANT = 4  # of one tenant, per slot
+MAX_QUEUED_PER_SLOT_AND_TENANT = 4  # images of one tenant queued or in progress, per slot
 MAX_WAITING_PER_TENANT = 500  # requests of one tenant that wait for a place in the queue
 
 
@@ -39,7 +39,7 @@ class ImageLimiter:
 
         Raises:
             TooManyConversions: this tenant has too many images queued.
-            Unavailable: all tenants together have.
+            Unavailable: all tenants together have too many images queued.
         """
         with self._queue.reserve(tenant) as enter_queue:
             try:

@@ -32,7 +32,7 @@ class BatchItem(BaseModel):
     """The outcome of one submission.
 
     Attributes:
-        index: of the submission, from 0.
+        index: index of the submission, from 0.
         status: the status that ``POST /api/v1/jobs`` would return: 201, or the status of the problem.
         replayed: whether an earlier request with the same key created the job.
         job: the job, if accepted.

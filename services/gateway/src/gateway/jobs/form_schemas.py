@@ -35,8 +35,8 @@ class FormInputBody(BaseModel):
     """An input of a node that has a literal value.
 
     Attributes:
-        pointer: to the input, as errors of a submission of ``graph`` have it.
-        input: its name in the node.
+        pointer: JSON Pointer to the input, as in the errors of a submission of ``graph``.
+        input: name of the input in the node.
         name: unique in this workflow, and valid as the name of a parameter of a saved workflow.
         json_schema: ``type``, ``title``, ``minimum``, ``maximum``, ``enum``, ``default`` and ``format``:
             ``image-upload``, ``mask-upload``, ``audio-upload``, ``video-upload`` or ``file-upload`` (the value is an
@@ -75,7 +75,7 @@ class WorkflowFormBody(BaseModel):
     """What a form for a workflow needs.
 
     Attributes:
-        graph: in API format: set the values in it and submit it as ``workflow``.
+        graph: graph in API format: set the values in it and submit it as ``workflow``.
         inputs: inputs with a literal value: prompts and files first, then seed, steps, sizes and models, then the rest;
             at most 1,000. Linked inputs are left out.
         warnings: nodes that the fleet does not have, values that no node has, and whether ``inputs`` was cut.

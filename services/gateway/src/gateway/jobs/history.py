@@ -30,7 +30,10 @@ class JobWithGraph(NamedTuple):
 
 
 class JobHistory:
-    """Every method raises UnknownJob (or RelayedRefusal) if the tenant has no such job."""
+    """Reads what a job ran, and how it went.
+
+    Every method raises UnknownJob (or RelayedRefusal) if the tenant has no such job.
+    """
 
     def __init__(self, bus: Bus, saved_workflows: SavedWorkflows) -> None:
         self._bus, self._saved_workflows = bus, saved_workflows

@@ -11,14 +11,15 @@ from contracts.scheduler.search import AttemptSummary
 
 
 class JobSubmissionBody(BaseModel):
-    """What a job ran.
+    """What a job ran, and what to submit to run it again.
 
     Attributes:
         workflow: name of the built-in or saved workflow; ``custom`` for a graph.
-        submission: a body for ``POST /api/v1/jobs`` that runs the same again, with the seeds that were drawn. It has
-            ``prompt`` and its fields, ``workflow_name`` with ``parameters``, or ``workflow``.
-        graph: in API format, as it was accepted.
-        extra_data: data that nodes got besides their inputs, or null.
+        submission: body for ``POST /api/v1/jobs`` with the same seeds: ``prompt`` and the other fields of a built-in
+            workflow; ``workflow_name``, ``version`` and ``parameters``; or ``workflow``. Includes ``labels`` and
+            ``priority`` if set.
+        graph: graph in API format, as it was accepted.
+        extra_data: ``extra_data`` that was accepted with the graph, or null.
     """
 
     workflow: str
@@ -31,7 +32,7 @@ class TimelineEventBody(BaseModel):
     """A transition of the job.
 
     Attributes:
-        seq: 1 and up without gaps.
+        seq: number of the transition: from 1, without gaps.
         cause: ``submitted``, ``claimed``, ``started``, ``succeeded``, ``failed``, ``node_fault``, ``lease_lapsed``,
             ``attempts_exhausted``, ``poisoned``, ``cancelled``, ``start_time_passed``, ``held``, ``released`` or
             ``requeued``.
@@ -53,7 +54,7 @@ class AttemptBody(BaseModel):
         started_at: when a node took the job.
         outcome: null while it runs, else ``succeeded``, ``failed``, ``cancelled``, ``node_fault`` (the node's fault, so
             the job is tried again), ``released`` (the node was stopped) or another reason.
-        gpu_seconds: time on the node, once it has ended.
+        gpu_seconds: time on the node; null until the attempt has ended.
         error: why it failed, with node and class where they are known.
     """
 

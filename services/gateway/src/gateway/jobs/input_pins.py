@@ -65,7 +65,9 @@ class InputPins:
     async def find_uploads_in_graph(
         self, graph: Mapping[str, Any], *, tenant: str, is_large: bool = False
     ) -> GraphWithUploads:
-        """Return what ``pin_uploads`` would pin. Copies of outputs are kept as long as unused uploads.
+        """Return the same as ``pin_uploads``, without pinning.
+
+        Outputs are copied all the same. A copy that no job uses is deleted after ``COPY_LIFETIME``.
 
         Raises:
             InvalidWorkflow, Unavailable: see ``pin_uploads``.

@@ -1,4 +1,4 @@
-"""The hash that compares submissions with the same idempotency key."""
+"""Hashes submissions, to detect an idempotency key that is reused for a different request."""
 
 import hashlib
 import json
@@ -21,9 +21,9 @@ def hash_request(submission: Submission, batch_digest: str) -> str:
 
 
 def hash_large_request(submission: Submission, batch_digest: str) -> tuple[str, int]:
-    """Return the same hash, and the size of the request as compact JSON.
+    """Return what ``hash_request`` returns, and the size of the request as compact JSON.
 
-    It is serialized in small pieces, so that no call holds the GIL for long.
+    The request is serialized in small pieces, so that no call holds the GIL for long.
     """
     sent_fields = _list_sent_fields(submission)
     try:

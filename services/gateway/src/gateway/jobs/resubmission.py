@@ -50,7 +50,7 @@ def _build_prompt_fields(name: str, graph: Graph) -> dict[str, Any]:
 
 
 def _is_graph_of_workflow(saved: WorkflowVersion, graph: Graph) -> bool:
-    """Whether the graph is that of the saved workflow, but for its parameters and drawn seeds."""
+    """Whether the graph is that of the saved workflow, except for its parameters and drawn seeds."""
     targets = {(parameter.node, parameter.input) for parameter in saved.parameters.values()}
     for node_id, node in graph.items():
         saved_node = saved.graph.get(node_id)

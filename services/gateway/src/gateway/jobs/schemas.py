@@ -28,7 +28,7 @@ class OutputBody(BaseModel):
     Attributes:
         temporary: whether it is a preview, which a node saved only temporarily.
         source: "file", or "value" for a text or JSON value that a node reported; its kind is "text".
-        key: under which the node reported it, as in ComfyUI's history: "images", "text"; null if unknown.
+        key: key under which the node reported it, as in ComfyUI's history: "images", "text"; null if unknown.
         position: index in the list under that key, from 0.
         value: the value itself if it is small, else null. It is at ``url`` in any case.
     """
@@ -62,13 +62,13 @@ class JobBody(BaseModel):
         queue_position: position in the order in which jobs of all users start, 1 for the next one; null unless
             pending. Exact up to 200 if jobs take as long as they usually do; beyond, an estimate.
         eta_seconds: estimated time until the job ends, the median; null if it cannot be estimated.
-        eta_p90_seconds: the same, but 9 of 10 such jobs are expected to end by then.
+        eta_p90_seconds: estimated time within which 9 of 10 such jobs end; null if it cannot be estimated.
         held: whether an operator holds it.
         waiting: why it has not started, and since when; null unless it is pending.
         warnings: problems of a completed job, such as outputs beyond the day's quota.
         retry_of: the failed job that an operator had run again as this one.
         model: checkpoint of a built-in workflow, also if the server chose it; null for other workflows.
-        seed: of a built-in workflow; for others the first of ``seeds``, or null.
+        seed: seed of a built-in workflow; for other workflows the first of ``seeds``, or null.
         seeds: random seeds that nodes got in place of -1, or for all seeds with ``randomize_seeds``; at most 50.
     """
 

@@ -26,7 +26,7 @@ def build_submission_schema() -> dict[str, Any]:
 
 
 def _make_nullable(field: dict[str, Any]) -> dict[str, Any]:
-    """Return the same field, or null."""
+    """Return the schema of the field, extended to permit null."""
     null = {"type": "null"}
     if null in field.get("anyOf", ()):
         return field

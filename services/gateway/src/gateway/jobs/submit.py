@@ -55,7 +55,7 @@ class SubmissionPlan(NamedTuple):
     """What a submission runs.
 
     Attributes:
-        model, seed: of a built-in workflow.
+        model, seed: checkpoint and seed of a built-in workflow.
         relocate_errors: makes the pointers of errors refer to the submission as it was sent.
         is_large: whether checking the graph takes more than a millisecond, so that a thread does it.
     """

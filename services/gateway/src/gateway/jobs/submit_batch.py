@@ -15,7 +15,7 @@ from gateway.workflows.submission_formats import ParsedSubmission, parse_submiss
 
 SUBMIT_ENDPOINT = "POST /api/v1/jobs/batch"
 MAX_CONCURRENT = 24  # concurrent submissions of a batch: more would block the scheduler's event loop
-MAX_CONCURRENT_LARGE = 8  # the same for a large batch
+MAX_CONCURRENT_LARGE = 8  # concurrent submissions of a large batch
 Outcome = AcceptedJob | Refusal
 
 

@@ -10,10 +10,10 @@ class ValidationBody(BaseModel):
     """The result of a validation.
 
     Attributes:
-        errors: why a submission would be refused, in the form of a 422's ``errors``.
-        warnings: what would run differently from what was sent, and limits that would refuse a submission now.
-        images: number that a submission would reserve of the day's quota; absent if it would be refused.
-        random_seeds: inputs that get another random value with each submission, at most 50.
+        errors: why a submission would be refused, in the format of ``errors`` in a 422 response.
+        warnings: differences between the workflow and what would run, and any limit that would currently refuse it.
+        images: images that a submission would reserve from the daily quota; absent if it would be refused.
+        random_seeds: inputs that get a new random value on each submission (at most 50).
     """
 
     valid: bool

@@ -47,7 +47,7 @@ def create_router(*, results: ResultService, objects: ArtifactStore) -> APIRoute
 
 
 def respond_with_archive(archive: Archive, name: str, objects: ArtifactStore) -> Response:
-    """Return a stream with the archive; ``name``: of the file, without extension."""
+    """Return a stream with the archive; ``name``: name of the file, without extension."""
     headers = {
         "Content-Type": "application/zip",
         "Content-Disposition": f'attachment; filename="{name}.zip"',

@@ -42,13 +42,13 @@ class OutputConverter:
         Args:
             artifact: the stored image.
             options: format and size.
-            tenant: its owner.
+            tenant: owner of the image.
             wait_if_full: wait while the tenant has too many images queued, instead of refusing.
 
         Raises:
             NotConvertible, TooManyPixels, ConversionFailed: the image cannot be converted.
             TooManyConversions: the tenant has too many images queued or not yet fetched.
-            Unavailable: all tenants together have.
+            Unavailable: all tenants together have too many images queued or not yet fetched.
             UnknownOutput: the bytes of the output were deleted.
         """
         if artifact.size_bytes > self._converter.max_source_bytes or not artifact.size_bytes:

@@ -22,11 +22,11 @@ class ListedOutputBody(BaseModel):
         temporary: whether it is a preview, which a node saved only temporarily.
         source: "file", or "value" for a text or JSON value that a node reported; its kind is "text".
         value: the value itself if it is small, else null.
-        workflow, labels: of the job.
+        workflow, labels: workflow and labels of the job.
         created_at: when the job was completed.
         url: signed link to the bytes, which works without a credential: for ``<img src>`` and ``<video src>``.
-        thumbnail_url: the same for a WebP thumbnail of at most 256 pixels, or of ``&size=`` pixels up to 1024; null if
-            the output is not a PNG, JPEG or WebP image.
+        thumbnail_url: signed link to a WebP thumbnail of at most 256 pixels, or of ``&size=`` pixels up to 1024; null
+            if the output is not a PNG, JPEG or WebP image.
         url_expires_at: when both links expire. They stay the same for up to 15 minutes, and work for at least 15.
     """
 

@@ -38,7 +38,7 @@ async def respond_with_image(
 
     Args:
         request: its headers are followed.
-        name: of the output.
+        name: file name of the output.
         artifact: the stored image.
         options: format and size.
         converter: converts it.

@@ -79,7 +79,7 @@ class ResultService:
         Args:
             job_ids: ids of jobs.
             tenant: owner of the jobs.
-            temporary: as for ``find_archive``, for each job.
+            temporary: applied to each job; see ``find_archive``.
 
         Raises:
             UnknownOutput: none of the jobs has an output.

@@ -15,22 +15,25 @@ from gateway.purges.store import PurgeStore
 from gateway.storage.objects import ArtifactStore
 
 BATCH_SIZE = 100  # artifacts deleted per batch
-MAX_MISSED = 20  # of one batch; the scheduler sends lost messages again, so that few purges are ever missed
+MAX_MISSED = 20  # missed purges of one batch; the scheduler sends lost messages again, so few purges are ever missed
 BEFORE_FIRST_JOB = UUID(int=0)
 
 
 class PurgedDataRemover:
-    """Deletes outputs of purged jobs, and detects purges whose message was lost."""
+    """Deletes the data of purged jobs, and detects purges whose message was lost."""
 
     def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = BEFORE_FIRST_JOB
 
     async def delete_purged_jobs(self, purges: Sequence[JobPurged]) -> None:
-        """Refuse later outputs of these jobs, and delete existing ones. Idempotent.
+        """Delete the outputs and shares of these jobs, and refuse later outputs. Idempotent.
+
+        Also deletes the uploads that only these jobs use, if the purge includes inputs. Uploads that were copied from
+        the outputs expire.
 
         Raises:
-            StoreNotPaired: the artifact store does not belong to the database; the purge is repeated later.
+            StoreNotPaired: the artifact store is not paired with the database; the purge is repeated later.
         """
         if not purges:
             return
@@ -41,7 +44,7 @@ class PurgedDataRemover:
             await self._objects.delete_folder(f"{job.tenant_id}/{job.job_id}")
         if with_inputs := [job.job_id for job in purges if job.with_inputs]:
             await self._purges.delete_exclusive_uploads(with_inputs, self._objects.delete)
-        await self._purges.expire_output_copies([job.job_id for job in purges])
+        await self._purges.expire_uploads_from_outputs([job.job_id for job in purges])
         await self._purges.delete_shares([job.job_id for job in purges])
         await self._purges.delete_upload_uses([job.job_id for job in purges])
         await self.delete_leftovers()

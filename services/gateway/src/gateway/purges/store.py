@@ -68,8 +68,8 @@ class PurgeStore:
             ):
                 await delete(row["key"])
 
-    async def expire_output_copies(self, job_ids: Collection[UUID]) -> None:
-        """Let copies of these jobs' outputs expire once no job uses them."""
+    async def expire_uploads_from_outputs(self, job_ids: Collection[UUID]) -> None:
+        """Expire the uploads that were copied from these jobs' outputs; each is deleted once no job uses it."""
         async with self._database.connection() as connection:
             await _EXPIRE_COPIES.execute(connection, jobs=list(job_ids))
 
@@ -84,7 +84,7 @@ class PurgeStore:
             await _DELETE_SHARES.execute(connection, jobs=list(job_ids))
 
     async def list_leftovers(self, *, limit: int) -> Sequence[Row]:
-        """Return artifacts (id, key) of purged jobs."""
+        """Return artifacts (id, key) of jobs that were purged in the last two hours."""
         async with self._database.connection() as connection:
             return await _LEFTOVERS.fetch_all(connection, limit=limit)
 

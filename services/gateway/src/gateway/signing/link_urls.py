@@ -29,7 +29,7 @@ class LinkUrls:
 
     Args:
         keys: sign the links.
-        origin: of the URLs, as clients see the gateway.
+        origin: origin of the URLs, as clients see the gateway.
     """
 
     def __init__(self, keys: SigningKeys, origin: str) -> None:

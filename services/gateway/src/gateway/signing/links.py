@@ -12,7 +12,9 @@ from gateway.signing import signed_text
 from gateway.signing.keys import SigningKeys
 
 LINK_WINDOW_S = 900
-"""For so many seconds all links to an output are the same, so that browsers can cache it. A link is valid for at least
+"""For this many seconds all links to an output are the same, so that browsers can cache it.
+
+A link is valid for at least
 as long, and at most twice as long."""
 ARCHIVE_LINK_LIFETIME_S = 900  # lifetime of a link to an archive
 MAX_NAME = 100  # characters of a file name in a link
@@ -22,7 +24,7 @@ _OUTPUT, _ARCHIVE = "output link", "archive link"
 
 @dataclass(frozen=True, slots=True)
 class OutputLink:
-    """The right to read one output. ``name``: of the downloaded file."""
+    """The right to read one output. ``name``: name of the downloaded file."""
 
     tenant: str
     output_id: UUID
@@ -40,7 +42,7 @@ class ArchiveLink:
 
 
 def build_output_link(*, tenant: str, output_id: UUID, name: str, now_s: float) -> OutputLink:
-    """Return the link for now. Links to different outputs change at different times."""
+    """Return the link that is current at ``now_s``. Links to different outputs change at different times."""
     phase = output_id.int % LINK_WINDOW_S
     expires_s = ((int(now_s) - phase) // LINK_WINDOW_S + 2) * LINK_WINDOW_S + phase
     return OutputLink(tenant, output_id, _shorten_name(name), expires_s)

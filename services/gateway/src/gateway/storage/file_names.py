@@ -3,7 +3,7 @@
 import re
 import unicodedata
 
-MAX_BYTES = 240  # in UTF-8; file systems permit 255
+MAX_BYTES = 240  # bytes in UTF-8; file systems permit 255
 MAX_EXTENSION = 20  # characters
 _UNSAFE = re.compile(r'[<>:"|?*\x00-\x1f\x7f]')
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)  # reserved device names of Windows

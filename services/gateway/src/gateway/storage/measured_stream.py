@@ -11,7 +11,7 @@ class MeasuredStream:
 
     Args:
         chunks: the bytes.
-        max_bytes: of all chunks.
+        max_bytes: maximum size of all chunks together.
         too_large: raised if there are more.
     """
 
@@ -22,7 +22,7 @@ class MeasuredStream:
 
     @property
     def sha256(self) -> str:
-        """In hex, of the bytes so far."""
+        """SHA-256 of the bytes so far, in hex."""
         return self._digest.hexdigest()
 
     async def iterate_chunks(self) -> AsyncIterator[bytes]:

@@ -62,7 +62,7 @@ class ArtifactStore:
     Args:
         url: ``file:///folder``, created if missing, or any URL of obstore, such as ``s3://bucket/prefix``.
         status: records the results of writes, and says whether objects may be deleted.
-        secret_access_key: of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
+        secret_access_key: secret access key of a bucket, instead of ``AWS_SECRET_ACCESS_KEY`` in the environment.
     """
 
     def __init__(self, url: str, status: StoreStatus, *, secret_access_key: str | None = None) -> None:
@@ -114,7 +114,13 @@ class ArtifactStore:
 
     @asynccontextmanager
     async def _count_write(self) -> AsyncIterator[None]:
-        """Count the write in the block. Errors of the source of the bytes are not counted."""
+        """Record the outcome of the write in the ``with`` block.
+
+        A missing source object and errors while producing the bytes are not counted.
+
+        Raises:
+            StorageFull: the write failed because the store is full.
+        """
         try:
             yield
         except FileNotFoundError:

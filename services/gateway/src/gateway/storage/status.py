@@ -1,4 +1,4 @@
-"""The state of the artifact store: whether it belongs to the database, and whether it has space.
+"""The state of the artifact store: whether it is paired with the database, and whether it has space.
 
 A background loop updates it; requests only read it. Metrics can read every attribute.
 """
@@ -16,7 +16,7 @@ MIN_FREE_FILES = 1000  # a file system can run out of inodes before it runs out 
 
 
 class StoreNotPaired(ConnectionError):
-    """The artifact store is not known to belong to the database, so nothing is deleted. Counts as unavailable."""
+    """The artifact store is not known to be paired with the database, so nothing is deleted. Counts as unavailable."""
 
 
 class Pairing(StrEnum):
@@ -43,8 +43,8 @@ class StoreStatus:
             it.
 
     Attributes:
-        pairing: whether the store belongs to the database.
-        mismatch_reason: why it does not and what to do; "" if it does.
+        pairing: whether the store is paired with the database.
+        mismatch_reason: why it is not paired and what to do; "" if it is, or if that is unknown.
         free_bytes: None if unknown; buckets do not report it.
         free_files: free inodes; None if unknown or unlimited.
         refuses_writes: the last write failed for lack of space, and no test write has succeeded since.
@@ -72,7 +72,7 @@ class StoreStatus:
 
         Raises:
             StorageFull: too little space is left.
-            StoreMismatch: the store does not belong to the database.
+            StoreMismatch: the store is not paired with the database.
         """
         self._raise_if_unusable(self.shortage)
 
@@ -81,15 +81,15 @@ class StoreStatus:
 
         Raises:
             StorageFull: too little space is left.
-            StoreMismatch: the store does not belong to the database.
+            StoreMismatch: the store is not paired with the database.
         """
         self._raise_if_unusable(self._describe_shortage(self.min_free_bytes // 2 + size_bytes))
 
     def require_pairing(self) -> None:
-        """Refuse deletions unless the store is known to belong to the database.
+        """Refuse deletions unless the store is known to be paired with the database.
 
         Raises:
-            StoreNotPaired: the store is not paired with the database.
+            StoreNotPaired: the store is not known to be paired with the database.
         """
         if self.pairing is not Pairing.PAIRED:
             raise StoreNotPaired(self.mismatch_reason or "the artifact store has not been checked yet")
@@ -102,7 +102,7 @@ class StoreStatus:
             log.error("gateway.store.write_lacked_space", free_bytes=self.free_bytes)
 
     async def probe_pairing(self) -> None:
-        """Raise NotReady unless the store belongs to the database."""
+        """Raise NotReady unless the store is paired with the database."""
         if self.pairing is not Pairing.PAIRED:
             raise NotReady(self.mismatch_reason or "The artifact store has not been compared with the database yet.")
 

@@ -26,7 +26,7 @@ class InputDownloads:
     Attributes:
         keys: sign links.
         file_name_key: derives the file names that nodes see.
-        origin: of links, as executors reach this gateway.
+        origin: origin of the links, as executors reach this gateway.
         link_s: lifetime of a link, seconds.
     """
 

@@ -25,9 +25,9 @@ class OutputUploads:
 
     Attributes:
         keys: sign links.
-        origin: of links, as executors reach this gateway.
+        origin: origin of the links, as executors reach this gateway.
         link_s: lifetime of a link, seconds.
-        max_bytes: of one output.
+        max_bytes: maximum size of one output.
     """
 
     artifacts: ArtifactRecords
@@ -62,9 +62,9 @@ class OutputUploads:
         Sending an output again replaces it. If ``chunks`` raises, nothing is stored.
 
         Args:
-            token: of the link.
+            token: token of the link.
             chunks: the bytes.
-            content_type: as the executor reported it.
+            content_type: media type that the executor reported.
             size_bytes: size that the executor announced, 0 if unknown.
 
         Raises:

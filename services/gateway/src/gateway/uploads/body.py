@@ -22,7 +22,7 @@ from gateway.uploads.service import UploadService
 FORM_MEDIA_TYPE = "multipart/form-data"
 IMAGE_TYPES = tuple(format_.media_type for format_ in ImageFormat)
 BARE_MEDIA_TYPES = ("application/octet-stream", *FILE_TYPES)
-IMAGE_TIMEOUT_S = 300  # for 10 MiB over a slow connection
+IMAGE_TIMEOUT_S = 300  # enough for 10 MiB over a slow connection
 FILE_TIMEOUT_S = 3600
 MAX_CONCURRENT_FILES, MAX_CONCURRENT_FILES_PER_TENANT = 32, 4  # each takes some 17 MiB of memory while it is written
 HEADER_CHECK_SIZES = (64, 4 << 10, 64 << 10, 1 << 20)  # received bytes; a JPEG can have much metadata before its size

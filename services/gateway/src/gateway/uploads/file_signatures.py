@@ -43,7 +43,7 @@ def detect_file_type(prefix: bytes, size: int | None) -> FileType | None:
 
     Args:
         prefix: the first ``SIGNATURE_BYTES``, or all bytes.
-        size: of the whole file, if known. Two formats are recognized only by it.
+        size: size of the whole file, if known. Two formats are recognized only by their size.
     """
     for detect in _DETECTORS:
         media_type = detect(prefix, size)

@@ -17,9 +17,9 @@ from gateway.edge.errors import Malformed
 FILE_FIELD = "file"
 FILE_FIELDS = frozenset({b"file", b"image", b"images"})
 IGNORED_FIELDS = frozenset({b"type", b"subfolder", b"overwrite"})  # fields of ComfyUI's own upload route, ignored here
-MAX_FRAMING_BYTES = 8192  # of a body around the file
+MAX_FRAMING_BYTES = 8192  # bytes of a body around the file
 _MAX_PREAMBLE_BYTES = 1024
-_MAX_IGNORED_BYTES = 1024  # of ignored fields
+_MAX_IGNORED_BYTES = 1024  # bytes of ignored fields
 _MAX_HEADERS, _MAX_HEADER_BYTES = 8, 2048
 _BOUNDARY = re.compile(rb"[0-9A-Za-z'()+_,./:=? -]{0,69}[0-9A-Za-z'()+_,./:=?-]")
 _UNENCODED = {b"", b"7bit", b"8bit", b"binary"}

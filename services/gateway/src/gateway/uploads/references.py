@@ -26,7 +26,7 @@ def find_upload_ids(graph: Mapping[str, Any]) -> set[str]:
 
 
 def find_output_references(graph: Mapping[str, Any]) -> set[str]:
-    """Return every text in the same places that can refer to an output."""
+    """Return every output reference (``output:<id>``), in the places where ``find_upload_ids`` looks."""
     return {text for text in _iterate_texts(graph) if is_output_reference(text)}
 
 

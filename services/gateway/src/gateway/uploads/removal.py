@@ -33,7 +33,7 @@ class UploadRemover:
             UnknownUpload: the tenant has no such upload.
             UploadInUse: a job that has not ended uses it.
             Unavailable, RelayedRefusal: a job uses it, and the scheduler does not answer whether it has ended.
-            StoreNotPaired: the artifact store does not belong to the database.
+            StoreNotPaired: the artifact store is not paired with the database.
         """
         upload_id = parse_upload_id(text)
         self._objects.status.require_pairing()
@@ -58,7 +58,10 @@ class UploadSweeper:
         self._sweep, self._objects, self._ended = sweep, objects, ended
 
     async def delete_expired(self) -> None:
-        """Delete expired uploads that no job uses, if the store belongs to the database."""
+        """Delete expired uploads that no job uses.
+
+        Do nothing unless the store is known to be paired with the database.
+        """
         if self._objects.status.pairing is not Pairing.PAIRED:
             return
         last: ExpiredUpload | None = None

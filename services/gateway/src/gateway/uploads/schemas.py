@@ -11,8 +11,8 @@ from contracts.file_types import FileKind
 class UploadBody(BaseModel):
     """An upload. Type, size and SHA-256 are those of the stored file, whose bytes are at ``url``.
 
-    ``width`` and ``height``: of an image. ``kind``: which inputs accept it. ``exact``: the stored file is the sent
-    file, byte for byte.
+    ``width`` and ``height``: size of an image in pixels, else null. ``kind``: which inputs accept it. ``exact``: the
+    stored file is the sent file, byte for byte.
 
     It is deleted after ``expires_at``, or later if a job still uses it. If ``expires_at`` is null, it never expires.
     """

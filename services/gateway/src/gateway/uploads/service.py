@@ -44,8 +44,8 @@ class UploadService:
     """Checks and stores uploaded files.
 
     Attributes:
-        max_bytes: of an image as sent.
-        max_file_bytes: of any other file, for all tenants.
+        max_bytes: maximum size of an image as sent.
+        max_file_bytes: maximum size of any other file, for all tenants.
     """
 
     uploads: UploadStore
@@ -138,7 +138,7 @@ class UploadService:
             prefix: the first ``SIGNATURE_BYTES`` or more, or all bytes; see ``check_file``.
             rest: the following bytes.
             tenant: owner of the upload.
-            retention: for how long, None for ever.
+            retention: for how long the upload is kept, None for ever.
             max_bytes: largest size, bytes.
 
         Raises:

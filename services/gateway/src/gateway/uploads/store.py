@@ -15,11 +15,11 @@ class NewUpload:
     """A stored file that is to be recorded. SHA-256 are hex.
 
     Attributes:
-        sent_sha256: of the sent bytes; an upload of the tenant with the same value is the same upload.
-        width, height: of an image, pixels.
+        sent_sha256: SHA-256 of the sent bytes; an upload of the tenant with the same value is the same upload.
+        width, height: size of an image in pixels.
         exact: the stored bytes are the sent ones, and were never decoded.
-        source_job_id: for a copy of an output: the job that made it. Copies are not listed and not counted, and are
-            deleted once that job is purged and no other job uses them.
+        source_job_id: the job that made the output of which this is a copy; None for other uploads. Copies are not
+            listed and not counted, and are deleted once that job is purged and no other job uses them.
     """
 
     id: UUID
@@ -40,8 +40,8 @@ class Upload:
     """An upload. It is kept until ``expires_at``, or longer while a job uses it; None: for ever.
 
     ``key`` is its key in the artifact store; ``sha256`` (hex) and ``size_bytes`` are those of the stored file.
-    ``width`` and ``height``: of an image. ``exact``: never decoded, so its bytes can be anything that a tenant sent or
-    a job made.
+    ``width`` and ``height``: size of an image in pixels. ``exact``: never decoded, so its bytes can be anything that a
+    tenant sent or a job made.
     """
 
     id: UUID

@@ -14,7 +14,7 @@ Requests = Mapping[date, Mapping[str, int]]
 class EndpointUseBody(BaseModel):
     """The usage of one endpoint: its requests, and the jobs submitted by it with their consumption.
 
-    ``images``: of jobs that have ended. ``gpu_seconds``: of attempts that have ended.
+    ``images``: images of jobs that have ended. ``gpu_seconds``: GPU-seconds of attempts that have ended.
     """
 
     requests: int = 0
@@ -27,7 +27,7 @@ class UsageDayBody(BaseModel):
 
     ``requests`` count on the day of their response. ``jobs``, ``images`` and ``gpu_seconds`` count on the day the job
     was accepted, whenever it ended; for jobs that have not ended, ``images`` are the reserved ones. ``endpoints``: the
-    same by method and path template.
+    same numbers by method and path template.
     """
 
     model_config = ConfigDict(

@@ -19,7 +19,7 @@ from gateway.edge.json_pointer import escape_pointer_key
 
 MAX_PARAMETERS = 100
 MAX_CHOICES = 100
-MAX_ALLOWED = 50  # of a FieldError
+MAX_ALLOWED = 50  # allowed values in a FieldError
 _MAX_NAMED = 5  # parameters in a message
 MIN_INT, MAX_INT = -(2**63), 2**64 - 1  # the range of a node's INT
 TITLE_PREFIXES = ("$", "param:")

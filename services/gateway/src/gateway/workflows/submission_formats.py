@@ -50,7 +50,7 @@ def unwrap_graph(value: Any, pointer: str) -> LocatedGraph | None:
     """Return the graph that a value is or wraps, also as JSON text; None for anything else.
 
     Args:
-        value: from the body.
+        value: value from the body.
         pointer: JSON Pointer to it.
 
     Raises:
@@ -111,7 +111,7 @@ def _normalize_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
 
 
 def _normalize_foreign_format(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
-    """Return the same for a body whose workflow is not under a native field name."""
+    """Like ``_normalize_body``, for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
         return _normalize_runpod_body(fields)
     found = _find_editor_file_in_metadata(fields)

@@ -96,7 +96,10 @@ class Connection:
         raise CloseConnection(CLOSE_INVALID_CREDENTIAL, InvalidCredential.code)
 
     async def _close_socket(self, close_error: CloseConnection) -> None:
-        """Close without waiting for a client that may not read; the server cuts the connection afterwards."""
+        """Send the close frame.
+
+        Waits at most ``CLOSE_TIMEOUT_S``, in case the client is not reading; the server then drops the connection.
+        """
         log.info("notifier.socket.closed", code=close_error.code, reason=close_error.reason)
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_TIMEOUT_S):

@@ -2,7 +2,7 @@
 
 from collections import deque
 
-MAX_STATES = 1_000  # a job has tens of events; a client with so many queued does not read
+MAX_STATES = 1_000  # a job has tens of events; a client with this many queued frames does not read
 
 
 class Backlog:

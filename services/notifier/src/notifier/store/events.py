@@ -48,7 +48,7 @@ class EventStore:
         self._database = database
 
     async def add_events(self, events: Sequence[JobEvent]) -> None:
-        """Store events, except of purged jobs. Existing events stay unchanged."""
+        """Store events, except those of purged jobs. Existing events stay unchanged."""
         if not events:
             return
         async with self._database.transaction() as connection:

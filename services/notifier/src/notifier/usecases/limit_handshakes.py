@@ -7,7 +7,7 @@ from cachetools import LRUCache
 from notifier.domain.errors import TooManyHandshakes
 from notifier.domain.token_bucket import TokenBucket
 
-MAX_ADDRESSES = 10_000  # in memory; an evicted address starts with a full bucket
+MAX_ADDRESSES = 10_000  # addresses in memory; an evicted address starts with a full bucket
 
 
 class HandshakeLimiter:

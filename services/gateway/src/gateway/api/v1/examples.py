@@ -16,7 +16,7 @@ def build_example(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Any:
     """Return a value that the schema permits.
 
     Args:
-        schema: as pydantic generates it.
+        schema: JSON Schema that pydantic generated.
         schemas: the schemas that it can refer to, by name.
     """
     for given in ("const", "default"):

@@ -26,7 +26,7 @@ class _LocalBucket:
     policy: Policy
     tokens: PrefetchedTokens
     used_at: float
-    refill_below: int = -1  # prefetch more when at most so many tokens are left; -1 disables prefetching
+    refill_below: int = -1  # prefetch more when at most this many tokens are left; -1 disables prefetching
     empty_until: float = 0.0
     awaited: int = 0  # tokens that requests wait for
     fetching: asyncio.Task[None] | None = None
@@ -36,8 +36,8 @@ class _LocalBucket:
 class RateLimiter:
     """Counts requests in buckets that all replicas share.
 
-    All replicas together allow no more requests than the policy. A replica prefetches up to ``SHARE`` of the remaining
-    tokens; other replicas cannot use these until they are returned, and a killed process loses them.
+    All replicas together allow no more requests than the policy. A replica prefetches up to ``PREFETCH_SHARE`` of the
+    remaining tokens; other replicas cannot use these until they are returned, and a killed process loses them.
 
     Args:
         store: the shared buckets.

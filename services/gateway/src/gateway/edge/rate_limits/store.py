@@ -61,7 +61,7 @@ class RateLimitStore:
         """Take ``needed`` tokens and some in advance, or as many as there are, atomically.
 
         Args:
-            key: of the bucket, which is created full if missing.
+            key: name of the bucket, which is created full if missing.
             policy: limit and window.
             needed: tokens that requests wait for.
             prefetched: tokens that this replica already has; it prefetches fewer by that number.
@@ -89,8 +89,8 @@ class RateLimitStore:
         """Delete buckets that have been unused for so long that they are full.
 
         Args:
-            older_than: for policies with a window of a minute.
-            hourly_older_than: for policies whose name begins with ``HOURLY_PREFIX``.
+            older_than: unused time of a bucket of a policy with a window of a minute.
+            hourly_older_than: the same for a policy whose name begins with ``HOURLY_PREFIX``.
         """
         await _UNUSED_BUCKETS.delete(
             self._database, hourly=HOURLY_PREFIX, older_than=older_than, hourly_older_than=hourly_older_than

@@ -7,7 +7,7 @@ from contracts.gateway.submissions import Submission
 from contracts.wire.errors import FieldError
 
 CHECKPOINT_INPUT = "CheckpointLoaderSimple.ckpt_name"
-MAX_SEED = 2**63 - 1  # of generated seeds; clients can send up to 2^64 - 1
+MAX_SEED = 2**63 - 1  # largest generated seed; clients can send up to 2^64 - 1
 
 Graph = dict[str, Any]
 FieldPointers = Mapping[tuple[str, str], str]
@@ -36,9 +36,9 @@ def build_sampling_nodes(submission: Submission, *, model: str, seed: int, laten
     Args:
         submission: prompt and sampling options.
         model: name of the checkpoint.
-        seed: of the sampler.
+        seed: seed of the sampler.
         latent: id of the node with the latent.
-        denoise: how much of it is replaced, 0.01 to 1.
+        denoise: how much of the latent is replaced, 0.01 to 1.
     """
     return {
         "checkpoint": build_node("CheckpointLoaderSimple", ckpt_name=model),

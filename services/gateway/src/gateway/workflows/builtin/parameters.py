@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 from contracts.gateway.submissions import Submission
 from gateway.workflows.builtin import image_to_image, inpaint, text_to_image
 
-MAX_CHOICES = 500  # of one parameter; GET /api/v1/models lists all models
+MAX_CHOICES = 500  # choices of one parameter; GET /api/v1/models lists all models
 
 _SHARED = (
     "prompt",
