@@ -45,6 +45,10 @@ class CommitFaults:
         """
         self._statement, self._is_before, self.has_cut = statement.encode(), when == "before", False
 
+    def fail_over(self, port: int) -> None:
+        """Pass new connections to the server at another port of this machine."""
+        self._target = ("127.0.0.1", port)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.refuses_connections:
             writer.close()

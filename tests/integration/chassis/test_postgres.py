@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
@@ -13,6 +14,7 @@ from tests.kit.postgres import PostgresServer
 
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
 LOCK = "SELECT pg_advisory_xact_lock(4711)"
+WRITE = "SELECT pg_current_xact_id()"  # the least that counts as a write
 ADD = "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)"
 
 
@@ -129,3 +131,30 @@ async def test_outcome_is_unknown_if_the_database_stays_away_after_a_lost_commit
     assert is_unavailable(raised.value)
     faults.refuses_connections = False
     assert await count_rows(faulty) == 1
+
+
+@pytest.mark.requirement("F-94")
+async def test_transaction_that_a_failover_lost_counts_as_rolled_back(postgres_server: PostgresServer) -> None:
+    """The new server has fewer transactions than the lost one, as a replica that lagged behind."""
+    successor = PostgresServer(postgres_server.password)
+    parts = urlsplit(await postgres_server.create_database("scheduler"))
+    faults = CommitFaults(urlunsplit(parts._replace(path="/postgres")))  # exists on both
+    opened = Database(faults.url, name="failover", pool_size=1)
+    try:
+        await successor.create()
+        await faults.start()
+        for _ in range(100):
+            async with opened.connection() as connection:
+                await connection.execute(WRITE)
+        faults.cut_commit(WRITE, when="after")
+        faults.fail_over(successor.port)
+        with pytest.raises(Exception, match="connection") as raised:
+            async with opened.transaction() as connection:
+                await connection.fetchval(WRITE)
+        assert faults.has_cut
+        assert is_unavailable(raised.value)
+        assert not isinstance(raised.value, CommitUnknown)
+    finally:
+        await opened.close()
+        faults.stop()
+        successor.remove()
