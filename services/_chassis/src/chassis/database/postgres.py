@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -59,6 +60,7 @@ UNSTORABLE_ERRORS = (
 _GET_TRANSACTION_ID = "SELECT pg_current_xact_id_if_assigned()::text"
 # A standby may not have replayed the commit yet, so only the primary can tell.
 _READ_OUTCOME = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_xact_status($1::text::xid8) END"
+_FINAL_OUTCOMES = ("committed", "aborted")
 
 
 class CommitUnknown(ConnectionError):
@@ -213,22 +215,22 @@ class Database:
         """Whether a transaction committed whose reply to COMMIT was lost with this error.
 
         Raises:
-            CommitUnknown: the database did not tell within ``READ_OUTCOME_TIMEOUT_S`` seconds.
+            CommitUnknown: the database did not tell within twice ``READ_OUTCOME_TIMEOUT_S``.
         """
-        outcome: str | None = None
-        with suppress(TimeoutError):
-            async with asyncio.timeout(READ_OUTCOME_TIMEOUT_S):
-                while (outcome := await self._read_outcome(transaction_id)) not in {"committed", "aborted"}:
-                    await asyncio.sleep(READ_OUTCOME_EVERY_S)
+        deadline = monotonic() + READ_OUTCOME_TIMEOUT_S
+        outcome = await self._read_outcome(transaction_id)
+        while outcome not in _FINAL_OUTCOMES and monotonic() < deadline:
+            await asyncio.sleep(READ_OUTCOME_EVERY_S)
+            outcome = await self._read_outcome(transaction_id)
         log.warning("postgres.commit_reply_lost", outcome=outcome or "unknown", error=type(lost).__name__)
-        if outcome not in {"committed", "aborted"}:
+        if outcome not in _FINAL_OUTCOMES:
             raise CommitUnknown from lost
         return outcome == "committed"
 
     async def _read_outcome(self, transaction_id: str) -> str | None:
         """Return "committed", "aborted" or "in progress"; None while the primary is unavailable."""
         try:
-            async with self.connection() as connection:
+            async with asyncio.timeout(READ_OUTCOME_TIMEOUT_S), self.connection() as connection:
                 outcome: str | None = await connection.fetchval(_READ_OUTCOME, transaction_id)
         except asyncpg.InvalidParameterValueError:
             return "aborted"  # the id is in the future: this server took over from one that lost the transaction
