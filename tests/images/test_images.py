@@ -162,7 +162,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Ima
         running.callback(postgres.remove)
         machine = ImageMachine(folder, env, postgres, running)
         told = machine.environment("postgres")
-        postgres._password = told["POSTGRES_PASSWORD"]
+        postgres.password = told["POSTGRES_PASSWORD"]
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
         image = {"POSTGRES_USER": "postgres", "PATH": f"{get_postgres_bin()}:{os.defpath}"}

@@ -15,6 +15,7 @@ class CommitFaults:
 
     Attributes:
         has_cut: whether a connection was cut since the last ``cut_commit``.
+        refuses_connections: whether new connections are closed at once, as while the server restarts.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -23,7 +24,7 @@ class CommitFaults:
         assert parts.port is not None
         self._target = (parts.hostname, parts.port)
         (port,) = find_free_ports(1)
-        self._port, self.has_cut = port, False
+        self._port, self.has_cut, self.refuses_connections = port, False, False
         self._statement, self._is_before = b"", False
         self._server: asyncio.Server | None = None
         login = parts.netloc.rpartition("@")[0]
@@ -44,7 +45,14 @@ class CommitFaults:
         """
         self._statement, self._is_before, self.has_cut = statement.encode(), when == "before", False
 
+    def fail_over(self, port: int) -> None:
+        """Pass new connections to the server at another port of this machine."""
+        self._target = ("127.0.0.1", port)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.refuses_connections:
+            writer.close()
+            return
         try:
             server_reader, server_writer = await asyncio.open_connection(*self._target)
         except OSError:

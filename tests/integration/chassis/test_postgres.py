@@ -1,18 +1,22 @@
-"""Which database errors mean that a retry can help."""
+"""Which database errors mean that a retry can help, and transactions whose reply to COMMIT is lost."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 
-from chassis.database.postgres import Database, is_unavailable
+from chassis.database.postgres import CommitUnknown, Database, is_unavailable
 from chassis.database.url import DatabaseUrl
+from tests.kit.commit_faults import CommitFaults
 from tests.kit.postgres import PostgresServer, open_connections
 from tests.kit.waiting import until
 
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
 LOCK = "SELECT pg_advisory_xact_lock(4711)"
+WRITE = "SELECT pg_current_xact_id()"  # the least that counts as a write
+ADD = "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)"
 
 
 @pytest.fixture
@@ -21,6 +25,34 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
     await open_connections(opened, 2)
     yield opened
     await opened.close()
+
+
+@pytest.fixture
+async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
+    faults = CommitFaults(await postgres_server.create_database("scheduler"))
+    await faults.start()
+    yield faults
+    faults.stop()
+
+
+@pytest.fixture
+async def faulty(faults: CommitFaults) -> AsyncIterator[Database]:
+    """A database that is reached through ``faults``, with an open connection."""
+    opened = Database(faults.url, name="faulty")
+    await opened.probe()
+    yield opened
+    await opened.close()
+
+
+async def add_row(database: Database) -> None:
+    async with database.transaction() as connection:
+        await connection.execute(ADD, "evt.a", b"")
+
+
+async def count_rows(database: Database) -> int:
+    async with database.connection() as connection:
+        number: int = await connection.fetchval("SELECT count(*) FROM outbox")
+    return number
 
 
 async def run(database: Database, *statements: str) -> None:
@@ -74,3 +106,67 @@ async def test_database_opens_at_most_its_configured_number_of_connections(postg
     await until(all_work)
     await until(are_three_open)
     await opened.close()
+
+
+@pytest.mark.requirement("F-94")
+async def test_transaction_succeeds_if_only_the_reply_to_its_commit_is_lost(
+    faults: CommitFaults, faulty: Database
+) -> None:
+    faults.cut_commit(ADD, when="after")
+    await add_row(faulty)
+    assert faults.has_cut
+    assert await count_rows(faulty) == 1
+
+
+@pytest.mark.requirement("F-94")
+async def test_transaction_whose_commit_is_lost_fails_and_leaves_nothing(
+    faults: CommitFaults, faulty: Database
+) -> None:
+    faults.cut_commit(ADD, when="before")
+    with pytest.raises(Exception, match="connection") as raised:
+        await add_row(faulty)
+    assert faults.has_cut
+    assert is_unavailable(raised.value)
+    assert not isinstance(raised.value, CommitUnknown)
+    assert await count_rows(faulty) == 0
+
+
+@pytest.mark.requirement("F-94")
+async def test_outcome_is_unknown_if_the_database_stays_away_after_a_lost_commit_reply(
+    faults: CommitFaults, faulty: Database
+) -> None:
+    faults.cut_commit(ADD, when="after")
+    faults.refuses_connections = True
+    with pytest.raises(CommitUnknown) as raised:
+        await add_row(faulty)
+    assert faults.has_cut
+    assert is_unavailable(raised.value)
+    faults.refuses_connections = False
+    assert await count_rows(faulty) == 1
+
+
+@pytest.mark.requirement("F-94")
+async def test_transaction_that_a_failover_lost_counts_as_rolled_back(postgres_server: PostgresServer) -> None:
+    """The new server has fewer transactions than the lost one, as a replica that lagged behind."""
+    successor = PostgresServer(postgres_server.password)
+    parts = urlsplit(await postgres_server.create_database("scheduler"))
+    faults = CommitFaults(urlunsplit(parts._replace(path="/postgres")))  # exists on both
+    opened = Database(faults.url, name="failover", pool_size=1)
+    try:
+        await successor.create()
+        await faults.start()
+        for _ in range(100):
+            async with opened.connection() as connection:
+                await connection.execute(WRITE)
+        faults.cut_commit(WRITE, when="after")
+        faults.fail_over(successor.port)
+        with pytest.raises(Exception, match="connection") as raised:
+            async with opened.transaction() as connection:
+                await connection.fetchval(WRITE)
+        assert faults.has_cut
+        assert is_unavailable(raised.value)
+        assert not isinstance(raised.value, CommitUnknown)
+    finally:
+        await opened.close()
+        faults.stop()
+        successor.remove()

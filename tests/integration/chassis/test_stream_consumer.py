@@ -32,6 +32,7 @@ from tests.integration.chassis.note_consumers import (
     list_letters,
     store_notes,
 )
+from tests.kit.commit_faults import CommitFaults
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer, open_connections
 from tests.kit.waiting import until
@@ -55,6 +56,14 @@ async def letters(letters_url: str) -> AsyncIterator[DeadLetterStore]:
         yield DeadLetterStore(database)
     finally:
         await database.close()
+
+
+@pytest.fixture
+async def faults(letters_url: str) -> AsyncIterator[CommitFaults]:
+    faults = CommitFaults(letters_url)
+    await faults.start()
+    yield faults
+    faults.stop()
 
 
 async def test_consumer_reads_in_order_and_resumes_where_it_stopped(stream: Bus, letters: DeadLetterStore) -> None:
@@ -216,6 +225,23 @@ async def test_redriven_message_is_handled_and_its_dead_letter_deleted(stream: B
         assert await list_letters(letters, consumer) == []
         with pytest.raises(UnknownDeadLetter):
             await dead.redrive(RedriveDeadLetter(id=letter.id))
+
+
+@pytest.mark.requirement("F-94")
+async def test_redrive_succeeds_although_the_reply_to_its_commit_is_lost(
+    stream: Bus, letters: DeadLetterStore, faults: CommitFaults
+) -> None:
+    await streams.create_missing_streams(stream, (NOTES,))
+    handler = Handler(lambda *_: RuntimeError("broken"))
+    async with letters_at(faults.url) as faulty, consuming(stream, handler, faulty) as consumer:
+        await store_notes(stream, 1)
+        await acknowledged(stream, 1)
+        (letter,) = await list_letters(letters, consumer)
+        handler.fails = lambda *_: None
+        faults.cut_commit("DELETE FROM dead_letters", when="after")
+        await DeadLetters("reader", faulty, (consumer,)).redrive(RedriveDeadLetter(id=letter.id))
+        assert faults.has_cut
+        assert await list_letters(letters, consumer) == []
 
 
 async def test_truncated_dead_letter_cannot_be_redriven(stream: Bus, letters: DeadLetterStore) -> None:

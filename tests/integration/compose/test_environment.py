@@ -163,7 +163,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mac
         machine = Machine(folder, env, postgres, running)
 
         told = machine.environment("postgres")
-        postgres._password = told["POSTGRES_PASSWORD"]
+        postgres.password = told["POSTGRES_PASSWORD"]
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
         # the first is set by its entry point

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from time import monotonic
 from typing import Any
 
 import asyncpg
@@ -13,6 +14,8 @@ from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
 CONNECT_TIMEOUT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
+READ_OUTCOME_TIMEOUT_S = CONNECT_TIMEOUT_S
+READ_OUTCOME_EVERY_S = 0.05
 STATEMENT_TIMEOUT_S = 10
 SESSION_TIMEOUTS = {
     "lock_timeout": "5s",
@@ -52,6 +55,18 @@ UNSTORABLE_ERRORS = (
     asyncpg.exceptions._base.DataError,  # noqa: SLF001 - the client, before it sends: has no public name of its own
     UnicodeEncodeError,  # a lone surrogate
 )
+
+_GET_TRANSACTION_ID = "SELECT pg_current_xact_id_if_assigned()::text"
+# A standby may not have replayed the commit yet, so only the primary can tell.
+_READ_OUTCOME = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_xact_status($1::text::xid8) END"
+_FINAL_OUTCOMES = ("committed", "aborted")
+
+
+class CommitUnknown(ConnectionError):
+    """The reply to COMMIT was lost, and the database did not tell in time whether the transaction committed.
+
+    The work must not be repeated unless a repetition changes nothing.
+    """
 
 
 def new_metadata() -> MetaData:
@@ -146,17 +161,30 @@ class Database:
     async def transaction(self) -> AsyncIterator[asyncpg.Connection]:
         """Run one transaction: committed when the block ends, rolled back when it raises.
 
-        JSON is passed as text and returned decoded.
+        If the reply to COMMIT is lost, the database is asked whether the transaction committed. So the work may be
+        repeated after any error but ``CommitUnknown``. JSON is passed as text and returned decoded.
 
         Raises:
-            OSError, asyncpg.PostgresError: see ``is_unavailable``; it is unknown whether the transaction committed.
+            CommitUnknown: the reply to COMMIT was lost, and the database did not tell in time whether it committed.
+            OSError, asyncpg.PostgresError: see ``is_unavailable``; the transaction was rolled back.
         """
-        async with self.connection() as connection, connection.transaction():
-            yield connection
+        transaction_id: str | None = None
+        try:
+            async with self.connection() as connection, connection.transaction():
+                yield connection
+                # Without an id, the transaction has written nothing. Otherwise it is needed if the commit fails.
+                transaction_id = await connection.fetchval(_GET_TRANSACTION_ID)
+        except UNAVAILABLE_ERRORS as error:
+            if transaction_id is None or not await self._has_committed(transaction_id, error):
+                raise
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """Run statements, each in its own transaction."""
+        """Run statements, each in its own transaction.
+
+        If a reply is lost, it is unknown whether its statement took effect. Use ``transaction`` for a statement that
+        must not run twice.
+        """
         pool = self._pool
         if pool is None:
             # for two connections, one after another, and the wait for the lock
@@ -191,6 +219,33 @@ class Database:
     async def close(self) -> None:
         if self._pool is not None:
             self._pool.terminate()
+
+    async def _has_committed(self, transaction_id: str, lost: Exception) -> bool:
+        """Whether a transaction committed whose reply to COMMIT was lost with this error.
+
+        Raises:
+            CommitUnknown: the database did not tell within twice ``READ_OUTCOME_TIMEOUT_S``.
+        """
+        deadline = monotonic() + READ_OUTCOME_TIMEOUT_S
+        outcome = await self._read_outcome(transaction_id)
+        while outcome not in _FINAL_OUTCOMES and monotonic() < deadline:
+            await asyncio.sleep(READ_OUTCOME_EVERY_S)
+            outcome = await self._read_outcome(transaction_id)
+        log.warning("postgres.commit_reply_lost", outcome=outcome or "unknown", error=type(lost).__name__)
+        if outcome not in _FINAL_OUTCOMES:
+            raise CommitUnknown from lost
+        return outcome == "committed"
+
+    async def _read_outcome(self, transaction_id: str) -> str | None:
+        """Return "committed", "aborted" or "in progress"; None while the primary is unavailable."""
+        try:
+            async with asyncio.timeout(READ_OUTCOME_TIMEOUT_S), self.connection() as connection:
+                outcome: str | None = await connection.fetchval(_READ_OUTCOME, transaction_id)
+        except asyncpg.InvalidParameterValueError:
+            return "aborted"  # the id is in the future: this server took over from one that lost the transaction
+        except UNAVAILABLE_ERRORS:
+            return None
+        return outcome
 
     async def _listen_once(self, channels: dict[str, Callable[[str], None]]) -> None:
         connection = await self._listen_connector.connect(

@@ -156,14 +156,14 @@ class DeadLetterStore:
 
     async def count_failure(self, letter_id: UUID, failure: Failure) -> None:
         """Record that the message failed once more."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await _COUNT_FAILURE.execute(
                 connection, id=letter_id, code=failure.code, reason=clean_text(failure.reason, MAX_REASON)
             )
 
     async def delete(self, letter_id: UUID) -> None:
         """Delete a dead letter whose message was handled."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             await _DELETE.execute(connection, id=letter_id)
 
     async def prune(self, *, age_s: float = RETENTION_S, keep: int = MAX_DEAD_LETTERS) -> None:

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from nats.aio.msg import Msg
 from pydantic import BaseModel, ValidationError
 
-from chassis.database.postgres import is_unavailable, is_unstorable
+from chassis.database.postgres import CommitUnknown, is_unavailable, is_unstorable
 from chassis.ids import choose_request_id
 from chassis.messaging.deadlines import DEADLINE_HEADER, RequestExpired, has_passed
 from chassis.offload import INLINE_BYTES, offload
@@ -102,7 +102,10 @@ class ServedTopic:
             return reply
 
     async def _call_handler(self, body: bytes, address: Address) -> Reply:
-        """Return the handler's reply. Calls the handler a second time if the database was unavailable."""
+        """Return the handler's reply. Calls the handler a second time if the database was unavailable.
+
+        Not if a transaction may have committed: then a second call could fail although the first one succeeded.
+        """
         if OVERSIZED_HEADERS in address.headers:
             raise InvalidMessage
         self._check_deadline(address)
@@ -113,7 +116,7 @@ class ServedTopic:
             self._check_deadline(address)
             answer = await self.handler(payload, address)
         except Exception as error:
-            if not is_unavailable(error):
+            if not is_unavailable(error) or isinstance(error, CommitUnknown):
                 raise
             log.warning("bus.handler_retried", topic=self.topic.name, error=type(error).__name__)
             self._check_deadline(address)

@@ -40,7 +40,7 @@ class TicketService:
         digest = digest_ticket(command.ticket.get_secret_value())
         if digest is None:
             raise InvalidTicket
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:  # the ticket must not be redeemed twice
             redeemed = await tickets.redeem_ticket(connection, digest)
         if redeemed is None or not redeemed.is_valid or redeemed.origin != command.origin:
             raise InvalidTicket

@@ -55,7 +55,7 @@ class ShareStore:
 
     async def delete(self, tenant_id: UUID, job_id: UUID) -> bool:
         """End the share of a job. Return whether it was shared."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             return await _DELETE.fetch_value(connection, tenant_id=tenant_id, job_id=job_id) is not None
 
     async def find_by_token(self, token_sha256: str) -> Share | None:

@@ -94,7 +94,7 @@ class WorkflowStore:
 
     async def delete(self, tenant_id: str, name: str) -> bool:
         """Delete every version. Return whether there was one."""
-        async with self._database.connection() as connection:
+        async with self._database.transaction() as connection:
             return bool(await _DELETE.fetch_value(connection, tenant_id=UUID(tenant_id), name=name))
 
 

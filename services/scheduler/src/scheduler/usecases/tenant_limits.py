@@ -59,12 +59,11 @@ class TenantLimits:
         if tenant is None:
             log.warning("scheduler.limits_stale", tenant=str(tenant_id))
             saved = await self._load_saved_limits(tenant_id)
-            self._cached[tenant_id] = _CachedLimits(saved, min(self._fresh_s, RETRY_S))
+            self._cache_limits(tenant_id, _CachedLimits(saved, min(self._fresh_s, RETRY_S)), drops)
             return saved
         async with self._database.transaction() as connection:
             await tenants.save_limits(connection, tenant, version=version or 0)
-        if drops == self._drops:  # otherwise the answer may be older than a change that arrived in the meantime
-            self._cached[tenant_id] = _CachedLimits(tenant.limits, self._fresh_s)
+        self._cache_limits(tenant_id, _CachedLimits(tenant.limits, self._fresh_s), drops)
         return tenant.limits
 
     async def load_limits(self, tenant_id: UUID) -> Limits:
@@ -78,9 +77,11 @@ class TenantLimits:
 
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
-        self.drop_cached_limits(changed.user_id)
-        async with self._database.transaction() as connection:
-            await tenants.apply_limit_change(connection, changed)
+        try:
+            async with self._database.transaction() as connection:
+                await tenants.apply_limit_change(connection, changed)
+        finally:  # not before the commit: until then, the old limits could be cached again
+            self.drop_cached_limits(changed.user_id)
 
     async def refresh_next_saved_limits(self) -> None:
         """Refresh the saved limits of the next ``REFRESH_PAGE_SIZE`` tenants by id, starting over after the last.
@@ -108,6 +109,11 @@ class TenantLimits:
             self._cached.clear()
         else:
             self._cached.pop(tenant_id, None)
+
+    def _cache_limits(self, tenant_id: UUID, limits: _CachedLimits, drops: int) -> None:
+        """Cache limits unless others were dropped since ``drops``: then they may be older than a change."""
+        if drops == self._drops:
+            self._cached[tenant_id] = limits
 
     async def _fetch_tenant(self, tenant_id: UUID, *, is_known: bool) -> Tenant | None:
         """Request the tenant from auth; None if auth is unavailable and the tenant is known."""
