@@ -1,4 +1,4 @@
-"""One pass over a graph that bounds the outputs of each node.
+"""Computes upper bounds of the outputs of each node in one pass over a graph.
 
 Linear in nodes and links, without recursion. Bounds are never below what stock classes produce. For an unknown class
 the largest input is passed on, and inputs with the usual names (width, height, batch_size, length, ...) set sizes.
@@ -142,7 +142,10 @@ def _topological_order(graph: Graph) -> Iterator[str]:
 
 
 def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
-    """Return the largest input, changed by inputs with the usual names."""
+    """Return an upper bound of the outputs of a class without a rule.
+
+    It is the largest input, or the size that inputs with the usual names set, if that is larger.
+    """
     raw, distinct = node.raw, node.distinct_sizes
     text = node.text_bytes() if "text" in raw or any(size.text for size in distinct) else 0
     steps = max([size.steps for size in distinct], default=0)
@@ -153,6 +156,7 @@ def _bound_by_usual_inputs(node: NodeInputs) -> Outputs:
 
 
 def _bound_usual_images(node: NodeInputs) -> Size:
+    """Return an upper bound of the size of images of a class without a rule, from inputs with the usual names."""
     raw, media = node.raw, node.any_image
     batch = max(node.max_number("batch_size", 1, MAX_BATCH, counts=True), 1) if "batch_size" in raw else 1
     frames = max(
@@ -241,12 +245,12 @@ def _bound_sigmas(node: NodeInputs) -> tuple[str, int]:
 
 
 def _bound_extended_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """Bound the steps of a node that inserts sigmas between those of its input: it multiplies their number."""
+    """Return an upper bound of the steps after a node that multiplies the number of sigmas by inserting some."""
     return "steps", clamp_bound(node.first_linked("sigmas").steps * max(node.max_number("steps", 2, 100), 1))
 
 
 def _bound_literal_sigmas(node: NodeInputs) -> tuple[str, int]:
-    """Return the sigmas in a text: numbers that are separated by commas or spaces."""
+    """Return an upper bound of the number of sigmas in a text, separated by commas or spaces."""
     return "sigmas", clamp_bound(node.text_bytes("sigmas") // 2 + 1)
 
 

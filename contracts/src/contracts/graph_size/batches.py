@@ -1,4 +1,4 @@
-"""Bounds of stock classes that join, repeat, select or pass on images."""
+"""Upper bounds of the outputs of stock classes that join, repeat, select or pass on images."""
 
 from math import ceil, inf
 
@@ -10,7 +10,7 @@ GUIDE_FRAMES = 8  # additional frames of a guide, at most
 
 
 def bound_images_sized_like(*names: str) -> Rule:
-    """Bound the size of the largest batch of the inputs, resized to the first of these inputs that is linked."""
+    """Return the rule for the largest batch of the inputs, resized to the first of these inputs that is linked."""
 
     def bound_largest_batch(node: NodeInputs) -> Outputs:
         pattern, images = node.first_linked(*names), node.any_image
@@ -22,7 +22,7 @@ def bound_images_sized_like(*names: str) -> Rule:
 
 
 def bound_images_joined_like(*names: str) -> Rule:
-    """Bound the size of all images in one batch, resized to one of the inputs."""
+    """Return the rule for all input images in one batch, resized to the first of these inputs that is linked."""
 
     def bound_joined_images(node: NodeInputs) -> Outputs:
         pattern, joined = node.first_linked(*names), node.join_images()
@@ -34,12 +34,12 @@ def bound_images_joined_like(*names: str) -> Rule:
 
 
 def bound_inputs_as_one_batch(node: NodeInputs) -> Outputs:
-    """Bound the size of all input images as one batch."""
+    """Return an upper bound of the size of all input images as one batch."""
     return node.join_images()
 
 
 def bound_passed_through_input(*names: str) -> Rule:
-    """Bound the size of one input, unchanged."""
+    """Return the rule for images that are those of the first of these inputs that is linked, unchanged."""
 
     def bound_input(node: NodeInputs) -> Outputs:
         return node.first_linked(*names)
@@ -48,7 +48,7 @@ def bound_passed_through_input(*names: str) -> Rule:
 
 
 def bound_repeated_images(most: int) -> Rule:
-    """Bound the size of the input images, their number multiplied by the input ``amount``."""
+    """Return the rule for repeated images: the input images, ``amount`` times as many."""
 
     def bound_repetitions(node: NodeInputs) -> Outputs:
         return node.any_image.multiply_count(max(node.max_number("amount", 1, most, counts=True), 1))
@@ -57,12 +57,12 @@ def bound_repeated_images(most: int) -> Rule:
 
 
 def bound_interpolated_frames(node: NodeInputs) -> Outputs:
-    """Bound the size of the input frames, their number multiplied by the input ``multiplier``."""
+    """Return an upper bound for interpolated frames: the input frames, ``multiplier`` times as many."""
     return node.any_image.multiply_count(max(node.max_number("multiplier", 2, 16, counts=True), 1))
 
 
 def bound_selected_images(name: str) -> Rule:
-    """Bound the size of the input images by the number that an input sets; an unknown number changes nothing."""
+    """Return the rule for selected images: at most as many as an input says, or all of them if its value is unknown."""
 
     def bound_selection(node: NodeInputs) -> Outputs:
         high = node.number_range(name)[1]
@@ -72,7 +72,7 @@ def bound_selected_images(name: str) -> Rule:
 
 
 def bound_rebatched_images(node: NodeInputs) -> Outputs:
-    """Bound the size of lists that are split into batches. If sizes differ, each image may become its own batch."""
+    """Return an upper bound for images that are split into batches. If sizes differ, each may become its own batch."""
     media = node.any_image
     batch = node.number_range("batch_size")
     in_each, least = min(max(batch[1], 1), max(media.total, 1)), max(batch[0], 1)
@@ -83,19 +83,19 @@ def bound_rebatched_images(node: NodeInputs) -> Outputs:
 
 
 def bound_inputs_as_list(node: NodeInputs) -> Outputs:
-    """Bound the size of all inputs as one list."""
+    """Return an upper bound of the size of all inputs as one list."""
     items, total = sum(size.items for size in node.linked_sizes), sum(size.total for size in node.linked_sizes)
     return combine_maximums(node.linked_sizes)._replace(items=clamp_bound(max(items, 1)), total=clamp_bound(total))
 
 
 def bound_batch_split_into_list(node: NodeInputs) -> Outputs:
-    """Bound the size of a list with one element per image."""
+    """Return an upper bound of the size of a list with one element per image."""
     media = node.any_image
     return media._replace(items=max(media.total, media.items, 1))
 
 
 def bound_image_tiles(node: NodeInputs) -> Outputs:
-    """Bound the size of a list with one batch per tile."""
+    """Return an upper bound of the size of a list with one batch per tile."""
     media = node.any_image
     width, height = (node.max_number(name, 1024, MAX_SIDE) for name in ("tile_width", "tile_height"))
     least_width, least_height = node.number_range("tile_width")[0], node.number_range("tile_height")[0]
@@ -114,7 +114,7 @@ def count_tiles(side: int, tile: float, overlap: float) -> int:
 
 
 def bound_video_chunks(node: NodeInputs) -> Outputs:
-    """Bound the size of a list with one latent per chunk of a video; chunks overlap."""
+    """Return an upper bound of the size of a list with one latent per chunk of a video; chunks overlap."""
     media, overlap = node.any_image, node.max_number("temporal_overlap", 0, MAX_LENGTH)
     most = clamp_bound(media.batch * (1 + min(overlap, media.batch)))
     return (
@@ -124,13 +124,13 @@ def bound_video_chunks(node: NodeInputs) -> Outputs:
 
 
 def bound_merged_images(node: NodeInputs) -> Outputs:
-    """Bound the size of all elements of a list as one batch."""
+    """Return an upper bound of the size of all elements of a list as one batch."""
     media = node.any_image
     return media._replace(batch=media.total, items=1)
 
 
 def bound_concatenated_images(node: NodeInputs) -> Outputs:
-    """Bound the size of two latents that are joined along width, height or time."""
+    """Return an upper bound of the size of two latents that are joined along width, height or time."""
     first, second, joined = node.first_linked("samples1"), node.first_linked("samples2"), node.any_image
     dim = node.literal("dim")
     ratio = first.ratio + second.ratio
@@ -143,7 +143,7 @@ def bound_concatenated_images(node: NodeInputs) -> Outputs:
 
 
 def bound_images_cut_to_batch(node: NodeInputs) -> Outputs:
-    """Bound the size of the slices of each image as separate images."""
+    """Return an upper bound of the size of the slices of each image, as separate images."""
     media, dim, least = node.any_image, node.literal("dim"), max(node.number_range("slice_size")[0], 1)
     if isinstance(dim, str) and "t" in dim:
         return media
@@ -152,7 +152,7 @@ def bound_images_cut_to_batch(node: NodeInputs) -> Outputs:
 
 
 def bound_guided_video(node: NodeInputs) -> Outputs:
-    """Bound the size of a video with additional guide frames."""
+    """Return an upper bound of the size of a video with additional guide frames."""
     latent, guide = node.first_linked("latent"), node.first_linked("image")
     return latent._replace(
         batch=clamp_bound(latent.batch + guide.batch + GUIDE_FRAMES),
@@ -161,19 +161,20 @@ def bound_guided_video(node: NodeInputs) -> Outputs:
 
 
 def bound_video_components(node: NodeInputs) -> Outputs:
-    """Bound the size of frames, sound, frame rate and bit depth of a video."""
+    """Return upper bounds of the frames, sound, frame rate and bit depth of a video."""
     return node.any_image.with_medium(STILL), EMPTY, number_size(1000, 0), number_size(16, 0)
 
 
 def bound_unchanged_input(node: NodeInputs) -> Outputs:
-    """Bound the size of all input images, unchanged."""
+    """Return an upper bound of the size of all input images, unchanged."""
     return node.any_image
 
 
 def bound_decoded_images(node: NodeInputs) -> Outputs:
-    """Bound the size of the images that are decoded from a latent."""
+    """Return an upper bound of the size of the images that are decoded from a latent."""
     return node.any_image.with_medium(STILL) if node.any_image.is_media else node.any_image
 
 
 def bound_output_without_images(node: NodeInputs) -> Outputs:
+    """Return the bound of an output that contains no images."""
     return EMPTY._replace(items=node.runs)

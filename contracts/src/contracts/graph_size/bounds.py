@@ -95,7 +95,7 @@ def _find_bound_errors(size: GraphSize, bounds: GraphBounds, pointer: str, nodes
 
 
 def _find_largest_literal(size: GraphSize) -> str | None:
-    """Return the input with the longest literal text of the node with the most text, if any."""
+    """Return the input with the longest literal text of the node with the most text; None if it has no literal text."""
     inputs = size.graph[size.longest_text_node].inputs if size.longest_text_node in size.graph else {}
     texts = {name: len(value) for name, value in inputs.items() if isinstance(value, str)}
     return max(texts, key=texts.__getitem__, default=None)

@@ -1,4 +1,4 @@
-"""The bounding function of each stock class that handles images, frames or latents, by class name."""
+"""The rule that computes upper bounds for each stock class with images, frames or latents, by class name."""
 
 from contracts.graph_size import batches, new_images, resizing
 from contracts.graph_size.node import Rule

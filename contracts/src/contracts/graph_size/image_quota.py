@@ -144,7 +144,7 @@ def compute_file_cost(size: GraphSize, node_id: str, frames_per_image: int, *, l
 
 
 def stores_video(graph: Graph, node_id: str) -> bool:
-    """Whether a node stores its images as animations."""
+    """Whether a node stores its images as an animation or a video."""
     node = graph.get(node_id)
     if node is None:
         return False
@@ -157,7 +157,7 @@ def _count_moving_images(incoming: Size, frames_per_image: int) -> int:
 
 
 def _find_incoming_images(size: GraphSize, node: GraphNode) -> Size:
-    """Return the images that enter an output node over all its runs: the largest of its links."""
+    """Return an upper bound of the images that enter an output node over all its runs: the largest of its links."""
     largest, runs, lists = EMPTY, 1, 0
     for value in node.inputs.values():
         if is_link(value):

@@ -1,4 +1,4 @@
-"""The inputs of one graph node while its outputs are bounded."""
+"""The inputs of one graph node, from which upper bounds of its outputs are computed."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ from contracts.graph_size.size import (
 from contracts.workflow import GraphNode, is_link
 
 Outputs = Size | tuple[Size, ...]
-"""One bound for every output, or one for each; outputs beyond the last are like the last."""
+"""One bound that holds for every output, or one for each output. Outputs beyond the last bound have the last one."""
 
 TYPICAL_SIDE = 1024  # assumed side of an image from a class without size inputs
 MAX_SIDE, MAX_LENGTH = 16_384, 16_384  # ComfyUI's MAX_RESOLUTION bounds sizes and lengths
@@ -75,7 +75,7 @@ class KnownBounds:
 
 
 class NodeInputs:
-    """The bounded inputs of one node.
+    """The inputs of one node, with their upper bounds.
 
     Attributes:
         linked_sizes: bounds of each link and each uploaded image; ``distinct_sizes`` has no duplicates.
@@ -94,7 +94,7 @@ class NodeInputs:
 
     @property
     def spec(self) -> ClassSpec | None:
-        """The class, if known."""
+        """The class; None if it is unknown."""
         return self._sources.specs.get(self.class_type)
 
     @cached_property
@@ -108,7 +108,7 @@ class NodeInputs:
         return self._bound_any_of([size for size in self.distinct_sizes if size.batch])._replace(text=0, steps=0)
 
     def join_images(self) -> Size:
-        """Return all input images joined to one batch."""
+        """Return an upper bound of all input images joined to one batch."""
         given = [size for size in self.linked_sizes if size.batch]
         return self.any_image._replace(
             batch=clamp_bound(sum(size.batch for size in given)),
@@ -116,7 +116,7 @@ class NodeInputs:
         )
 
     def _bound_any_of(self, sizes: list[Size]) -> Size:
-        """Return the bounds of any one of these per run of the node.
+        """Return upper bounds of one of these sizes per run of the node, whichever it is.
 
         Different runs can use different ones, because a shorter list repeats its last element.
         """
@@ -128,7 +128,7 @@ class NodeInputs:
         return known._replace(items=runs, total=total, high=inf, minus_low=inf)
 
     def first_linked(self, *names: str) -> Size:
-        """Return the bounds of the first linked input of these."""
+        """Return the bounds of the first of these inputs that is linked; ``EMPTY`` if none of them is."""
         for name in names:
             key = self.find_key(name)
             if key is not None and is_link(self.raw[key]):
@@ -136,12 +136,12 @@ class NodeInputs:
         return EMPTY
 
     def bound_input(self, name: str) -> Size:
-        """Return the bounds of an input, linked or literal."""
+        """Return the bounds of an input, linked or literal; ``EMPTY`` if it is not set."""
         key = self.find_key(name)
         return EMPTY if key is None else bound_over_all_runs(self._bound_value(self.raw[key]), self.runs, self._lists)
 
     def bound_family(self, prefix: str) -> Iterator[tuple[str, Size]]:
-        """Return the inputs of a family (``values.a``, ``values.b``), by their last part."""
+        """Yield the bounds of the inputs of a family (``values.a``, ``values.b``), with the last part of each name."""
         for key, value in self.raw.items():
             if key.startswith(prefix):
                 yield key[len(prefix) :], self._bound_value(value)
@@ -182,7 +182,7 @@ class NodeInputs:
         return assumed
 
     def text_bytes(self, *names: str) -> int:
-        """Return the UTF-8 bytes of the text in these inputs; in all inputs if none is named."""
+        """Return the UTF-8 bytes of the text in these inputs, or in all inputs if no name is given."""
         if names:
             keys = [key for name in names if (key := self.find_key(name)) is not None]
             return sum(self._bound_value(self.raw[key]).text for key in keys)
@@ -191,7 +191,7 @@ class NodeInputs:
         return written + wrapped + sum([size.text for size in self.linked_sizes])
 
     def number_range(self, name: str) -> tuple[float, float]:
-        """Return the minimum and maximum of a number, infinite if unknown."""
+        """Return the minimum and maximum of a number; they are infinite if unknown."""
         key = self.find_key(name)
         value = EMPTY if key is None else self._bound_value(self.raw[key])
         return -value.minus_low, value.high

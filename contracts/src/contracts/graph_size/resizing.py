@@ -1,4 +1,4 @@
-"""Bounds of stock classes that resize images."""
+"""Upper bounds of the outputs of stock classes that resize images."""
 
 from collections.abc import Callable
 from math import sqrt
@@ -15,7 +15,10 @@ KONTEXT_MAX_RATIO = 2.5
 
 
 def bound_resized_images(node: NodeInputs) -> Outputs:
-    """Bound the size of images resized to a width and height; if one is 0, the aspect ratio is kept."""
+    """Return an upper bound of the size of images resized to a width and height.
+
+    If one of these is 0, the aspect ratio is kept.
+    """
     media, width, height = node.any_image, bound_width(node), bound_height(node)
     low = min(node.number_range("width")[0], node.number_range("height")[0])
     if width <= 0 and height <= 0:
@@ -36,7 +39,7 @@ def _find_least_side(node: NodeInputs, media: Size) -> float:
 
 
 def bound_images_scaled_by(name: str) -> Rule:
-    """Bound the size of images with both sides multiplied by an input."""
+    """Return the rule for images with both sides multiplied by an input."""
 
     def bound_scaled_images(node: NodeInputs) -> Outputs:
         return node.any_image.scaled(node.max_number(name, 1, 8))
@@ -45,7 +48,7 @@ def bound_images_scaled_by(name: str) -> Rule:
 
 
 def bound_upscaled_images(factor: int) -> Rule:
-    """Bound the size of images with both sides multiplied by the factor of an upscale model."""
+    """Return the rule for images with both sides multiplied by the factor of an upscale model."""
 
     def bound_upscaled(node: NodeInputs) -> Outputs:
         return node.any_image.scaled(factor)
@@ -53,8 +56,11 @@ def bound_upscaled_images(factor: int) -> Rule:
     return bound_upscaled
 
 
-def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
-    """Bound the size of images resized to a number of pixels, each side rounded up to a multiple of ``step``."""
+def bound_resized_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
+    """Return an upper bound of the size of images resized to a number of pixels.
+
+    Each side is rounded up to a multiple of ``step``.
+    """
     long = sqrt(pixels * media.ratio) + step
     short = sqrt(pixels) + step
     return media.resized(
@@ -63,13 +69,13 @@ def resize_to_pixels(media: Size, pixels: float, step: float = 1) -> Size:
 
 
 def bound_images_of_total_pixels(node: NodeInputs) -> Outputs:
-    """Bound the size of images resized to a number of megapixels, keeping the aspect ratio."""
+    """Return an upper bound of the size of images resized to a number of megapixels, keeping the aspect ratio."""
     step = max(node.max_number("resolution_steps", 1, 256), 1)
-    return resize_to_pixels(node.any_image, node.max_number("megapixels", 1, 16) * MEGAPIXEL, step)
+    return bound_resized_to_pixels(node.any_image, node.max_number("megapixels", 1, 16) * MEGAPIXEL, step)
 
 
 def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
-    """Bound the size of images resized so that the longer side equals an input."""
+    """Return the rule for images resized so that the longer side equals an input, which is at most ``most``."""
 
     def bound_resized(node: NodeInputs) -> Outputs:
         side = node.max_number(name, 1024, most)
@@ -79,7 +85,7 @@ def bound_images_by_longer_side(name: str, most: int = MAX_SIDE) -> Rule:
 
 
 def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
-    """Bound the size of images resized so that the shorter side equals an input."""
+    """Return the rule for images resized so that the shorter side equals an input, which is at most ``most``."""
 
     def bound_resized(node: NodeInputs) -> Outputs:
         side, media = node.max_number(name, 512, most), node.any_image
@@ -90,13 +96,16 @@ def bound_images_by_shorter_side(name: str, most: int = MAX_SIDE) -> Rule:
 
 
 def bound_kontext_image(node: NodeInputs) -> Outputs:
-    """Bound the size of images resized to one of Flux Kontext's sizes."""
+    """Return an upper bound of the size of images resized to one of Flux Kontext's sizes."""
     width, height, pixels = KONTEXT_MAX_SIZE
     return node.any_image.resized(width, height, pixels=pixels, ratio=KONTEXT_MAX_RATIO)
 
 
-def resize_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
-    """Bound the size of images resized to a width and height; if one is 0, the aspect ratio is kept."""
+def bound_resized_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
+    """Return an upper bound of the size of images resized to a width and height.
+
+    If one of these is 0, the aspect ratio is kept.
+    """
     width, height = bound_width(node, absent=0), bound_height(node, absent=0)
     exact = min(node.number_range("width")[0], node.number_range("height")[0]) > 0 and min(width, height) > 0
     if exact:
@@ -108,46 +117,46 @@ def resize_to_size_or_ratio(node: NodeInputs, media: Size) -> Size:
     )
 
 
-def resize_to_longer_side(node: NodeInputs, media: Size) -> Size:
-    """Bound the size of images resized so that the longer side has a given length."""
+def bound_resized_to_longer_side(node: NodeInputs, media: Size) -> Size:
+    """Return an upper bound of the size of images resized so that the longer side has a given length."""
     side = node.max_number("longer_size", 512, MAX_SIDE)
     return media.resized(side, side, ratio=media.max_rounded_ratio())
 
 
-def resize_to_shorter_side(node: NodeInputs, media: Size) -> Size:
-    """Bound the size of images resized so that the shorter side has a given length."""
+def bound_resized_to_shorter_side(node: NodeInputs, media: Size) -> Size:
+    """Return an upper bound of the size of images resized so that the shorter side has a given length."""
     side = node.max_number("shorter_size", 512, MAX_SIDE)
     long = side * media.ratio
     return media.resized(long, long, pixels=side * long, ratio=media.max_rounded_ratio())
 
 
-def resize_to_multiple(node: NodeInputs, media: Size) -> Size:
-    """Bound the size of images with both sides rounded up to a multiple of a number."""
+def bound_resized_to_multiple(node: NodeInputs, media: Size) -> Size:
+    """Return an upper bound of the size of images with both sides rounded up to a multiple of a number."""
     step = node.max_number("multiple", 8, MAX_SIDE)
     return media.resized(media.width + step, media.height + step, ratio=media.ratio + step)
 
 
-def resize_to_match(node: NodeInputs, media: Size) -> Size:
-    """Bound the size of images resized to the size of another image."""
+def bound_resized_to_match(node: NodeInputs, media: Size) -> Size:
+    """Return an upper bound of the size of images resized to the size of another image."""
     match = node.first_linked("match")
     return media.resized(match.width, match.height, pixels=match.pixels, ratio=match.ratio)
 
 
 RESIZE_MODES: dict[str, Callable[[NodeInputs, Size], Size]] = {
-    "width": resize_to_size_or_ratio,
-    "height": resize_to_size_or_ratio,
+    "width": bound_resized_to_size_or_ratio,
+    "height": bound_resized_to_size_or_ratio,
     "multiplier": lambda node, media: media.scaled(node.max_number("multiplier", 1, 8)),
-    "longer_size": resize_to_longer_side,
-    "shorter_size": resize_to_shorter_side,
-    "megapixels": lambda node, media: resize_to_pixels(media, node.max_number("megapixels", 1, 16) * MEGAPIXEL),
-    "multiple": resize_to_multiple,
-    "match": resize_to_match,
+    "longer_size": bound_resized_to_longer_side,
+    "shorter_size": bound_resized_to_shorter_side,
+    "megapixels": lambda node, media: bound_resized_to_pixels(media, node.max_number("megapixels", 1, 16) * MEGAPIXEL),
+    "multiple": bound_resized_to_multiple,
+    "match": bound_resized_to_match,
 }
 """The resize modes of ResizeImageMaskNode, by the input that sets the amount."""
 
 
 def bound_images_resized_by_choice(node: NodeInputs) -> Outputs:
-    """Bound the size of resized images by the largest result of all modes that the graph has an input for."""
+    """Return an upper bound for ResizeImageMaskNode: the largest of all modes that the graph has an input for."""
     media = node.first_linked("input")
     media = media if media.is_media else node.any_image
     return combine_maximums(
@@ -156,7 +165,7 @@ def bound_images_resized_by_choice(node: NodeInputs) -> Outputs:
 
 
 def bound_padded_images(node: NodeInputs) -> Outputs:
-    """Bound the size of images extended by margins on all sides."""
+    """Return an upper bound of the size of images extended by margins on all sides."""
     left, top, right, bottom = (node.max_number(name, 0, MAX_SIDE) for name in ("left", "top", "right", "bottom"))
     media = node.any_image
     width, height = media.width + left + right, media.height + top + bottom
@@ -164,7 +173,7 @@ def bound_padded_images(node: NodeInputs) -> Outputs:
 
 
 def bound_images_of_exact_size(width: str, height: str) -> Rule:
-    """Bound the size of images resized to exactly the size that two inputs set."""
+    """Return the rule for images resized to exactly the size that two inputs set."""
 
     def bound_resized(node: NodeInputs) -> Outputs:
         return node.any_image.resized(
@@ -175,7 +184,7 @@ def bound_images_of_exact_size(width: str, height: str) -> Rule:
 
 
 def bound_cropped_images(node: NodeInputs) -> Outputs:
-    """Bound the size of cropped images: not larger than the input. An unknown number changes nothing."""
+    """Return an upper bound of the size of cropped images: that of the input if the size of the crop is unknown."""
     media = node.first_linked("image", "images", "samples", "mask")
     media = media if media.is_media else node.any_image
     width, height = node.number_range("width")[1], node.number_range("height")[1]
@@ -184,7 +193,7 @@ def bound_cropped_images(node: NodeInputs) -> Outputs:
 
 
 def bound_stitched_images(node: NodeInputs) -> Outputs:
-    """Bound the size of two images side by side or one above the other."""
+    """Return an upper bound of the size of two images stitched side by side or one above the other."""
     first, second = node.first_linked("image1"), node.first_linked("image2")
     space = node.max_number("spacing_width", 0, 1024)
     if not second.is_media or not first.is_media:
@@ -205,5 +214,5 @@ def bound_stitched_images(node: NodeInputs) -> Outputs:
 
 
 def bound_super_resolution(node: NodeInputs) -> Outputs:
-    """Bound the size of images with both sides multiplied by ``scale_ratio``."""
+    """Return an upper bound of the size of images with both sides multiplied by ``scale_ratio``."""
     return node.any_image.scaled(max(node.max_number("scale_ratio", 4, 10), 1))

@@ -49,12 +49,18 @@ class Size(NamedTuple):
     def resized(
         self, width: float, height: float, *, pixels: float | None = None, ratio: float | None = None
     ) -> "Size":
+        """Return the bounds of the same images in another size.
+
+        Args:
+            pixels: pixels of one image; ``width * height`` if None.
+            ratio: ratio of the longer to the shorter side; that of ``width`` and ``height`` if None.
+        """
         width, height = clamp_bound(width), clamp_bound(height)
         area = clamp_bound(width * height if pixels is None else min(pixels, width * height))
         return self._replace(width=width, height=height, pixels=area, ratio=_compute_aspect_ratio(width, height, ratio))
 
     def scaled(self, factor: float) -> "Size":
-        """Return the same images with both sides multiplied."""
+        """Return the bounds of the same images with both sides multiplied by ``factor``."""
         return self.resized(
             self.width * factor,
             self.height * factor,
@@ -71,11 +77,11 @@ class Size(NamedTuple):
         return self.ratio + (self.ratio + 1) / max(floor(least_side), 1)
 
     def multiply_count(self, factor: float) -> "Size":
-        """Return the same images, their number multiplied."""
+        """Return the bounds of the same images, their number multiplied by ``factor``."""
         return self._replace(batch=clamp_bound(self.batch * factor), total=clamp_bound(self.total * factor))
 
     def limit_count(self, count: int) -> "Size":
-        """Return the same images, with a maximum number in each batch."""
+        """Return the bounds of the same images, with at most ``count`` in each batch."""
         return self._replace(batch=min(self.batch, count), total=min(self.total, clamp_bound(count * self.items)))
 
     def with_medium(self, medium: int) -> "Size":

@@ -1,4 +1,4 @@
-"""Bounds of stock classes that produce text and numbers."""
+"""Upper bounds of the outputs of stock classes that produce text and numbers."""
 
 import re
 from collections.abc import Callable
@@ -25,7 +25,7 @@ def _bound_passed_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_replaced_text(node: NodeInputs) -> Outputs:
-    """Bound the size of the text after a replacement, assuming as many occurrences as fit.
+    """Return an upper bound of the size of the text after a replacement, assuming as many occurrences as fit.
 
     An empty search text occurs between all characters. An unknown one can be empty.
     """
@@ -36,7 +36,7 @@ def _bound_replaced_text(node: NodeInputs) -> Outputs:
 
 
 def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
-    """Bound the size of a text in which the matches of a regular expression are replaced.
+    """Return an upper bound of the size of a text in which the matches of a regular expression are replaced.
 
     The expression can match between all characters, and the replacement can repeat the match.
     """
@@ -47,7 +47,10 @@ def _bound_pattern_replacement(node: NodeInputs) -> Outputs:
 
 
 def _bound_formatted_text(node: NodeInputs) -> Outputs:
-    """Bound the size of a formatted text, assuming the longest value in each field, padded as its format specifies."""
+    """Return an upper bound of the size of a formatted text.
+
+    Each field is assumed to have the longest value, padded as its format specifies.
+    """
     template = node.literal("f_string")
     if not isinstance(template, str) or len(template) > MAX_TEMPLATE_LENGTH:
         return text_size(inf, items=node.runs)  # can specify any width
@@ -102,7 +105,7 @@ def _bound_number(node: NodeInputs) -> Outputs:
 
 
 def _bound_either_input(node: NodeInputs) -> Outputs:
-    """Return the bounds of either of two inputs."""
+    """Return an upper bound of an output that is one of two inputs."""
     return combine_maximums((node.bound_input("on_false"), node.bound_input("on_true")))._replace(items=node.runs)
 
 
@@ -116,7 +119,7 @@ def _bound_calculation(node: NodeInputs) -> Outputs:
 
 
 def _bound_get_image_size_outputs(node: NodeInputs) -> Outputs:
-    """Bound the outputs of GetImageSize: width, height and batch size."""
+    """Return upper bounds of the outputs of GetImageSize: width, height and batch size."""
     seen = node.any_image
     return tuple(number_size(value, 1, items=node.runs) for value in (seen.width, seen.height, seen.batch))
 
