@@ -68,7 +68,7 @@ async def test_websocket_faults_refuse_and_drop_connections(driver: Driver) -> N
     )
 
 
-async def test_out_of_memory_fault_fails_only_the_next_prompts(driver: Driver) -> None:
+async def test_out_of_memory_fault_fails_only_the_armed_number_of_prompts(driver: Driver) -> None:
     await driver.arm_fault("oom", count=2)
     kinds = []
     for color in range(3):
@@ -149,7 +149,7 @@ async def test_history_faults_return_wrong_entries(driver: Driver) -> None:
     assert fired == [1, 1, 2]
 
 
-async def test_view_fault_loses_and_truncates_files(driver: Driver) -> None:
+async def test_view_faults_return_404_or_a_truncated_file(driver: Driver) -> None:
     entry = await driver.run(saved())
     params = entry["outputs"]["2"]["images"][0]
     await driver.arm_fault("view_404", count=2)
@@ -195,7 +195,7 @@ async def test_interrupt_latency_delays_the_stop(driver: Driver) -> None:
     assert await driver.count_fault_occurrences("interrupt_latency") == 1
 
 
-async def test_graph_node_without_inputs_that_feeds_no_output_kills_the_worker(driver: Driver) -> None:
+async def test_unused_graph_node_without_an_inputs_key_kills_the_worker(driver: Driver) -> None:
     await driver.submit({**saved(), "9": {"class_type": "EmptyImage"}})
     await worker_is_dead(driver)
     assert len((await driver.get("/queue"))["queue_running"]) == 1

@@ -228,7 +228,7 @@ async def test_text_and_audio_nodes_run(driver: Driver) -> None:
     assert (packed >> 44, (packed >> 41) & 7, packed & (2**36 - 1)) == (44100, 1, 22050)
 
 
-async def test_oversized_images_fail_like_torch(driver: Driver) -> None:
+async def test_oversized_images_fail_with_the_allocation_error_of_torch(driver: Driver) -> None:
     graph = saved()
     graph["1"]["inputs"] |= {"width": 16384, "height": 16384, "batch_size": 4096}
     error = (await driver.run(graph))["status"]["messages"][-1][1]

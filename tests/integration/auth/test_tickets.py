@@ -81,7 +81,7 @@ async def test_ticket_is_invalid_after_any_use(system: System) -> None:
 
 
 @pytest.mark.requirement("B-80")
-async def test_ticket_without_origin_is_refused_from_a_page(system: System) -> None:
+async def test_ticket_issued_without_an_origin_cannot_be_used_by_a_web_page(system: System) -> None:
     principal, _ = await key_principal(system, await somebody(system))
     assert await spend(system, await ticket_of(system, principal, None), "https://evil.example") == InvalidTicket.code
     assert await spend(system, await ticket_of(system, principal, None), None) == principal

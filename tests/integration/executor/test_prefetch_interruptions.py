@@ -85,7 +85,7 @@ async def test_running_and_prefetched_job_run_once_when_the_executor_is_killed(
 
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("moment", MOMENTS_OF_A_THIRD)
-async def test_three_jobs_with_outputs_being_stored_run_once_when_the_executor_is_killed(
+async def test_each_of_three_jobs_runs_only_once_if_the_executor_is_killed_while_storing_outputs(
     spawn_executor, scheduler: Scheduler, gateway: Gateway, node: Node, *, moment: str, when: str
 ) -> None:
     scheduler.max_attempts, gateway.holds_uploads = 3, True

@@ -210,7 +210,7 @@ async def test_editor_file_is_sent_with_the_uploads_in_its_widgets(gateway: Gate
         (JobNotRepeatable(state=JobState.FAILED), False),
     ],
 )
-async def test_retry_with_a_lost_reply_keeps_its_uploads_pinned(
+async def test_requeue_keeps_uploads_pinned_only_if_it_may_have_been_committed(
     gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
 ) -> None:
     """The scheduler may have committed it before its database went away, and it would run without them."""

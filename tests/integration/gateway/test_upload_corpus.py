@@ -322,7 +322,7 @@ async def test_aborted_upload_leaves_nothing_and_frees_its_memory(gateway: Gatew
     assert {path.name for path in files(gateway)} == {listed[0]["id"]}
 
 
-async def test_concurrent_maximum_size_uploads_succeed_or_get_a_retry_answer(gateway: Gateway) -> None:
+async def test_concurrent_maximum_size_uploads_succeed_or_are_told_to_retry(gateway: Gateway) -> None:
     filling = MAX_BYTES - len(flat_png(8, chunk(b"prVt", b"")))
     bodies = [flat_png(8, chunk(b"prVt", number.to_bytes(4, "big") + bytes(filling - 4))) for number in range(6)]
     raw = {**BOB, "Content-Type": "image/png"}

@@ -80,7 +80,7 @@ async def test_ticket_is_refused_from_another_origin(world: World, origin: str |
 
 
 @pytest.mark.requirement("B-80")
-async def test_ticket_without_origin_is_refused_from_a_page(world: World) -> None:
+async def test_ticket_issued_without_an_origin_cannot_be_used_by_a_web_page(world: World) -> None:
     assert await refused(world, f"?ticket={await ticket(world, origin=None)}", browser()) == (401, InvalidTicket.code)
 
 

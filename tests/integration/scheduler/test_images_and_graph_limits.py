@@ -102,7 +102,7 @@ async def test_attempt_is_charged_at_most_its_reserved_images(world: World) -> N
     assert (await world.read_job(tenant, ref.job_id)).images == 1
 
 
-async def test_next_attempt_starts_with_the_reserved_images(world: World) -> None:
+async def test_next_attempt_inherits_the_image_reservation(world: World) -> None:
     tenant = world.add_tenant(images_per_day=20)
     ((node, ref),) = await claims(world, tenant, 1)
     assert (await node.reserve(ref, 7)).images == 7

@@ -117,7 +117,7 @@ async def test_purging_a_job_deletes_its_dead_letters(world: World) -> None:
 
 
 @pytest.mark.requirement("F-112")
-async def test_only_a_job_that_has_ended_everywhere_is_purged(world: World) -> None:
+async def test_job_is_purged_only_after_it_has_ended_and_its_attempt_has_stopped(world: World) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant)
     assert await refusal(world, tenant, job_id) == (ErrorKind.CONFLICT, "job.not_ended")

@@ -158,7 +158,7 @@ async def test_job_is_held_while_its_nodes_are_cordoned_or_an_operator_holds_it(
     await waits_for(world, tenant, job_id, WaitReason.QUEUE)
 
 
-async def test_job_is_held_until_its_failed_node_may_retry_it(world: World) -> None:
+async def test_job_is_reported_as_held_until_the_node_that_failed_it_may_retry_it(world: World) -> None:
     first, second, tenant = await world.add_node(), await world.add_node(), world.add_tenant()
     job_id = await world.submit_job(tenant)
     claimed = await first.claim_attempt()

@@ -145,7 +145,7 @@ def marked(graph: dict[str, Any], expanding: frozenset[str] = frozenset()) -> se
 
 
 @pytest.mark.parametrize("shown", ["PreviewAny", "PreviewAudio", "Unheard"])
-def test_output_node_without_prefix_is_unique_to_its_attempt(shown: str) -> None:
+def test_output_node_without_filename_prefix_gets_an_attempt_marker(shown: str) -> None:
     once = inputs_of(shown, text="a")
     assert once == {"text": "a", MARKER_INPUT: FOLDER}
     other = REF.model_copy(update={"attempt": 1})

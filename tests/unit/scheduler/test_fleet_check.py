@@ -292,7 +292,7 @@ def test_graph_policy_applies_to_parts_of_dynamic_inputs() -> None:
 
 
 @pytest.mark.parametrize("value", [[1, 2, 3], [], [["1", 0], 0], {"__value__": ["1", 0]}, ["x" * 1000]], ids=str)
-def test_undeclared_list_is_passed_on_and_its_text_is_measured(value: Any) -> None:
+def test_list_in_an_undeclared_input_is_kept_and_counts_toward_the_text_size(value: Any) -> None:
     described = {"input": {"required": {}}, "output": ["IMAGE"], "output_node": True}
     pack = build_catalog({"Pack": {**described, "python_module": "custom_nodes.pack"}})
     graph = run({"1": {"class_type": "Pack", "inputs": {"any": value}}}, pack).graph

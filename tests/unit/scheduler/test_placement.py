@@ -160,7 +160,7 @@ def test_models_of_silent_nodes_do_not_count_as_loaded_elsewhere() -> None:
     assert models.list_models_elsewhere("asks") == frozenset()
 
 
-def test_job_is_deferred_to_a_warm_node_only_while_waiting_is_worth_a_load() -> None:
+def test_job_waits_for_a_warm_node_only_a_bounded_multiple_of_the_load_time() -> None:
     limit_s = MAX_WAIT_IN_LOADS * 10
     assert may_defer_to_warm_node(deferred_s=0, free_in_s=limit_s - 1, load_s=10)
     assert not may_defer_to_warm_node(deferred_s=0, free_in_s=limit_s, load_s=10)

@@ -132,7 +132,7 @@ def test_job_is_held_while_all_nodes_that_can_run_it_are_cordoned() -> None:
     assert waiting.detail == WaitingDetail(cause=HoldCause.NODES_CORDONED, nodes=("gpu-1",))
 
 
-def test_job_is_held_until_its_failed_node_may_retry_it() -> None:
+def test_job_is_reported_as_held_until_the_node_that_failed_it_may_retry_it() -> None:
     until = NOW + timedelta(seconds=90)
     died = replace(JOB, avoid_node="gpu-1", avoid_until=until)
     nodes = (node("gpu-1"), node("gpu-2", shared_since=ago(1)))
