@@ -132,7 +132,7 @@ cli.add_typer(audit, name="audit")
 
 
 @audit.command("verify")
-def verify() -> None:
+def verify_audit_log() -> None:
     """Verify the hash chain of the audit log, and the archives in AUTH_AUDIT_ARCHIVE.
 
     Keep a copy of the last hash elsewhere: it reveals later whether the newest entries were deleted.
@@ -156,7 +156,7 @@ def verify() -> None:
 
 
 @audit.command("archive")
-def archive() -> None:
+def archive_audit_log() -> None:
     """Move entries older than AUTH_AUDIT_DAYS to a file in AUTH_AUDIT_ARCHIVE now, as the service does every hour."""
     settings = load_settings(Settings)
     configure_logs("auth", settings)
@@ -172,7 +172,7 @@ def archive() -> None:
 
 
 @audit.command("export")
-def export() -> None:
+def export_audit_log() -> None:
     """Print every entry of the database as a line of JSON, oldest first. Archived entries are not printed."""
     asyncio.run(export_audit(load_settings(Settings), lambda entry: typer.echo(json.dumps(entry))))
 

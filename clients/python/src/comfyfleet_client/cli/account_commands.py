@@ -84,8 +84,8 @@ def whoami(context: typer.Context, *, json: JsonOption = False) -> None:
 account = typer.Typer(help="Export or erase the account.", no_args_is_help=True)
 
 
-@account.command()
-def export(
+@account.command("export")
+def export_account(
     context: typer.Context,
     *,
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE", help="A ZIP file.")],
@@ -100,8 +100,8 @@ def export(
     typer.echo(output)
 
 
-@account.command()
-def erase(
+@account.command("erase")
+def erase_account(
     context: typer.Context,
     *,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,

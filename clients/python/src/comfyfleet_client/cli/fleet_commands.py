@@ -86,15 +86,15 @@ def drain(
         _show_node(client.fleet.drain(node, grace_seconds=grace), json=json)
 
 
-@app.command()
-def clear(context: typer.Context, node: NodeArgument, *, json: JsonOption = False) -> None:
+@app.command("clear")
+def clear_foreign_prompts(context: typer.Context, node: NodeArgument, *, json: JsonOption = False) -> None:
     """Remove prompts of other clients from a node."""
     with open_client(context) as client:
         _show_node(client.fleet.clear_foreign_prompts(node), json=json)
 
 
-@app.command()
-def refresh(
+@app.command("refresh")
+def refresh_catalogs(
     context: typer.Context,
     node: Annotated[str | None, typer.Argument(metavar="NODE", help="Name of a node; all nodes if left out.")] = None,
     *,
@@ -106,8 +106,8 @@ def refresh(
     _print_results(found, show_fleet.nodes, json=json)
 
 
-@app.command()
-def forget(context: typer.Context, node: NodeArgument) -> None:
+@app.command("forget")
+def forget_node(context: typer.Context, node: NodeArgument) -> None:
     """Remove a node that was shut down."""
     with open_client(context) as client:
         client.fleet.forget(node)

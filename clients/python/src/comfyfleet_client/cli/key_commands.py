@@ -12,8 +12,8 @@ from comfyfleet_client.cli.connection import open_client
 app = typer.Typer(no_args_is_help=True, help="API keys for programs.")
 
 
-@app.command()
-def create(
+@app.command("create")
+def create_key(
     context: typer.Context,
     name: str,
     *,
@@ -35,7 +35,7 @@ def create(
 
 
 @app.command("list")
-def list_(context: typer.Context, *, json: JsonOption = False) -> None:
+def list_keys(context: typer.Context, *, json: JsonOption = False) -> None:
     """List the working keys, newest first."""
     with open_client(context) as client:
         found = client.keys.list()
@@ -46,8 +46,8 @@ def list_(context: typer.Context, *, json: JsonOption = False) -> None:
         show.keys(found)
 
 
-@app.command()
-def revoke(context: typer.Context, key: Annotated[str, typer.Argument(metavar="KEY_ID")]) -> None:
+@app.command("revoke")
+def revoke_key(context: typer.Context, key: Annotated[str, typer.Argument(metavar="KEY_ID")]) -> None:
     """Revoke a key. It is refused everywhere within a second."""
     with open_client(context) as client:
         client.keys.revoke(key)

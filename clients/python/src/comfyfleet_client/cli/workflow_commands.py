@@ -21,7 +21,7 @@ RandomSeedOption = Annotated[bool, typer.Option("--random-seed", help="Draw a ra
 
 
 @app.command("list")
-def list_(
+def list_workflows(
     context: typer.Context,
     *,
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="Maximum number of results.")] = 20,
@@ -44,8 +44,8 @@ def show_workflow(context: typer.Context, name: NameArgument, *, version: Versio
         show.print_json(client.workflows.get(name, version=version))
 
 
-@app.command()
-def save(
+@app.command("save")
+def save_workflow(
     context: typer.Context,
     name: NameArgument,
     file: FileArgument,
@@ -74,8 +74,8 @@ def save(
         typer.echo(f"{saved.name} version {saved.version}")
 
 
-@app.command()
-def run(
+@app.command("run")
+def run_workflow(
     context: typer.Context,
     name: NameArgument,
     *,
@@ -108,16 +108,16 @@ def run(
         job_commands.follow_job(client, job, wait=wait, watch=watch, output=output, json=json)
 
 
-@app.command()
-def delete(context: typer.Context, name: NameArgument) -> None:
+@app.command("delete")
+def delete_workflow(context: typer.Context, name: NameArgument) -> None:
     """Delete a saved workflow with all its versions. Its jobs stay."""
     with open_client(context) as client:
         client.workflows.delete(name)
     typer.echo(f"{name} is deleted.")
 
 
-@app.command()
-def validate(
+@app.command("validate")
+def validate_workflow(
     context: typer.Context,
     file: FileArgument,
     *,
