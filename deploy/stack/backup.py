@@ -31,10 +31,10 @@ async def restore_backup(state: Path, source: Path) -> int:
     if read_running_pid(layout):
         print("stop the system first: ./dev down")
         return 1
-    credentials = layout.credentials.read_text() if layout.credentials.exists() else None
+    credentials = layout.credentials_file.read_text() if layout.credentials_file.exists() else None
     status = await _run_with_databases(layout, "restore", source)
     if credentials is not None:
-        write_private(layout.credentials, credentials)  # the stack replaces them if its PostgreSQL server is new
+        write_private(layout.credentials_file, credentials)  # the stack replaces them if its PostgreSQL server is new
     if status == 0:
         shutil.rmtree(layout.nats / "jetstream", ignore_errors=True)  # streams are filled again from the databases
     return status

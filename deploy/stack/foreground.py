@@ -67,7 +67,7 @@ def down(state: Path, console: Console) -> int:
 
 
 def run(options: Options) -> int:
-    """Run ``up`` from a command line."""
+    """Run the coroutine ``up`` to completion on the terminal. Returns the exit status."""
     return asyncio.run(up(options, Console()))
 
 

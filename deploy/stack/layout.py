@@ -15,40 +15,40 @@ class StateLayout:
 
     @property
     def logs(self) -> Path:
-        """One file per process."""
+        """Directory with one log file per process."""
         return self.state / "logs"
 
     @property
     def lock_file(self) -> Path:
-        """Locked while a supervisor runs; contains its pid."""
+        """File that is locked while a supervisor runs; contains its pid."""
         return self.state / "supervisor.pid"
 
     @property
     def ready_file(self) -> Path:
-        """Exists once everything is up.
+        """File that exists once everything is up.
 
         It contains the supervisor's pid, because a killed supervisor does not delete it.
         """
         return self.state / "ready"
 
     @property
-    def credentials(self) -> Path:
-        """URLs, keys and the login for external systems."""
+    def credentials_file(self) -> Path:
+        """File with the URLs, API keys and login that external systems use."""
         return self.state / "credentials.json"
 
     @property
-    def processes(self) -> Path:
-        """Pids of all running processes by name."""
+    def processes_file(self) -> Path:
+        """File with the pids of all running processes by name."""
         return self.state / "processes.json"
 
     @property
-    def secrets(self) -> Path:
-        """Passwords between the components."""
+    def secrets_file(self) -> Path:
+        """File with the passwords that the components use among themselves."""
         return self.state / "secrets.json"
 
     @property
     def environments(self) -> Path:
-        """One file per service with its environment, to run it by hand."""
+        """Directory with one file per service: its environment variables, to run it by hand."""
         return self.state / "env"
 
     @property
@@ -57,7 +57,7 @@ class StateLayout:
 
     @property
     def nats(self) -> Path:
-        """NATS configuration and JetStream store."""
+        """Directory with the NATS configuration and the JetStream store."""
         return self.state / "nats"
 
     @property

@@ -18,7 +18,7 @@ async def create_login_link(layout: StateLayout, username: str) -> str:
     Raises:
         NoLoginLink: the stack is not up, or there is no such user.
     """
-    credentials = read_json(layout.credentials)
+    credentials = read_json(layout.credentials_file)
     if credentials is None or read_running_pid(layout) is None:
         raise NoLoginLink(f"nothing is running on {layout.state}: start it with ./dev up")
     lines = (layout.environments / "auth.env").read_text().splitlines()

@@ -47,7 +47,7 @@ class StackPlan:
     def __init__(self, options: Options, listener: socket.socket, fork_server: ForkServerClient) -> None:
         self.options = options
         self.layout = StateLayout(options.state)
-        self.secrets = Secrets.load(self.layout.secrets)
+        self.secrets = Secrets.load(self.layout.secrets_file)
         self.base_url = f"http://{LOOPBACK}:{listener.getsockname()[1]}"
         count = len(options.comfyui) or options.nodes
         ports = iter(find_free_ports(11 + 3 * count))

@@ -51,10 +51,10 @@ class PostgresServer:
 
     @classmethod
     def for_state(cls, layout: StateLayout, secrets: Secrets, port: int) -> "PostgresServer":
-        """Return the server of a state directory, to be run as a user that can run PostgreSQL on this machine.
+        """Return the server of a state directory, with the first user found that can run PostgreSQL on this machine.
 
         Raises:
-            CannotRunPostgres: no user can.
+            CannotRunPostgres: there is no such user.
         """
         return cls(layout, secrets, port, choose_runner(get_postgres_bin() / "postgres", layout.postgres))
 

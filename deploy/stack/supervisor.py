@@ -135,7 +135,7 @@ class Stack:
             self._start_layer(layer)
         fresh = await plan.postgres.create()
         self._start_layer("postgres")
-        known = None if fresh else Identities.load(self.layout.credentials)
+        known = None if fresh else Identities.load(self.layout.credentials_file)
         if known:
             self._start_nats(plan, known)
         await self._wait_for_layer("postgres")
@@ -158,7 +158,7 @@ class Stack:
             demo_user_id=identities.demo.user_id,
             metrics=plan.list_metrics_urls() if not self._options.bare else {},
         )
-        write_private_json(self.layout.credentials, credentials.to_json())
+        write_private_json(self.layout.credentials_file, credentials.to_json())
         write_private(self.layout.ready_file, str(os.getpid()))
         return credentials
 
@@ -225,7 +225,7 @@ class Stack:
         self._write_processes()
 
     def _write_processes(self) -> None:
-        write_private_json(self.layout.processes, dict(sorted(self._pids.items())))
+        write_private_json(self.layout.processes_file, dict(sorted(self._pids.items())))
 
     def _describe_timeout(self) -> str:
         crashing = max(self._all_supervisors(), key=lambda supervisor: supervisor.restarts, default=None)

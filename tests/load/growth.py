@@ -54,7 +54,9 @@ class Ledger:
         lines = (fleet.state / "env/auth.env").read_text().splitlines()
         url = next(line.split("=", 1)[1] for line in lines if "DATABASE_URL=" in line)
         self._address = url.rpartition("@")[2].rpartition("/")[0]
-        self._password = Secrets.load(StateLayout(fleet.state).secrets).get_or_create_password("postgres-superuser")
+        self._password = Secrets.load(StateLayout(fleet.state).secrets_file).get_or_create_password(
+            "postgres-superuser"
+        )
         nats = (fleet.state / "nats/nats.conf").read_text()
         self._monitor = next(line.split()[-1].strip('"') for line in nats.splitlines() if line.startswith("http"))
 

@@ -59,7 +59,7 @@ async def nats_server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator
     layout = StateLayout(tmp_path_factory.mktemp("nats"))
     layout.create()
     port, monitor = find_free_ports(2)
-    server = NatsServer(layout, Secrets.load(layout.secrets), port, monitor, ("node-1", "node-2"))
+    server = NatsServer(layout, Secrets.load(layout.secrets_file), port, monitor, ("node-1", "node-2"))
     server.write_config(TENANT)
     child = await server.start()
     await until(server.is_ready)

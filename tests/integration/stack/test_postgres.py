@@ -46,7 +46,7 @@ async def running_server(postgres: PostgresServer) -> AsyncIterator[ProcessSuper
 
 @pytest.fixture
 async def postgres(layout: StateLayout) -> PostgresServer:
-    server = PostgresServer.for_state(layout, Secrets.load(layout.secrets), find_free_ports(1)[0])
+    server = PostgresServer.for_state(layout, Secrets.load(layout.secrets_file), find_free_ports(1)[0])
     assert await server.create()
     return server
 
@@ -160,7 +160,7 @@ async def test_root_without_user_namespaces_runs_postgres_as_an_account(
     )
     if await reachable.wait() != 0:
         pytest.skip("this checkout is closed to other accounts")
-    server = PostgresServer.for_state(open_layout, Secrets.load(open_layout.secrets), find_free_ports(1)[0])
+    server = PostgresServer.for_state(open_layout, Secrets.load(open_layout.secrets_file), find_free_ports(1)[0])
     await server.create()
     assert server.runner.owner is not None
     assert os.stat(server.layout.postgres).st_uid == server.runner.owner[0]  # noqa: PTH116 - a test

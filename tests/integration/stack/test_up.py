@@ -36,11 +36,11 @@ class Up:
 
     @property
     def pids(self) -> dict[str, int]:
-        return dict(read_json(self.layout.processes) or {})
+        return dict(read_json(self.layout.processes_file) or {})
 
     @property
     def credentials(self) -> dict[str, Any]:
-        return dict(read_json(self.layout.credentials))
+        return dict(read_json(self.layout.credentials_file))
 
     async def is_ready(self) -> bool:
         assert self.process.returncode is None, await self.read_output()
@@ -84,7 +84,7 @@ async def test_dev_up_starts_a_working_system(layout: StateLayout) -> None:
         credentials = up.credentials
         assert {"base_url", "nats_url", "admin_key", "demo_key", "nodes", "outside"} <= set(credentials)
         assert len(credentials["nodes"]) == 2
-        for path in (layout.credentials, layout.secrets, layout.nats / "nats.conf"):
+        for path in (layout.credentials_file, layout.secrets_file, layout.nats / "nats.conf"):
             assert oct(os.stat(path).st_mode)[-3:] == "600"  # noqa: PTH116 - a test
         await until(up.is_responding)
 
