@@ -1,4 +1,4 @@
-"""Refusals of accounts and sessions."""
+"""Errors of requests that need a login session."""
 
 from contracts.auth.credentials import Principal
 from contracts.wire.errors import ErrorKind, Refusal

@@ -1,4 +1,4 @@
-"""Constructs accounts, sessions, keys and tickets."""
+"""Wires the accounts feature: the routes and services for accounts, sessions, keys and tickets."""
 
 from dataclasses import dataclass
 

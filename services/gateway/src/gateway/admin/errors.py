@@ -1,4 +1,4 @@
-"""Refusals of administration."""
+"""Errors of requests for administration."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Constructs administration."""
+"""Wires the admin feature: the routes and services for administrators."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Refusals of the deletion of orphans."""
+"""Errors of requests to delete orphans."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

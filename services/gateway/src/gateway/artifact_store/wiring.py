@@ -1,4 +1,4 @@
-"""Constructs the checks of the artifact store."""
+"""Wires the artifact store feature: the routes and loops that check the store."""
 
 from datetime import timedelta
 from time import monotonic

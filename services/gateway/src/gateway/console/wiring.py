@@ -1,4 +1,4 @@
-"""Constructs the web console's routes."""
+"""Wires the console feature: the routes of the web console."""
 
 from gateway.console.files import load_console
 from gateway.console.routes import create_router

@@ -1,4 +1,4 @@
-"""Refusals of requests before a feature handles them."""
+"""Errors of requests that are refused before a feature handles them."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Refusals of account exports."""
+"""Errors of requests for account exports."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

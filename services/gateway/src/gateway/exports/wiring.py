@@ -1,4 +1,4 @@
-"""Constructs the export of an account."""
+"""Wires the exports feature: the route that exports an account."""
 
 from gateway.exports import routes
 from gateway.exports.service import AccountExport

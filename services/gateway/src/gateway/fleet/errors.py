@@ -1,4 +1,4 @@
-"""Refusals about what the fleet can run."""
+"""Errors of requests for a model that the fleet does not have."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

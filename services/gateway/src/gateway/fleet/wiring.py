@@ -1,4 +1,4 @@
-"""Constructs the view of models and node classes."""
+"""Wires the fleet feature: the routes and the service that list models and node classes."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Refusals of image conversion."""
+"""Errors of requests for image conversions."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Refusals of jobs and their submission."""
+"""Errors of requests for jobs and of submissions."""
 
 from contracts.gateway.transfers import StorageFull
 from contracts.scheduler.submissions import (

@@ -1,4 +1,4 @@
-"""Constructs submission, reading and waiting for jobs."""
+"""Wires the jobs feature: the routes and services that submit, read, await, cancel and purge jobs."""
 
 from dataclasses import dataclass
 

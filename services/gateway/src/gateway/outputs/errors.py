@@ -1,4 +1,4 @@
-"""Refusals of results."""
+"""Errors of requests for results."""
 
 from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import UnknownJob

@@ -1,4 +1,4 @@
-"""Constructs results: single outputs, conversions and archives."""
+"""Wires the outputs feature: the routes and services for single outputs, conversions, archives and links."""
 
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter

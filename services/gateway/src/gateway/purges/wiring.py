@@ -1,4 +1,4 @@
-"""Constructs the deletion of the data of purged jobs and erased accounts."""
+"""Wires the purges feature, which deletes the data of purged jobs and erased accounts."""
 
 from dataclasses import dataclass
 

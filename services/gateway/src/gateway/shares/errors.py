@@ -1,4 +1,4 @@
-"""Refusals of shared jobs."""
+"""Errors of requests for shared jobs."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Refusals of the artifact store."""
+"""Errors of the artifact store."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Refusals of the transfer of inputs and outputs between the store and executors."""
+"""Errors of requests by which executors download inputs and upload outputs."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

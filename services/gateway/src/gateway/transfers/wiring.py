@@ -1,4 +1,4 @@
-"""Constructs the transfer of inputs and outputs between the store and executors."""
+"""Wires the transfers feature, by which executors download inputs and upload outputs."""
 
 from gateway.transfers import input_routes, output_routes
 from gateway.transfers.grants import serve_grants

@@ -1,4 +1,4 @@
-"""Refusals of uploads."""
+"""Errors of requests for uploads."""
 
 from contracts.file_types import FILE_TYPES
 from contracts.gateway.transfers import StorageFull

@@ -1,4 +1,4 @@
-"""Constructs usage by day."""
+"""Wires the usage feature: the routes and loops for each user's usage by day."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Refusals of saved workflows."""
+"""Errors of requests for saved workflows."""
 
 from contracts.wire.errors import ErrorKind, Refusal
 

@@ -1,4 +1,4 @@
-"""Constructs saved workflows."""
+"""Wires the workflows feature: the routes and services for saved workflows."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Constructs the NATS API for outside systems."""
+"""Wires the NATS API for outside systems."""
 
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.rate_limits.service import RateLimiter
