@@ -6,8 +6,8 @@ from contracts.wire.errors import FieldError
 from gateway.workflows.parameters import (
     ParameterBody,
     build_parameters_schema,
-    complete_parameters,
     relocate_errors,
+    resolve_parameters,
     set_values,
     validate_values,
 )
@@ -21,18 +21,18 @@ GRAPH: dict[str, Any] = {
 
 
 def declared(**sent: dict[str, Any]) -> dict[str, ParameterBody]:
-    found, errors = complete_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
+    found, errors = resolve_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
     assert not errors
     return found
 
 
 def faults(**sent: dict[str, Any]) -> list[tuple[str, str]]:
-    _, errors = complete_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
+    _, errors = resolve_parameters({name: ParameterBody.model_validate(one) for name, one in sent.items()}, GRAPH)
     return [(error.pointer, error.code) for error in errors]
 
 
 def test_node_titles_declare_parameters() -> None:
-    found, errors = complete_parameters(None, GRAPH)
+    found, errors = resolve_parameters(None, GRAPH)
     assert not errors
     assert build_parameters_schema(found) == {
         "type": "object",
@@ -50,7 +50,7 @@ def test_node_titles_declare_parameters() -> None:
 
 
 def test_empty_parameter_list_declares_no_parameters() -> None:
-    assert complete_parameters({}, GRAPH) == ({}, ())
+    assert resolve_parameters({}, GRAPH) == ({}, ())
 
 
 @pytest.mark.parametrize(
@@ -67,7 +67,7 @@ def test_empty_parameter_list_declares_no_parameters() -> None:
 )
 def test_ambiguous_parameter_titles_are_refused(title: str, inputs: dict[str, Any], code: str) -> None:
     graph = GRAPH | {"9": {"class_type": "A", "inputs": inputs, "_meta": {"title": title}}}
-    _, errors = complete_parameters(None, graph)
+    _, errors = resolve_parameters(None, graph)
     assert [(error.pointer, error.code, error.node_id) for error in errors] == [("/workflow/9/_meta/title", code, "9")]
 
 

@@ -101,7 +101,7 @@ def test_returned_tokens_are_removed_from_the_prefetched_ones() -> None:
     tokens = PrefetchedTokens(READ)
     tokens.add(5, 100.0, now=0.0)
     tokens.refund()
-    assert tokens.take_all_tokens(0.0) == 6
+    assert tokens.remove_all_tokens(0.0) == 6
     assert tokens.take(0.0) is None
 
 

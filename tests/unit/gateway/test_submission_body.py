@@ -205,9 +205,9 @@ def test_nan_in_an_input_is_refused_with_its_place() -> None:
 def test_extra_data_of_listed_keys_reaches_nodes() -> None:
     keys = ExtraDataKeys.from_setting("api_key_comfy_org")
     sent = {**PNG, "preview_method": "auto", "api_key_comfy_org": "k", "client_id": "x", "auth_token_comfy_org": None}
-    assert keys.filter_extra_data(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
-    assert keys.filter_extra_data({"client_id": "x"}) is None
-    assert keys.filter_extra_data(None) is None
+    assert keys.check_extra_data(sent) == {**PNG, "preview_method": "auto", "api_key_comfy_org": "k"}
+    assert keys.check_extra_data({"client_id": "x"}) is None
+    assert keys.check_extra_data(None) is None
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_extra_data_of_listed_keys_reaches_nodes() -> None:
 )
 def test_extra_data_that_no_node_may_get_is_refused(sent: dict[str, Any], pointer: str, code: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        ExtraDataKeys().filter_extra_data(sent)
+        ExtraDataKeys().check_extra_data(sent)
     (error,) = refused.value.details.errors
     assert (error.pointer, error.code) == (pointer, code)
     assert "SECRET" not in error.message

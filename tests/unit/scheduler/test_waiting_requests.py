@@ -154,7 +154,7 @@ async def test_second_job_reaches_the_request_that_left_the_first_one_to_a_woken
     late, unsuitable = fleet.open("late", LARGE), fleet.open("unsuitable", NONE)
     assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
     fleet.requests.wake_for_jobs(COMMON)  # the woken node counts for this job, too
-    fleet.requests.complete_wake(woken)  # it got the first one
+    fleet.requests.end_wake_after_job(woken)  # it got the first one
     fleet.requests.close_request(woken)
     await fleet.wait_again(late)
     await fleet.wait_again(unsuitable)
@@ -168,7 +168,7 @@ async def test_wake_lasts_until_a_claim_that_began_after_the_newest_job_finds_no
     fleet.requests.wake_for_jobs(COMMON, 2)  # while it claims
     late = fleet.open("late")
     for expected in ([], [COMMON]):
-        fleet.requests.drop_wake(woken)  # it found nothing
+        fleet.requests.end_wake_without_job(woken)  # it found nothing
         assert fleet.requests.skip_claimed_requirements(late, [COMMON]) == expected
         await fleet.wait_again(woken)
     assert await fleet.settle() == ["woken"]

@@ -26,7 +26,7 @@ _TIER_PATCH = {"limits": {"requests_per_minute": 240, "run_seconds": 1800}}
 Body = Annotated[Any, Depends(read_json_body)]
 
 
-async def change_user_or_preview(
+async def change_or_preview_user(
     bus: Bus, command: ChangeUser, *, admin: str, dry_run: bool
 ) -> AccountBody | DryRunBody:
     """Change a user and return it, or return only what would happen."""
@@ -35,7 +35,7 @@ async def change_user_or_preview(
     return build_account_body(await bus.request(CHANGE_USER, command, tenant=admin))
 
 
-async def change_tier_or_preview(bus: Bus, command: ChangeTier, *, admin: str, dry_run: bool) -> TierBody | DryRunBody:
+async def change_or_preview_tier(bus: Bus, command: ChangeTier, *, admin: str, dry_run: bool) -> TierBody | DryRunBody:
     """Change a tier and return it, or return only what would happen."""
     if dry_run:
         return build_dry_run_body(await bus.request(PREVIEW_TIER_CHANGE, command, tenant=admin))
@@ -93,7 +93,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
             shares_quota=parsed.shares_quota,
             ip=request.state.client_ip,
         )
-        return await change_user_or_preview(bus, command, admin=principal.tenant, dry_run=dry_run)
+        return await change_or_preview_user(bus, command, admin=principal.tenant, dry_run=dry_run)
 
     @routes.delete(
         "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
@@ -122,6 +122,6 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
             raise UnknownTier
         limits = validate_model(TierPatch, body).limits.to_patch()
         command = ChangeTier(tier=Tier(name), limits=limits, ip=request.state.client_ip)
-        return await change_tier_or_preview(bus, command, admin=principal.tenant, dry_run=dry_run)
+        return await change_or_preview_tier(bus, command, admin=principal.tenant, dry_run=dry_run)
 
     return routes

@@ -29,8 +29,10 @@ class ExtraDataKeys:
         """Return the default keys and those in a comma-separated list."""
         return cls(_DEFAULT_KEYS.union(filter(None, (more or "").split(","))))
 
-    def filter_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
-        """Return the data that nodes get; None without any.
+    def check_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:
+        """Check ``extra_data`` and return what is passed to nodes; None if nothing is left.
+
+        Nulls, and keys that nodes set themselves, are left out.
 
         Raises:
             InvalidRequest: a key is not allowed, a value is invalid, or the whole is larger than ``MAX_BYTES``.

@@ -153,7 +153,7 @@ class JobSubmitter:
         )
         try:
             plan = await self._plan_submission(sent, tenant, parameters_pointer, is_large)
-            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
+            extra_data = self._extra_data_keys.check_extra_data(submission.extra_data)
             await self._result_limit.check_limit(tenant)
             self._store.require_space_for_new_work()
         except Refusal as refusal:
@@ -200,7 +200,7 @@ class JobSubmitter:
             if is_large:
                 await _hash_large_submission(sent, "")
             plan = await self._plan_submission(sent, tenant, parameters_pointer, is_large)
-            extra_data = self._extra_data_keys.filter_extra_data(submission.extra_data)
+            extra_data = self._extra_data_keys.check_extra_data(submission.extra_data)
             with _relocated_errors(plan):
                 graph, uploads = await self._pins.find_uploads_in_graph(
                     plan.graph, tenant=tenant, is_large=plan.is_large
@@ -211,14 +211,14 @@ class JobSubmitter:
         except Refusal as refusal:
             if refusal.details.kind is not ErrorKind.INVALID:
                 raise
-            return ValidationReply(errors=list_errors(refusal))
+            return ValidationReply(errors=extract_field_errors(refusal))
         relocated = {"errors": plan.relocate_errors(found.errors), "warnings": plan.relocate_errors(found.warnings)}
         found = found.model_copy(update=relocated)
         try:
             await self._result_limit.check_limit(tenant)
             self._store.require_space_for_new_work()
         except STORAGE_REFUSALS as refusal:
-            found = found.model_copy(update={"warnings": (*list_errors(refusal), *found.warnings)})
+            found = found.model_copy(update={"warnings": (*extract_field_errors(refusal), *found.warnings)})
         return found
 
     async def describe_inputs(
@@ -377,8 +377,8 @@ def _build_command(
     )
 
 
-def list_errors(refusal: Refusal) -> tuple[FieldError, ...]:
-    """Return the errors of a refusal; without any, the refusal itself as one."""
+def extract_field_errors(refusal: Refusal) -> tuple[FieldError, ...]:
+    """Return the field errors of a refusal; if it has none, one error with its code and message."""
     refused = refusal.details
     return refused.errors or (FieldError(code=refused.code, message=refused.message),)
 

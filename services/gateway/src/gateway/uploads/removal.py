@@ -10,11 +10,11 @@ from chassis.telemetry.logs import log
 from contracts.wire.errors import FieldError, RelayedRefusal, Unavailable
 from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import Pairing
-from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.errors import UploadInUse
 from gateway.uploads.store import UploadStore, UploadUse
 from gateway.uploads.sweep_store import ExpiredUpload, UploadSweepStore
 from gateway.uploads.tenant_uploads import parse_upload_id
+from gateway.uploads.unpin_ended_jobs import EndedJobUnpinner
 
 BATCH = 100
 MAX_LISTED_JOBS = 10  # jobs listed in a refusal
@@ -23,8 +23,8 @@ MAX_LISTED_JOBS = 10  # jobs listed in a refusal
 class UploadRemover:
     """Deletes one upload for its tenant."""
 
-    def __init__(self, uploads: UploadStore, objects: ArtifactStore, ended: EndedJobs) -> None:
-        self._uploads, self._objects, self._ended = uploads, objects, ended
+    def __init__(self, uploads: UploadStore, objects: ArtifactStore, unpinner: EndedJobUnpinner) -> None:
+        self._uploads, self._objects, self._unpinner = uploads, objects, unpinner
 
     async def remove_upload(self, text: str, *, tenant: str) -> None:
         """Delete the upload and its file.
@@ -38,7 +38,7 @@ class UploadRemover:
         upload_id = parse_upload_id(text)
         self._objects.status.require_pairing()
         outcome = await self._uploads.delete_unless_used(tenant, upload_id)
-        if not isinstance(outcome, str) and not await self._ended.unpin_ended(outcome):
+        if not isinstance(outcome, str) and not await self._unpinner.unpin_ended(outcome):
             outcome = await self._uploads.delete_unless_used(tenant, upload_id)
         if not isinstance(outcome, str):
             raise UploadInUse(errors=_build_use_errors(outcome))
@@ -51,11 +51,11 @@ class UploadSweeper:
     Args:
         sweep: finds expired uploads.
         objects: the artifact store.
-        ended: knows which jobs still use an upload.
+        unpinner: unpins the uploads of ended jobs.
     """
 
-    def __init__(self, sweep: UploadSweepStore, objects: ArtifactStore, ended: EndedJobs) -> None:
-        self._sweep, self._objects, self._ended = sweep, objects, ended
+    def __init__(self, sweep: UploadSweepStore, objects: ArtifactStore, unpinner: EndedJobUnpinner) -> None:
+        self._sweep, self._objects, self._unpinner = sweep, objects, unpinner
 
     async def delete_expired(self) -> None:
         """Delete expired uploads that no job uses.
@@ -76,7 +76,7 @@ class UploadSweeper:
 
     async def _unpin_ended_jobs(self, uses: set[UploadUse]) -> None:
         try:
-            await self._ended.unpin_ended(uses)
+            await self._unpinner.unpin_ended(uses)
         except (Unavailable, RelayedRefusal):
             # They stay until the scheduler reports that their jobs have ended.
             log.warning("gateway.uploads.still_pinned", count=len(uses))

@@ -84,11 +84,11 @@ class UploadService:
         if header is HeaderProblem.ANIMATED:
             raise AnimatedImage
         if header is HeaderProblem.BLOATED:
-            raise self._build_broken_image()
+            raise self._build_broken_image_error()
         if isinstance(header, HeaderProblem):
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if header is not None and header.width * header.height > self.converter.max_pixels:
-            raise _build_too_many_pixels(self.converter.max_pixels, header.width, header.height)
+            raise _build_too_many_pixels_error(self.converter.max_pixels, header.width, header.height)
         return header
 
     async def store_image(
@@ -186,7 +186,7 @@ class UploadService:
         if size is None:
             raise UnsupportedImage(formats=SUPPORTED_FORMATS)
         if size[0] * size[1] > self.converter.max_pixels:
-            raise _build_too_many_pixels(self.converter.max_pixels, *size)
+            raise _build_too_many_pixels_error(self.converter.max_pixels, *size)
         return size
 
     async def _reencode_image(self, sent: bytes | bytearray, format_: ImageFormat, header: ImageHeader) -> bytes:
@@ -195,11 +195,11 @@ class UploadService:
             return await self.converter.convert(options, _iterate_chunks(sent))
         except TooManyPixels:
             limit = self.converter.max_pixels
-            raise _build_too_many_pixels(limit, header.width, header.height) from None
+            raise _build_too_many_pixels_error(limit, header.width, header.height) from None
         except (NotConvertible, ConversionFailed):
-            raise self._build_broken_image() from None
+            raise self._build_broken_image_error() from None
 
-    def _build_broken_image(self) -> BrokenImage:
+    def _build_broken_image_error(self) -> BrokenImage:
         return BrokenImage(seconds=math.ceil(self.converter.within_s))
 
     async def _record_upload(self, new: NewUpload, retention: timedelta | None) -> tuple[Upload, bool]:
@@ -252,5 +252,5 @@ async def _iterate_chunks(content: bytes | bytearray) -> AsyncIterator[bytes]:
         yield bytes(content[start : start + CHUNK_BYTES])
 
 
-def _build_too_many_pixels(limit: int, width: int, height: int) -> UploadTooManyPixels:
+def _build_too_many_pixels_error(limit: int, width: int, height: int) -> UploadTooManyPixels:
     return UploadTooManyPixels(limit=limit, width=width, height=height, side=math.isqrt(limit))

@@ -1,4 +1,4 @@
-"""Constructs uploads."""
+"""Wires the uploads feature: the routes, services and loop for uploads."""
 
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,13 +10,13 @@ from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter
 from gateway.uploads import routes
 from gateway.uploads.body import MAX_CONCURRENT_FILES, MAX_CONCURRENT_FILES_PER_TENANT, UploadReceiver
-from gateway.uploads.ended_jobs import EndedJobs
 from gateway.uploads.loops import create_upload_loop
 from gateway.uploads.removal import UploadRemover, UploadSweeper
 from gateway.uploads.service import UploadService
 from gateway.uploads.store import UploadLimits, UploadStore
 from gateway.uploads.sweep_store import UploadSweepStore
 from gateway.uploads.tenant_uploads import TenantUploads
+from gateway.uploads.unpin_ended_jobs import EndedJobUnpinner
 from gateway.wiring import Feature, Infrastructure
 
 
@@ -45,8 +45,8 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
         max_bytes=settings.max_upload_size,
         max_file_bytes=settings.max_file_bytes,
     )
-    ended = EndedJobs(infra.bus, store)
-    sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, ended)
+    unpinner = EndedJobUnpinner(infra.bus, store)
+    sweeper = UploadSweeper(UploadSweepStore(infra.database), infra.objects, unpinner)
     router = routes.create_router(
         receiver=UploadReceiver(
             service,
@@ -54,7 +54,7 @@ def wire_uploads(infra: Infrastructure, images: ImageLimiter, users: UserCache) 
         ),
         service=service,
         uploads=TenantUploads(store, cursor_keys=infra.derive_keys("cursors")),
-        remover=UploadRemover(store, infra.objects, ended),
+        remover=UploadRemover(store, infra.objects, unpinner),
         objects=infra.objects,
         users=users,
         default_retention=timedelta(days=settings.upload_days) if settings.upload_days else None,

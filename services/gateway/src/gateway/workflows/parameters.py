@@ -58,10 +58,10 @@ class ParameterBody(BaseModel):
 Parameters = Mapping[str, ParameterBody]
 
 
-def complete_parameters(
+def resolve_parameters(
     sent: Parameters | None, graph: Mapping[str, Any]
 ) -> tuple[dict[str, ParameterBody], tuple[FieldError, ...]]:
-    """Return the parameters of a graph with types and defaults, or their errors.
+    """Return the parameters of a graph, with their types and defaults filled in from it, and the errors found.
 
     Args:
         sent: the parameters that the client lists; None derives them from the graph.

@@ -24,7 +24,7 @@ from gateway.workflows.parameters import (
     ParameterBody,
     ParameterName,
     build_parameters_schema,
-    complete_parameters,
+    resolve_parameters,
 )
 
 MAX_WORKFLOWS = 100
@@ -153,7 +153,7 @@ def build_content(sent: SaveBody) -> WorkflowContent:
     _, errors = read_graph(graph, "/workflow")
     declared: dict[str, ParameterBody] = {}
     if not errors:
-        declared, errors = complete_parameters(sent.parameters, graph)
+        declared, errors = resolve_parameters(sent.parameters, graph)
     if errors:
         raise InvalidWorkflow(errors[:MAX_ERRORS])
     hashed = [

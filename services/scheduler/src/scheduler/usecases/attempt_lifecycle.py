@@ -126,7 +126,7 @@ class AttemptLifecycle:
             overtime = await attempts.list_overtime_attempts(connection, grace_s=OVERTIME_GRACE_S)
         for ref in overtime:
             async with self._database.transaction() as connection:
-                ended = await self._end_overtime_attempt(connection, ref)
+                ended = await self._fail_timed_out_attempt(connection, ref)
             if ended is not None:
                 await self._publish_end(ended, OVERTIME)
                 log.warning("scheduler.attempt.overdue", job_id=str(ref.job_id), attempt=ref.attempt)
@@ -189,7 +189,7 @@ class AttemptLifecycle:
         )
         return await self._settle_attempt(connection, locked, ending, silence=silence)
 
-    async def _end_overtime_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
+    async def _fail_timed_out_attempt(self, connection: Connection, ref: AttemptRef) -> _EndedAttempt | None:
         locked = await self._lock_attempt(connection, ref, None)
         if locked is None or is_final(locked.job.state):
             return None

@@ -47,13 +47,13 @@ class ClaimFailure(Enum):
 
 
 class _Claim(NamedTuple):
-    """What a claim has leased to a node.
+    """The result of a claim.
 
     Attributes:
         leased: the leased attempt; None if nothing was leased.
-        transition: transition of the job that was claimed; None if none was, as when a lease was only renewed.
+        transition: the claimed job's transition; None if no job was claimed, for example when only a lease was renewed.
         loads_models: whether the node has to load models for the job.
-        is_prefetch: whether the node runs the job after another one.
+        is_prefetch: whether the node already has another job, and runs this one after it.
     """
 
     leased: attempts.LeasedJob | None = None
@@ -210,14 +210,14 @@ class JobDispatcher:
         while not waiting.is_ended:
             claim = await self._claim_attempt(waiting, fresh=wait_s <= 0)
             if not isinstance(claim, ClaimFailure):
-                if self._requests.complete_wake(waiting) and self._requests.has_idle_requests:
+                if self._requests.end_wake_after_job(waiting) and self._requests.has_idle_requests:
                     self.schedule_recheck(nodes_changed=False)  # there may be more jobs than woken requests
                 return claim
             if claim is ClaimFailure.CONTENDED and clock() < until + CONTENTION_TIMEOUT_S and self._is_open:
                 await asyncio.sleep(CONTENTION_PAUSE_S)
                 continue
             if claim is ClaimFailure.NOTHING:
-                self._requests.drop_wake(waiting)
+                self._requests.end_wake_without_job(waiting)
             else:
                 self._requests.pass_on_wake(waiting)
             if not self._is_open or not await self._requests.wait_for_wake(waiting, until - clock()):
@@ -373,7 +373,7 @@ class JobDispatcher:
     async def _lease_job(
         self, connection: Connection, node: str, digest: str, search: TenantSearch, held: Sequence[AttemptRef]
     ) -> _Claim:
-        """Lease a job of one of the tenants; nothing if other claims were faster, or if the node has changed."""
+        """Lease a job of one of the tenants. Leases none if other claims were faster, or if the node has changed."""
         due_tenant = await self._placer.lock_next_tenant(connection, search, node=node)
         if due_tenant is None or await attempts.lock_node_and_read_digest(connection, node) != digest:
             return _Claim()
@@ -400,7 +400,10 @@ class JobDispatcher:
         return _Claim(leased, transition, loads_models=loads_models, is_prefetch=slot.is_prefetch)
 
     async def _wake_requests(self) -> None:
-        """Run one pass, for ``chassis.loop.Loop``. With nothing to wake, it reads nothing."""
+        """Wake requests for new jobs, and at intervals for all jobs. Called by ``chassis.loop.Loop``.
+
+        Reads the database only if a request is idle.
+        """
         clock = asyncio.get_running_loop().time
         is_due = clock() >= self._recheck_at
         is_recheck, nodes_changed = is_due or self._recheck_wanted, is_due or self._nodes_changed

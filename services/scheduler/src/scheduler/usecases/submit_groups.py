@@ -67,10 +67,10 @@ class SubmitGroups:
     async def _process_queue(self, tenant_id: UUID | None, queue: deque[_WaitingSubmission]) -> None:
         while queue:
             if group := _refuse_expired(_take_next_group(queue)):
-                await self._decide_group(group, wait_for_locks=tenant_id is not None)
+                await self._answer_group(group, wait_for_locks=tenant_id is not None)
         del self._queues[tenant_id]
 
-    async def _decide_group(self, group: list[_WaitingSubmission], *, wait_for_locks: bool) -> None:
+    async def _answer_group(self, group: list[_WaitingSubmission], *, wait_for_locks: bool) -> None:
         try:
             answers = await self._decide([waiting.submission for waiting in group], wait_for_locks)
         except INVALID_VALUE_ERRORS as error:
@@ -78,7 +78,7 @@ class SubmitGroups:
                 _fail_group(group, error)
             else:
                 for waiting in group:
-                    await self._decide_group([waiting], wait_for_locks=wait_for_locks)
+                    await self._answer_group([waiting], wait_for_locks=wait_for_locks)
             return
         except Exception as error:  # noqa: BLE001 - each request of the group raises it
             _fail_group(group, error)

@@ -109,7 +109,7 @@ class WaitingRequests:
         self.pass_on_wake(request)
 
     async def wait_for_wake(self, request: WaitingRequest, within_s: float) -> bool:
-        """Wait until the request should claim again. False if it was not woken in time, or is ended."""
+        """Wait until the request should claim again. Returns False if it was not woken in time, or is ended."""
         if within_s > 0 and not request.must_claim_again and not request.is_ended:
             self._add_idle_request(request)
             with suppress(TimeoutError):
@@ -120,7 +120,7 @@ class WaitingRequests:
         request.must_claim_again = False
         return is_wanted and not request.is_ended
 
-    def complete_wake(self, request: WaitingRequest) -> bool:
+    def end_wake_after_job(self, request: WaitingRequest) -> bool:
         """End the wake of a request that got a job. Returns whether the request was woken.
 
         More jobs may have been queued while it counted as woken for them. So the other requests that are claiming claim
@@ -134,8 +134,8 @@ class WaitingRequests:
                 other.must_claim_again = True
         return True
 
-    def drop_wake(self, request: WaitingRequest) -> None:
-        """End the wake of a request that found nothing, unless it claims once more for a job that was queued since."""
+    def end_wake_without_job(self, request: WaitingRequest) -> None:
+        """End the wake of a request that found no job, unless it claims once more for a job that was queued since."""
         if not request.must_claim_again:
             request.wake = None
 

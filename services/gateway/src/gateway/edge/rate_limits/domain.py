@@ -126,8 +126,8 @@ class PrefetchedTokens:
             self._tokens = max(0, self._tokens - floor(excess))
         return self._tokens
 
-    def take_all_tokens(self, now: float) -> int:
-        """Take all tokens, to return them to the shared bucket."""
+    def remove_all_tokens(self, now: float) -> int:
+        """Remove the tokens that have not expired, to return them to the shared bucket. Returns their number."""
         taken, self._tokens = self.count(now), 0
         return taken
 

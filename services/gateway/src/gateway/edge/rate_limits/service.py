@@ -50,7 +50,7 @@ class RateLimiter:
         self._unavailable_until = 0.0
 
     def try_take_cached_tokens(self, key: str, policy: Policy, count: int = 1) -> RateLimitDecision | None:
-        """Return the decision if no database query is needed for it, else None."""
+        """Return the decision; None if it needs a database query."""
         local = self._local_buckets.get(key)
         if local is None or local.policy != policy:
             return None
@@ -108,7 +108,7 @@ class RateLimiter:
         for key, local in list(self._local_buckets.items()):
             if now - local.used_at < idle_s or local.fetching or local.awaited:
                 continue
-            if taken := local.tokens.take_all_tokens(now):
+            if taken := local.tokens.remove_all_tokens(now):
                 tokens[key] = taken
             elif now - local.used_at >= DROP_AFTER_IDLE_S and now >= local.empty_until:
                 del self._local_buckets[key]

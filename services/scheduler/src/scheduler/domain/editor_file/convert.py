@@ -97,15 +97,15 @@ class GraphScope:
 
     Attributes:
         path: ids of the enclosing subgraph nodes, outermost first.
-        host: the node that represents the subgraph; it is in the scope ``outer``.
-        input_values: widget values of the host, by input of the subgraph.
-        promoted_values: widget values of the host that belong to inner nodes, by node id, then by widget name.
+        subgraph_node: the node that represents the subgraph; it is in the scope ``outer``.
+        input_values: widget values of the subgraph node, by input of the subgraph.
+        promoted_values: widget values of the subgraph node that belong to inner nodes, by node id, then by widget name.
         inner: scopes of the subgraphs inside, by the id of their node.
     """
 
     graph: FileGraph
     path: tuple[str, ...] = ()
-    host: FileNode | None = None
+    subgraph_node: FileNode | None = None
     outer: "GraphScope | None" = None
     input_values: dict[str, Any] = field(default_factory=dict)
     promoted_values: dict[str, dict[str, Any]] = field(default_factory=dict)
@@ -276,25 +276,25 @@ class _Conversion:
         if link is None:
             why = f"Its input {make_printable(declared.name)} has a link that is not in the file."
             raise InexactError(why, scope.build_node_id(node))
-        if link.origin == INPUT_NODE and scope.host is not None and scope.outer is not None:
-            return self._leave_subgraph(scope, scope.host, scope.outer, link, node)
+        if link.origin == INPUT_NODE and scope.subgraph_node is not None and scope.outer is not None:
+            return self._leave_subgraph(scope, scope.subgraph_node, scope.outer, link, node)
         return self._follow_output(scope, link.origin, link.origin_slot, end_type or declared.type, seen)
 
     def _leave_subgraph(
-        self, scope: GraphScope, host: FileNode, outer: GraphScope, link: Link, node: FileNode
+        self, scope: GraphScope, subgraph_node: FileNode, outer: GraphScope, link: Link, node: FileNode
     ) -> InputRef | PromotedValue | None:
         """Continue from an input of a subgraph to the same input of the node that represents it."""
         if link.origin_slot >= len(scope.graph.inputs):
             raise InexactError("It is linked to an input that its subgraph does not have.", scope.build_node_id(node))
         name = scope.graph.inputs[link.origin_slot].name
-        slot = self._find_slot_by_name(host, name)
-        if slot is None or host.inputs[slot].link is None:
+        slot = self._find_slot_by_name(subgraph_node, name)
+        if slot is None or subgraph_node.inputs[slot].link is None:
             return PromotedValue(scope.input_values[name]) if name in scope.input_values else None
-        source = outer.graph.links.get(host.inputs[slot].link or "")
+        source = outer.graph.links.get(subgraph_node.inputs[slot].link or "")
         origin = outer.graph.nodes.get(source.origin) if source else None
         if origin is not None and origin.type == PRIMITIVE:
-            raise InexactError("A primitive node is linked to a subgraph.", outer.build_node_id(host))
-        return InputRef(outer, host, slot)
+            raise InexactError("A primitive node is linked to a subgraph.", outer.build_node_id(subgraph_node))
+        return InputRef(outer, subgraph_node, slot)
 
     def _follow_output(
         self, scope: GraphScope, node_id: str, slot: int, end_type: str, seen: set[tuple[GraphScope, str, str, int]]
@@ -342,29 +342,35 @@ class _Conversion:
         passed_input = find_bypass_slot(inputs, slot, output_type, end_type)
         return self._find_slot_by_name(node, inputs[passed_input].name) if passed_input is not None else None
 
-    def _enter_subgraph(self, scope: GraphScope, host: FileNode) -> GraphScope:
+    def _enter_subgraph(self, scope: GraphScope, subgraph_node: FileNode) -> GraphScope:
         """Return the scope of the subgraph that a node represents."""
-        if host.id not in scope.inner:
+        if subgraph_node.id not in scope.inner:
             self._scope_count += 1
             if len(scope.path) >= MAX_DEPTH or self._scope_count > MAX_NODES:
-                raise InexactError("Its subgraphs are too many or nested too deeply.", scope.build_node_id(host))
-            inner = GraphScope(self._file.subgraphs[host.type], (*scope.path, host.id), host, scope)
-            scope.inner[host.id] = inner
-            self._count_size(host.size + len(inner.graph.inputs))
-            self._read_host_widgets(inner, host)
-        return scope.inner[host.id]
+                raise InexactError(
+                    "Its subgraphs are too many or nested too deeply.", scope.build_node_id(subgraph_node)
+                )
+            inner = GraphScope(
+                self._file.subgraphs[subgraph_node.type], (*scope.path, subgraph_node.id), subgraph_node, scope
+            )
+            scope.inner[subgraph_node.id] = inner
+            self._count_size(subgraph_node.size + len(inner.graph.inputs))
+            self._read_subgraph_node_widgets(inner, subgraph_node)
+        return scope.inner[subgraph_node.id]
 
-    def _read_host_widgets(self, scope: GraphScope, host: FileNode) -> None:
+    def _read_subgraph_node_widgets(self, scope: GraphScope, subgraph_node: FileNode) -> None:
         """Read the widget values of a subgraph node: those of its inputs, and those that older files promote."""
-        if isinstance(host.values, dict):
-            raise InexactError("The widgets of its subgraph are named, not in order.", scope.build_node_id(host))
+        if isinstance(subgraph_node.values, dict):
+            raise InexactError(
+                "The widgets of its subgraph are named, not in order.", scope.build_node_id(subgraph_node)
+            )
         scope.input_values = dict(self._load_index(scope.graph).input_values)
-        values = list(host.values or ())
+        values = list(subgraph_node.values or ())
         scope.input_values |= dict(zip(scope.input_values, values, strict=False))
         if scope.outer is not None:
-            promoted = scope.outer.promoted_values.get(host.id, {})
+            promoted = scope.outer.promoted_values.get(subgraph_node.id, {})
             scope.input_values |= {name: value for name, value in promoted.items() if name in scope.input_values}
-        for (inner_id, name), value in zip(list_promoted_widgets(host), values, strict=False):
+        for (inner_id, name), value in zip(list_promoted_widgets(subgraph_node), values, strict=False):
             self._set_promoted_value(scope, inner_id, name, value)
 
     def _set_promoted_value(self, scope: GraphScope, inner_id: str, name: str, value: Any) -> None:
@@ -409,19 +415,19 @@ class _Conversion:
             raise TooLargeError("Its subgraphs repeat too many nodes and values.")
 
     def _find_slot_by_name(self, node: FileNode, name: str) -> int | None:
-        """Return the index of the first input of this name."""
+        """Return the index of a node's first input with this name; None if there is none."""
         if node not in self._slots_by_name:
             self._slots_by_name[node] = {slot.name: index for index, slot in reversed([*enumerate(node.inputs)])}
         return self._slots_by_name[node].get(name)
 
     def _find_slot_by_link(self, node: FileNode, link_id: str) -> Slot | None:
-        """Return the first input that has this link."""
+        """Return a node's first input that has this link; None if there is none."""
         if node not in self._slots_by_link:
             self._slots_by_link[node] = {slot.link: slot for slot in reversed(node.inputs)}
         return self._slots_by_link[node].get(link_id)
 
     def _find_inner_target(self, graph: FileGraph, input_index: int) -> tuple[str, str] | None:
-        """Return id and input name of the first inner input that an input of the subgraph is linked to."""
+        """Return node id and name of the first inner input that a subgraph's input is linked to; None if none is."""
         for link_id in graph.input_links[input_index]:
             link = graph.links.get(link_id)
             node = graph.nodes.get(link.target) if link else None
@@ -459,7 +465,7 @@ class _Conversion:
         return _MISSING
 
     def _find_input(self, graph: FileGraph, name: str) -> int | None:
-        """Return the index of the first input of a subgraph of this name."""
+        """Return the index of a subgraph's first input with this name; None if there is none."""
         if graph not in self._inputs_by_name:
             self._inputs_by_name[graph] = {slot.name: index for index, slot in reversed([*enumerate(graph.inputs)])}
         return self._inputs_by_name[graph].get(name)

@@ -54,11 +54,11 @@ def _choose_alternative(text: str, draw_number: DrawNumber) -> str:
             open_blocks[-1][1].append(parts)
             parts = []
         elif piece == "}" and open_blocks:
-            parts = _close_block(parts, *open_blocks.pop(), draw_number)
+            parts = _append_drawn_option(parts, *open_blocks.pop(), draw_number)
         else:
             parts.append(piece)
     while open_blocks:
-        parts = _close_block(parts, *open_blocks.pop(), draw_number)
+        parts = _append_drawn_option(parts, *open_blocks.pop(), draw_number)
     return _join_parts(parts)
 
 
@@ -100,8 +100,8 @@ def _check_file_name(size: int) -> None:
         raise InexactError(f"Its file name has more than {MAX_FILE_NAME} characters.")
 
 
-def _close_block(last: Parts, outer: Parts, options: list[Parts], draw_number: DrawNumber) -> Parts:
-    """Close a block: append one of its options to the enclosing parts, and return these."""
+def _append_drawn_option(last: Parts, outer: Parts, options: list[Parts], draw_number: DrawNumber) -> Parts:
+    """Draw one option of a ``{a|b}`` block and append it to the enclosing parts. Returns the enclosing parts."""
     options.append(last)
     outer.append(options[draw_number(len(options))])
     return outer

@@ -13,14 +13,14 @@ from gateway.uploads.store import UploadStore, UploadUse
 SUBMISSION_GRACE = timedelta(minutes=5)  # uploads are pinned some seconds before their job is submitted
 
 
-class EndedJobs:
+class EndedJobUnpinner:
     """Finds ended jobs by a request to the scheduler, and unpins their uploads."""
 
     def __init__(self, bus: Bus, uploads: UploadStore) -> None:
         self._bus, self._uploads = bus, uploads
 
     async def unpin_ended(self, uses: Collection[UploadUse]) -> set[UploadUse]:
-        """Unpin the uses whose job has ended. Return the others.
+        """Unpin the uploads of those uses whose job has ended. Return the other uses.
 
         A job that the scheduler does not know counts as not ended for ``SUBMISSION_GRACE``, since it may be submitted
         soon.
