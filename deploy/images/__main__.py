@@ -19,7 +19,7 @@ SBOM = "/usr/share/comfyfleet/sbom.cdx.json"  # also in deploy/Dockerfile
 
 
 def main(
-    services: Annotated[list[str] | None, typer.Argument(help="Services to build; all without an argument.")] = None,
+    services: Annotated[list[str] | None, typer.Argument(help="Services to build; all if none is named.")] = None,
     *,
     builder: Annotated[str, typer.Option(help="docker, podman or buildah; the first that works by default.")] = "",
     base_image: Annotated[

@@ -11,7 +11,13 @@ Key: TypeAlias = tuple[Any, ...]
 
 @dataclass(frozen=True, slots=True)
 class CachedResult:
-    """The result of a node: values for other nodes, the message for clients, and the ids that it ran under."""
+    """A node's cached result.
+
+    Attributes:
+        outputs: output values for other nodes.
+        ui: message for clients.
+        meta: ids of the node, its parent and its display node.
+    """
 
     outputs: tuple[Any, ...]
     ui: Document | None

@@ -59,7 +59,7 @@ class InputChecker:
         return self._check_value(field, inputs[name], facts, schema_v3=node_class.schema_v3)
 
     def run_custom_check(self, node_id: str) -> list[Document]:
-        """Return the error of the class's own check, if any."""
+        """Return a list with the error of the class's own check; an empty list if it finds none."""
         node_class, inputs = self._find_node_class(node_id), self._prompt[node_id]["inputs"]
         if node_class.validate is None:
             return []

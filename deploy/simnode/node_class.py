@@ -131,7 +131,7 @@ class NodeClass:
         schema_v3: declared with ComfyUI's newer schema, which lists combos and flags in another format.
         validate: the class's own check of one input: (input name, check). The check returns True or a reason. It
             replaces the checks of range and options for that input.
-        validates_all: the own check takes ``**kwargs``, so it replaces those checks for all inputs.
+        validates_all: the class's check takes ``**kwargs``, so it replaces the range and option checks of all inputs.
         fingerprint: part of the cache key besides class and inputs, for example the hash of a file.
         has_delay: whether the node waits ``node_s`` before it works; nodes with progress take their time per step.
     """
@@ -157,7 +157,7 @@ class NodeClass:
     has_delay: bool = True
 
     def list_visible_inputs(self) -> tuple[Field, ...]:
-        """Inputs that a workflow can set, as they are declared."""
+        """Return the inputs that a workflow can set, as they are declared."""
         return tuple(one for one in self.inputs if one.group != "hidden")
 
     def expand_inputs(self, given: Document) -> tuple[Field, ...]:

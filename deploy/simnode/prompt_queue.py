@@ -37,7 +37,7 @@ class PromptQueue:
 
     @property
     def running(self) -> list[QueueItem]:
-        """Return the running item, if any, in a list."""
+        """Return a list with the running item; an empty list if nothing runs."""
         return list(self._running)
 
     def put(self, item: QueueItem) -> None:

@@ -72,7 +72,7 @@ class ReadAccount(StrictModel):
 
 
 class Register(StrictModel):
-    """Create an account in the tier of the invite, or in tier ``free`` without one."""
+    """Create an account in the tier of the invite, or in tier ``free`` if there is no invite."""
 
     username: Annotated[str, Field(min_length=1, max_length=256)]
     email: Annotated[str, Field(min_length=1, max_length=512)]

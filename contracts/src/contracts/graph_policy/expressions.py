@@ -77,7 +77,7 @@ def _is_exponent(tokens: list[str] | None) -> bool:
 
 
 def _find_last_argument(tokens: list[str], start: int) -> list[str] | None:
-    """Return the tokens of a call's last argument; None without a comma or a call."""
+    """Return the tokens of a call's last argument; None if there is no call or it has no comma."""
     depth, comma = 0, None
     for index in range(start, len(tokens)):
         match tokens[index]:

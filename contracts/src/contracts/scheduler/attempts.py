@@ -184,7 +184,7 @@ class FinishReply(AttemptWriteReply):
     """Whether the end was applied, and the attempt that was requested with it.
 
     Attributes:
-        assignment: None if none was requested, or if there is no work.
+        assignment: the leased attempt; None if no work was requested, or if there is no work.
     """
 
     assignment: Assignment | None = None

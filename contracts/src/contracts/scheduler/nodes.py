@@ -88,8 +88,8 @@ class NodeStatus(TolerantModel):
     Attributes:
         online: whether it reported within the duration of a lease, and its ComfyUI responds.
         cordoned_at: since when it gets no new work; None if it is not cordoned.
-        cordon_reason: why the scheduler cordoned it by itself; None if an operator did, or if it is not cordoned.
-        drain_at: when its running attempt is or was withdrawn.
+        cordon_reason: why the scheduler cordoned it automatically; None if an operator did, or if it is not cordoned.
+        drain_at: when its running attempt will be or was withdrawn.
         job_id, tenant_id, attempt, leased_at: job, tenant, number and time of the lease of its current attempt.
         blocked: whether it has been occupied for longer than its executor's limit; an operator should check it.
         occupied: why it cannot take jobs although it responds.
@@ -99,7 +99,7 @@ class NodeStatus(TolerantModel):
         models: model files that its last prompt loaded, as ``Class.input=file``, at most 20; empty while it is offline.
         system: software and hardware, as last reported; None if its executor has not reported it.
         jobs_last_hour: jobs that succeeded on it in the last 60 minutes. Cached up to 10 s.
-        faults: its last failed attempts, newest first, at most 10. Cached up to 10 s.
+        faults: its newest failed attempts, newest first, at most 10. Cached up to 10 s.
     """
 
     node: str

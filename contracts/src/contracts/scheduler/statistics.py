@@ -66,7 +66,8 @@ class EtaAccuracy(TolerantModel):
 class Stats(TolerantModel):
     """Statistics of the fleet, cached for some seconds. ``failures`` counts error codes of the last 24 hours.
 
-    ``eta_start`` and ``eta_end`` are about the time to the start and to the end of a job; None without such jobs.
+    ``eta_start`` and ``eta_end``: accuracy of the estimated time to the start and to the end of a job; None if there
+    are no jobs with estimates.
     """
 
     at: datetime

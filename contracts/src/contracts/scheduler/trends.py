@@ -39,9 +39,9 @@ class TrendCounts(TolerantModel):
         started: number of attempts that started, retries included.
         images: images of jobs that ended.
         wait_p50_s, wait_p95_s: time from the submission to the newest attempt of jobs that ended and had one; within
-            10 %. None without such jobs.
-        run_p50_s, run_p95_s: time from the newest attempt of these jobs to their end; within 10 %. None without such
-            jobs.
+            10 %. None if there are no such jobs.
+        run_p50_s, run_p95_s: time from the newest attempt of these jobs to their end; within 10 %. None if there are
+            no such jobs.
         busy_share: share of the time of online nodes in which they had an attempt, 0 to 1; None if unknown.
     """
 
@@ -65,7 +65,7 @@ class TrendBucket(TrendCounts):
 
 
 class FailureCount(TolerantModel):
-    """Jobs that failed with a code. ``job_id`` is the newest known example; None if that job was deleted."""
+    """How many jobs failed with one error code. ``job_id``: the newest of them; None if it was deleted."""
 
     code: str
     count: int

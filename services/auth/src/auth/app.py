@@ -278,7 +278,7 @@ async def verify_audit(settings: Settings) -> ChainVerification:
 
 
 async def verify_audit_files(settings: Settings) -> int | None:
-    """Verify the archives; returns the number of their entries, or None without ``audit_archive``.
+    """Verify the archives; returns the number of their entries, or None if ``audit_archive`` is not set.
 
     Raises:
         ArchiveDamaged: says which file is missing or was changed.
@@ -293,7 +293,7 @@ async def verify_audit_files(settings: Settings) -> int | None:
 
 
 async def archive_audit(settings: Settings) -> int | None:
-    """Archive old entries now; returns their number, or None without ``audit_days``. Raises ``ArchiveDamaged``."""
+    """Archive old entries now. Returns their number; None if ``audit_days`` is not set. Raises ``ArchiveDamaged``."""
     database = Database(settings.database, name="auth")
     try:
         archiver = _create_archiver(settings, database)

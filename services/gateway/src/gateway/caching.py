@@ -46,7 +46,7 @@ class StaleWhileRevalidateCache(Generic[T]):
         self.fresh_until, self._pending = 0.0, None
 
     def clear(self) -> None:
-        """Like ``expire``, and never return the cached value again."""
+        """Expire the value and never return it again, not even while its source is unavailable."""
         self.expire()
         self.value = None
 

@@ -17,7 +17,7 @@ MAX_FRAGMENTS = 64  # fragments of a message
 SEND_TEXT = "chassis.send_text"  # extension in the ASGI scope of a WebSocket
 
 SendText = Callable[[str], bool]
-"""Sends a text at once if the peer reads and the socket is open; returns whether it did."""
+"""Sends a text at once if the peer reads and the socket is open. Returns whether it was sent."""
 
 
 class WriteTimeoutHttpProtocol(HttpToolsProtocol):
@@ -45,12 +45,12 @@ class WriteTimeoutHttpProtocol(HttpToolsProtocol):
         self._unsent = 0
 
     def on_response_complete(self) -> None:
-        """Watch a response that is complete but perhaps not sent."""
+        """Start the timer if the connection is closing: the response is complete, but may not be sent yet."""
         super().on_response_complete()
         self._start_write_timer_if_closing()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close an idle connection."""
+        """Close an idle connection, and start the timer if data is unsent."""
         super().timeout_keep_alive_handler()
         self._start_write_timer_if_closing()
 
@@ -98,13 +98,13 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
     on_lost: Callable[[], None] | None = None
 
     def handle_connect(self, event: Request) -> None:
-        """Let the application send without waiting; see ``find_send_text``."""
+        """Complete the handshake and put ``send_text`` into the ASGI scope; ``find_send_text`` returns it."""
         super().handle_connect(event)
         if self.response.status_code == HTTPStatus.SWITCHING_PROTOCOLS:
             self.scope["extensions"][SEND_TEXT] = {"send": self.send_text}
 
     def send_text(self, text: str) -> bool:
-        """Send a text at once if the peer reads and the socket is open; returns whether it did."""
+        """Send a text at once if the peer reads and the socket is open. Returns whether it was sent."""
         if not (self.writable.is_set() and self.handshake_complete and self.conn.state is State.OPEN):
             return False
         if self.close_sent or self.transport.is_closing():
@@ -113,20 +113,20 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
         return True
 
     def handle_ping(self) -> None:
-        """Answer a ping if the peer reads."""
+        """Answer a ping; abort the connection if the peer does not read."""
         super().handle_ping()
         if not self.writable.is_set():
             self.transport.abort()
 
     def handle_cont(self, event: Frame) -> None:
-        """Handle a fragment of a message."""
+        """Receive a fragment of a message; fail the connection after more than ``MAX_FRAGMENTS``."""
         super().handle_cont(event)
         if len(self.frames) > MAX_FRAGMENTS and not self.close_sent:
             self.conn.fail(CloseCode.POLICY_VIOLATION, "too many fragments")
             self.handle_parser_exception()
 
     async def run_asgi(self) -> None:
-        """Run the application for one WebSocket."""
+        """Run the application for one WebSocket; abort the connection if the peer does not read what was sent."""
         await super().run_asgi()
         if not self.writable.is_set():
             self.transport.abort()
@@ -148,7 +148,7 @@ class LimitedWebSocketProtocol(WebSocketsSansIOProtocol):
 
 
 def find_send_text(scope: Scope) -> SendText | None:
-    """Return a function that sends a text over this WebSocket, None if the server has none.
+    """Return a function that sends a text over this WebSocket; None if the server does not offer one.
 
     It is for texts that many sockets receive: it needs no task, bypasses all middleware, and encodes a text once.
     """

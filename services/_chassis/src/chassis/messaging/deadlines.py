@@ -73,7 +73,7 @@ class ServerClock:
         return {DEADLINE_HEADER: str(round((monotonic() + self._offset_s + within_s) * 1000))}
 
     def parse_deadline_header(self, header: str | None) -> float | None:
-        """Return the deadline on ``time.monotonic()``; None for a request without one, or while the clock is unknown.
+        """Return the deadline on ``time.monotonic()``; None if there is none, or while the clock is unknown.
 
         Raises:
             InvalidMessage: the header is not a number of milliseconds.

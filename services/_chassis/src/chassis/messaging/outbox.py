@@ -89,7 +89,7 @@ class OutboxRelay:
         await _EXPIRED.delete(self._database)
 
     async def measure_oldest_s(self) -> float:
-        """Return the age of the oldest unpublished message in seconds; 0 without one."""
+        """Return the age of the oldest unpublished message in seconds; 0 if there is none."""
         async with self._database.connection() as connection:
             return float(await _OLDEST.fetch_value(connection) or 0)
 

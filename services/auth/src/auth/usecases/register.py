@@ -86,7 +86,7 @@ class Registrar:
         return user
 
     async def _check_invite(self, command: Register) -> bytes | None:
-        """Return the digest of a usable invite; None when none was sent and none is required."""
+        """Return the digest of a usable invite; None if no invite was sent and registration needs none."""
         if self._mode is Registration.CLOSED:
             raise RegistrationClosed
         if command.invite is None:

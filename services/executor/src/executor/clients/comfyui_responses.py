@@ -136,5 +136,5 @@ def _is_prompt_id(value: Any) -> bool:
 
 
 def parse_content_length(content_length: str) -> int | None:
-    """Return the number in a Content-Length header, None without one."""
+    """Return the number in a Content-Length header; None if there is no such header."""
     return int(content_length) if _DIGITS.fullmatch(content_length) else None

@@ -50,7 +50,8 @@ class FoundOutput:
         filename: with ``subfolder`` and ``folder`` the exact name on the node; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
         content: the bytes, when there is no file on the node.
-        possible_files: files that the text may name. It stands for the first of them that this prompt wrote, if any.
+        possible_files: files that the text may name. It stands for the first of them that this prompt wrote, if it
+            wrote one.
     """
 
     node_id: str

@@ -53,7 +53,10 @@ class Expansion:
 
 
 def find_root_node(node_id: str, graph: Mapping[str, Any]) -> str | None:
-    """Return the graph node that expanded into this one, by its id ``<node>.<call>.<graph>.<n>``; None if none did."""
+    """Return the graph node that expanded into this one, by its id ``<node>.<call>.<graph>.<n>``.
+
+    Returns None if no node expanded into it.
+    """
     name = node_id[:MAX_NODE_ID]
     while name and name not in graph:
         name = name.rpartition(".")[0]

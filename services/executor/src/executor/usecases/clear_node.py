@@ -43,7 +43,7 @@ class NodeCleaner:
         return True
 
     async def tick(self) -> None:
-        """Carry out the pending command, if any."""
+        """Carry out the pending command, if there is one."""
         commanded_at = self._commanded_at
         if commanded_at is None or commanded_at == self.completed_command_at:
             return

@@ -83,12 +83,12 @@ def create_router(*, bus: Bus) -> APIRouter:
         "/classes/{class_name:path}", summary="Remove the rule about a node class", responses=problems(NoSuchPath)
     )
     async def delete_class_rule(principal: Admin, class_name: Name, request: Request) -> ClassRulesBody:
-        """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
+        """From then on, the rule in the settings applies; if there is none, each tenant's graph policy. Idempotent."""
         return await change_rule(principal, request, RuleVerdict.DEFAULT, class_name=class_name)
 
     @routes.delete("/packs/{pack:path}", summary="Remove the rule about a pack", responses=problems(NoSuchPath))
     async def delete_pack_rule(principal: Admin, pack: Name, request: Request) -> ClassRulesBody:
-        """Then a rule in the settings applies or, without one, each tenant's graph policy. Idempotent."""
+        """From then on, the rule in the settings applies; if there is none, each tenant's graph policy. Idempotent."""
         return await change_rule(principal, request, RuleVerdict.DEFAULT, pack=pack)
 
     return routes

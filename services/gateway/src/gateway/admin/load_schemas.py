@@ -103,8 +103,8 @@ class TrendCountsBody(BaseModel):
 
     ``started`` counts attempts, also repeated ones; ``failed`` includes expired jobs; ``images`` are those of jobs that
     ended. ``wait_*``: time from the submission to the newest attempt of jobs that ended and had one; ``run_*``: from
-    there to the end; within 10 %, null without such jobs. ``busy_share``: share of the time of online nodes in which
-    they held a job, 0 to 1, null if unknown.
+    there to the end; within 10 %, null if there are no such jobs. ``busy_share``: share of the time of online nodes in
+    which they held a job, 0 to 1, null if unknown.
     """
 
     submitted: int

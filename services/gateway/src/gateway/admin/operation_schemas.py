@@ -44,10 +44,12 @@ def _with_example(**example: Any) -> ConfigDict:
 class OccupationBody(BaseModel):
     """What keeps a reachable node from taking jobs.
 
-    ``by``: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
-    that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or unavailable;
-    ``dead_worker``: ComfyUI runs nothing any more and has to be restarted. ``prompt_id``: the id that the node gives
-    the prompt, null if unknown. ``seconds``: how long ago it was first seen.
+    Attributes:
+        by: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
+            that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or
+            unavailable; ``dead_worker``: ComfyUI runs nothing any more and has to be restarted.
+        prompt_id: the id that the node gives the prompt, null if unknown.
+        seconds: how long ago it was first seen.
     """
 
     by: OccupancyCause
@@ -60,8 +62,10 @@ class OccupationBody(BaseModel):
 class RunningJobBody(BaseModel):
     """What a node runs now, as of its last heartbeat.
 
-    ``progress``: percent. ``graph_node``: id of the node of the graph that runs, null if unknown. ``username``: null if
-    it cannot be read now.
+    Attributes:
+        username: null if it cannot be read now.
+        progress: percent.
+        graph_node: id of the node of the graph that runs, null if unknown.
     """
 
     job_id: UUID
@@ -102,14 +106,21 @@ class NodeFaultBody(BaseModel):
 class NodeBody(BaseModel):
     """The state of a node, its running job, and its recent jobs and faults.
 
-    ``state``: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
-    ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them. ``state_since``: null if
-    unknown. ``cordoned_at``: since when it gets no new jobs, or null. ``cordon_reason``: why the scheduler cordoned it
-    by itself, or null. ``drain_at``: when its attempt is or was withdrawn, or null. ``occupied``: what keeps it from
-    taking jobs, or null. ``blocked``: whether an operator should look at it: it has been occupied for too long, or its
-    worker thread has died. ``models``: model files that its last prompt loaded, as ``Class.input=file``, at most 20.
-    ``gpus`` and versions: as last reported. ``jobs_last_hour``: jobs that succeeded on it. ``faults``: its last failed
-    attempts, newest first, at most 10, and at most 1,000 of all nodes. Jobs and faults are cached up to 10 s.
+    Attributes:
+        cordoned_at: since when it gets no new jobs; null if it is not cordoned.
+        cordon_reason: why the scheduler cordoned it automatically; null if it did not.
+        drain_at: when its attempt will be or was withdrawn; null if it is not drained.
+        blocked: whether an operator should look at it: it has been occupied for too long, or its worker thread has
+            died.
+        occupied: what keeps it from taking jobs; null if nothing does.
+        state: ``offline``, ``draining`` (its job will move to another node), ``cordoned`` (it gets no new jobs),
+            ``blocked``, ``occupied``, ``busy`` or ``idle``; if several apply, the first of them.
+        state_since: since when it has this state; null if unknown.
+        models: model files that its last prompt loaded, as ``Class.input=file``, at most 20.
+        gpus: its GPUs, as last reported.
+        comfyui_version, executor_version: as last reported.
+        jobs_last_hour: number of jobs that succeeded on it in the last hour, cached up to 10 s.
+        faults: its newest failed attempts, newest first, at most 10 (1,000 for all nodes together), cached up to 10 s.
     """
 
     model_config = _with_example(**_NODE)
@@ -208,7 +219,7 @@ class ThroughputBody(BaseModel):
 
 
 class WaitsBody(BaseModel):
-    """How long the jobs that ended in the last hour waited for a node; null without such jobs."""
+    """How long the jobs that ended in the last hour waited for a node; null if there are none."""
 
     p50_seconds: float | None
     p95_seconds: float | None
@@ -231,7 +242,7 @@ class EtaAccuracyBody(BaseModel):
 
 
 class EtaBody(BaseModel):
-    """Accuracy of the estimated time to the start and to the end of a job; null without such jobs."""
+    """Accuracy of the estimated time to the start and to the end of a job; null if there are no such jobs."""
 
     start: EtaAccuracyBody | None
     end: EtaAccuracyBody | None

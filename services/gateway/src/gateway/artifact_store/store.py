@@ -62,7 +62,7 @@ class OrphanReport:
     Attributes:
         objects: uploads and outputs in the store, with or without a record.
         sample: keys of some orphans.
-        approved: the number of orphans that an admin allowed the next sweep to delete; None without an approval.
+        approved: the number of orphans that an admin allowed the next sweep to delete; None if no admin did.
     """
 
     reported_at: datetime
@@ -101,7 +101,7 @@ class ArtifactStoreRecord:
             await write_marker(StoreIdentity(**row))
 
     async def confirm_identity(self, store_id: UUID) -> StoreIdentity | None:
-        """Update the time of agreement if that is due. Return the identity to write to the marker, else None."""
+        """Update the time of agreement if that is due. Returns the identity to write to the marker; None if not due."""
         async with self._database.connection() as connection:
             row = await _CONFIRM.fetch_first(connection, store_id=store_id, every=CONFIRM_INTERVAL)
         return StoreIdentity(**row) if row else None
@@ -127,7 +127,7 @@ class ArtifactStoreRecord:
             return await _CLAIM_SWEEP.fetch_value(connection, interval=interval) is not None
 
     async def claim_approved_deletion(self) -> int | None:
-        """Take the approval of an admin: return the number of orphans that may be deleted; None without an approval.
+        """Take the approval of an admin: return the number of orphans that may be deleted; None if there is none.
 
         Only one caller gets it.
         """

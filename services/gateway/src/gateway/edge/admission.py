@@ -37,14 +37,14 @@ LARGE_DOWNLOAD_SUFFIXES = ("/export", ".zip")
 CountRequest = Callable[[UUID, str, str], None]
 """Counts a request of a user for the usage statistics, by method and path template."""
 FindLinkOwner = Callable[[str, bytes], str | None]
-"""Returns the owner of the signed link that a request uses, by path and query; None without a valid link."""
+"""Returns the owner of the signed link that a request uses, by path and query; None if there is no valid link."""
 
 
 class CredentialResolver(Protocol):
     """Finds the principal of a credential; ``authn.authenticator.Authenticator`` is one."""
 
     def find_cached(self, credential: str) -> Principal | None:
-        """Return the principal if it is cached, else None."""
+        """Return the cached principal; None if it is not cached."""
 
     async def authenticate(self, credential: str) -> Principal:
         """Return the principal. Raises BadCredential, Unavailable."""

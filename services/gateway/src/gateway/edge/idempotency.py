@@ -9,7 +9,7 @@ _KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def parse_idempotency_key(headers: Sequence[str]) -> str | None:
-    """Return the key in the Idempotency-Key headers of a request; None without one.
+    """Return the key in the Idempotency-Key headers of a request; None if there is no such header.
 
     Raises:
         BadIdempotencyKey: the key is malformed, or there are several.

@@ -10,7 +10,7 @@ _WAIT = re.compile(r'wait\s*=\s*"?([0-9]{1,9})"?', re.IGNORECASE)
 
 
 def parse_preferred_wait_s(headers: Sequence[str]) -> int | None:
-    """Return the seconds of the first valid ``wait``, clamped to ``MIN_WAIT_S`` and ``MAX_WAIT_S``; None without one.
+    """Return the first valid ``wait`` in seconds, clamped to ``MIN_WAIT_S`` and ``MAX_WAIT_S``; None if there is none.
 
     Other and malformed preferences are ignored, as RFC 7240 requires.
     """

@@ -30,7 +30,11 @@ _UNSAFE_IN_POINTER = re.compile(r"[^A-Za-z0-9_.\[\]-]")
 
 
 class RequestGuard:
-    """ASGI middleware: paths without escapes, each query parameter once, no Content-Encoding."""
+    """ASGI middleware that refuses malformed requests.
+
+    It refuses escaped paths (except class and pack names), repeated query parameters, control characters in the query,
+    and compressed bodies.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

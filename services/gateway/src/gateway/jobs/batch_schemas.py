@@ -1,4 +1,4 @@
-"""Bodies of a batch."""
+"""Request and response bodies of batch submissions."""
 
 from typing import Annotated, Any
 
@@ -21,7 +21,7 @@ class Batch(BaseModel):
 
 
 class BatchRequest(BaseModel):
-    """The body of a batch in the OpenAPI document."""
+    """A batch as the OpenAPI document describes it."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,7 +47,7 @@ class BatchItem(BaseModel):
 
 
 class BatchBody(BaseModel):
-    """One item per submission, in order."""
+    """The outcome of each submission, in order."""
 
     jobs: list[BatchItem]
 

@@ -1,4 +1,4 @@
-"""Bodies of an action on many jobs."""
+"""Request and response bodies of an action on many jobs."""
 
 from enum import StrEnum
 from typing import Annotated, Any
@@ -42,6 +42,6 @@ class BulkItem(BaseModel):
 
 
 class BulkBody(BaseModel):
-    """One item per job, in order."""
+    """The outcome for each job, in order."""
 
     jobs: list[BulkItem]

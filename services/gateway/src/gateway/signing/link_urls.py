@@ -65,7 +65,7 @@ class LinkUrls:
         return links.verify_archive_link(self._keys, token, now_s=time())
 
     def find_link_owner(self, path: str, query: bytes) -> str | None:
-        """Return the owner of the link that a request uses; None without a valid link."""
+        """Return the owner of the link that a request uses; None if there is no valid link."""
         if not path.startswith(OUTPUTS_PATH) or not query:
             return None
         token = parse_qs(query.decode("latin-1")).get("token", [""])[0]

@@ -23,7 +23,7 @@ class UnsatisfiableError(ValueError):
 
 
 def parse_range(header: str | None, size: int) -> ByteRange | None:
-    """Return the requested range; None without a header, or if it has another unit, is invalid or has several ranges.
+    """Return the requested range; None if the header is missing or invalid, or has another unit or several ranges.
 
     Raises:
         UnsatisfiableError: the range begins after the last byte.

@@ -41,7 +41,10 @@ def is_out_of_memory(ending: FinishAttempt) -> bool:
 
 
 def explain_exhausted_memory(error: JobError, fault: GpuOutOfMemory) -> JobError:
-    """Return the error of a job that ends because of its memory: what happened, and what its owner can change."""
+    """Return the error of a job that failed because it ran out of GPU memory.
+
+    Its message says what happened and what the job's owner can change.
+    """
     size = f" with {fault.node_gib} GiB" if fault.node_gib else ""
     message = (
         f"The job ran out of memory {fault.earlier_faults + 1} times, the last time on a GPU{size}. Make its images, "

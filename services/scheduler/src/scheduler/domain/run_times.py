@@ -109,7 +109,7 @@ class RunTimes:
         histograms[key.gpu_model, key.loads_models] = bins
 
     def predict_run_time(self, kind: JobKind, *, loads_models: bool) -> RunTime | None:
-        """Predict the run time of a job on one of the nodes that could run it; None without any history.
+        """Predict the run time of a job on one of the nodes that could run it; None if there is no history.
 
         Args:
             loads_models: whether the node has to load models of the job.
@@ -127,7 +127,7 @@ class RunTimes:
     def predict_mean_run_time(self, kind: JobKind) -> float | None:
         """Predict the mean run time of jobs with the same requirement, on any of the nodes that could run them.
 
-        None without any history.
+        None if there is no history.
         """
         for scope, key_id in ((HistogramScope.MODELS, kind.requirement_id), (HistogramScope.FLEET, 0)):
             merged = _sum_histograms(

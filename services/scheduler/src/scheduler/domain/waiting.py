@@ -35,7 +35,7 @@ class NodeFacts:
         blocked_since: when it was blocked; None if it is not.
         memory_gib: memory of its GPU; 0 if unknown.
         gpu_model: model of its first GPU; empty if unknown.
-        busy_since: when its current attempt began; None without one.
+        busy_since: when its current attempt began; None if it has no attempt.
         prefetched: number of attempts that it has prefetched, to start them after the current one.
         loaded: models that it has loaded.
     """

@@ -11,7 +11,7 @@ WHERE class_rules.rules IS DISTINCT FROM excluded.rules
 
 
 async def load_rules(connection: Connection) -> ClassRules | None:
-    """Load the last saved rules; None if none were ever saved."""
+    """Load the last saved rules; None if no rules were ever saved."""
     found = await _LOAD.fetch_value(connection)
     return ClassRules.model_validate(found) if found is not None else None
 

@@ -217,7 +217,7 @@ async def save_requirement(
     """Return the id of the requirement with these needs; insert it if it is new.
 
     Args:
-        memory_over_gib: a GPU with this much memory was too small; None if none is known to be.
+        memory_over_gib: a GPU with this much memory was too small; None if no GPU is known to be too small.
     """
     lines = [*needs, *([] if memory_over_gib is None else [f"> {memory_over_gib} GiB"])]
     digest = hashlib.sha256("\n".join(lines).encode()).hexdigest()

@@ -49,14 +49,14 @@ async def lock_histograms(connection: Connection) -> None:
 
 
 async def list_histograms_since(connection: Connection, since: datetime | None) -> Sequence[Row]:
-    """List histograms that were updated at or after a time, oldest update first; all without one."""
+    """List histograms that were updated at or after ``since``, oldest update first. List all if ``since`` is None."""
     return await _LIST_SINCE.fetch_all(connection, since=since)
 
 
 async def load_histograms(
     connection: Connection, keys: Collection[HistogramKey]
 ) -> dict[HistogramKey, dict[int, float]]:
-    """Load the histograms of these keys, as far as there are any."""
+    """Load the histograms of these keys. A key that has no histogram is missing in the result."""
     rows = await _LOAD.fetch_all(connection, **_build_key_parameters(keys))
     return {build_histogram_key(row): parse_bins(row) for row in rows}
 

@@ -107,7 +107,7 @@ FROM accepted a JOIN counted t ON t.id = a.tenant_id ORDER BY a.ordinality
 async def load_admission_facts(
     connection: Connection, submissions: Sequence[PendingSubmission]
 ) -> list[tuple[TenantAllowance, ExistingJob | None]]:
-    """Load, for each submission in order, its tenant's allowance and the job that was accepted for it before, if any.
+    """Load, for each submission in order, its tenant's allowance and the job that was accepted for it before.
 
     Without the locks of the tenants, the facts may change at any time; ``insert_jobs`` notices that. Submissions of
     unknown tenants are left out.

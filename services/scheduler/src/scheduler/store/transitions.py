@@ -165,7 +165,7 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
 
 
 class Transition(NamedTuple):
-    """A transition that was applied. It counts once its transaction has committed.
+    """A transition that was applied. Publish it and count it in metrics only after its transaction has committed.
 
     Attributes:
         tier: tier of the job's tenant.
@@ -195,7 +195,7 @@ async def apply_transition(
         job: its lock must be held.
         effects: changes of the tenant's counters. The tenant's lock must be held unless they are empty.
         now: the time of the transaction.
-        attempt: number of the attempt that begins; None if none does.
+        attempt: number of the attempt that begins; None if no attempt begins.
 
     Returns:
         The transition, to be published after the commit; None if the cause does not apply in this state, and nothing

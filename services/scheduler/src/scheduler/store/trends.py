@@ -190,7 +190,10 @@ async def try_lock_totals(connection: Connection) -> bool:
 
 
 async def read_progress(connection: Connection) -> Row:
-    """Read ``now``, the ``minute`` of now, and ``next``: the first minute that has no totals; None if none has."""
+    """Read ``now``, the ``minute`` of now, and ``next``: the first minute that has no totals.
+
+    ``next`` is None if no minute has totals.
+    """
     row = await _READ_PROGRESS.fetch_first(connection)
     assert row is not None  # noqa: S101 - one row
     return row

@@ -24,10 +24,10 @@ SAMPLE_SIZE = 50  # estimates that are kept of all those between two writes
 
 
 class FinishedRun(NamedTuple):
-    """A run of a job that succeeded, on a node.
+    """A successful run of a job on a node.
 
     Attributes:
-        seconds: time on the node.
+        seconds: how long it ran on the node.
     """
 
     job_id: UUID
@@ -57,7 +57,10 @@ class RunTimeLearner:
             self._runs.append(run)
 
     def record_estimate(self, job_id: UUID, estimate: Eta) -> None:
-        """Record the estimate in the reply to a submission. A random sample of the estimates is kept."""
+        """Remember the estimate that a submission's reply gave, to compare it with the actual times.
+
+        Only a random sample is kept.
+        """
         self._estimate_count += 1
         if len(self._estimates) >= SAMPLE_SIZE:
             if secrets.randbelow(self._estimate_count) >= SAMPLE_SIZE:

@@ -93,7 +93,7 @@ class LoadedModels:
         )
 
     def predict_free_in_s(self, models: Set[str]) -> float | None:
-        """Predict after how many seconds a node that has loaded all these models is free; None if none is known."""
+        """Predict in how many seconds a node that has loaded all these models is free; None if no node has."""
         now = self._clock()
         nodes = min((self._nodes_by_model.get(model, set[str]()) for model in models), key=len, default=set[str]())
         reports = [self._reports[node] for node in islice(nodes, MAX_COMPARED)]

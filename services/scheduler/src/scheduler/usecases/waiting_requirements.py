@@ -25,18 +25,18 @@ class WaitingRequirements:
         self._reading = asyncio.Lock()
 
     def add_requirements(self, requirements: Iterable[int]) -> None:
-        """Add requirements of jobs that were queued."""
+        """Add the requirement ids of newly queued jobs."""
         added = set(requirements)
         self._ids |= added
         self._added |= added
 
     @property
     def fresh_ids(self) -> Set[int] | None:
-        """The ids if they are fresh, else None."""
+        """The ids; None if they were read more than ``FRESH_S`` seconds ago."""
         return self._ids if monotonic() < self._until else None
 
     async def load_requirements(self, connection: Connection, *, fresh: bool = False) -> Set[int]:
-        """Return the ids; with ``fresh``, as they are in the database now."""
+        """Return the ids. They are read from the database if ``fresh`` is set or the known ones are not fresh."""
         if fresh or self.fresh_ids is None:
             async with self._reading:
                 if fresh or self.fresh_ids is None:  # another may have read them while this one waited
