@@ -41,7 +41,7 @@ async def open_connections(database: Database, count: int = 1) -> None:
             async with AsyncExitStack() as stack:
                 for _ in range(count):
                     await stack.enter_async_context(database.connection())
-        except OSError:
+        except (OSError, asyncpg.CannotConnectNowError):
             return False
         return True
 

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from auth.app import create_app
 from auth.settings import Settings
-from chassis.database.postgres import Database
+from chassis.database.postgres import CONNECT_TIMEOUT_S, Database
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import REGISTER, Register
@@ -66,9 +66,12 @@ def patient_database(url: str, pool_size: int = 10) -> Database:
 
 
 @asynccontextmanager
-async def replica_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[str]:
+async def replica_at(
+    nats_url: str, database_url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, **settings: object
+) -> AsyncIterator[str]:
     """Run another auth in this process; yields host and port of its health checks once it is ready."""
-    async with serving(create_app(settings_for(nats_url, database_url, **settings))) as at:
+    app = create_app(settings_for(nats_url, database_url, **settings), connect_timeout_s=connect_timeout_s)
+    async with serving(app) as at:
         async with http_client() as http:
 
             async def ready() -> bool:
@@ -79,13 +82,15 @@ async def replica_at(nats_url: str, database_url: str, **settings: object) -> As
 
 
 @asynccontextmanager
-async def system_at(nats_url: str, database_url: str, **settings: object) -> AsyncIterator[System]:
+async def system_at(
+    nats_url: str, database_url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, **settings: object
+) -> AsyncIterator[System]:
     """Run an auth; yields it with the connections of the tests."""
     bus = bus_as(nats_url, "gateway")
     sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
     try:
         await bus.start()
-        async with replica_at(nats_url, database_url, **settings):
+        async with replica_at(nats_url, database_url, connect_timeout_s=connect_timeout_s, **settings):
             yield System(bus, sql, database_url, nats_url)
     finally:
         await sql.close()

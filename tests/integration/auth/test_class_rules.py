@@ -27,7 +27,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 
 ALLOW, DENY, DEFAULT = RuleVerdict
-FROM_SETTINGS = {"allowed_classes": "RegexMatch, SaveLatent", "denied_packs": "custom_nodes.evil"}
+FROM_SETTINGS: dict[str, Any] = {"allowed_classes": "RegexMatch, SaveLatent", "denied_packs": "custom_nodes.evil"}
 
 
 @pytest.fixture

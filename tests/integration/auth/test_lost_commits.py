@@ -63,7 +63,7 @@ async def system(faults: CommitFaults) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        async with system_at(server.url, faults.url) as system:
+        async with system_at(server.url, faults.url, connect_timeout_s=20) as system:
             yield system
     finally:
         server.remove()

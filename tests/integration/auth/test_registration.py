@@ -48,7 +48,7 @@ DAYS = 7
 
 
 @asynccontextmanager
-async def another(postgres: PostgresServer, **settings: object) -> AsyncIterator[System]:
+async def another(postgres: PostgresServer, **settings: Any) -> AsyncIterator[System]:
     """An auth with these settings, alone on a NATS server."""
     server = NatsServer()
     try:

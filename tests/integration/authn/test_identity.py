@@ -13,7 +13,6 @@ from nats.aio.msg import Msg
 
 from authn.authenticator import Authenticator
 from chassis.lifecycle import run_start_steps
-from chassis.messaging.bus import Bus
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
 from contracts.auth.credentials import READ_KEYSET, InvalidCredential, Jwk, Keyset, Principal, Scope, list_scopes
@@ -21,6 +20,7 @@ from contracts.auth.tiers import Tier
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import connected
+from tests.kit.calling_bus import PatientBus
 from tests.kit.nats import NatsServer, wait_until_processed
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
@@ -46,7 +46,7 @@ async def authenticator_at(
     script: Script, url: str, *, ready: bool = True, **paces: float
 ) -> AsyncIterator[Authenticator]:
     """A resolver that has all changes so far, and polls only on request."""
-    bus = Bus(url, name="notifier", user=None, password=None, inbox_prefix=inbox_prefix("notifier"), min_timeout_s=20)
+    bus = PatientBus(url, name="notifier", user=None, password=None, inbox_prefix=inbox_prefix("notifier"))
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
 
     async def start() -> None:

@@ -97,7 +97,7 @@ async def acknowledged(bus: Bus, up_to: int, consumer: DurableConsumer[Note] = C
 @asynccontextmanager
 async def letters_at(url: str) -> AsyncIterator[DeadLetterStore]:
     """Return the dead letters of a database."""
-    database = Database(url, name="test")
+    database = Database(url, name="test", connect_timeout_s=20)
     try:
         yield DeadLetterStore(database)
     finally:

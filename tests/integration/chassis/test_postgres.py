@@ -1,13 +1,16 @@
 """Which database errors mean that a retry can help, and transactions whose reply to COMMIT is lost."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from urllib.parse import urlsplit, urlunsplit
 
+import asyncpg
 import pytest
 
-from chassis.database.postgres import CommitUnknown, Database, is_unavailable
+from chassis.database.postgres import UNAVAILABLE_ERRORS, CommitUnknown, Database, is_unavailable
 from chassis.database.url import DatabaseUrl
 from tests.kit.commit_faults import CommitFaults
 from tests.kit.postgres import PostgresServer, open_connections
@@ -16,6 +19,7 @@ from tests.kit.waiting import until
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
 LOCK = "SELECT pg_advisory_xact_lock(4711)"
 WRITE = "SELECT pg_current_xact_id()"  # the least that counts as a write
+PATIENCE_S = 20.0
 ADD = "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)"
 
 
@@ -38,8 +42,8 @@ async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]
 @pytest.fixture
 async def faulty(faults: CommitFaults) -> AsyncIterator[Database]:
     """A database that is reached through ``faults``, with an open connection."""
-    opened = Database(faults.url, name="faulty")
-    await opened.probe()
+    opened = Database(faults.url, name="faulty", connect_timeout_s=PATIENCE_S)
+    await open_connections(opened)
     yield opened
     await opened.close()
 
@@ -53,6 +57,21 @@ async def count_rows(database: Database) -> int:
     async with database.connection() as connection:
         number: int = await connection.fetchval("SELECT count(*) FROM outbox")
     return number
+
+
+async def commit_up_to(transaction_id: int, server: PostgresServer) -> None:
+    """Commit transactions on a server until one has this id."""
+    url = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/postgres"
+    opened = Database(url, name="writer", connect_timeout_s=PATIENCE_S)
+    try:
+        async with opened.connection() as connection:
+            await connection.execute(
+                f"DO $$ BEGIN WHILE pg_current_xact_id() < '{transaction_id}' LOOP COMMIT; END LOOP; END $$"
+            )
+            outcome = await connection.fetchval("SELECT pg_xact_status($1::text::xid8)", str(transaction_id))
+            assert outcome == "committed"
+    finally:
+        await opened.close()
 
 
 async def run(database: Database, *statements: str) -> None:
@@ -132,40 +151,87 @@ async def test_transaction_whose_commit_is_lost_fails_and_leaves_nothing(
 
 
 @pytest.mark.requirement("F-94")
-async def test_outcome_is_unknown_if_the_database_stays_away_after_a_lost_commit_reply(
-    faults: CommitFaults, faulty: Database
-) -> None:
-    faults.cut_commit(ADD, when="after")
-    faults.refuses_connections = True
-    with pytest.raises(CommitUnknown) as raised:
-        await add_row(faulty)
-    assert faults.has_cut
-    assert is_unavailable(raised.value)
-    faults.refuses_connections = False
-    assert await count_rows(faulty) == 1
+async def test_outcome_is_unknown_if_the_database_stays_away_after_a_lost_commit_reply(faults: CommitFaults) -> None:
+    opened = Database(faults.url, name="impatient")
+    try:
+        await open_connections(opened)
+        faults.cut_commit(ADD, when="after")
+        faults.refuses_connections = True
+        with pytest.raises(CommitUnknown) as raised:
+            await add_row(opened)
+        assert faults.has_cut
+        assert is_unavailable(raised.value)
+        faults.refuses_connections = False
+        await open_connections(opened)
+        assert await count_rows(opened) == 1
+    finally:
+        await opened.close()
 
 
 @pytest.mark.requirement("F-94")
-async def test_transaction_that_a_failover_lost_counts_as_rolled_back(postgres_server: PostgresServer) -> None:
-    """The new server has fewer transactions than the lost one, as a replica that lagged behind."""
+async def test_outcome_is_unknown_if_the_server_crashed_after_a_lost_commit_reply() -> None:
+    """The crash of one backend restarts the others, but not the process that listens."""
+    server = PostgresServer()
+    await server.create()
+    url = await server.create_database("scheduler")
+    faults, direct = CommitFaults(url), Database(url, name="direct", connect_timeout_s=PATIENCE_S)
+    opened = Database(faults.url, name="crash", connect_timeout_s=PATIENCE_S)
+    try:
+        await faults.start()
+        await open_connections(opened)
+        faults.cut_commit(ADD, when="after")
+        faults.refuses_connections = True
+        adding = asyncio.create_task(add_row(opened))
+
+        async def is_committed() -> bool:
+            return await count_rows(direct) == 1
+
+        await until(is_committed)
+        async with direct.connection() as connection:
+            os.kill(connection.get_server_pid(), signal.SIGKILL)
+            with pytest.raises((OSError, asyncpg.PostgresError)):
+                await connection.execute("SELECT pg_sleep(60)")
+        await open_connections(direct)
+        faults.refuses_connections = False
+        with pytest.raises(CommitUnknown):
+            await adding
+        assert faults.has_cut
+    finally:
+        await opened.close()
+        await direct.close()
+        faults.stop()
+        server.remove()
+
+
+@pytest.mark.requirement("F-94")
+@pytest.mark.parametrize("has_reused_id", [False, True], ids=["id is unused", "id is reused"])
+async def test_transaction_that_a_failover_lost_never_counts_as_committed(
+    postgres_server: PostgresServer, *, has_reused_id: bool
+) -> None:
+    """The new server has fewer transactions than the lost one, as a replica that lagged behind, and may add others."""
     successor = PostgresServer(postgres_server.password)
     parts = urlsplit(await postgres_server.create_database("scheduler"))
     faults = CommitFaults(urlunsplit(parts._replace(path="/postgres")))  # exists on both
-    opened = Database(faults.url, name="failover", pool_size=1)
+    opened = Database(faults.url, name="failover", pool_size=1, connect_timeout_s=PATIENCE_S)
     try:
         await successor.create()
         await faults.start()
         for _ in range(100):
             async with opened.connection() as connection:
                 await connection.execute(WRITE)
-        faults.cut_commit(WRITE, when="after")
-        faults.fail_over(successor.port)
-        with pytest.raises(Exception, match="connection") as raised:
+
+        async def write() -> None:
             async with opened.transaction() as connection:
-                await connection.fetchval(WRITE)
+                transaction_id = await connection.fetchval(WRITE)
+                if has_reused_id:
+                    await commit_up_to(transaction_id, successor)
+                faults.cut_commit(WRITE, when="after")
+                faults.fail_over(successor.port)
+
+        with pytest.raises(UNAVAILABLE_ERRORS) as raised:
+            await write()
         assert faults.has_cut
-        assert is_unavailable(raised.value)
-        assert not isinstance(raised.value, CommitUnknown)
+        assert isinstance(raised.value, CommitUnknown) is has_reused_id
     finally:
         await opened.close()
         faults.stop()

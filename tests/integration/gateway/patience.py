@@ -9,6 +9,7 @@ from chassis.shutdown import Shutdown
 from gateway.app import create_app
 from gateway.settings import Settings
 from gateway.timeouts import Timeouts
+from tests.kit.calling_bus import PatientBus
 from tests.kit.http import http_client
 
 TIMEOUT_S = 20.0
@@ -19,8 +20,8 @@ CONVERSIONS = {"picture_within_s": 60, "upload_within_s": 60}
 
 def create_patient_app(settings: Settings, shutdown: Shutdown | None = None) -> FastAPI:
     """Return a gateway that waits long for the other services and for its database."""
-    timeouts = Timeouts(min_request_s=TIMEOUT_S, connect_s=TIMEOUT_S, fetch_tokens_s=TIMEOUT_S)
-    return create_app(settings, shutdown=shutdown, timeouts=timeouts)
+    timeouts = Timeouts(connect_s=TIMEOUT_S, fetch_tokens_s=TIMEOUT_S)
+    return create_app(settings, shutdown=shutdown, timeouts=timeouts, bus_type=PatientBus)
 
 
 def patient_client(at: str, **options: Any) -> httpx.AsyncClient:

@@ -14,7 +14,7 @@ from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.user_cache import UserCache
-from tests.integration.gateway.patience import TIMEOUT_S
+from tests.kit.calling_bus import PatientBus
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
@@ -22,14 +22,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = Bus(
-        nats_server.url,
-        name="gateway",
-        user=None,
-        password=None,
-        inbox_prefix=inbox_prefix("gateway"),
-        min_timeout_s=TIMEOUT_S,
-    )
+    bus = PatientBus(nats_server.url, name="gateway", user=None, password=None, inbox_prefix=inbox_prefix("gateway"))
     await bus.start()
     yield bus
     await bus.stop()

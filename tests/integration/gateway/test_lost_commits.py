@@ -6,13 +6,12 @@ from uuid import uuid4
 
 import pytest
 
-from gateway.app import create_app
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.integration.gateway.test_workflows import save
 from tests.kit.commit_faults import CommitFaults
-from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -36,8 +35,8 @@ async def gateway(
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
     """A gateway that reaches PostgreSQL through ``faults``."""
-    app = create_app(settings_for(nats_server.url, faults.url, tmp_path))
-    async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=10) as http:
+    app = create_patient_app(settings_for(nats_server.url, faults.url, tmp_path))
+    async with serving(app) as at, patient_client(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

@@ -157,6 +157,19 @@ async def test_event_gap_is_filled_before_later_events(world: World) -> None:
         assert states(await rest(socket)) == WHOLE
 
 
+async def test_event_gap_is_filled_although_the_scheduler_refuses_the_first_read(world: World) -> None:
+    job_id = world.job()
+    async with world.watch(job_id) as socket:
+        await frame(socket)
+        await world.happen(job_id, JobState.LEASED)
+        assert states([await frame(socket)]) == WHOLE[:1]
+        world.script.scheduler.change(job_id, JobState.RUNNING)  # not published
+        world.script.scheduler.busy = 1
+        await world.happen(job_id, JobState.SUCCEEDED)
+        assert states(await rest(socket)) == WHOLE[1:]
+        assert world.script.scheduler.busy == 0
+
+
 @pytest.mark.requirement("F-75")
 async def test_duplicate_and_reordered_live_events_are_sent_once_in_order(world: World) -> None:
     job_id = world.job()

@@ -18,6 +18,7 @@ import pytest
 from pydantic import TypeAdapter
 from structlog.testing import capture_logs
 
+from chassis.database.postgres import CONNECT_TIMEOUT_S
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import READ_TENANT, ReadTenant, Tenant, UnknownTenant
@@ -223,7 +224,12 @@ class System:
 
 @asynccontextmanager
 async def run_system(
-    nats_url: str, database_url: str, *, knows_rules: bool = True, **settings: object
+    nats_url: str,
+    database_url: str,
+    *,
+    knows_rules: bool = True,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+    **settings: object,
 ) -> AsyncIterator[System]:
     auth, bus = Auth(nats_url), bus_as(nats_url, "gateway")
     auth.knows_rules = knows_rules
@@ -232,7 +238,8 @@ async def run_system(
     try:
         await auth.start()
         await bus.start()
-        async with serving(create_app(Settings.model_validate(values))) as at:
+        app = create_app(Settings.model_validate(values), connect_timeout_s=connect_timeout_s)
+        async with serving(app) as at:
             async with http_client() as http:
 
                 async def ready() -> bool:

@@ -30,7 +30,7 @@ async def system(faults: CommitFaults) -> AsyncIterator[System]:
     server = NatsServer()
     try:
         await server.start()
-        async with run_system(server.url, faults.url, lease_s=60) as system:
+        async with run_system(server.url, faults.url, connect_timeout_s=20, lease_s=60) as system:
             yield system
     finally:
         server.remove()

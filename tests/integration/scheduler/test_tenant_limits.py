@@ -1,4 +1,4 @@
-"""The cached limits of a tenant while a change of them is being saved, and auth is unavailable."""
+"""The cached limits of a tenant while a change of them is being saved."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -11,8 +11,10 @@ from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
 from contracts.auth.changes import UserChanged
 from contracts.auth.tiers import Tier
+from contracts.permissions import inbox_prefix
 from scheduler.usecases.tenant_limits import TenantLimits
-from tests.integration.scheduler.conftest import UNLIMITED, Auth, bus_as
+from tests.integration.scheduler.conftest import UNLIMITED, Auth
+from tests.kit.calling_bus import PatientBus
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
@@ -35,37 +37,73 @@ async def nats() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = Database(await postgres_server.create_database("scheduler"), name="test")
+    opened = Database(await postgres_server.create_database("scheduler"), name="test", connect_timeout_s=20)
     yield opened
     await opened.close()
 
 
-async def test_old_limits_are_not_cached_beyond_a_change_that_is_being_saved(
-    nats: NatsServer, database: Database
-) -> None:
-    auth, bus = Auth(nats.url), bus_as(nats.url, "scheduler")
+@pytest.fixture
+async def auth(nats: NatsServer) -> AsyncIterator[Auth]:
+    auth = Auth(nats.url)
     auth.limits[TENANT] = OLD
     await auth.start()
+    yield auth
+    await auth.stop()
+
+
+@pytest.fixture
+async def limits(nats: NatsServer, auth: Auth, database: Database) -> AsyncIterator[TenantLimits]:
+    """Limits that are cached as ``OLD``."""
+    bus = PatientBus(nats.url, name="scheduler", user=None, password=None, inbox_prefix=inbox_prefix("scheduler"))
     await bus.start()
-    try:
-        limits = TenantLimits(database, bus, fresh_s=3600)
+    limits = TenantLimits(database, bus, fresh_s=3600)
+    assert await limits.refresh_limits(TENANT) == OLD
+    assert auth.asked == 1
+    yield limits
+    await bus.stop()
+
+
+async def count_waiting(database: Database) -> int:
+    """Count the transactions that wait for a lock."""
+    async with database.connection() as connection:
+        number: int = await connection.fetchval(COUNT_WAITING)
+    return number
+
+
+async def test_old_limits_are_not_cached_beyond_a_change_that_is_being_saved(
+    limits: TenantLimits, auth: Auth, database: Database
+) -> None:
+    await auth.stop()
+    async with database.transaction() as holder:
+        await holder.execute(LOCK_TENANT, TENANT)
+        saving = asyncio.create_task(limits.apply_change(_build_change()))
+
+        async def is_saving() -> bool:
+            return await count_waiting(database) == 1
+
+        await until(is_saving)
         assert await limits.refresh_limits(TENANT) == OLD
-        await auth.stop()
-        async with database.transaction() as holder:
-            await holder.execute(LOCK_TENANT, TENANT)
-            saving = asyncio.create_task(limits.apply_change(_build_change()))
+    await saving
+    assert await limits.refresh_limits(TENANT) == NEW
 
-            async def is_saving() -> bool:
-                async with database.connection() as connection:
-                    return bool(await connection.fetchval(COUNT_WAITING))
 
-            await until(is_saving)
-            assert await limits.refresh_limits(TENANT) == OLD
-        await saving
-        assert await limits.refresh_limits(TENANT) == NEW
-    finally:
-        await bus.stop()
-        await auth.stop()
+async def test_new_limits_are_requested_from_auth_while_their_change_is_being_saved(
+    limits: TenantLimits, auth: Auth, database: Database
+) -> None:
+    auth.limits[TENANT] = NEW
+    async with database.transaction() as holder:
+        await holder.execute(LOCK_TENANT, TENANT)
+        saving = asyncio.create_task(limits.apply_change(_build_change()))
+
+        async def is_saving() -> bool:
+            return await count_waiting(database) == 1
+
+        await until(is_saving)
+        refreshing = asyncio.create_task(limits.refresh_limits(TENANT))
+        await until(lambda: auth.asked == 2 or refreshing.done())
+    assert await refreshing == NEW
+    await saving
+    assert await limits.load_limits(TENANT) == NEW
 
 
 def _build_change() -> UserChanged:

@@ -132,6 +132,15 @@ def test_missing_model_on_a_fleet_without_models_is_reported_as_such() -> None:
     assert "no ComfyUI server of the fleet has any file for it" in error.message
 
 
+def test_missing_model_lists_those_of_other_nodes_if_the_closest_node_has_none() -> None:
+    other = simulated_catalog("a.safetensors", "b.safetensors", without=frozenset({"PreviewAny"}))
+    (error,) = errors_of(loaded("gone.safetensors"), NO_MODELS, other)
+    assert error.message == (
+        'CheckpointLoaderSimple.ckpt_name is "gone.safetensors", which no ComfyUI server of the fleet has. '
+        'Valid: "a.safetensors", "b.safetensors".'
+    )
+
+
 def test_long_list_of_valid_models_counts_those_of_all_nodes() -> None:
     (error,) = errors_of(loaded("qqqq.safetensors"), SMALL, LARGE)
     assert error.message.endswith("GET /api/v1/models lists all 108.")

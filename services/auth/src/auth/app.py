@@ -53,7 +53,7 @@ from auth.usecases.register import Registrar
 from auth.usecases.revoke_key import KeyRevoker
 from auth.usecases.sign_tokens import ROTATE_EVERY_S, AccessTokenSigner
 from auth.usecases.verify_credential import CredentialVerifier
-from chassis.database.postgres import Database
+from chassis.database.postgres import CONNECT_TIMEOUT_S, Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
 from chassis.lifecycle import Startup, run_service
@@ -69,10 +69,22 @@ from contracts.permissions import inbox_prefix
 ARCHIVE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
-    """Build the ASGI application: health over HTTP, everything else over NATS."""
+def create_app(
+    settings: Settings,
+    metrics: Metrics | None = None,
+    shutdown: Shutdown | None = None,
+    *,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+) -> FastAPI:
+    """Build the ASGI application: health over HTTP, everything else over NATS.
+
+    Args:
+        connect_timeout_s: time to connect to the database, and to wait for a free connection, seconds.
+    """
     metrics = metrics or Metrics("auth")
-    database = Database(settings.database, name="auth", pool_size=settings.database_pool)
+    database = Database(
+        settings.database, name="auth", pool_size=settings.database_pool, connect_timeout_s=connect_timeout_s
+    )
     schema = SchemaCheck("auth", database)
     metrics.record_build(schema=schema.head)
     metrics.watch_pools(database.count_connections)

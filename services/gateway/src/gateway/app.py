@@ -55,13 +55,14 @@ def create_app(
     metrics: Metrics | None = None,
     shutdown: Shutdown | None = None,
     timeouts: Timeouts = DEFAULT_TIMEOUTS,
+    bus_type: type[Bus] = Bus,
 ) -> FastAPI:
     """Return the gateway as an ASGI application.
 
     It serves requests immediately; ``/readyz`` says whether its dependencies are available.
     """
     metrics, shutdown = metrics or Metrics("gateway"), shutdown or Shutdown()
-    infra = _create_infrastructure(settings, metrics, shutdown, timeouts)
+    infra = _create_infrastructure(settings, metrics, shutdown, timeouts, bus_type)
     schema = SchemaCheck("gateway", infra.database)
     metrics.record_build(schema=schema.head)
     links = LinkUrls(infra.derive_keys("output links"), settings.public_url)
@@ -164,7 +165,7 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
     Returns:
         What was found before, and the new id of the store; None if they were a pair already.
     """
-    infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown(), DEFAULT_TIMEOUTS)
+    infra = _create_infrastructure(settings, Metrics("gateway"), Shutdown(), DEFAULT_TIMEOUTS, Bus)
     try:
         return await StoreMonitor(ArtifactStoreRecord(infra.database), infra.objects).adopt_store()
     finally:
@@ -172,13 +173,13 @@ async def adopt_store(settings: Settings) -> tuple[Finding, UUID | None]:
 
 
 def _create_infrastructure(
-    settings: Settings, metrics: Metrics, shutdown: Shutdown, timeouts: Timeouts
+    settings: Settings, metrics: Metrics, shutdown: Shutdown, timeouts: Timeouts, bus_type: type[Bus]
 ) -> Infrastructure:
     database = Database(
         settings.database, name="gateway", pool_size=settings.database_pool, connect_timeout_s=timeouts.connect_s
     )
     metrics.watch_pools(database.count_connections)
-    bus = Bus(
+    bus = bus_type(
         settings.nats_url,
         name="gateway",
         user=settings.nats_user,
@@ -186,7 +187,6 @@ def _create_infrastructure(
         inbox_prefix=inbox_prefix("gateway"),
         tls=settings.nats_tls,
         record_request=metrics.record_rpc,
-        min_timeout_s=timeouts.min_request_s,
     )
     metrics.watch_expired_requests(bus.expired_requests)
     status = StoreStatus(min_free_bytes=settings.min_free_bytes)

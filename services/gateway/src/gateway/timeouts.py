@@ -1,4 +1,4 @@
-"""How long the gateway waits for its dependencies."""
+"""How long the gateway waits for its database."""
 
 from dataclasses import dataclass
 
@@ -9,14 +9,12 @@ FETCH_TOKENS_TIMEOUT_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Timeouts:
-    """Timeouts in seconds. A test on a busy machine sets longer ones.
+    """Timeouts in seconds.
 
     Attributes:
-        min_request_s: shorter timeouts of requests to other services are raised to it.
         connect_s: time to connect to the database, and to wait for a free connection.
         fetch_tokens_s: after this time the database of the rate limits counts as unavailable.
     """
 
-    min_request_s: float = 0.0
     connect_s: float = CONNECT_TIMEOUT_S
     fetch_tokens_s: float = FETCH_TOKENS_TIMEOUT_S

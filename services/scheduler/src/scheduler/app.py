@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager, suppress
 
 from fastapi import FastAPI
 
-from chassis.database.postgres import Database
+from chassis.database.postgres import CONNECT_TIMEOUT_S, Database
 from chassis.database.schema import SchemaCheck
 from chassis.http.app import create_web_app
 from chassis.lifecycle import Startup, run_service
@@ -67,11 +67,25 @@ REQUIREMENTS_CHANNEL = "requirements"  # notified by the trigger requirements_ma
 PRUNE_EVERY_S = 3600.0
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
-    """Build the application. HTTP serves health and metrics only; all other requests come over NATS."""
+def create_app(
+    settings: Settings,
+    metrics: Metrics | None = None,
+    shutdown: Shutdown | None = None,
+    *,
+    connect_timeout_s: float = CONNECT_TIMEOUT_S,
+) -> FastAPI:
+    """Build the application. HTTP serves health and metrics only; all other requests come over NATS.
+
+    Args:
+        connect_timeout_s: time to connect to the database, and to wait for a free connection, seconds.
+    """
     metrics = metrics or Metrics("scheduler")
     database = Database(
-        settings.database, name="scheduler", pool_size=settings.database_pool, listen_url=settings.direct_database
+        settings.database,
+        name="scheduler",
+        pool_size=settings.database_pool,
+        listen_url=settings.direct_database,
+        connect_timeout_s=connect_timeout_s,
     )
     schema, startup = SchemaCheck("scheduler", database), Startup()
     metrics.record_build(schema=schema.head)

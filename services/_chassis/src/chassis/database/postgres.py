@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from time import monotonic
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -14,8 +14,8 @@ from chassis.database.url import DatabaseUrl
 from chassis.telemetry.logs import log
 
 CONNECT_TIMEOUT_S = 1.5  # a client gets an error within 2 s if the database is unavailable
-READ_OUTCOME_TIMEOUT_S = CONNECT_TIMEOUT_S
-READ_OUTCOME_EVERY_S = 0.05
+MIN_OUTCOME_READS = 2  # a pause of this process or of the server can use up the time of one
+READ_OUTCOME_PAUSE_S = 0.05  # a commit that is in progress takes milliseconds, a refused connection none
 STATEMENT_TIMEOUT_S = 10
 SESSION_TIMEOUTS = {
     "lock_timeout": "5s",
@@ -56,14 +56,36 @@ UNSTORABLE_ERRORS = (
     UnicodeEncodeError,  # a lone surrogate
 )
 
-_GET_TRANSACTION_ID = "SELECT pg_current_xact_id_if_assigned()::text"
+# After a crash, PostgreSQL gives ids again whose WAL was not flushed. So an id belongs to one run of the server. The
+# start time tells servers apart. It stays the same when PostgreSQL recovers from the crash of one backend, but every
+# crash resets the statistics. Every role may read both.
+_SERVER_RUN = """(
+    SELECT concat_ws(' ', extract(epoch FROM pg_postmaster_start_time()), extract(epoch FROM stats_reset))
+    FROM pg_stat_bgwriter
+) AS server_run"""
+_READ_TRANSACTION_ID = f"SELECT pg_current_xact_id_if_assigned()::text AS number, {_SERVER_RUN}"
 # A standby may not have replayed the commit yet, so only the primary can tell.
-_READ_OUTCOME = "SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_xact_status($1::text::xid8) END"
-_FINAL_OUTCOMES = ("committed", "aborted")
+_READ_OUTCOME = f"""
+    SELECT CASE WHEN NOT pg_is_in_recovery() THEN pg_xact_status($1::text::xid8) END AS outcome, {_SERVER_RUN}
+"""
+_COMMITTED, _ABORTED, _AMBIGUOUS = "committed", "aborted", "ambiguous"
+_FINAL_OUTCOMES = (_COMMITTED, _ABORTED, _AMBIGUOUS)
+
+
+class _TransactionId(NamedTuple):
+    """Identifies a transaction.
+
+    Attributes:
+        number: PostgreSQL's id of it; None if it has written nothing.
+        server_run: the run of the server that gave it.
+    """
+
+    number: str | None
+    server_run: str
 
 
 class CommitUnknown(ConnectionError):
-    """The reply to COMMIT was lost, and the database did not tell in time whether the transaction committed.
+    """The reply to COMMIT was lost, and the database did not tell whether the transaction committed.
 
     The work must not be repeated unless a repetition changes nothing.
     """
@@ -165,15 +187,17 @@ class Database:
         repeated after any error but ``CommitUnknown``. JSON is passed as text and returned decoded.
 
         Raises:
-            CommitUnknown: the reply to COMMIT was lost, and the database did not tell in time whether it committed.
+            CommitUnknown: the reply to COMMIT was lost, and the database did not tell in time whether it committed, or
+                cannot tell because it crashed or was replaced meanwhile.
             OSError, asyncpg.PostgresError: see ``is_unavailable``; the transaction was rolled back.
         """
-        transaction_id: str | None = None
+        transaction_id: _TransactionId | None = None
         try:
             async with self.connection() as connection, connection.transaction():
                 yield connection
-                # Without an id, the transaction has written nothing. Otherwise it is needed if the commit fails.
-                transaction_id = await connection.fetchval(_GET_TRANSACTION_ID)
+                read = _TransactionId(**await connection.fetchrow(_READ_TRANSACTION_ID))
+                # Without a number, the transaction has written nothing. Otherwise it is needed if the commit fails.
+                transaction_id = read if read.number else None
         except UNAVAILABLE_ERRORS as error:
             if transaction_id is None or not await self._has_committed(transaction_id, error):
                 raise
@@ -220,32 +244,41 @@ class Database:
         if self._pool is not None:
             self._pool.terminate()
 
-    async def _has_committed(self, transaction_id: str, lost: Exception) -> bool:
+    async def _has_committed(self, transaction_id: _TransactionId, error: Exception) -> bool:
         """Whether a transaction committed whose reply to COMMIT was lost with this error.
 
-        Raises:
-            CommitUnknown: the database did not tell within twice ``READ_OUTCOME_TIMEOUT_S``.
-        """
-        deadline = monotonic() + READ_OUTCOME_TIMEOUT_S
-        outcome = await self._read_outcome(transaction_id)
-        while outcome not in _FINAL_OUTCOMES and monotonic() < deadline:
-            await asyncio.sleep(READ_OUTCOME_EVERY_S)
-            outcome = await self._read_outcome(transaction_id)
-        log.warning("postgres.commit_reply_lost", outcome=outcome or "unknown", error=type(lost).__name__)
-        if outcome not in _FINAL_OUTCOMES:
-            raise CommitUnknown from lost
-        return outcome == "committed"
+        Takes at most about twice the timeout to connect.
 
-    async def _read_outcome(self, transaction_id: str) -> str | None:
-        """Return "committed", "aborted" or "in progress"; None while the primary is unavailable."""
+        Raises:
+            CommitUnknown: the database did not tell.
+        """
+        deadline = monotonic() + self._connect_timeout_s
+        outcome, reads = await self._read_outcome(transaction_id), 1
+        while outcome not in _FINAL_OUTCOMES and (reads < MIN_OUTCOME_READS or monotonic() < deadline):
+            await asyncio.sleep(READ_OUTCOME_PAUSE_S)
+            outcome, reads = await self._read_outcome(transaction_id), reads + 1
+        log.warning("postgres.commit_reply_lost", outcome=outcome or "unknown", error=type(error).__name__)
+        if outcome not in {_COMMITTED, _ABORTED}:
+            raise CommitUnknown from error
+        return outcome == _COMMITTED
+
+    async def _read_outcome(self, transaction_id: _TransactionId) -> str | None:
+        """Return the outcome of a transaction: one of ``_FINAL_OUTCOMES`` or "in progress".
+
+        "ambiguous": the server has crashed or is another one, so it may have given the id to another transaction.
+        None: the primary is unavailable.
+        """
         try:
-            async with asyncio.timeout(READ_OUTCOME_TIMEOUT_S), self.connection() as connection:
-                outcome: str | None = await connection.fetchval(_READ_OUTCOME, transaction_id)
+            async with asyncio.timeout(self._connect_timeout_s), self.connection() as connection:
+                row = await connection.fetchrow(_READ_OUTCOME, transaction_id.number)
         except asyncpg.InvalidParameterValueError:
-            return "aborted"  # the id is in the future: this server took over from one that lost the transaction
+            return _ABORTED  # the id is in the future: the server lost the transaction
         except UNAVAILABLE_ERRORS:
             return None
-        return outcome
+        outcome: str | None = row["outcome"]
+        if outcome in {None, _ABORTED} or row["server_run"] == transaction_id.server_run:
+            return outcome
+        return _AMBIGUOUS
 
     async def _listen_once(self, channels: dict[str, Callable[[str], None]]) -> None:
         connection = await self._listen_connector.connect(

@@ -123,7 +123,6 @@ class Bus:
         inbox_prefix: prefix of reply subjects, the only ones that the login may subscribe to.
         tls: files for TLS, which is required if any is given.
         record_request: called after every request that was sent.
-        min_timeout_s: shorter timeouts of requests are raised to it, for tests on a busy machine.
 
     Raises:
         ValueError: a URL is invalid.
@@ -143,9 +142,8 @@ class Bus:
         inbox_prefix: str,
         tls: TlsFiles = NO_TLS_FILES,
         record_request: RecordRequest = lambda _topic, _outcome, _seconds: None,
-        min_timeout_s: float = 0.0,
     ) -> None:
-        self._name, self._record_request, self._min_timeout_s = name, record_request, min_timeout_s
+        self._name, self._record_request = name, record_request
         servers = parse_servers(url)
         self._requires_tls = servers.requires_tls or tls != NO_TLS_FILES
         self._options: dict[str, Any] = {
@@ -339,9 +337,8 @@ class Bus:
             InternalFault: the reply is malformed.
         """
         began, outcome = monotonic(), "ok"
-        timeout_s = max(within_s or topic.timeout_s, self._min_timeout_s)
         try:
-            return await self._request(topic, payload, tenant, key, timeout_s, is_large=is_large)
+            return await self._request(topic, payload, tenant, key, within_s or topic.timeout_s, is_large=is_large)
         except Refusal as refusal:
             outcome = _OUTCOMES.get(refusal.details.kind, "refused")
             raise

@@ -14,8 +14,8 @@ from gateway.signing.keys import SigningKeys
 LINK_WINDOW_S = 900
 """For this many seconds all links to an output are the same, so that browsers can cache it.
 
-A link is valid for at least
-as long, and at most twice as long."""
+A link is valid for at least as long, and at most twice as long.
+"""
 ARCHIVE_LINK_LIFETIME_S = 900  # lifetime of a link to an archive
 MAX_NAME = 100  # characters of a file name in a link
 

@@ -20,7 +20,8 @@ from notifier.usecases.job_reader import JobReader
 from notifier.usecases.viewer import Viewer
 
 MIN_REREAD_PAUSE_S = 0.2  # minimum seconds between two reads of the job
-RETRY_PAUSE_S = 1.0  # after a read that failed
+FIRST_RETRY_PAUSE_S = 1.0  # after a read that failed; doubles with each further failure, up to ``reread_s``
+MAX_RETRY_DOUBLINGS = 16  # to 18 hours; more could overflow
 MAX_PROGRESS = 8
 """Progress messages sent at a time. If more arrive meanwhile, this process is overloaded and skips the oldest."""
 
@@ -139,26 +140,36 @@ class JobFeed:
 
     async def _reread_until_ended(self) -> None:
         """Read the job periodically until it ends: a live message may be lost without notice."""
+        failures = 0
         while not self._ended:
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._reread_s * random.uniform(0.8, 1.2)):  # noqa: S311 - only spreads load
+                async with asyncio.timeout(_add_jitter(self._reread_s)):
                     await self._reread_due.wait()
             self._reread_due.clear()
-            pause_s = MIN_REREAD_PAUSE_S
             try:
                 await self._reread_job()
+                failures = 0
             except Refusal as refusal:
                 log.debug("notifier.feed.reread_failed", code=refusal.details.code)
                 if refusal.details.code == UnknownJob.code:
                     break
-                self.request_reread()  # events may be missing
-                pause_s = RETRY_PAUSE_S
+                failures += 1
             except Exception:  # noqa: BLE001 - top level of a task, which must survive a bug in one read
                 log.exception("notifier.feed.reread_crashed")
-            await asyncio.sleep(pause_s)
+                failures += 1
+            if failures:
+                self.request_reread()  # events may be missing
+            await asyncio.sleep(self._compute_pause(failures))
         if not self._ended:
             for viewer in self.viewers:
                 viewer.mark_deleted()
+
+    def _compute_pause(self, failures: int) -> float:
+        """Return the pause after a read, seconds. ``failures``: how many of the last reads failed in a row."""
+        if failures == 0:
+            return MIN_REREAD_PAUSE_S
+        retry_pause_s = FIRST_RETRY_PAUSE_S * 2.0 ** min(failures - 1, MAX_RETRY_DOUBLINGS)
+        return _add_jitter(min(retry_pause_s, self._reread_s))
 
     async def _reread_job(self) -> None:
         last_seq = self._timeline.last_seq or 0
@@ -169,3 +180,8 @@ class JobFeed:
         frame = frames.encode_waiting(job, at=datetime.now(UTC))
         for viewer in self.viewers:
             viewer.add_waiting(job, job.waiting, frame)
+
+
+def _add_jitter(seconds: float) -> float:
+    """Change a pause by up to a fifth, so that feeds do not read at the same time."""
+    return seconds * random.uniform(0.8, 1.2)  # noqa: S311 - only spreads load

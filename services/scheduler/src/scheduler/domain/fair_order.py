@@ -96,6 +96,8 @@ class FairOrder:
         ]
         self._schedules = sorted(schedules, key=lambda schedule: schedule.vtime)
         self._schedule_by_id = {schedule.id: schedule for schedule in schedules}
+        # count_before rounds turns, so a tenant with a larger vtime may count too: by less than this.
+        self._vtime_tolerance = max((10**-TURN_DIGITS / schedule.rate for schedule in schedules), default=0.0)
         self._begun = _PrefixSums((schedule.vtime, schedule, 0.5) for schedule in schedules)
         self._exhausted = _PrefixSums(
             (schedule.vtime + (schedule.queued - 0.5) / schedule.rate, schedule, 0.5 - schedule.queued)
@@ -121,7 +123,7 @@ class FairOrder:
             return round(estimate)
         count = 0
         for schedule in self._schedules:
-            if schedule.vtime > start + MIN_COST_S:
+            if schedule.vtime > start + self._vtime_tolerance:
                 break
             if schedule is not own:
                 count += schedule.count_before(start, tenant_id)

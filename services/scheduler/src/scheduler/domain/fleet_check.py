@@ -54,9 +54,9 @@ def drop_node_pointers(errors: Sequence[FieldError]) -> tuple[FieldError, ...]:
 
 
 class _ClosestNode(NamedTuple):
-    """The node with the fewest unknown classes, then the fewest findings, then the fewest of them without choices."""
+    """The node with the fewest unknown classes, then the fewest findings."""
 
-    rank: tuple[int, int, int]
+    rank: tuple[int, int]
     findings: tuple[Finding, ...]
     catalog: Catalog
 
@@ -101,7 +101,6 @@ def check_fleet(
         rank = (
             sum(finding.fault.code == UNKNOWN_CLASS for finding in findings),
             len(findings),
-            sum(not finding.fault.choices for finding in findings),
         )
         if closest is None or rank < closest.rank:
             closest = _ClosestNode(rank, findings, catalog)

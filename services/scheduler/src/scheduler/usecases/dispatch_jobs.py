@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import Counter, deque
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import AsyncIterator, Iterable, Sequence, Set
+from contextlib import asynccontextmanager
 from enum import Enum, auto
+from time import monotonic
 from typing import NamedTuple
 from uuid import UUID
 
@@ -270,7 +272,7 @@ class JobDispatcher:
 
     async def _renew_attempt(self, waiting: WaitingRequest) -> attempts.LeasedJob | ClaimFailure:
         """Renew the lease of the live attempt of a node that repeats its request."""
-        async with self._claim_slots, self._database.connection() as connection:
+        async with self._take_claim_slot(waiting.node), self._database.connection() as connection:
             if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             async with connection.transaction():
@@ -294,9 +296,7 @@ class JobDispatcher:
         requirements = self._skip_requirements_deferred_to_busy_nodes(requirements, node)
         if not requirements:
             return ClaimFailure.RESTRICTED if too_large else ClaimFailure.NOTHING
-        if self._claim_slots.locked():
-            log.debug("scheduler.claim.queued", node=node)
-        async with self._claim_slots, self._database.connection() as connection:
+        async with self._take_claim_slot(node), self._database.connection() as connection:
             if self._is_ended(waiting):
                 return ClaimFailure.CONTENDED
             search = await self._search_tenants(connection, node, requirements)
@@ -308,6 +308,20 @@ class JobDispatcher:
                 self._record_claim(node, claim.leased.requirement_id, claim)
         await self._publisher.publish_live_event(claim.transition)
         return claim.leased or ClaimFailure.CONTENDED
+
+    @asynccontextmanager
+    async def _take_claim_slot(self, node: str) -> AsyncIterator[None]:
+        """Wait until fewer than ``MAX_CONCURRENT_CLAIMS`` claims are in progress, and log how long it took.
+
+        Long waits mean that PostgreSQL is too slow for the number of nodes.
+        """
+        began, is_queued = monotonic(), self._claim_slots.locked()
+        if is_queued:
+            log.debug("scheduler.claim.queued", node=node)
+        async with self._claim_slots:
+            if is_queued:
+                log.debug("scheduler.claim.started", node=node, waited_s=round(monotonic() - began, 3))
+            yield
 
     def _is_ended(self, request: WaitingRequest) -> bool:
         """Whether a request must be answered without a job. A prefetch is not among the requests that are ended."""

@@ -54,7 +54,8 @@ class FleetState:
         self._models: dict[int, frozenset[str]] = {}  # the models in ``_needs``
         self._memory_over_gib: dict[int, int] = {}  # only of requirements that need a larger GPU
         self._requirement_ids: dict[tuple[tuple[str, ...], int | None], int] = {}
-        self._requirements_version, self._loaded_version = 1, 0  # counts notifications; those that were followed
+        self._requirements_version = 1  # increases with each notification of new requirements
+        self._loaded_version = 0  # the value of _requirements_version when the last successful query began
         self._runnable: dict[str, set[int]] = {}
         self._node_summaries: Sequence[NodeSummary] = ()
         self._node_facts: Sequence[NodeFacts] = ()
@@ -63,7 +64,8 @@ class FleetState:
         self._digests: tuple[str, ...] = ()
         self._loaded_counts: Counter[str] = Counter()
         self._nodes_fresh_until = 0.0
-        self._nodes_version, self._read_nodes_version = 1, 0  # counts reported changes; those that were read
+        self._nodes_version = 1  # increases with each reported change of a node
+        self._read_nodes_version = 0  # the value of _nodes_version when the last successful query began
         self._refresh_task: asyncio.Task[None] | None = None
 
     async def load_catalogs(self) -> Sequence[Catalog]:

@@ -77,10 +77,11 @@ class TenantLimits:
 
     async def apply_change(self, changed: UserChanged) -> None:
         """Save a change of a known tenant. An older version never overwrites a newer one."""
+        self.drop_cached_limits(changed.user_id)  # the save may wait for a lock, and auth has the new limits already
         try:
             async with self._database.transaction() as connection:
                 await tenants.apply_limit_change(connection, changed)
-        finally:  # not before the commit: until then, the old limits could be cached again
+        finally:  # before the commit, the old limits may have been loaded and cached again
             self.drop_cached_limits(changed.user_id)
 
     async def refresh_next_saved_limits(self) -> None:

@@ -12,7 +12,7 @@ from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
 from scheduler.domain.validation.suggestions import find_similar_names, sort_similar_first
-from scheduler.domain.validation.values import NOT_IN_LIST, SHORT_LIST
+from scheduler.domain.validation.values import NOT_IN_LIST, SHORT_LIST, describe_unlisted_choice
 
 MAX_SUGGESTED = 5  # names per check for which similar names are looked up; each is compared with every known name
 MAX_ERRORS_WITH_CHOICES = 10  # errors that list valid values; a list may have 20 long names
@@ -59,13 +59,17 @@ class _Suggester:
         self._suggestions: dict[tuple[str, str, str | None], _Suggestions] = {}
 
     def suggest(self, finding: Finding) -> _Suggestions:
-        """Look up choices. Beyond ``MAX_SUGGESTED`` names: only the choices of the finding's own node."""
+        """Look up choices.
+
+        Beyond ``MAX_SUGGESTED`` names: none that are similar, and those of other nodes only if the finding's node has
+        none.
+        """
         name = finding.fault.given_name or ""
         class_type = self._graph[finding.node_id].class_type if finding.node_id is not None else ""
         key = (name, "" if finding.fault.code == UNKNOWN_CLASS else class_type, finding.input)
         if key not in self._suggestions:
             if len(self._suggestions) == MAX_SUGGESTED:
-                return _Suggestions(finding.fault.choices, ())
+                return _Suggestions(finding.fault.choices or self._collect_choices(finding, class_type), ())
             choices = self._collect_choices(finding, class_type)
             self._suggestions[key] = _Suggestions(choices, find_similar_names(name, choices))
         return self._suggestions[key]
@@ -92,6 +96,8 @@ def _build_field_error(
         message, allowed = _describe_other_node(finding, graph), None
     elif fault.given_name is not None:
         choices, similar = suggester.suggest(finding)
+        if fault.subject is not None:  # this node may have no choices, but another one
+            message = describe_unlisted_choice(fault.subject, choices)
         if allowed is not None:
             allowed = tuple(choices) if len(choices) <= SHORT_LIST else None
         if similar:

@@ -12,6 +12,7 @@ class GraphFault(NamedTuple):
     Attributes:
         allowed: valid values, if there are few.
         given_name, choices: the given name and the valid names, if suggesting similar names would help.
+        subject: start of the message, if the rest depends on the valid names.
     """
 
     code: str
@@ -19,6 +20,7 @@ class GraphFault(NamedTuple):
     allowed: tuple[Scalar, ...] | None = None
     given_name: str | None = None
     choices: Sequence[Scalar] = ()
+    subject: str | None = None
 
 
 class Finding(NamedTuple):

@@ -1,10 +1,10 @@
 """Checks a literal against its input, and converts it as ComfyUI does."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from contracts.catalog import InputSpec
+from contracts.catalog import InputSpec, Scalar
 from contracts.wire.show_values import format_number, format_value
 from contracts.workflow import LITERAL_WRAPPER, MAX_INTEGER, MIN_INTEGER, is_link, is_model_file_name
 from scheduler.domain.class_facts import ClassFacts
@@ -134,17 +134,23 @@ def _list_path_variants(given: Any) -> tuple[Any, ...]:
 
 def _build_choice_fault(facts: ClassFacts, name: str, spec: InputSpec, given: Any) -> GraphFault:
     choices = tuple(spec.variants) if spec.variants is not None else spec.options or ()
-    lacks = "no ComfyUI server of the fleet has" if _lists_models(spec) else "is not one of its options"
-    message = f"{facts.name}.{name} is {format_value(given)}, which {lacks}."
+    subject = f"{facts.name}.{name} is {format_value(given)}"
+    allowed = choices if len(choices) <= SHORT_LIST else None
+    message = describe_unlisted_choice(subject, choices)
+    return GraphFault(NOT_IN_LIST, message, allowed, given_name=str(given)[:200], choices=choices, subject=subject)
+
+
+def describe_unlisted_choice(subject: str, choices: Sequence[Scalar]) -> str:
+    """Describe a value that is not among these choices.
+
+    Args:
+        subject: the start of the sentence, which names the input and its value.
+    """
     if not choices:
-        message = (
-            f"{facts.name}.{name} is {format_value(given)}, but no ComfyUI server of the fleet has any file for it. "
-            "Ask the "
-            "operator to add one."
-        )
-    if len(choices) <= SHORT_LIST:
-        return GraphFault(NOT_IN_LIST, message, choices, given_name=str(given)[:200], choices=choices)
-    return GraphFault(NOT_IN_LIST, message, given_name=str(given)[:200], choices=choices)
+        return f"{subject}, but no ComfyUI server of the fleet has any file for it. Ask the operator to add one."
+    if _are_models(choices):
+        return f"{subject}, which no ComfyUI server of the fleet has."
+    return f"{subject}, which is not one of its options."
 
 
 def _lists_models(spec: InputSpec) -> bool:
@@ -153,4 +159,9 @@ def _lists_models(spec: InputSpec) -> bool:
     Such a list is complete. So a value outside it is refused even for a custom class, which may otherwise accept
     unlisted values.
     """
-    return any(map(is_model_file_name, spec.options or ()))
+    return _are_models(spec.options or ())
+
+
+def _are_models(choices: Sequence[Scalar]) -> bool:
+    """Whether there are model files among these choices."""
+    return any(map(is_model_file_name, choices))
