@@ -8,13 +8,13 @@ import signal
 import subprocess
 import sysconfig
 import tempfile
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import asyncpg
 
 from chassis.database import migrate
 from chassis.database.postgres import Database
+from chassis.database.url import DatabaseUrl
 from stack.linux import die_with_parent
 from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
@@ -30,22 +30,14 @@ SETTINGS = (
 )
 
 
-async def open_connections(database: Database, count: int = 1) -> None:
-    """Open this many connections of a pool, which keeps them.
+def patient_database(
+    url: str | DatabaseUrl, *, name: str = "test", pool_size: int = 10, listen_url: DatabaseUrl | None = None
+) -> Database:
+    """Return a database that waits 20 s for a connection, longer than a pause of a busy machine.
 
     A service fails if a connection takes longer than its time limit, and tries again. A test has no second try.
     """
-
-    async def are_open() -> bool:
-        try:
-            async with AsyncExitStack() as stack:
-                for _ in range(count):
-                    await stack.enter_async_context(database.connection())
-        except OSError:
-            return False
-        return True
-
-    await until(are_open)
+    return Database(url, name=name, pool_size=pool_size, listen_url=listen_url, connect_timeout_s=20)
 
 
 class PostgresServer:

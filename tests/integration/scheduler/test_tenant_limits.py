@@ -14,7 +14,7 @@ from contracts.auth.tiers import Tier
 from scheduler.usecases.tenant_limits import TenantLimits
 from tests.integration.scheduler.conftest import UNLIMITED, Auth, bus_as
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
 
 TENANT = UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee")
@@ -35,7 +35,7 @@ async def nats() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = Database(await postgres_server.create_database("scheduler"), name="test")
+    opened = patient_database(await postgres_server.create_database("scheduler"))
     yield opened
     await opened.close()
 
