@@ -15,6 +15,7 @@ import asyncpg
 
 from chassis.database import migrate
 from chassis.database.postgres import Database
+from chassis.database.url import DatabaseUrl
 from stack.linux import die_with_parent
 from stack.ports import find_free_ports
 from stack.unprivileged import choose_runner
@@ -28,6 +29,16 @@ SETTINGS = (
     "max_connections=100",
     "shared_buffers=32MB",
 )
+
+
+def patient_database(
+    url: str | DatabaseUrl, *, name: str = "test", pool_size: int = 10, listen_url: DatabaseUrl | None = None
+) -> Database:
+    """Return a database that waits 20 s for a connection, longer than a pause of a busy machine.
+
+    A service fails if a connection takes longer than its time limit, and tries again. A test has no second try.
+    """
+    return Database(url, name=name, pool_size=pool_size, listen_url=listen_url, connect_timeout_s=20)
 
 
 async def open_connections(database: Database, count: int = 1) -> None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 
 from auth.app import create_app
 from auth.settings import Settings
-from chassis.database.postgres import CONNECT_TIMEOUT_S, Database
+from chassis.database.postgres import CONNECT_TIMEOUT_S
 from chassis.ids import new_id
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import REGISTER, Register
@@ -58,11 +58,6 @@ def settings_for(nats_url: str, database_url: str, **settings: object) -> Settin
     return Settings.model_validate(
         {"nats_url": nats_url, "database_url": database_url, "secret_key": SECRET} | settings
     )
-
-
-def patient_database(url: str, pool_size: int = 10) -> Database:
-    """Return a database whose connections a busy machine does not let time out."""
-    return Database(url, name="test", pool_size=pool_size, connect_timeout_s=20)
 
 
 @asynccontextmanager

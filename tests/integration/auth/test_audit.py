@@ -26,10 +26,9 @@ from tests.integration.auth.conftest import (
     System,
     login,
     new_name,
-    patient_database,
     refused,
 )
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 
 
 async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:

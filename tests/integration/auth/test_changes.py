@@ -11,8 +11,9 @@ from contracts.auth.accounts import CHANGE_USER, ChangeUser, Role
 from contracts.auth.changes import READ_CHANGES, ReadChanges, UserChanged
 from contracts.auth.keys import REVOKE_KEY, RevokeKey
 from contracts.auth.tiers import LimitsPatch, Tier
-from tests.integration.auth.conftest import System, patient_database
+from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody, told_of
+from tests.kit.postgres import patient_database
 
 
 async def read_back(person: Person, since: datetime | None = None) -> list[UserChanged]:

@@ -32,7 +32,6 @@ from tests.integration.auth.conftest import (
     System,
     login,
     new_name,
-    patient_database,
     refused,
     register,
     replica_at,
@@ -40,7 +39,7 @@ from tests.integration.auth.conftest import (
     system_at,
 )
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 
 OTHER = "four other words of mine"
 BAD_LOGIN = InvalidLogin().details

@@ -39,10 +39,10 @@ from contracts.auth.invites import (
 )
 from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
-from tests.integration.auth.conftest import PASSWORD, System, new_name, patient_database, system_at
+from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 
 DAYS = 7
 

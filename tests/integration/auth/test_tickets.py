@@ -22,8 +22,9 @@ from contracts.auth.tickets import (
     Ticket,
 )
 from contracts.wire.errors import RelayedRefusal
-from tests.integration.auth.conftest import System, bus_as, login, patient_database, register, session_id
+from tests.integration.auth.conftest import System, bus_as, login, register, session_id
 from tests.integration.auth.people import Person, somebody, verified
+from tests.kit.postgres import patient_database
 
 PAGE = "https://app.example"
 

@@ -22,13 +22,12 @@ from tests.integration.auth.conftest import (
     Person,
     System,
     login,
-    patient_database,
     register,
     replica_at,
     system_at,
 )
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:

@@ -15,7 +15,7 @@ from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import MessageKind, Rpc, Stream, Topic
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, open_connections
+from tests.kit.postgres import PostgresServer, patient_database
 
 
 class Question(StrictModel):
@@ -93,9 +93,8 @@ class Outbox:
     relays: list[Database] = field(default_factory=list)
 
     async def relay(self, bus: Bus) -> OutboxRelay:
-        database = Database(self.url, name="relay")
+        database = patient_database(self.url, name="relay")
         self.relays.append(database)
-        await open_connections(database)
         return OutboxRelay(database, bus)
 
     async def write(self, notes: Iterator[Note] | list[Note], topic: Topic[Note] = NOTED) -> None:

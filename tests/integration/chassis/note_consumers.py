@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from nats.js.errors import NotFoundError
 
-from chassis.database.postgres import Database
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
 from chassis.messaging.metadata import Metadata
@@ -14,6 +13,7 @@ from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from contracts.wire.topic import DurableConsumer
 from tests.integration.chassis.conftest import NOTED, NOTES, Note
+from tests.kit.postgres import patient_database
 from tests.kit.waiting import until
 
 CONSUMER = DurableConsumer(
@@ -97,7 +97,7 @@ async def acknowledged(bus: Bus, up_to: int, consumer: DurableConsumer[Note] = C
 @asynccontextmanager
 async def letters_at(url: str) -> AsyncIterator[DeadLetterStore]:
     """Return the dead letters of a database."""
-    database = Database(url, name="test", connect_timeout_s=20)
+    database = patient_database(url)
     try:
         yield DeadLetterStore(database)
     finally:

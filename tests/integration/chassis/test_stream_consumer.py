@@ -7,7 +7,6 @@ import pytest
 from nats.js.api import StreamConfig
 from nats.js.errors import NotFoundError
 
-from chassis.database.postgres import Database
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
@@ -34,7 +33,7 @@ from tests.integration.chassis.note_consumers import (
 )
 from tests.kit.commit_faults import CommitFaults
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, open_connections
+from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
@@ -50,9 +49,8 @@ async def letters(letters_url: str) -> AsyncIterator[DeadLetterStore]:
     sql = await asyncpg.connect(letters_url.replace("+asyncpg", ""))
     await sql.execute("TRUNCATE dead_letters")
     await sql.close()
-    database = Database(letters_url, name="test")
+    database = patient_database(letters_url)
     try:
-        await open_connections(database, 2)
         yield DeadLetterStore(database)
     finally:
         await database.close()

@@ -17,7 +17,6 @@ import asyncpg
 import httpx
 import pytest
 
-from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
 from executor.clients.artifacts import ArtifactClient, UploadRefused
 from gateway.artifact_store.orphans import OrphanSweeper, SweepRules
@@ -27,11 +26,11 @@ from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY, ArtifactStore
 from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import ALICE, Gateway, stored_files, until_ready
-from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -259,7 +258,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
 
 async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
     now = 1000.0
-    database = Database(own_database, name="test", pool_size=1, connect_timeout_s=TIMEOUT_S)
+    database = patient_database(own_database, pool_size=1)
     record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))
     monitor = StoreMonitor(record, objects)
     hour = timedelta(hours=1)

@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
@@ -16,11 +17,21 @@ async def redeem(house: House, token: str, **more: str) -> httpx.Response:
     return await house.http.post(REDEEM, json={"token": token} | more, headers=headers)
 
 
-async def admin_session(house: House) -> dict[str, str]:
+@pytest.fixture
+async def admin(house: House) -> AsyncIterator[dict[str, str]]:
+    """The header of an admin's session. The admin becomes a user afterwards: tests need a house with one admin."""
     user = await house.account()
-    changed = await house.http.patch(f"/api/v1/admin/users/{user['id']}", json={"role": "admin"}, headers=house.admin)
-    assert changed.status_code == 200, changed.text
-    return bearer(await house.session(user["username"]))
+
+    async def change_role(role: str) -> None:
+        path = f"/api/v1/admin/users/{user['id']}"
+        changed = await house.http.patch(path, json={"role": role}, headers=house.admin)
+        assert changed.status_code == 200, changed.text
+
+    await change_role("admin")
+    try:
+        yield bearer(await house.session(user["username"]))
+    finally:
+        await change_role("user")
 
 
 @pytest.mark.requirement(
@@ -29,9 +40,8 @@ async def admin_session(house: House) -> dict[str, str]:
     "POST /api/v1/auth/login-links/redeem",
     "table auth.login_links",
 )
-async def test_login_link_of_an_admin_logs_a_user_in_once(house: House) -> None:
+async def test_login_link_of_an_admin_logs_a_user_in_once(house: House, admin: dict[str, str]) -> None:
     user, session = await house.user()
-    admin = await admin_session(house)
     path = f"/api/v1/admin/users/{user['id']}/login-links"
     created = await house.http.post(path, headers=admin)
     assert created.status_code == 201, created.text
@@ -76,4 +86,3 @@ async def test_login_link_of_an_admin_logs_a_user_in_once(house: House) -> None:
     by_link = [entry["detail"].get("login_link_created_by") for entry in log if entry["action"] == "session.opened"]
     assert sorted(filter(None, by_link)) == [admin_id] * 2
     assert all(link["token"] not in str(entry) for entry in log)
-    await house.http.patch(f"/api/v1/admin/users/{admin_id}", json={"role": "user"}, headers=house.admin)

@@ -7,13 +7,13 @@ import httpx
 import pytest
 
 from chassis.database import migrate
-from chassis.database.postgres import Database
 from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.outputs import Output, OutputSource
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
-from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app
+from tests.integration.gateway.patience import create_patient_app
 from tests.kit.http import http_client
+from tests.kit.postgres import patient_database
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -195,7 +195,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     too_large = await gateway.http.put(here(gateway, other), content=b"x" * 20_000_001)
     assert too_large.status_code == 413
 
-    database = Database(database_url, name="test", connect_timeout_s=TIMEOUT_S)
+    database = patient_database(database_url)
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT id, size_bytes FROM artifacts WHERE job_id = $1", job.job_id)
     await database.close()

@@ -20,7 +20,7 @@ from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
 from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.serving import serving
@@ -38,7 +38,7 @@ async def rates_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture
 async def database(rates_url: str) -> AsyncIterator[Database]:
-    database = Database(rates_url, name="test", connect_timeout_s=TIMEOUT_S)
+    database = patient_database(rates_url)
     yield database
     await database.close()
 
@@ -46,7 +46,7 @@ async def database(rates_url: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
     """Replicas: each with connections of its own."""
-    databases = [Database(url, name="test", pool_size=2, connect_timeout_s=TIMEOUT_S) for _ in range(count)]
+    databases = [patient_database(url, pool_size=2) for _ in range(count)]
     try:
         yield [RateLimiter(RateLimitStore(database), fetch_timeout_s=TIMEOUT_S) for database in databases]
     finally:

@@ -13,9 +13,10 @@ from contracts.scheduler.jobs import JobState
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import UploadLimits, UploadStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
+from tests.kit.postgres import patient_database
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -23,7 +24,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = Database(database_url, name="test", pool_size=2, connect_timeout_s=TIMEOUT_S)
+    database = patient_database(database_url, pool_size=2)
     yield database
     await database.close()
 

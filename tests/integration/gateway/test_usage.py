@@ -19,13 +19,14 @@ from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.store import RequestCountBatch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
+from tests.integration.gateway.patience import create_patient_app, patient_client
 from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.fleet import HELLO
 from tests.kit.nats import NatsServer
+from tests.kit.postgres import patient_database
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
-from tests.kit.waiting import until
+from tests.kit.waiting import until, wait_if_midnight_is_near
 
 JOB = "GET /api/v1/jobs/{job_id}"
 
@@ -138,7 +139,7 @@ async def test_request_counts_are_flushed_on_shutdown(
 
 @pytest.fixture
 async def usage(database_url: str) -> AsyncIterator[RequestUsageStore]:
-    database = Database(database_url, name="test", connect_timeout_s=TIMEOUT_S)
+    database = patient_database(database_url)
     yield RequestUsageStore(database)
     await database.close()
 
@@ -159,17 +160,15 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
 
 
 async def test_usage_is_kept_for_ninety_days(usage: RequestUsageStore, database_url: str) -> None:
+    await wait_if_midnight_is_near()
     sql = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
-        while True:
-            user, today = uuid4(), datetime.now(UTC).date()
-            days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
-            await usage.add_batch(RequestCountBatch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
-            shown = [set(await usage.read_requests(user, days=number)) for number in (90, 2)]
-            await usage.delete_old(keep=90)
-            kept = await sql.fetch("SELECT day FROM usage_requests WHERE user_id = $1", user)
-            if datetime.now(UTC).date() == today:  # else midnight has passed meanwhile
-                break
+        user, today = uuid4(), datetime.now(UTC).date()
+        days = [today - timedelta(days=ago) for ago in (0, 1, 89, 90, 400)]
+        await usage.add_batch(RequestCountBatch(new_id(), {(user, day, "GET /x"): 1 for day in days}))
+        shown = [set(await usage.read_requests(user, days=number)) for number in (90, 2)]
+        await usage.delete_old(keep=90)
+        kept = await sql.fetch("SELECT day FROM usage_requests WHERE user_id = $1", user)
     finally:
         await sql.close()
     assert shown == [set(days[:3]), set(days[:2])]

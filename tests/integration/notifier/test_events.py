@@ -7,12 +7,11 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobEvent, JobState
 from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import world_at
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import open_connections
+from tests.kit.postgres import patient_database
 from tests.kit.waiting import until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -20,8 +19,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def events(database_url: str) -> AsyncIterator[EventStore]:
-    database = Database(database_url, name="test")
-    await open_connections(database)
+    database = patient_database(database_url)
     yield EventStore(database)
     await database.close()
 

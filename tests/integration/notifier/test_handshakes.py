@@ -71,7 +71,8 @@ async def test_refused_handshake_carries_retry_after(nats_server: NatsServer, da
                     pass
 
         with pytest.raises(InvalidStatus) as refused:
-            await open_until_refused()
+            async with asyncio.timeout(60):
+                await open_until_refused()
         body = json.loads(refused.value.response.body or b"")
         assert (body["status"], body["code"]) == (429, "socket.too_many_handshakes")
         assert refused.value.response.headers["retry-after"] == "1"

@@ -10,14 +10,13 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from chassis.database.expired_rows import ROWS_PER_TRANSACTION
-from chassis.database.postgres import Database
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_events import event
 from tests.integration.notifier.test_watch import run_job
-from tests.kit.postgres import open_connections
+from tests.kit.postgres import patient_database
 from tests.kit.waiting import until
 
 OWNER = UUID(int=7)
@@ -108,9 +107,8 @@ async def test_event_added_during_a_purge_is_dropped(sql: asyncpg.Connection, da
 
     job_id = uuid4()
     added = event(uuid4(), job_id, 1, JobState.LEASED)
-    database = Database(database_url, name="notifier")
+    database = patient_database(database_url, name="notifier")
     try:
-        await open_connections(database, 2)
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(EventStore(database).add_events([added]))
             await until(addition_waits)
@@ -135,9 +133,8 @@ async def test_old_events_are_deleted_in_several_batches(sql: asyncpg.Connection
         """,
         OWNER, count,
     )  # fmt: skip
-    database = Database(database_url, name="notifier")
+    database = patient_database(database_url, name="notifier")
     try:
-        await open_connections(database)
         await EventStore(database).prune_events(older_than=timedelta(days=3))
     finally:
         await database.close()

@@ -16,7 +16,7 @@ from scheduler.usecases.tenant_limits import TenantLimits
 from tests.integration.scheduler.conftest import UNLIMITED, Auth
 from tests.kit.calling_bus import PatientBus
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
 
 TENANT = UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee")
@@ -37,7 +37,7 @@ async def nats() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = Database(await postgres_server.create_database("scheduler"), name="test", connect_timeout_s=20)
+    opened = patient_database(await postgres_server.create_database("scheduler"))
     yield opened
     await opened.close()
 
