@@ -1,10 +1,36 @@
-"""Systems for fault injection."""
+"""Systems for fault injection, and workflows that misbehave."""
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+import asyncpg
 import pytest
 
+from tests.e2e.test_deletion import database_of
 from tests.kit.fleet import Fleet, running_fleet
+
+
+def graph(class_type: str, color: int, **inputs: Any) -> dict[str, Any]:
+    """Return a workflow that passes an image of this colour to a node of this class."""
+    return {
+        "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": color}},
+        "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},
+        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "picture"}},
+    }
+
+
+async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
+    """Return every attempt of a job from the scheduler."""
+    sql = await asyncpg.connect(database_of(fleet, "scheduler"))
+    try:
+        rows = await sql.fetch(
+            """SELECT node, prompt_id::text, node_died, gpu_seconds, error->>'code' AS code FROM attempts
+            WHERE job_id = $1::uuid ORDER BY attempt""",
+            job_id,
+        )
+    finally:
+        await sql.close()
+    return [dict(row) for row in rows]
 
 
 @pytest.fixture(scope="package")

@@ -1,14 +1,13 @@
 """Requests that were given up while the scheduler was frozen are not executed when it continues."""
 
 import asyncio
-import os
 import re
-import signal
 
 import pytest
 
 from contracts.scheduler.submissions import SUBMIT_JOB
 from tests.kit.fleet import Fleet
+from tests.kit.freezing import frozen
 from tests.kit.http import http_client
 
 SUBMITS = 24
@@ -26,11 +25,8 @@ async def test_refused_submits_of_a_frozen_scheduler_are_neither_run_nor_billed(
         assert (await fragile.wait_until_ended(client, first.json()["job_id"]))["status"] == "completed"
         started, pid = len(await fragile.list_runs()), fragile.pid("scheduler")
         headers = [{"Idempotency-Key": f"frozen-{number}"} for number in range(SUBMITS)]
-        os.kill(pid, signal.SIGSTOP)
-        try:
+        with frozen(pid):
             refused = await asyncio.gather(*[client.post("/jobs", json=submission, headers=one) for one in headers])
-        finally:
-            os.kill(pid, signal.SIGCONT)
         assert [answer.status_code for answer in refused] == [503] * SUBMITS
 
         retried = await client.post("/jobs", json=submission, headers=headers[0])

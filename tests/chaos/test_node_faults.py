@@ -1,13 +1,15 @@
 """Faults of nodes and jobs cost little GPU time: the job runs elsewhere, and a node at fault gets no more jobs."""
 
 from collections.abc import AsyncIterator
+from functools import partial
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.chaos.test_poison import attempts_of, graph
-from tests.kit.fleet import Fleet
+from tests.chaos.conftest import attempts_of, graph
+from tests.kit.fleet import Fleet, is_processing
+from tests.kit.held_nodes import order_action
 from tests.kit.http import http_client
 from tests.kit.waiting import until
 
@@ -22,19 +24,6 @@ def sleep(color: int, seconds: float) -> dict[str, Any]:
 
 async def read_nodes(admin: httpx.AsyncClient) -> dict[str, dict[str, Any]]:
     return {node["node"]: node for node in (await admin.get("/admin/nodes")).json()["nodes"]}
-
-
-async def order_action(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
-    for node in nodes:
-        answer = await admin.post(f"/admin/nodes/{node}/{action}")
-        assert answer.status_code == 200, answer.text
-
-
-async def wait_until_running(client: httpx.AsyncClient, job_id: str) -> None:
-    async def runs() -> bool:
-        return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
-
-    await until(runs)
 
 
 async def repair(fleet: Fleet, admin: httpx.AsyncClient, *nodes: str) -> None:
@@ -77,7 +66,7 @@ async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_node
         await set_gpu(fleet, admin, "node-3", 48)
         await order_action(admin, "cordon", "node-1", "node-2")
         slow = (await fleet.submit(client, workflow=sleep(1, 8)))["job_id"]
-        await wait_until_running(client, slow)
+        await until(partial(is_processing, client, slow))
         await order_action(admin, "uncordon", "node-1", "node-2")
         before = [await fleet.count_fault_occurrences("oom", node) for node in (0, 1)]
         for node in (0, 1):

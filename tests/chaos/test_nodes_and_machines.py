@@ -1,16 +1,15 @@
 """Nodes and machines fail: jobs continue on other nodes, or resume where they were."""
 
 import asyncio
-import os
-import signal
 import tempfile
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from tests.chaos.test_poison import graph
+from tests.chaos.conftest import graph
 from tests.kit.fleet import HELLO, Fleet, running_fleet
+from tests.kit.freezing import freeze, frozen, unfreeze
 from tests.kit.waiting import until
 
 AWAY_S = 18.0  # longer than a lease
@@ -68,8 +67,7 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             return len(await fleet.list_runs()) > before
 
         await until(is_running)
-        os.kill(fleet.process.pid, signal.SIGSTOP)  # killed processes are not restarted from here on
-        try:
+        with frozen(fleet.process.pid):  # killed processes are not restarted
             killed = fleet.kill(part)
             answer = await client.post("/jobs", json={"workflow": HELLO})
             assert answer.status_code == 503, answer.text
@@ -88,8 +86,6 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             away_until = asyncio.get_running_loop().time() + AWAY_S
             await until(is_done_on_the_node, within_s=60)  # 5 s of sampling
             await until(lambda: asyncio.get_running_loop().time() > away_until, within_s=30)
-        finally:
-            os.kill(fleet.process.pid, signal.SIGCONT)
         await fleet.wait_until_replaced(part, killed)
         ended = await fleet.wait_until_ended(client, job["job_id"])
         assert (ended["status"], ended["attempt"]) == ("completed", 1)
@@ -104,7 +100,8 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
     fleet, mine = fragile, {"labels": {"frozen": part}}
     async with fleet.client() as client:
         await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
-        frozen = freeze_with_children(fleet.pid(part))
+        pids = freeze_with_children(fleet.pid(part))
+        client.timeout = 8.0  # respond instead of waiting
         try:
             for answer in (
                 await client.post("/jobs", json={"workflow": HELLO, **mine}),
@@ -114,9 +111,8 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
                 assert answer.status_code == 503, answer.text
                 assert int(answer.headers["retry-after"]) >= 1
         finally:
-            for pid in frozen:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGCONT)
+            for pid in pids:
+                unfreeze(pid)
 
         async def works() -> bool:
             return (await client.post("/jobs", json={"workflow": HELLO, **mine})).status_code == 201
@@ -128,13 +124,13 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
 
 def freeze_with_children(pid: int) -> list[int]:
     """Freeze a process and its children: PostgreSQL's backends do not stop with the postmaster. Returns their pids."""
-    os.kill(pid, signal.SIGSTOP)  # first, so that it starts no more children
-    frozen = [pid]
+    freeze(pid)  # first, so that it starts no more children
+    pids = [pid]
     for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
         with suppress(ProcessLookupError):  # it has ended meanwhile
-            os.kill(child, signal.SIGSTOP)
-            frozen.append(child)
-    return frozen
+            freeze(child)
+            pids.append(child)
+    return pids
 
 
 def is_alive(pid: int) -> bool:

@@ -1,11 +1,8 @@
 """A job that kills its node affects at most two nodes and no other job."""
 
-from typing import Any
-
-import asyncpg
 import pytest
 
-from tests.e2e.test_deletion import database_of
+from tests.chaos.conftest import attempts_of, graph
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
 
@@ -17,28 +14,6 @@ KILLERS = {
     "worker": ("SimKillWorker", {}, "node.fault"),
     "freeze": ("SimFreeze", {"seconds": 40}, "node.lost"),
 }
-
-
-def graph(class_type: str, color: int, **inputs: Any) -> dict[str, Any]:
-    return {
-        "1": {"class_type": "EmptyImage", "inputs": {"width": 16, "height": 16, "batch_size": 1, "color": color}},
-        "2": {"class_type": class_type, "inputs": {"image": ["1", 0], **inputs}},
-        "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "picture"}},
-    }
-
-
-async def attempts_of(fleet: Fleet, job_id: str) -> list[dict[str, Any]]:
-    """Return every attempt of a job from the scheduler."""
-    sql = await asyncpg.connect(database_of(fleet, "scheduler"))
-    try:
-        rows = await sql.fetch(
-            """SELECT node, prompt_id::text, node_died, gpu_seconds, error->>'code' AS code FROM attempts
-            WHERE job_id = $1::uuid ORDER BY attempt""",
-            job_id,
-        )
-    finally:
-        await sql.close()
-    return [dict(row) for row in rows]
 
 
 @pytest.mark.requirement("F-37")

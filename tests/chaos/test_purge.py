@@ -4,8 +4,6 @@ A lock that the test holds in a service's database keeps the service at the poin
 """
 
 import asyncio
-import os
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -20,7 +18,8 @@ import pytest
 
 from tests.e2e.test_deletion import database_of, files_of, finished, rows_with
 from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered, slow
-from tests.kit.fleet import HELLO, Fleet
+from tests.kit.fleet import HELLO, Fleet, is_processing
+from tests.kit.freezing import freeze
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -55,28 +54,34 @@ class LockedRows:
 
 
 @asynccontextmanager
-async def lock_rows(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[LockedRows]:
-    """Lock rows of a service, given as the clause after FROM."""
+async def open_transaction(fleet: Fleet, service: str) -> AsyncIterator[LockedRows]:
+    """Open a transaction in the database of a service. The block locks rows with it."""
     sql = await asyncpg.connect(database_of(fleet, service))
     try:
         await sql.execute("BEGIN")
-        assert await sql.fetch(f"SELECT 1 FROM {rows} FOR UPDATE", *values)  # noqa: S608 - ours
         yield LockedRows(sql)
     finally:
         await sql.close()  # and with it the transaction
 
 
 @asynccontextmanager
+async def lock_rows(fleet: Fleet, service: str, rows: str, *values: Any) -> AsyncIterator[LockedRows]:
+    """Lock rows of a service, given as the clause after FROM."""
+    async with open_transaction(fleet, service) as locked:
+        assert await locked.sql.fetch(f"SELECT 1 FROM {rows} FOR UPDATE", *values)  # noqa: S608 - ours
+        yield locked
+
+
+@asynccontextmanager
 async def block_purges(fleet: Fleet, folders: list[Path]) -> AsyncIterator[LockedRows]:
-    """Block the gateway's first step of a purge, the insertion of the job. Folders of the store name the jobs."""
-    sql = await asyncpg.connect(database_of(fleet, "gateway"))
-    try:
-        await sql.execute("BEGIN")
-        rows = [(UUID(folder.name), UUID(folder.parent.name)) for folder in folders]
-        await sql.executemany("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", rows)
-        yield LockedRows(sql)
-    finally:
-        await sql.close()  # and with it the transaction
+    """Block the gateway's first step of a purge, the insertion of the job.
+
+    ``folders``: the jobs' folders in the artifact store, ``<tenant id>/<job id>``.
+    """
+    rows = [(UUID(folder.name), UUID(folder.parent.name)) for folder in folders]
+    async with open_transaction(fleet, "gateway") as locked:
+        await locked.sql.executemany("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", rows)
+        yield locked
 
 
 async def wait_until_all_replaced(fleet: Fleet, killed: dict[str, int]) -> None:
@@ -127,7 +132,7 @@ async def test_purge_event_is_published_although_the_scheduler_was_killed(fragil
         async with lock_rows(fragile, "scheduler", "jobs WHERE id = $1", UUID(job_id)) as job:
             purging = asyncio.create_task(client.delete(f"/jobs/{job_id}", params={"purge": True}))
             await until(job.is_awaited)
-            os.kill(fragile.pid("nats"), signal.SIGSTOP)  # from now on the scheduler publishes nothing
+            freeze(fragile.pid("nats"))  # from now on the scheduler publishes nothing
             await job.unlock()
 
             async def is_committed() -> bool:
@@ -169,11 +174,7 @@ async def test_account_is_erased_although_every_service_is_killed_before_and_dur
             done = await finished(fragile, own)
             assert (await own.put("/workflows/mine", json={"workflow": HELLO})).status_code == 201
             running = (await fragile.submit(own, workflow=slow(60)))["job_id"]
-
-            async def runs() -> bool:
-                return bool((await own.get(f"/jobs/{running}")).json()["status"] == "processing")
-
-            await until(runs)
+            await until(partial(is_processing, own, running))
         async with (
             lock_rows(fragile, "scheduler", "tenants WHERE id = $1", tenant) as limits,
             lock_rows(fragile, "gateway", "workflows WHERE tenant_id = $1", tenant) as workflows,

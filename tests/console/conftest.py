@@ -11,8 +11,8 @@ import pytest
 from playwright.async_api import Browser, BrowserContext, ConsoleMessage, Error, Page, Route, async_playwright, expect
 
 from tests.kit.fleet import Fleet, running_fleet
-from tests.kit.retrying_fleet import UNAVAILABLE, RetryingFleet
-from tests.kit.waiting import until
+from tests.kit.retrying_fleet import UNAVAILABLE, RetryingFleet, few_requests_repeated
+from tests.kit.waiting import repeat_until
 
 ROOT = Path(__file__).parents[2]
 CONSOLE = ROOT / "clients/console"
@@ -54,7 +54,8 @@ async def fleet(chromium: str) -> AsyncIterator[Fleet]:  # noqa: ARG001 - nothin
     async with running_fleet(  # a job with the most steps runs for nine seconds, so that a test can cancel it
         "--nodes", "2", "--step-ms", "60", GATEWAY_LOGIN_PER_MINUTE="6000", GATEWAY_OPEN_PER_MINUTE="6000"
     ) as running:
-        yield RetryingFleet.wrap(running)
+        with few_requests_repeated():
+            yield RetryingFleet.wrap(running)
 
 
 @dataclass
@@ -114,22 +115,21 @@ class Visitor:
 
 
 async def repeat_while_unavailable(route: Route) -> None:
-    """Repeat a request of a page that is refused with 503, because a process of the system paused."""
+    """Repeat a request of a page that is refused with 503, because a process of the system paused.
+
+    If a request fails, the page receives a network error.
+    """
     if "text/event-stream" in (await route.request.header_value("accept") or ""):
         await route.continue_()  # it has no end
         return
-    with suppress(Error):  # the page was closed meanwhile
-        response = await route.fetch()
-
-        async def is_available() -> bool:
-            nonlocal response
-            if response.status == UNAVAILABLE:
-                response = await route.fetch()
-            return response.status != UNAVAILABLE
-
-        with suppress(TimeoutError):
-            await until(is_available)
+    try:
+        response = await repeat_until(
+            lambda response: response.status != UNAVAILABLE, lambda: route.fetch(max_redirects=0)
+        )
         await route.fulfill(response=response)
+    except (Error, TimeoutError):
+        with suppress(Error):  # the page was closed
+            await route.abort()
 
 
 NewVisitor = Callable[..., Awaitable[Visitor]]

@@ -8,7 +8,7 @@ import pytest
 
 from tests.kit.commands import Commands
 from tests.kit.fleet import running_fleet
-from tests.kit.retrying_fleet import RetryingFleet
+from tests.kit.retrying_fleet import RetryingFleet, few_requests_repeated
 from tests.kit.waiting import wait_if_midnight_is_near
 
 BLOCKED_AFTER_S = 1
@@ -36,7 +36,8 @@ async def fleet() -> AsyncIterator[RetryingFleet]:
         GATEWAY_UPLOADS_SWEEP_S="1",
         EXECUTOR_BLOCKED_AFTER_S=str(BLOCKED_AFTER_S),
     ) as running:
-        yield RetryingFleet.wrap(running)
+        with few_requests_repeated():
+            yield RetryingFleet.wrap(running)
 
 
 @pytest.fixture(scope="package")

@@ -9,6 +9,7 @@ import re
 from base64 import b64decode
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,8 +27,8 @@ from gateway.settings import Settings as GatewaySettings
 from notifier.app import create_app as create_notifier
 from notifier.settings import Settings as NotifierSettings
 from tests.kit.fleet import HELLO, Fleet
-from tests.kit.retrying_fleet import UNAVAILABLE, origin_client
-from tests.kit.waiting import until
+from tests.kit.retrying_fleet import UNAVAILABLE, assert_registered, origin_client
+from tests.kit.waiting import repeat_until
 
 PASSWORD = "nobody else has this one yet"
 SCOPES = ["jobs:read", "jobs:write", "keys"]
@@ -225,13 +226,14 @@ async def world(fleet: Fleet) -> World:
         for name in ("alice", "bob"):
             account = {"username": f"{name}-{pid}", "email": f"{name}-{pid}@example.com", "password": PASSWORD}
             answer = await http.post("/auth/register", json=account)
-            assert answer.status_code == 201, answer.text
-            made.paths["user_id"] = made.paths.get("user_id", answer.json()["id"])
+            assert_registered(answer)
         root = {"X-API-Key": fleet.credentials["admin_key"]}
         alice, bob = [await log_in(http, f"{name}-{pid}") for name in ("alice", "bob")]
         for user in (await http.get("/admin/users", params={"search": f"-{pid}"}, headers=root)).json()["users"]:
             answer = await http.patch(f"/admin/users/{user['id']}", json={"tier": "enterprise"}, headers=root)
             assert answer.status_code == 200, answer.text
+            if user["username"] == f"alice-{pid}":
+                made.paths["user_id"] = user["id"]
         made.weak = {
             scope: {"X-API-Key": (await key(http, alice, [one for one in SCOPES if one != scope]))["key"]}
             for scope in (*SCOPES, "admin")
@@ -381,14 +383,9 @@ async def test_websocket_shows_no_foreign_job(world: World, who: str) -> None:
             async with world.fleet.client("") as http:
                 headers = await world.headers_of(who, row, http)
             url = world.fleet.base_url.replace("http", "ws", 1) + _filled(name.removeprefix("WS "), world.paths)
-            found = UNAVAILABLE
-
-            async def is_available(url: str = url, headers: dict[str, str] = headers) -> bool:
-                nonlocal found
-                found = await _shown(url, headers, world.paths["job_id"])
-                return found != UNAVAILABLE
-
-            await until(is_available)
+            found = await repeat_until(
+                lambda status: status != UNAVAILABLE, partial(_shown, url, headers, world.paths["job_id"])
+            )
             assert found == row.statuses[WHO.index(who)], name
 
 

@@ -21,7 +21,7 @@ from tests.e2e.test_cli import REFUSED, Person
 from tests.e2e.test_identity import PASSWORD, bearer, new_key, registered, slow
 from tests.e2e.test_uploads_in_jobs import png, upload
 from tests.kit.commands import Commands
-from tests.kit.fleet import HELLO, Fleet
+from tests.kit.fleet import HELLO, Fleet, is_processing
 from tests.kit.retrying_fleet import RetryingTransport
 from tests.kit.waiting import until
 
@@ -73,7 +73,8 @@ async def finished(fleet: Fleet, client: httpx.AsyncClient, **more: Any) -> str:
 
 @pytest.mark.requirement("DELETE /api/v1/jobs/{job_id}", "job.purge")
 async def test_purged_job_leaves_no_trace(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    async with fleet.client(transport=RetryingTransport(with_keys=False)) as without_key:  # which would remain a while
+    # without an idempotency key, because its record would outlive the purge
+    async with fleet.client(transport=RetryingTransport(with_keys=False)) as without_key:
         job_id = await finished(fleet, without_key, labels={"campaign": "canary"})
     assert files_of(fleet, job_id)
 
@@ -221,11 +222,7 @@ async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Pa
     async with fleet.client(key["COMFYFLEET_KEY"]) as own:
         done, waiting = await finished(fleet, own), await finished(fleet, own)
         running = (await fleet.submit(own, workflow=slow(60)))["job_id"]
-
-        async def runs() -> bool:
-            return bool((await own.get(f"/jobs/{running}")).json()["status"] == "processing")
-
-        await until(runs)
+        await until(partial(is_processing, own, running))
         refused = await person.runs("purge", running, **key)
         assert (refused.status, refused.out) == (REFUSED, b"")
         assert "Cancel it first" in refused.err

@@ -10,6 +10,7 @@ from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import PICTURE, slow
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.held_nodes import no_job_ends
+from tests.kit.retrying_fleet import RetryingTransport
 from tests.kit.waiting import until
 
 
@@ -50,7 +51,8 @@ async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
     async def is_interrupted() -> bool:
         return await outcomes() == ["interrupted"]
 
-    async with fleet.client() as leaving:
+    # with an idempotency key, the job would go on
+    async with fleet.client(transport=RetryingTransport(with_keys=False)) as leaving:
         waiting = asyncio.create_task(leaving.post("/generate", json={"workflow": slow(60)}))
         await until(is_running)
         waiting.cancel()

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import simulated_only
-from tests.kit.fleet import HELLO, Fleet
+from tests.kit.fleet import HELLO, Fleet, is_processing
 from tests.kit.waiting import until
 
 PICTURE = {"prompt": "x", "width": 64, "height": 64, "steps": 1}
@@ -23,10 +23,6 @@ def slow(seconds: float) -> dict[str, Any]:
         "2": {"class_type": "SimSleep", "inputs": {"image": ["1", 0], "seconds": seconds}},
         "3": {"class_type": "SaveImage", "inputs": {"images": ["2", 0], "filename_prefix": "slow"}},
     }
-
-
-async def is_processing(client: httpx.AsyncClient, job_id: str) -> bool:
-    return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
 
 
 @pytest.mark.requirement("F-95", "limit.images")

@@ -10,23 +10,19 @@ from nats.aio.msg import Msg
 from nats.errors import NoRespondersError
 from nats.errors import TimeoutError as NatsTimeout
 
+from contracts.wire.errors import Unavailable
 from tests.kit.fleet import HELLO, Fleet
 from tests.kit.nats import wait_until_processed
-from tests.kit.retrying_fleet import UNAVAILABLE
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until, until
 
 
 async def request(outside: Client, subject: str, payload: bytes) -> Msg:
     """Send a request, again while a service is unavailable, and return the reply."""
-    reply = Msg(outside)
 
-    async def is_available() -> bool:
-        nonlocal reply
-        reply = await outside.request(subject, payload, timeout=20)
-        return bool(json.loads(reply.data)["status"] != UNAVAILABLE)
+    def is_available(reply: Msg) -> bool:
+        return bool(json.loads(reply.data).get("code") != Unavailable.code)
 
-    await until(is_available, within_s=60)
-    return reply
+    return await repeat_until(is_available, lambda: outside.request(subject, payload, timeout=20), within_s=60)
 
 
 @pytest.mark.requirement("nats-api")

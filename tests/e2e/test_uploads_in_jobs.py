@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from PIL import Image
 
 from executor.usecases.post_prompt import MAX_POSTS
 from tests.e2e.conftest import REAL, simulated_only
-from tests.kit.fleet import Fleet
+from tests.kit.fleet import Fleet, is_processing
 from tests.kit.held_nodes import no_job_ends
 from tests.kit.http import http_client
 from tests.kit.waiting import until
@@ -253,11 +254,7 @@ async def test_upload_is_kept_while_its_job_runs_and_when_the_job_runs_again(
     image = await upload(client, png("orange"))
     async with no_job_ends(fleet):
         job = await fleet.submit(client, workflow=loading(image))
-
-        async def runs() -> bool:
-            return bool((await client.get(f"/jobs/{job['job_id']}")).json()["status"] == "processing")
-
-        await until(runs)
+        await until(partial(is_processing, client, job["job_id"]))
         assert (await client.delete(f"/uploads/{image}")).status_code == 409
     done = await fleet.wait_until_ended(client, job["job_id"])
     assert done["status"] == "completed"

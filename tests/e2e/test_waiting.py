@@ -1,8 +1,6 @@
 """The API shows why a job waits."""
 
 import json
-import os
-import signal
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +10,7 @@ import pytest
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_cli import Person
 from tests.kit.fleet import HELLO, Fleet, read_frames
+from tests.kit.freezing import frozen, unfreeze
 from tests.kit.waiting import until
 
 
@@ -20,8 +19,7 @@ from tests.kit.waiting import until
 async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
     fleet: Fleet, client: httpx.AsyncClient, tmp_path: Path
 ) -> None:
-    os.kill(fleet.process.pid, signal.SIGSTOP)  # the nodes are not restarted
-    try:
+    with frozen(fleet.process.pid):  # the nodes are not restarted
         for number in range(1, len(fleet.nodes) + 1):
             fleet.kill(f"node-{number}")
         first = await fleet.submit(client, workflow=HELLO)
@@ -42,10 +40,8 @@ async def test_job_without_nodes_reports_why_it_waits_and_runs_when_one_joins(
         assert job["waiting"]["message"] in shown.text
         async with fleet.watch(job["job_id"]) as socket:
             snapshot = json.loads(await socket.recv())
-            os.kill(fleet.process.pid, signal.SIGCONT)
+            unfreeze(fleet.process.pid)
             *_, end = await read_frames(socket)
-    finally:
-        os.kill(fleet.process.pid, signal.SIGCONT)
     assert reason_of(snapshot) == "no_node_online"
     assert (end["type"], end["status"]) == ("end", "completed")
     assert (await client.get(f"/jobs/{job['job_id']}")).json()["waiting"] is None

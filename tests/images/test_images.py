@@ -27,8 +27,9 @@ from stack.ports import LOOPBACK, find_free_ports
 from stack.postgres import get_postgres_bin
 from tests.integration.compose.test_environment import JOB, PYTHON, Machine, filled_in
 from tests.kit.compose import ROOT, VARIABLE, read_env
+from tests.kit.fleet import has_ended
 from tests.kit.postgres import PostgresServer
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until, until
 
 SERVER, BOX = "10.254.77.1", "10.254.77.2"
 NAMESPACE = f"comfyfleet-{os.getpid()}"
@@ -276,15 +277,10 @@ async def test_job_passes_through_all_images_to_a_node_on_another_machine(machin
             pytest.fail(f"the node never joined\n{machine.logs()}")
         accepted = await http.post(f"{origin}/api/v1/jobs", json=JOB)
         assert accepted.status_code == 201, accepted.text
-        job = accepted.json()
-
-        async def has_ended() -> bool:
-            nonlocal job
-            answer = await http.get(f"{origin}/api/v1/jobs/{job['job_id']}")
-            job = answer.json() if answer.status_code == 200 else job
-            return job["status"] in {"completed", "failed", "cancelled"}
-
-        await until(has_ended, READY_S)
+        read = await repeat_until(
+            has_ended, lambda: http.get(f"{origin}/api/v1/jobs/{accepted.json()['job_id']}"), READY_S
+        )
+        job = read.json()
         assert job["status"] == "completed", f"{job}\n{machine.logs()}"
         result = await http.get(f"{origin}/api/v1/jobs/{job['job_id']}/result")
     assert result.content.startswith(b"\x89PNG\r\n\x1a\n")

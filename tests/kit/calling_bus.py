@@ -8,7 +8,7 @@ from pydantic import BaseModel
 from chassis.messaging.bus import Bus
 from contracts.wire.errors import ErrorKind, Refusal
 from contracts.wire.topic import FLEET, Rpc
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until
 
 P = TypeVar("P", bound=BaseModel)
 R = TypeVar("R", bound=BaseModel)
@@ -55,15 +55,14 @@ class PatientBus(Bus):
 
 async def until_available(request: Callable[[], Awaitable[T]]) -> T:
     """Send an idempotent request of a test's set-up or cleanup, again while the service is unavailable."""
-    replies: list[T] = []
 
-    async def is_answered() -> bool:
+    async def try_request() -> list[T]:
         try:
-            replies.append(await request())
+            return [await request()]
         except Refusal as refusal:
             if refusal.details.kind is not ErrorKind.UNAVAILABLE:
                 raise
-        return bool(replies)
+        return []
 
-    await until(is_answered)
-    return replies[0]
+    (reply,) = await repeat_until(bool, try_request)
+    return reply

@@ -47,7 +47,8 @@ HELLO = json.loads((ROOT / "tests/workflows/hello.json").read_text())
 class Fleet:
     """A running system, and helpers to observe and break it."""
 
-    websocket: ClassVar[type[connect]] = connect
+    connect_class: ClassVar[type[connect]] = connect
+    """How ``watch`` opens a WebSocket."""
 
     state: Path
     credentials: dict[str, Any]
@@ -80,7 +81,7 @@ class Fleet:
         """Return a WebSocket that watches a job, as a context manager."""
         query = "" if after is None else f"?after={after}"
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
-        return self.websocket(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
+        return self.connect_class(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
     async def connect_external_system(self, **login: str) -> tuple[Client, list[str]]:
         """Return a NATS connection with an external system's login, and the errors that the server reports to it."""
@@ -132,18 +133,18 @@ class Fleet:
         """Wait until the job has ended, also across interruptions; returns it."""
         job: dict[str, Any] = {}
 
-        async def has_ended() -> bool:
+        async def is_ended() -> bool:
             nonlocal job
             try:
                 response = await client.get(f"/jobs/{job_id}")
             except httpx.HTTPError:
                 return False
-            if response.status_code != 200:
+            if not has_ended(response):
                 return False
             job = response.json()
-            return job["status"] in ENDED
+            return True
 
-        await until(has_ended, within_s=within_s)
+        await until(is_ended, within_s=within_s)
         return job
 
     async def read_ledgers(self) -> list[dict[str, Any]]:
@@ -253,6 +254,16 @@ def is_ready(state: Path, pid: int) -> bool:
         return (state / "ready").read_text().strip() == str(pid)
     except OSError:
         return False
+
+
+def has_ended(response: httpx.Response) -> bool:
+    """Whether a response is a job that has ended, and not an error."""
+    return response.status_code == 200 and response.json()["status"] in ENDED
+
+
+async def is_processing(client: httpx.AsyncClient, job_id: str) -> bool:
+    """Whether a node executes the job."""
+    return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
 
 
 async def read_frames(socket: ClientConnection, within_s: float = END_S) -> list[dict[str, Any]]:

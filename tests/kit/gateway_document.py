@@ -1,4 +1,4 @@
-"""The gateway's routes and OpenAPI document, and the check that an error is one that they declare."""
+"""The gateway's routes and OpenAPI document, and checks of requests and errors against them."""
 
 from functools import cache
 from pathlib import Path
@@ -33,11 +33,24 @@ async def check_response(response: httpx.Response) -> None:
     if response.headers.get("content-type") != PROBLEM_JSON:
         return
     await response.aread()
-    if not response.content:  # a HEAD
+    route = find_route(response.request)
+    if not response.content or route is None:  # without content: a HEAD
         return
-    scope = {"type": "http", "path": response.request.url.path, "root_path": "", "method": response.request.method}
+    code = response.json()["code"]
+    assert is_declared(route, code), f"{code} is not declared by {response.request.method} {route.path}"
+
+
+def accepts_idempotency_key(request: httpx.Request) -> bool:
+    """Whether the route that answers the request accepts the header Idempotency-Key."""
+    route = find_route(request)
+    parameters = ((route and route.openapi_extra) or {}).get("parameters", [])
+    return any(parameter["name"] == "Idempotency-Key" for parameter in parameters)
+
+
+def find_route(request: httpx.Request) -> APIRoute | None:
+    """Return the gateway's route that answers the request."""
+    scope = {"type": "http", "path": request.url.path, "root_path": "", "method": request.method}
     for route in gateway_app().router.routes:
         if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
-            code = response.json()["code"]
-            assert is_declared(route, code), f"{code} is not declared by {scope['method']} {route.path}"
-            return
+            return route
+    return None

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import httpx
+
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
 
@@ -13,14 +15,17 @@ async def no_job_starts(fleet: Fleet) -> AsyncIterator[None]:
     async with fleet.client(fleet.credentials["admin_key"]) as admin:
         names = [node["node"] for node in (await admin.get("/admin/nodes")).json()["nodes"]]
         try:
-            for name in names:
-                response = await admin.post(f"/admin/nodes/{name}/cordon")
-                assert response.status_code == 200, response.text
+            await order_action(admin, "cordon", *names)
             yield
         finally:
-            for name in names:
-                response = await admin.post(f"/admin/nodes/{name}/uncordon")
-                assert response.status_code == 200, response.text
+            await order_action(admin, "uncordon", *names)
+
+
+async def order_action(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
+    """Cordon, uncordon or drain nodes."""
+    for node in nodes:
+        response = await admin.post(f"/admin/nodes/{node}/{action}")
+        assert response.status_code == 200, response.text
 
 
 @asynccontextmanager

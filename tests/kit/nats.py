@@ -13,6 +13,7 @@ from nats.aio.client import Client
 
 from stack.linux import die_with_parent
 from stack.ports import find_free_ports
+from tests.kit.freezing import freeze
 from tests.kit.http import http_client
 from tests.kit.waiting import until
 
@@ -77,7 +78,10 @@ class NatsServer:
 
     def signal(self, number: int) -> None:
         assert self._process is not None
-        self._process.send_signal(number)
+        if number == signal.SIGSTOP:
+            freeze(self._process.pid)
+        else:
+            self._process.send_signal(number)
 
     def remove(self) -> None:
         """Stop it and delete its data."""

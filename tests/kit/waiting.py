@@ -5,9 +5,12 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+
+T = TypeVar("T")
 
 WITHIN_S = 20.0
-DAY_LEFT_S = 60.0  # longer than a test
+DAY_LEFT_S = 90.0  # half of a test's time limit, because the wait for the next day counts towards it
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1
 
 
@@ -26,6 +29,20 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float
                 return
             pause_s = (time.monotonic() - began) / 10
             await asyncio.sleep(min(max(pause_s, MIN_PAUSE_S), MAX_PAUSE_S))
+
+
+async def repeat_until(
+    accepts: Callable[[T], bool], request: Callable[[], Awaitable[T]], within_s: float = WITHIN_S
+) -> T:
+    """Send an idempotent request until its reply is acceptable; returns that. Raises TimeoutError otherwise."""
+    replies: list[T] = []
+
+    async def is_accepted() -> bool:
+        replies[:] = [await request()]
+        return accepts(replies[0])
+
+    await until(is_accepted, within_s)
+    return replies[0]
 
 
 async def wait_if_midnight_is_near() -> None:

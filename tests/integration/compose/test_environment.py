@@ -25,9 +25,10 @@ from stack.linux import die_with_parent
 from stack.ports import LOOPBACK, find_free_ports
 from stack.postgres import get_postgres_bin
 from tests.kit.compose import COMPOSE, EXAMPLE, ROOT, environment, read_compose, read_env
+from tests.kit.fleet import has_ended
 from tests.kit.http import http_client
 from tests.kit.postgres import PostgresServer
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until, until
 
 READY_S = 120.0
 END_S = 60.0
@@ -232,15 +233,8 @@ async def test_first_admin_generates_an_image(machine: Machine) -> None:
         await until(model_known, READY_S)
         accepted = await http.post("/jobs", json=JOB)
         assert accepted.status_code == 201, accepted.text
-        job = accepted.json()
-
-        async def has_ended() -> bool:
-            nonlocal job
-            answer = await http.get(f"/jobs/{job['job_id']}")
-            job = answer.json() if answer.status_code == 200 else job
-            return job["status"] in {"completed", "failed", "cancelled"}
-
-        await until(has_ended, END_S)
+        read = await repeat_until(has_ended, lambda: http.get(f"/jobs/{accepted.json()['job_id']}"), END_S)
+        job = read.json()
         assert job["status"] == "completed", f"{job}\n{machine.logs()}"
         result = await http.get(f"/jobs/{job['job_id']}/result")
     assert result.status_code == 200, result.text

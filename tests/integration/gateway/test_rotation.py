@@ -29,7 +29,7 @@ from tests.integration.gateway.patience import create_patient_app, patient_clien
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until, until
 
 RELOADED = "Reloaded server configuration"  # in the log of nats-server
 OLD, NEW = "0123456789abcdef" * 2, "fedcba9876543210" * 2
@@ -125,13 +125,11 @@ class Issued:
         assert await create_key(http, {"X-API-Key": self.api_key}) == self.derived_key
 
 
-async def until_available(http: httpx.AsyncClient, key: str) -> None:
+async def wait_until_available(http: httpx.AsyncClient, key: str) -> None:
     """Wait until the gateway reaches auth again."""
-
-    async def is_available() -> bool:
-        return (await http.get("/api/v1/auth/keys", headers={"X-API-Key": key})).status_code != 503
-
-    await until(is_available)
+    await repeat_until(
+        lambda answer: answer.status_code != 503, lambda: http.get("/api/v1/auth/keys", headers={"X-API-Key": key})
+    )
 
 
 async def create_key(http: httpx.AsyncClient, headers: dict[str, str]) -> dict[str, Any]:
@@ -227,7 +225,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         await roles.run(f"ALTER ROLE {roles.name} NOLOGIN")
         nats.passwords["auth"] = secrets.token_hex(16)
         await nats.reload({"auth": second.nats_password})
-        await until_available(other, root["key"])  # the reload closes connections
+        await wait_until_available(other, root["key"])  # the reload closes connections
         await issued.check(other)
         refused = await other.get("/api/v1/auth/keys", headers={"X-API-Key": unused["key"]})
         assert refused.status_code == 401

@@ -15,7 +15,7 @@ from gateway.workflows.schemas import MAX_VERSIONS, MAX_WORKFLOWS
 from tests.integration.gateway.conftest import ALICE, BOB, PUBLIC, Gateway
 from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.scripted import Script
-from tests.kit.waiting import until
+from tests.kit.waiting import repeat_until
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 48, "batch_size": 1, "color": 0}},
@@ -40,15 +40,7 @@ async def save(gateway: Gateway, name: str, body: Any = SAVED, who: dict[str, st
 
 async def save_when_available(gateway: Gateway, name: str, body: Any, who: dict[str, str]) -> httpx.Response:
     """Save until it succeeds: concurrent saves wait for one lock, at most 5 s. A repetition does nothing."""
-    answer = httpx.Response(503)
-
-    async def is_answered() -> bool:
-        nonlocal answer
-        answer = await save(gateway, name, body, who)
-        return answer.status_code != 503
-
-    await until(is_answered)
-    return answer
+    return await repeat_until(lambda answer: answer.status_code != 503, lambda: save(gateway, name, body, who))
 
 
 async def submit(gateway: Gateway, body: Any, who: dict[str, str] = ALICE) -> httpx.Response:

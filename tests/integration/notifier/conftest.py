@@ -8,8 +8,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus
+from websockets.asyncio.client import ClientConnection
 
 from chassis.messaging import streams
 from contracts.executor.progress import PROGRESS, Progress
@@ -20,6 +19,7 @@ from notifier.settings import Settings
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
+from tests.kit.retrying_connect import RetryingConnect
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -33,27 +33,6 @@ async def database_url(postgres_server: PostgresServer) -> str:
     return await postgres_server.create_database("notifier")
 
 
-class PatientConnect(connect):
-    """Opens a WebSocket, again while the notifier asks to try again.
-
-    It does so if auth or the scheduler take more than 1.5 s to answer, as they do on a loaded machine. A test that
-    expects this answer awaits the object instead of entering it.
-    """
-
-    async def __aenter__(self) -> ClientConnection:
-        async def is_open() -> bool:
-            try:
-                await super(PatientConnect, self).__aenter__()
-            except InvalidStatus as refused:
-                if refused.response.status_code != 503:
-                    raise
-                return False
-            return True
-
-        await until(is_open)
-        return self.connection
-
-
 @dataclass
 class World:
     """A running notifier with scripted services."""
@@ -64,16 +43,19 @@ class World:
     def job(self) -> UUID:
         return self.script.scheduler.add(self.script.alice, uuid4()).job_id
 
-    def watch(self, job_id: object, query: str = "", headers: dict[str, str] | None = None) -> connect:
-        sent = ALICE if headers is None else headers
-        return PatientConnect(
-            f"ws://{self.at}/ws/jobs/{job_id}{query}", additional_headers=sent, proxy=None, open_timeout=20
-        )
+    def watch(
+        self, job_id: object, query: str = "", headers: dict[str, str] | None = None, **more: Any
+    ) -> RetryingConnect:
+        """Return a WebSocket that watches a job, as a context manager; ``more`` are options of ``RetryingConnect``."""
+        return self._connect(f"/ws/jobs/{job_id}{query}", headers, **more)
 
-    def watch_many(self, query: str = "", headers: dict[str, str] | None = None, **more: Any) -> connect:
+    def watch_many(self, query: str = "", headers: dict[str, str] | None = None, **more: Any) -> RetryingConnect:
+        """Return a WebSocket that can watch many jobs, as a context manager."""
+        return self._connect(f"/ws{query}", headers, **more)
+
+    def _connect(self, path: str, headers: dict[str, str] | None, **more: Any) -> RetryingConnect:
         sent = ALICE if headers is None else headers
-        url = f"ws://{self.at}/ws{query}"
-        return PatientConnect(url, additional_headers=sent, proxy=None, open_timeout=20, **more)
+        return RetryingConnect(f"ws://{self.at}{path}", additional_headers=sent, proxy=None, open_timeout=20, **more)
 
     async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
         """Change a job and publish the event, stored and live."""

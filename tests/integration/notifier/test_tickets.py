@@ -151,6 +151,6 @@ async def test_ticket_is_refused_with_retry_while_auth_is_down(world: World) -> 
     text = await ticket(world)
     await world.script.stop_auth()
     with pytest.raises(InvalidStatus) as caught:
-        await world.watch_many(f"?ticket={text}", headers=browser())
+        await world.watch_many(f"?ticket={text}", headers=browser(), retry=False).__aenter__()
     assert caught.value.response.status_code == 503
     assert json.loads(caught.value.response.body or b"")["code"] == "service.unavailable"

@@ -217,7 +217,7 @@ async def test_new_client_is_told_to_retry_during_a_nats_outage(own_nats: NatsSe
     async with world_at(own_nats.url, database_url) as world:
         own_nats.kill()
         with pytest.raises(InvalidStatus) as refused:
-            await world.watch(uuid4())
+            await world.watch(uuid4(), retry=False).__aenter__()
         assert refused.value.response.status_code == 503
         assert refused.value.response.headers["retry-after"] == "1"
         async with world.watch(uuid4(), headers={}) as socket:

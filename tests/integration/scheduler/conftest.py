@@ -5,7 +5,7 @@ import base64
 import hashlib
 import zlib
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -600,3 +600,24 @@ async def second_sql(system: System) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+async def bring_start_deadline_closer(world: World, job_ids: Sequence[UUID], *, seconds: float) -> None:
+    """Act as if these jobs had been submitted earlier."""
+    sql = "UPDATE jobs SET start_by = start_by - make_interval(secs => $2) WHERE id = ANY($1)"
+    await world.system.sql.execute(sql, job_ids, seconds)
+
+
+async def until_expired(world: World, tenant: UUID, job_id: UUID) -> None:
+    """Wait until a job has expired."""
+
+    async def is_expired() -> bool:
+        return (await world.read_job(tenant, job_id)).state is JobState.EXPIRED
+
+    await until(is_expired)
+
+
+async def until_overdue_jobs_expired(world: World, tenant: UUID) -> None:
+    """Wait until the scheduler has expired every job that is overdue now. Submits a job that no node should claim."""
+    last = await world.submit_job(tenant, start_within_seconds=0.01, priority=-100)
+    await until_expired(world, tenant, last)

@@ -13,7 +13,14 @@ from contracts.scheduler.attempts import AttemptRef, Outcome
 from contracts.scheduler.jobs import DrawnSeed, JobState
 from contracts.scheduler.submissions import SubmitReply
 from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
-from tests.integration.scheduler.conftest import Node, World, build_graph
+from tests.integration.scheduler.conftest import (
+    Node,
+    World,
+    bring_start_deadline_closer,
+    build_graph,
+    until_expired,
+    until_overdue_jobs_expired,
+)
 from tests.kit.waiting import until
 
 ROUNDS = 3
@@ -40,27 +47,6 @@ async def claim_on_idle_nodes(nodes: Sequence[Node], held: dict[Node, AttemptRef
     idle = [node for node in nodes if node not in held]
     given = await asyncio.gather(*(node.request_work() for node in idle))
     held |= {node: found.ref for node, found in zip(idle, given, strict=True) if found is not None}
-
-
-async def bring_start_deadline_closer(world: World, job_ids: Sequence[UUID], *, seconds: float) -> None:
-    """Act as if these jobs had been submitted earlier."""
-    sql = "UPDATE jobs SET start_by = start_by - make_interval(secs => $2) WHERE id = ANY($1)"
-    await world.system.sql.execute(sql, job_ids, seconds)
-
-
-async def until_expired(world: World, tenant: UUID, job_id: UUID) -> None:
-    """Wait until a job has expired."""
-
-    async def is_expired() -> bool:
-        return (await world.read_job(tenant, job_id)).state is JobState.EXPIRED
-
-    await until(is_expired)
-
-
-async def until_overdue_jobs_expired(world: World, tenant: UUID) -> None:
-    """Wait until the scheduler has expired every job that is overdue now. Submits a job that no node should claim."""
-    last = await world.submit_job(tenant, start_within_seconds=0.01, priority=-100)
-    await until_expired(world, tenant, last)
 
 
 @pytest.mark.requirement("F-96")

@@ -16,9 +16,15 @@ from contracts.scheduler.attempts import Assignment, AttemptRef, FinishReply, Ou
 from contracts.scheduler.heartbeats import LeaseState
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.nodes import NodeAction
-from tests.integration.scheduler.conftest import COMMON, Node, World, bus_as
+from tests.integration.scheduler.conftest import (
+    COMMON,
+    Node,
+    World,
+    bring_start_deadline_closer,
+    bus_as,
+    until_overdue_jobs_expired,
+)
 from tests.integration.scheduler.operator import Operator
-from tests.integration.scheduler.test_limits import bring_start_deadline_closer, until_overdue_jobs_expired
 from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 

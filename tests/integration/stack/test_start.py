@@ -187,6 +187,7 @@ async def test_service_starts_and_stops_with_the_schema_versions_that_it_support
     await until(process.is_ready)
     restarted = await machine.start("scheduler", **settings)
     await until(restarted.is_ready, ENDS_S)
+    assert [running.logged("service.schema_incompatible") for running in (process, restarted)] == [[], []]
     again = await machine.migrate("scheduler", **settings)
     assert await again.exit_status() == 0, again.log.read_text()
     assert again.logged("migrate.schema_is_newer")
