@@ -84,7 +84,7 @@ class MessageRecorder:
 class Scheduler(MessageRecorder):
     """Assigns the jobs from ``offer_job`` and records every message.
 
-    ``lease`` is the state in the next heartbeat replies.
+    ``lease`` is the state in the next heartbeat replies, unless ``leases`` has another one for the job.
     """
 
     def __init__(self, nats_url: str, node: str) -> None:
@@ -106,6 +106,7 @@ class Scheduler(MessageRecorder):
         self.offered_at: dict[UUID, float] = {}
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
+        self.leases: dict[UUID, LeaseState] = {}  # by job, if it differs
         self.clear: datetime | None = None  # what operators request, in every heartbeat reply until it is done
         self.refresh: datetime | None = None
         self.unanswered_finishes = 0
@@ -261,18 +262,19 @@ class Scheduler(MessageRecorder):
             raise InvalidMessage
         self.heartbeats.append(beat)
         await self.notify()
-        lease = self.lease if beat.attempt else LeaseState.NONE
-        other_lease = self.lease if beat.other_attempt else LeaseState.NONE
         known = {catalog.digest for catalog in self.catalogs}
         return HeartbeatReply(
-            lease=lease,
-            other_lease=other_lease,
-            further_leases=(self.lease,) * len(beat.further_attempts),
+            lease=self._get_lease(beat.attempt),
+            other_lease=self._get_lease(beat.other_attempt),
+            further_leases=tuple(self._get_lease(ref) for ref in beat.further_attempts),
             max_attempts=self.max_attempts,
             catalog_wanted=beat.catalog_digest is not None and beat.catalog_digest not in known,
             clear=self.clear if beat.cleared != self.clear else None,
             refresh=self.refresh if beat.refreshed != self.refresh else None,
         )
+
+    def _get_lease(self, ref: AttemptRef | None) -> LeaseState:
+        return LeaseState.NONE if ref is None else self.leases.get(ref.job_id, self.lease)
 
     async def _started(self, start: StartAttempt, _: Address) -> AttemptWriteReply:
         self.starts.append(start)

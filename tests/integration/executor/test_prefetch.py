@@ -6,8 +6,9 @@ from time import monotonic
 import pytest
 
 from contracts.scheduler.attempts import Assignment, AttemptRef, Outcome
-from contracts.scheduler.heartbeats import Heartbeat
-from tests.integration.executor.graphs import hello, slow
+from contracts.scheduler.heartbeats import Heartbeat, LeaseState
+from contracts.wire.errors import InvalidMessage
+from tests.integration.executor.graphs import hello, killing, picture, slow
 from tests.integration.executor.scripted import Scheduler
 from tests.kit.waiting import until
 
@@ -29,11 +30,22 @@ def list_attempts(beat: Heartbeat) -> list[AttemptRef]:
     return [ref for ref in (beat.attempt, beat.other_attempt, *beat.further_attempts) if ref is not None]
 
 
+def build_next_attempt(given: Assignment) -> Assignment:
+    """Return the attempt that follows if the scheduler tries the job again."""
+    return given.model_copy(update={"ref": given.ref.model_copy(update={"attempt": given.ref.attempt + 1})})
+
+
 async def run_and_prefetch(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
     """Have the executor run a slow job and hold another one."""
     first, second = await scheduler.offer_job(slow(seconds)), await scheduler.offer_job(hello())
     await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     return first, second
+
+
+async def wait_for_heartbeats(scheduler: Scheduler, number: int) -> None:
+    """Wait for further heartbeats, in which time the executor would do what it must not do."""
+    count = len(scheduler.heartbeats)
+    await scheduler.until(lambda: len(scheduler.heartbeats) >= count + number)
 
 
 @pytest.mark.requirement("F-114")
@@ -124,8 +136,10 @@ async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt
     if why != "held_too_long":
         await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     if why == "cancelled":
+        await scheduler.hint_cancel(build_next_attempt(first))  # the executor does not have it, so nothing happens
         await scheduler.hint_cancel(second)
     elif why == "released":
+        await scheduler.hint_release(build_next_attempt(second))
         await scheduler.hint_release(first)  # it has started, so nothing happens
         await scheduler.hint_release(second)
     ended = await scheduler.wait_for_finish(second)
@@ -136,6 +150,76 @@ async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt
     assert (await scheduler.wait_for_finish(third)).outcome is Outcome.SUCCEEDED
     assert await node.ledger(second.prompt_id) == []
     assert [await node.count_requests(f"POST {path}") for path in ("/interrupt", "/queue")] == [0, 0]
+
+
+@pytest.mark.requirement("F-114")
+@pytest.mark.parametrize("lease", [LeaseState.CANCELLED, LeaseState.LOST])
+async def test_heartbeat_reply_about_the_prefetched_job_does_not_affect_the_running_one(
+    start_executor, scheduler, node, lease: LeaseState
+) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600)
+    first, second = await run_and_prefetch(scheduler)
+    scheduler.leases[second.ref.job_id] = lease
+    if lease is LeaseState.LOST:
+        scheduler.assigned.remove(second)
+    await scheduler.until(lambda: list_attempts(scheduler.heartbeats[-1]) == [first.ref])
+    ended = [(finish.ref, finish.outcome) for finish in scheduler.finishes]
+    assert ended == ([(second.ref, Outcome.CANCELLED)] if lease is LeaseState.CANCELLED else [])
+    await scheduler.hint_cancel(first)
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.CANCELLED
+    assert len(await node.ledger(first.prompt_id)) == 1
+    assert await node.ledger(second.prompt_id) == []
+
+
+@pytest.mark.requirement("F-114")
+async def test_hint_about_another_attempt_of_the_prefetched_job_is_ignored(start_executor, scheduler) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
+    first, second = await run_and_prefetch(scheduler)
+    await scheduler.hint_release(build_next_attempt(second))
+    await scheduler.hint_cancel(build_next_attempt(second))
+    await wait_for_heartbeats(scheduler, 5)
+    await scheduler.hint_cancel(first)
+    assert (await scheduler.wait_for_finish(second)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.requirement("F-114")
+async def test_executor_rarely_requests_a_job_to_prefetch_while_there_is_none(start_executor, scheduler) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
+    first = await scheduler.offer_job(slow(60))
+    await scheduler.until(lambda: is_running(scheduler, first))
+    asked = len(scheduler.work_requests)
+    await wait_for_heartbeats(scheduler, 20)
+    assert len(scheduler.work_requests) - asked <= 10  # ten would take more than 30 s
+
+
+@pytest.mark.requirement("F-114")
+async def test_wait_behind_the_running_job_is_not_charged_to_the_prefetched_one(
+    start_executor, scheduler, node
+) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600)
+    await scheduler.offer_job(slow(6))
+    second = await scheduler.offer_job(slow(60))
+    await scheduler.until(lambda: is_running(scheduler, second))
+    await scheduler.hint_cancel(second)
+    finish = await scheduler.wait_for_finish(second)
+    (entry,) = await node.ledger(second.prompt_id)
+    assert finish.outcome is Outcome.CANCELLED
+    # A process may have been paused for 2 s between the start or end of the prompt and its record in the ledger.
+    assert finish.gpu_seconds < entry["finished"] - entry["started"] + 4
+
+
+@pytest.mark.requirement("F-114")
+async def test_prefetched_job_is_handed_back_if_the_prompt_before_it_cannot_be_stopped(
+    start_executor, scheduler, node
+) -> None:
+    await start_executor(prefetch=True, prefetch_hold_s=600, stalled_s=600, dead_worker_s=600, stop_within_s=0.5)
+    first, second = await scheduler.offer_job(killing("SimKillWorker")), await scheduler.offer_job(hello())
+    await scheduler.until(lambda: scheduler.starts and is_prefetched(scheduler, second))
+    await scheduler.hint_cancel(first)
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.CANCELLED
+    finish = await scheduler.wait_for_finish(second)
+    assert (finish.outcome, finish.gpu_seconds, finish.node_died) == (Outcome.RELEASED, 0, False)
+    assert await node.ledger(second.prompt_id) == []
 
 
 @pytest.mark.requirement("F-114")
@@ -188,6 +272,38 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
             assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
             (entry,) = await node.ledger(given.prompt_id)
             assert entry["outcome"] == "success"
+
+
+@pytest.mark.requirement("F-114")
+async def test_restarted_executor_posts_no_prompt_before_it_has_adopted_the_running_one(
+    spawn_executor, scheduler, node
+) -> None:
+    unused = {str(number): picture() for number in range(10, 2_000)}  # the node does not run them
+    async with spawn_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1) as executor:
+        first = await scheduler.offer_job(slow(60) | unused)  # reading this graph takes longer than reading the other
+        second = await scheduler.offer_job(hello())
+        await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
+        await executor.stop(signal.SIGKILL)
+        await executor.start()
+        await wait_for_heartbeats(scheduler, 5)
+        assert await node.ledger(second.prompt_id) == []
+        await scheduler.hint_cancel(first)
+        assert (await scheduler.wait_for_finish(first)).outcome is Outcome.CANCELLED
+        assert (await scheduler.wait_for_finish(second)).outcome is Outcome.SUCCEEDED
+
+
+@pytest.mark.requirement("F-114")
+async def test_job_with_a_refused_report_is_not_prefetched_again(start_executor, scheduler, node) -> None:
+    first, second = await scheduler.offer_job(slow(0.5)), await scheduler.offer_job(slow(60))
+    scheduler.refuse = lambda finish: InvalidMessage() if finish.ref == first.ref else None
+    await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
+    await scheduler.until(lambda: any(ask.all_held == (second.ref,) for ask in scheduler.work_requests))
+    await wait_for_heartbeats(scheduler, 5)
+    assert list_attempts(scheduler.heartbeats[-1]) == [second.ref]
+    scheduler.refuse = None
+    await scheduler.hint_cancel(second)
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.SUCCEEDED  # of the prompt in the node's history
+    assert len(await node.ledger(first.prompt_id)) == 1
 
 
 @pytest.mark.requirement("F-114")

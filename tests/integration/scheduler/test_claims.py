@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -11,14 +11,30 @@ import asyncpg
 import orjson
 import pytest
 
+from chassis.database.postgres import Database
+from chassis.database.statement import Connection
+from chassis.ids import new_id
+from chassis.telemetry.metrics import Metrics
+from contracts.scheduler.attempts import RequestWork
 from contracts.scheduler.nodes import NodeAction
 from scheduler.domain.placement import Warmth
 from scheduler.store import claims, jobs
-from tests.integration.scheduler.conftest import COMMON, RARE, Node, World, run_system
+from scheduler.usecases.class_rule_cache import ClassRuleCache
+from scheduler.usecases.dispatch_jobs import JobDispatcher
+from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
+from scheduler.usecases.loaded_models import LoadedModels
+from scheduler.usecases.publish_job_events import JobEventPublisher
+from scheduler.usecases.run_time_history import RunTimeHistory
+from scheduler.usecases.tenant_limits import TenantLimits
+from scheduler.usecases.tenant_policies import TenantPolicies
+from tests.integration.scheduler.conftest import COMMON, RARE, Node, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.postgres import PostgresServer
+from tests.kit.waiting import until
 
 TENANTS, JOBS_EACH = 60, 50
+WAIT_S = 20.0
 NODE = "node-1"
 HERE, ELSEWHERE, ALSO_ELSEWHERE = 1, 2, 3  # requirements; the node meets the first one
 MAKE_JOBS = """
@@ -290,6 +306,68 @@ async def test_waiting_node_gets_a_job_for_a_model_that_it_has_since(world: Worl
     assert given.ref.job_id == job_id
     assert await node.finish(given.ref)
     assert await other.request_work() is None
+
+
+class InterruptedHistory(RunTimeHistory):
+    """Calls ``interrupt`` once when the run times are refreshed, which is what a pass of the wake loop does first."""
+
+    interrupt: Callable[[], Awaitable[None]] | None = None
+
+    async def refresh_history(self, connection: Connection) -> None:
+        await super().refresh_history(connection)
+        if self.interrupt is not None:
+            interrupt, self.interrupt = self.interrupt, None
+            await interrupt()
+
+
+async def test_waiting_node_is_woken_for_a_new_requirement_that_is_announced_during_a_pass_of_the_wake_loop(
+    world: World,
+) -> None:
+    model = f"{new_id()}.safetensors"
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
+    await world.until_offered(model)
+    bus, database = bus_as(world.system.nats_url, "scheduler"), Database(world.system.database_url, name="scheduler")
+    metrics, history = JobMetrics(Metrics("scheduler")), InterruptedHistory()
+    fleet = FleetState(database, offline_after_s=60, forget_after_s=3600, catalog_grace_s=0)
+    dispatcher = JobDispatcher(
+        database,
+        fleet,
+        JobEventPublisher(bus, metrics),
+        metrics,
+        policies=TenantPolicies(limits=TenantLimits(database, bus, fresh_s=60), rules=ClassRuleCache(database, bus)),
+        loaded=LoadedModels(forget_after_s=60),
+        history=history,
+        lease_s=60,
+        frames_per_image=1,
+        node_attempts=2,
+        warm_bound_s=0,
+    )
+    announced: list[UUID] = []
+
+    async def announce_job() -> None:
+        announced.append(await world.submit_job(tenant, model=model))
+        sql = "SELECT requirement_id FROM jobs WHERE id = $1"
+        fleet.mark_requirements_stale()
+        dispatcher.announce_jobs([await world.system.sql.fetchval(sql, announced[0])])
+
+    await bus.start()
+    try:
+        request = RequestWork(boot_id=node.boot_id, wait_s=WAIT_S)
+        waiting = asyncio.create_task(dispatcher.lease_attempt(node.name, request))
+        await until(lambda: dispatcher.has_waiting_nodes)
+        await dispatcher._wake_requests()  # the first pass wakes all nodes
+        await until(lambda: dispatcher.has_waiting_nodes)
+        history.interrupt = announce_job
+        await dispatcher._wake_requests()
+        assignment = (await waiting).assignment
+        assert assignment is not None
+        assert [assignment.ref.job_id] == announced
+    finally:
+        dispatcher.close()
+        await waiting
+        await bus.stop()
+        await database.close()
+    assert await node.finish(assignment.ref)
 
 
 async def test_nodes_that_wait_at_two_schedulers_run_each_job_once(world: World) -> None:

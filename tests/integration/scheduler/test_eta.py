@@ -10,8 +10,10 @@ import pytest
 
 from chassis.database.postgres import UNAVAILABLE_ERRORS
 from chassis.ids import new_id
+from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import Gpu, NodeSystem
 from contracts.scheduler.waiting import WaitReason
+from scheduler.domain.durations import compute_midpoint, find_bin
 from scheduler.domain.run_times import HistogramKey, HistogramScope
 from scheduler.store import run_times
 from scheduler.store.run_times import lock_histograms, prune_histograms
@@ -177,6 +179,71 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     assert not await sql.fetchval(
         "SELECT count(*) FROM job_estimates WHERE job_id = ANY($1)", [short.job_id, behind.job_id]
     )
+
+
+@pytest.mark.requirement("eta.history")
+async def test_only_runs_of_succeeded_jobs_are_learned(world: World) -> None:
+    models = [f"{new_id()}.safetensors" for _ in range(2)]
+    tenant, node = world.add_tenant(), await world.add_node(*models)
+    await world.until_offered(models[1])
+    failed = await world.submit_job(tenant, model=models[0])
+    given = await node.claim_attempt()
+    assert given.ref.job_id == failed
+    assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=RUN_S)
+    succeeded = await run_job(world, tenant, node, seconds=RUN_S, model=models[1])
+    await until(lambda: is_learned(world, succeeded))  # no run is written after one that ended later
+    assert not await is_learned(world, failed)
+
+
+@pytest.mark.requirement("eta.history")
+async def test_estimate_adds_the_running_and_the_prefetched_job_of_the_only_node(world: World) -> None:
+    model, run_s = f"{new_id()}.safetensors", 1000 * RUN_S  # the test takes a small part of it
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
+    await world.until_offered(model)
+    learned = await run_job(world, tenant, node, seconds=run_s, model=model)
+    await until(lambda: is_learned(world, learned))
+    for _ in range(2):
+        await world.submit_job(tenant, model=model)
+    running = await node.claim_attempt()
+    assert await node.start(running.ref)
+    prefetched = await node.prefetch_attempt(running.ref)
+    queued = await world.submit_job(tenant, model=model)
+    estimated_s = compute_midpoint(find_bin(run_s))  # run times are stored in bins
+
+    async def is_estimated(jobs: float) -> bool:  # nodes are cached for a second
+        return (await world.read_job(tenant, queued)).eta_seconds == pytest.approx(jobs * estimated_s, rel=0.02)
+
+    await until(lambda: is_estimated(3))
+    has_run = "UPDATE attempts SET leased_at = now() - make_interval(secs => $2) WHERE job_id = $1"
+    await world.system.sql.execute(has_run, running.ref.job_id, 0.5 * estimated_s)
+    await until(lambda: is_estimated(2.5))
+    await world.system.sql.execute(has_run, running.ref.job_id, 5 * estimated_s)
+    await until(lambda: is_estimated(2.25))  # a job that runs longer than expected counts as a quarter
+    for attempt in (running, prefetched):
+        assert await node.finish(attempt.ref)
+
+
+@pytest.mark.requirement("eta.history")
+async def test_estimate_adds_load_time_unless_a_usable_node_has_loaded_the_models(world: World) -> None:
+    model, load_s = f"{new_id()}.safetensors", 8 * RUN_S
+    loaded = (f"CheckpointLoaderSimple.ckpt_name={model}",)
+    tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
+    await world.until_offered(model)
+    runs = {}
+    for models, seconds in (((), RUN_S + load_s), (loaded, RUN_S)):
+        node.loaded = models
+        await node.send_heartbeat(loaded=models)
+        runs[models] = await run_job(world, tenant, node, seconds=seconds, model=model)
+    await until(lambda: is_learned(world, runs[loaded]))
+
+    async def is_estimated(seconds: float) -> bool:  # nodes and run times are cached for some seconds
+        return (await world.read_job(tenant, queued)).eta_seconds == pytest.approx(seconds, rel=0.15)
+
+    await node.send_heartbeat(loaded=())
+    queued = await world.submit_job(tenant, model=model)
+    await until(lambda: is_estimated(RUN_S + load_s))
+    await node.send_heartbeat(loaded=loaded)
+    await until(lambda: is_estimated(RUN_S))
 
 
 @pytest.mark.requirement("eta.history")

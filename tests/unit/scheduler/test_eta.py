@@ -159,7 +159,7 @@ def test_accuracy_counts_results_and_ratios_by_stage() -> None:
     estimate = Eta(start_s=4.0, start_p90_s=6.0, end_s=9.0, end_p90_s=12.0)
     found = [
         one
-        for started_s, ended_s in ((3.0, 9.0), (5.0, 10.0), (9.0, 29.0), (4.0, 8.0))
+        for started_s, ended_s in ((3.0, 9.0), (5.0, 12.0), (9.0, 29.0), (4.0, 8.0))
         for one in compare_estimate(estimate, started_s=started_s, ended_s=ended_s)
     ]
     assert [one.result for one in found if one.stage is EtaStage.END] == [

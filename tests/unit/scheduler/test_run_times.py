@@ -103,6 +103,14 @@ def test_prediction_adds_load_time_for_models_that_are_not_loaded() -> None:
     assert predict(learned(run(5)), loads_models=True) == pytest.approx(5, rel=0.1)
 
 
+def test_prediction_is_the_median_and_the_time_that_90_percent_of_runs_do_not_exceed() -> None:
+    runs = [run(seconds) for seconds in [*[10.0] * 7, 40.0] * 3 + [200.0]] * 4  # 84 % take 10 s, 12 % take 40 s
+    found = learned(*runs).predict_run_time(KIND, loads_models=False)
+    assert found is not None
+    assert found.p50_s == pytest.approx(10, rel=0.1)
+    assert found.p90_s == pytest.approx(40, rel=0.1)
+
+
 def test_estimate_from_few_runs_has_a_wide_range() -> None:
     few, many = learned(run(10)), learned(*[run(10)] * 50)
     narrow, wide = many.predict_run_time(KIND, loads_models=False), few.predict_run_time(KIND, loads_models=False)
