@@ -1,6 +1,7 @@
 import createClient, { type Middleware } from "openapi-fetch";
 
 import { text } from "../text";
+import { fetchPatiently } from "./patient_fetch";
 import { OFFLINE, Problem, problemOf } from "./problem";
 import type { components, paths } from "./schema";
 import { accessToken, refreshSession } from "./session";
@@ -19,12 +20,12 @@ const authenticate: Middleware = {
 async function fetchOnline(request: Request): Promise<Response> {
   const again = request.clone();
   try {
-    const response = await fetch(request);
+    const response = await fetchPatiently(request);
     if (response.status !== 401 || !request.headers.has("Authorization")) return response;
     const token = await refreshSession();
     if (!token) return response;
     again.headers.set("Authorization", `Bearer ${token}`);
-    return await fetch(again);
+    return await fetchPatiently(again);
   } catch (error) {
     if (error instanceof DOMException && error.name === "AbortError") throw error;
     throw new Problem(0, OFFLINE, text.errors.offline);

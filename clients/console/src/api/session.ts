@@ -4,6 +4,7 @@
  */
 import { computed, signal } from "@preact/signals";
 
+import { fetchPatiently } from "./patient_fetch";
 import { Problem, problemOf } from "./problem";
 import type { components } from "./schema";
 
@@ -68,7 +69,8 @@ export async function signOut({ everywhere = false } = {}): Promise<void> {
 
 /** Read the current user again, for example after a job has used up quota. */
 export async function loadMe(): Promise<void> {
-  const response = await fetch("/api/v1/auth/me", { headers: { Authorization: `Bearer ${token}` } });
+  const headers = { Authorization: `Bearer ${token}` };
+  const response = await fetchPatiently(new Request(new URL("/api/v1/auth/me", location.origin), { headers }));
   if (response.ok) me.value = (await response.json()) as Me;
   else if (response.status === 401) end();
   else throw problemOf(response, await response.json().catch(() => null));
