@@ -162,7 +162,7 @@ class SchedulerPolicy(Policy):
         size, idle, fleet = self.fleet.workload.models[model], self.fleet.idle_by_model, self.fleet
         if not fleet.idle:
             return
-        least_missed = sorted((one for one in idle if one is not None), key=self._rate_demand)
+        least_missed = sorted((one for one in idle if one is not None), key=self._compute_unload_cost)
         groups = (idle.get(model, {}), idle.get(None, {}), *(idle[one] for one in least_missed))
         node = next((one for nodes in groups for one in nodes.values() if one.can_run(size)), None)
         if node is None:
@@ -173,8 +173,8 @@ class SchedulerPolicy(Policy):
         else:
             self.claim(node)
 
-    def _rate_demand(self, model: int) -> float:
-        return self._demand.rate_model(str(model), nodes=len(self._free_at[model]))
+    def _compute_unload_cost(self, model: int) -> float:
+        return self._demand.compute_demand_per_node(str(model), nodes=len(self._free_at[model]))
 
     def _end_head_start(self, model: int) -> None:
         if self._waiting[model]:

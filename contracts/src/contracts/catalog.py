@@ -36,7 +36,7 @@ class InputSpec(TolerantModel):
     multiselect: bool = False
     default: Scalar | None = None
     variants: "dict[str, dict[str, InputSpec]] | None" = None
-    grown: "GrownInputs | None" = None
+    grown: "AutogrowInputs | None" = None
     position: int = 0
     only_linked: bool = False
     widget: str | None = None
@@ -44,7 +44,7 @@ class InputSpec(TolerantModel):
     dynamic_prompts: bool = False
 
 
-class GrownInputs(TolerantModel):
+class AutogrowInputs(TolerantModel):
     """The inputs that an autogrow input expands to: ``images`` with the name ``image0`` is ``images.image0``.
 
     Attributes:

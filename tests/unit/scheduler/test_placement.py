@@ -172,12 +172,17 @@ def test_demand_for_a_model_counts_recent_jobs_for_each_node_that_has_it() -> No
     demand = ModelDemand()
     for model in (BASE, BASE, OTHER, OTHER, BASE):
         demand.record_job([model])
-    assert demand.rate_model(BASE, nodes=1) > demand.rate_model(OTHER, nodes=1) > demand.rate_model(BASE, nodes=2) > 0
-    assert demand.rate_model(STYLE, nodes=1) == 0
+    assert (
+        demand.compute_demand_per_node(BASE, nodes=1)
+        > demand.compute_demand_per_node(OTHER, nodes=1)
+        > demand.compute_demand_per_node(BASE, nodes=2)
+        > 0
+    )
+    assert demand.compute_demand_per_node(STYLE, nodes=1) == 0
     for _ in range(10_000):
         demand.record_job([OTHER])
-    assert demand.rate_model(OTHER, nodes=1) == pytest.approx(500, rel=0.01)
-    assert demand.rate_model(BASE, nodes=1) == pytest.approx(0, abs=0.01)
+    assert demand.compute_demand_per_node(OTHER, nodes=1) == pytest.approx(500, rel=0.01)
+    assert demand.compute_demand_per_node(BASE, nodes=1) == pytest.approx(0, abs=0.01)
 
 
 def test_first_node_to_be_free_is_found_among_those_that_have_loaded_all_models() -> None:

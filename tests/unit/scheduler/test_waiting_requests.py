@@ -25,7 +25,7 @@ def rate(requirement: int, loaded: frozenset[str]) -> Warmth:
     return rate_warmth(MODELS[requirement], loaded, frozenset())
 
 
-def rate_demand(models: frozenset[str]) -> float:
+def compute_unload_cost(models: frozenset[str]) -> float:
     return float(len(models))
 
 
@@ -33,7 +33,7 @@ def rate_demand(models: frozenset[str]) -> float:
 class Fleet:
     """Waiting requests of nodes. ``woken`` has the nodes whose requests should claim, in order."""
 
-    requests: WaitingRequests = field(default_factory=lambda: WaitingRequests(can_run, rate, rate_demand))
+    requests: WaitingRequests = field(default_factory=lambda: WaitingRequests(can_run, rate, compute_unload_cost))
     woken: list[str] = field(default_factory=list)
     answered: list[str] = field(default_factory=list)
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict)

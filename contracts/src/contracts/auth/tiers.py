@@ -101,7 +101,7 @@ class LimitsPatch(StrictModel):
     start_seconds: Annotated[float, Field(ge=1, le=30 * 86400)] | None = None
 
     @model_serializer(mode="wrap")
-    def _serialize_set_limits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _omit_unset_limits(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
         return {name: value for name, value in serialize(self).items() if name in self.model_fields_set}
 
 

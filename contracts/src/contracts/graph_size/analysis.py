@@ -21,7 +21,7 @@ from contracts.graph_size.node import (
     KnownBounds,
     NodeInputs,
     Outputs,
-    UnknownNumber,
+    UnresolvedInput,
     count_utf8_bytes,
 )
 from contracts.graph_size.size import EMPTY, MAX_BOUND, STILL, Size, clamp_bound
@@ -79,7 +79,7 @@ class GraphSize:
     samplings: tuple[Sampling, ...]
     text_bytes: int
     longest_text_node: str
-    unknown: tuple[UnknownNumber, ...]
+    unknown: tuple[UnresolvedInput, ...]
 
     def largest_output(self, node_id: str) -> Size:
         """Return the largest output of one node."""
@@ -203,11 +203,11 @@ def _count_input_text(node: NodeInputs) -> int:
         if kind is str:
             own += count_utf8_bytes(value)
         elif kind is dict or (kind is list and not is_link(value)):
-            own += _count_nested_text(value)
+            own += _count_nested_text_bytes(value)
     return clamp_bound(linked + own)
 
 
-def _count_nested_text(value: Any) -> int:
+def _count_nested_text_bytes(value: Any) -> int:
     """Return the UTF-8 bytes of all strings and keys in a value."""
     total, todo = 0, [value]
     while todo:

@@ -6,7 +6,7 @@ from itertools import islice
 from math import isqrt
 
 from contracts.graph_size.analysis import HEIGHT_INPUTS, WIDTH_INPUTS, GraphSize
-from contracts.graph_size.node import UnknownNumber
+from contracts.graph_size.node import UnresolvedInput
 from contracts.graph_size.size import clamp_bound
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
@@ -102,7 +102,7 @@ def _find_largest_literal(size: GraphSize) -> str | None:
 
 
 def _find_too_large_errors(
-    size: GraphSize, most: int, unknown: dict[tuple[str, str], UnknownNumber], pointer: str
+    size: GraphSize, most: int, unknown: dict[tuple[str, str], UnresolvedInput], pointer: str
 ) -> Iterator[FieldError]:
     """Return an error for the first node of every path whose output is too large; later nodes only pass it on."""
     large = {node_id for node_id in size.graph if _find_largest_pixels(size, node_id) > most}
@@ -139,7 +139,7 @@ def _build_node_label(size: GraphSize, node_id: str) -> str:
     )
 
 
-def _build_link_error(size: GraphSize, number: UnknownNumber, pointer: str) -> FieldError:
+def _build_link_error(size: GraphSize, number: UnresolvedInput, pointer: str) -> FieldError:
     message = (
         f"{number.input} of {_build_node_label(size, number.node_id)} decides how many images are made, but its link "
         "gives a number that is known only when the job runs. Use a number here."
@@ -147,7 +147,7 @@ def _build_link_error(size: GraphSize, number: UnknownNumber, pointer: str) -> F
     return _build_size_error(pointer, number.node_id, number.input, "size_by_link", message)
 
 
-def _choose_advice(unknown: UnknownNumber | None, otherwise: str) -> str:
+def _choose_advice(unknown: UnresolvedInput | None, otherwise: str) -> str:
     if unknown is None:
         return f" {otherwise}"
     return f" {unknown.input} comes by a link, so it is taken as {unknown.assumed:g}: use a number here."

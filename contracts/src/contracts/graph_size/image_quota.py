@@ -12,7 +12,7 @@ from math import ceil
 
 from contracts.catalog import ClassSpec
 from contracts.graph_size.analysis import GraphSize
-from contracts.graph_size.node import UnknownNumber
+from contracts.graph_size.node import UnresolvedInput
 from contracts.graph_size.size import EMPTY, MOVING, SOUND, Size, bound_over_all_runs
 from contracts.workflow import Graph, GraphNode, is_link
 
@@ -88,7 +88,7 @@ class Reservation:
     """
 
     images: int
-    unknown: tuple[UnknownNumber, ...]
+    unknown: tuple[UnresolvedInput, ...]
 
 
 def compute_reservation(size: GraphSize, frames_per_image: int = FRAMES_PER_IMAGE) -> Reservation:

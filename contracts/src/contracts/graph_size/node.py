@@ -29,7 +29,7 @@ MAX_STEPS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
-class UnknownNumber:
+class UnresolvedInput:
     """A linked input that sets a size and whose value cannot be computed before the run.
 
     Attributes:
@@ -57,7 +57,7 @@ class KnownBounds:
     specs: Mapping[str, ClassSpec]
     uploads: Mapping[str, tuple[int, int]]
     outputs: dict[str, Outputs] = field(default_factory=dict)
-    unknown: list[UnknownNumber] = field(default_factory=list)
+    unknown: list[UnresolvedInput] = field(default_factory=list)
 
     _shared_sizes: dict[Size, Size] = field(default_factory=dict)
 
@@ -178,7 +178,7 @@ class NodeInputs:
         spec = self.spec
         accepted = spec.inputs.get(name) if spec else None
         assumed = accepted.max if accepted and accepted.max is not None else most
-        self._sources.unknown.append(UnknownNumber(self.node_id, key, assumed, counts))
+        self._sources.unknown.append(UnresolvedInput(self.node_id, key, assumed, counts))
         return assumed
 
     def text_bytes(self, *names: str) -> int:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from scheduler.domain.editor_file.convert import convert_editor_file
-from scheduler.domain.editor_file.prompt_texts import choose_alternatives
+from scheduler.domain.editor_file.prompt_texts import resolve_dynamic_prompt
 from tests.kit.catalogs import build_catalog
 
 NOW = datetime(2026, 3, 7, 4, 5, 9)  # noqa: DTZ001 - the time zone does not matter here
@@ -326,20 +326,20 @@ def test_placeholders_in_file_names_are_filled() -> None:
     ],
 )
 def test_alternatives_in_a_text_are_chosen_and_comments_removed(text: str, expected: str) -> None:
-    assert choose_alternatives(text, lambda _: 0) == expected
+    assert resolve_dynamic_prompt(text, lambda _: 0) == expected
 
 
 def test_last_option_of_a_nested_dynamic_prompt_can_be_chosen() -> None:
-    assert choose_alternatives("{a|{b|c}} d", lambda count: count - 1) == "c d"
+    assert resolve_dynamic_prompt("{a|{b|c}} d", lambda count: count - 1) == "c d"
 
 
 @pytest.mark.parametrize("text", ["{" * 1_000 + "a" * 500_000, "{" + "\\a" * 50_000, "/*" * 100_000, "//" * 100_000])
 def test_adversarial_text_is_processed_in_one_pass(text: str) -> None:
-    assert len(choose_alternatives(text, lambda _: 0)) <= len(text)
+    assert len(resolve_dynamic_prompt(text, lambda _: 0)) <= len(text)
 
 
 def test_text_with_thousands_of_alternatives_is_refused() -> None:
-    assert choose_alternatives("{a|" * 1_000, lambda _: 0) == "a"
+    assert resolve_dynamic_prompt("{a|" * 1_000, lambda _: 0) == "a"
     ((node_id, why),) = whys(a_file([a_node(1, "Text", ["{a|" * 1_001])], []))
     assert (node_id, why) == ("1", "One of its texts has more than 1000 alternatives in braces.")
 

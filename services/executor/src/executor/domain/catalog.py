@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from itertools import islice
 from typing import Any
 
-from contracts.catalog import ClassSpec, GrownInputs, InputSpec, Scalar
+from contracts.catalog import AutogrowInputs, ClassSpec, InputSpec, Scalar
 from contracts.graph_policy.decision import GraphRules
 from contracts.graph_policy.input_roles import ClassRoles
 from contracts.graph_policy.registry import InputRole, is_stock_module
@@ -353,7 +353,7 @@ def _parse_variants(kind: Any, extra: Mapping[str, Any], depth: int) -> dict[str
     }
 
 
-def _parse_autogrow(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInputs | None:
+def _parse_autogrow(kind: Any, extra: Mapping[str, Any], depth: int) -> AutogrowInputs | None:
     """Return the inputs that an autogrow input can become: listed by name, or a prefix and a number from 0."""
     match extra.get("template"):
         case {"input": dict(sections), **template} if kind == AUTOGROW and depth < MAX_DEPTH:
@@ -371,7 +371,7 @@ def _parse_autogrow(kind: Any, extra: Mapping[str, Any], depth: int) -> GrownInp
     if inner is None:
         return None
     required = min_count if isinstance(min_count, int) and inner[1].required else 0
-    return GrownInputs(names=names, required=required, input=inner[1])
+    return AutogrowInputs(names=names, required=required, input=inner[1])
 
 
 def _parse_default(value: Any) -> Scalar | None:

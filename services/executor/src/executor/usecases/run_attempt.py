@@ -272,7 +272,7 @@ class AttemptRunner:
             record, posted_at = attempt.record, time.monotonic()
             refused = await self.poster.post_prompt(record, files, maybe_posted=maybe_posted, prompt=prompt)
             if refused is not None:
-                self._release_waiting_after(refused)
+                self._release_waiting_attempts_on_node_fault(refused)
                 return _build_finish(
                     record, refused, gpu_s=_compute_elapsed_s(record) if refused.node_died else 0.0
                 ), 0.0
@@ -292,7 +292,7 @@ class AttemptRunner:
                 await asyncio.wait({start}, timeout=START_WAIT_S)
         await publisher.publish_progress()
         if isinstance(entry_or_finish, AttemptResult):
-            self._release_waiting_after(entry_or_finish)
+            self._release_waiting_attempts_on_node_fault(entry_or_finish)
             self.journal.add_history_entry(record.prompt_id, oversized=True)  # perhaps, but nobody will read it
             # The prompt may still run, or run when the node returns: it is stopped before the next one.
             waits_for_stop = entry_or_finish.outcome is Outcome.FAILED and not watcher.is_node_unavailable
@@ -354,7 +354,7 @@ class AttemptRunner:
         self.state.loaded_models = ()
         log.info("executor.node.memory_freed")
 
-    def _release_waiting_after(self, result: AttemptResult) -> None:
+    def _release_waiting_attempts_on_node_fault(self, result: AttemptResult) -> None:
         """Hand back the waiting attempts after a node fault: other nodes may run them sooner."""
         if result.outcome is Outcome.NODE_FAULT:
             self.live_attempts.release_waiting_attempts()

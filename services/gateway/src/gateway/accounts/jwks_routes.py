@@ -4,7 +4,7 @@ from fastapi import APIRouter, Response
 
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.schemas import KeysetBody
-from gateway.api.v1.problems import public_problems
+from gateway.api.v1.problems import declare_public_problems
 
 _HEADERS = {"Cache-Control": {"description": "How long to cache it.", "schema": {"type": "string"}}}
 
@@ -15,7 +15,7 @@ def create_router(*, keys: PublicKeys) -> APIRouter:
     @routes.get(
         "/.well-known/jwks.json",
         summary="Read the public keys that verify access tokens",
-        responses={200: {"headers": _HEADERS}, **public_problems()},
+        responses={200: {"headers": _HEADERS}, **declare_public_problems()},
     )
     async def read_public_keys(response: Response) -> KeysetBody:
         keyset = await keys.read_keyset()

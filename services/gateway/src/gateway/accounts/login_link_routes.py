@@ -12,7 +12,7 @@ from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_sessi
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, public_problems
+from gateway.api.v1.problems import JSON_BODY, declare_public_problems
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
 
@@ -26,7 +26,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/redeem",
         summary="Log in with a login link",
         openapi_extra=describe_request_body(LoginLinkRequest, example=_EXAMPLE),
-        responses={200: SET_COOKIE, **public_problems(InvalidLoginLink, ForeignPage, *JSON_BODY)},
+        responses={200: SET_COOKIE, **declare_public_problems(InvalidLoginLink, ForeignPage, *JSON_BODY)},
     )
     async def redeem_login_link(
         request: Request, response: Response, body: Annotated[Any, Depends(read_json_body)]

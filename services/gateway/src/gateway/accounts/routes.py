@@ -23,7 +23,7 @@ from gateway.accounts.requests import EraseRequest, PasswordRequest, RegisterReq
 from gateway.accounts.schemas import UserBody, build_user_body
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems, public_problems
+from gateway.api.v1.problems import JSON_BODY, declare_public_problems, problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -42,7 +42,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         status_code=201,
         summary="Create an account",
         openapi_extra=describe_request_body(RegisterRequest, example=_ADA | {"email": "ada@example.com"}),
-        responses=public_problems(
+        responses=declare_public_problems(
             RegistrationClosed, InviteRequired, InvalidInvite, InvalidAccount, AccountTaken, TooManyLogins, *JSON_BODY
         ),
     )

@@ -22,7 +22,7 @@ from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_sessi
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems, public_problems
+from gateway.api.v1.problems import JSON_BODY, declare_public_problems, problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
@@ -48,7 +48,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/login",
         summary="Log in",
         openapi_extra=describe_request_body(LoginRequest, FORM_MEDIA_TYPE, example=_ADA),
-        responses={200: SET_COOKIE, **public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
+        responses={200: SET_COOKIE, **declare_public_problems(InvalidLogin, TooManyLogins, ForeignPage, *JSON_BODY)},
     )
     async def log_in(
         request: Request, response: Response, parsed: Annotated[Credentials, Depends(read_login_body)]
@@ -73,7 +73,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         "/refresh",
         summary="Refresh a session",
         openapi_extra=describe_request_body(RefreshRequest, required=False, example=_REFRESH),
-        responses={200: SET_COOKIE, **public_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
+        responses={200: SET_COOKIE, **declare_public_problems(InvalidRefreshToken, ForeignPage, *JSON_BODY)},
     )
     async def refresh_session(request: Request, response: Response) -> SessionBody | CookieSessionBody:
         """A refresh token works once. Using it again ends the whole session.

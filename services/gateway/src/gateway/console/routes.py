@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Header, Response
 from fastapi.responses import HTMLResponse
 
-from gateway.api.v1.problems import public_problems
+from gateway.api.v1.problems import declare_public_problems
 from gateway.console.files import INDEX_FILE, ConsoleFile
 from gateway.edge.errors import NoSuchPath
 
@@ -55,7 +55,7 @@ def create_router(files: Mapping[str, ConsoleFile]) -> APIRouter:
     for path in PAGE_PATHS:
         routes.add_api_route(path, show_page)
 
-    @routes.get(ASSETS_PATH + "{name}", responses=public_problems(NoSuchPath))
+    @routes.get(ASSETS_PATH + "{name}", responses=declare_public_problems(NoSuchPath))
     async def read_asset(name: str, accept_encoding: AcceptEncoding = "") -> Response:
         if (file := files.get(ASSETS_PATH.strip("/") + "/" + name)) is None:
             raise NoSuchPath

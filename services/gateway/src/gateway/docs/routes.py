@@ -14,7 +14,7 @@ from fastapi import APIRouter, Response
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.responses import HTMLResponse
 
-from gateway.api.v1.problems import public_problems
+from gateway.api.v1.problems import declare_public_problems
 from gateway.edge.errors import NoSuchPath
 from gateway.surfaces.nats.asyncapi import build_nats_api_document
 
@@ -50,7 +50,7 @@ def create_router(*, title: str, openapi_path: str) -> APIRouter:
     async def show_openapi() -> HTMLResponse:
         return HTMLResponse(page, headers={"Content-Security-Policy": policy})
 
-    @routes.get("/docs/{asset}", responses=public_problems(NoSuchPath))
+    @routes.get("/docs/{asset}", responses=declare_public_problems(NoSuchPath))
     async def read_asset(asset: str) -> Response:
         if asset not in assets:
             raise NoSuchPath

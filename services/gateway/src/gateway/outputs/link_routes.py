@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 
 from contracts.gateway.outputs import UnknownOutput
-from gateway.api.v1.problems import public_problems
+from gateway.api.v1.problems import declare_public_problems
 from gateway.images.errors import ConversionFailed, NotConvertible, TooManyConversions, TooManyPixels
 from gateway.outputs.archive_routes import ZIP_RESPONSE, respond_with_archive
 from gateway.outputs.conversion import OutputConverter
@@ -29,12 +29,14 @@ def create_router(
         200: {"content": {"application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
-        **public_problems(BadLink, UnknownOutput, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        **declare_public_problems(BadLink, UnknownOutput, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     thumbnail: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: content[304],
-        **public_problems(BadLink, UnknownOutput, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions),
+        **declare_public_problems(
+            BadLink, UnknownOutput, NotConvertible, TooManyPixels, ConversionFailed, TooManyConversions
+        ),
     }
 
     def verify_link(output_id: str, token: str) -> OutputLink:
@@ -46,7 +48,7 @@ def create_router(
     @routes.get(
         "/archive.zip",
         summary="Download outputs as a ZIP file by a signed link",
-        responses=ZIP_RESPONSE | public_problems(BadLink, UnknownOutput, TooManyFiles),
+        responses=ZIP_RESPONSE | declare_public_problems(BadLink, UnknownOutput, TooManyFiles),
         response_class=Response,
     )
     async def download_linked_archive(*, token: Token = "") -> Response:

@@ -8,7 +8,7 @@ from starlette.requests import ClientDisconnect
 
 from contracts.gateway.transfers import StorageFull, StoredOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.api.v1.problems import public_problems
+from gateway.api.v1.problems import declare_public_problems
 from gateway.storage.errors import StoreMismatch
 from gateway.transfers.errors import BadOutputToken, BrokenOutput, OutputTooLarge
 from gateway.transfers.output_uploads import OutputUploads
@@ -25,7 +25,9 @@ def create_router(*, uploads: OutputUploads, idle_s: float) -> APIRouter:
     """
     routes = APIRouter(prefix="/internal", include_in_schema=False)
 
-    refusals = public_problems(BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput, StorageFull, StoreMismatch)
+    refusals = declare_public_problems(
+        BadOutputToken, UnknownJob, OutputTooLarge, BrokenOutput, StorageFull, StoreMismatch
+    )
 
     @routes.put("/outputs/{token}", responses=refusals)
     async def upload_output(token: str, request: Request) -> StoredOutput:

@@ -102,7 +102,7 @@ def _normalize_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
         return {"workflow": body}, ""
     fields = _drop_nulls(body)
     if not fields.keys() & {"prompt", "workflow", "workflow_name"}:
-        return _normalize_foreign_format(fields)
+        return _normalize_foreign_body(fields)
     if isinstance(fields.get("prompt"), dict):
         return _normalize_comfyui_body(fields)
     if "workflow" in fields and (found := unwrap_graph(fields["workflow"], WORKFLOW_POINTER)) is not None:
@@ -110,7 +110,7 @@ def _normalize_object(body: dict[str, Any]) -> tuple[dict[str, Any], str]:
     return fields, WORKFLOW_POINTER
 
 
-def _normalize_foreign_format(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
+def _normalize_foreign_body(fields: dict[str, Any]) -> tuple[dict[str, Any], str]:
     """Like ``_normalize_body``, for a body whose workflow is not under a native field name."""
     if isinstance(fields.get("input"), dict):
         return _normalize_runpod_body(fields)

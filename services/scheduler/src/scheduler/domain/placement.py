@@ -152,7 +152,7 @@ class ModelDemand:
             reduced = {model: jobs / self._weight for model, jobs in self._jobs.items()}
             self._jobs, self._weight = {model: jobs for model, jobs in reduced.items() if jobs > NEGLIGIBLE_WEIGHT}, 1.0
 
-    def rate_model(self, model: str, *, nodes: int) -> float:
+    def compute_demand_per_node(self, model: str, *, nodes: int) -> float:
         """Return how many recent jobs needed the model, per node that has loaded it (``nodes``)."""
         return self._jobs.get(model, 0.0) / self._weight / max(nodes, 1)
 

@@ -30,7 +30,7 @@ from scheduler.usecases.read_job import DescribedJob, JobReader
 from scheduler.usecases.submit_groups import Answer
 
 
-class _DecidedJob(NamedTuple):
+class _AdmittedJob(NamedTuple):
     """A job that was accepted, now or before.
 
     Attributes:
@@ -60,7 +60,7 @@ class JobAdmission:
         """
         refreshing = asyncio.create_task(self._reader.refresh_estimates(), name="scheduler.refresh_estimates")
         try:
-            decided: Sequence[_DecidedJob | Refusal | None] | None = None
+            decided: Sequence[_AdmittedJob | Refusal | None] | None = None
             if not wait_for_locks:
                 decided = await self._decide_without_locks(submissions)
             if decided is None:
@@ -71,7 +71,7 @@ class JobAdmission:
 
     async def _decide_without_locks(
         self, submissions: Sequence[PendingSubmission]
-    ) -> list[_DecidedJob | Refusal] | None:
+    ) -> list[_AdmittedJob | Refusal] | None:
         """Return the decisions; None if nothing was inserted because a tenant has changed or is locked."""
         async with self._database.connection() as connection:
             found = await submits.load_admission_facts(connection, submissions)
@@ -82,7 +82,7 @@ class JobAdmission:
 
     async def _decide_under_locks(
         self, submissions: Sequence[PendingSubmission], wait_for_locks: bool
-    ) -> list[_DecidedJob | Refusal | None]:
+    ) -> list[_AdmittedJob | Refusal | None]:
         async with self._database.transaction() as connection:
             tenant_ids = {submission.tenant_id for submission in submissions}
             tenant_ids = await tenants.lock_quota_groups(connection, tenant_ids, wait_for_locks=wait_for_locks)
@@ -93,7 +93,7 @@ class JobAdmission:
                 for submission in submissions
                 if submission.tenant_id in locked and not has_passed(submission.deadline)
             ]
-            decided: Sequence[_DecidedJob | Refusal] = []
+            decided: Sequence[_AdmittedJob | Refusal] = []
             if deciding:
                 found = await submits.load_admission_facts(connection, deciding)
                 decided = await self._decide_and_insert(connection, deciding, found) or []
@@ -110,7 +110,7 @@ class JobAdmission:
         connection: Connection,
         submissions: Sequence[PendingSubmission],
         found: Sequence[tuple[TenantAllowance, ExistingJob | None]],
-    ) -> list[_DecidedJob | Refusal] | None:
+    ) -> list[_AdmittedJob | Refusal] | None:
         """Decide and insert the accepted jobs; returns None and inserts none if a tenant has changed or is locked."""
         admissions: dict[UUID, TenantAdmission] = {}  # by tenant
         group_usage: dict[UUID, DailyImageUse] = {}  # by quota group
@@ -123,7 +123,7 @@ class JobAdmission:
                 admissions[allowance.id] = TenantAdmission(allowance, images)
             decisions.append(admissions[allowance.id].decide(submission, existing))
         accepted = [decision for decision in decisions if isinstance(decision, AcceptedJob)]
-        decided: dict[UUID, _DecidedJob] = {}
+        decided: dict[UUID, _AdmittedJob] = {}
         if accepted:
             tenant_ids = {decision.submission.tenant_id for decision in accepted}
             allowances = {tenant_id: admissions[tenant_id].allowance for tenant_id in tenant_ids}
@@ -131,7 +131,7 @@ class JobAdmission:
             if not inserted:
                 return None
             for decision, job in zip(accepted, inserted, strict=True):
-                decided[decision.job_id] = _DecidedJob(decision, decision.to_snapshot(job), job.tenant)
+                decided[decision.job_id] = _AdmittedJob(decision, decision.to_snapshot(job), job.tenant)
         replayed = {decision.job_id for decision in decisions if isinstance(decision, ReplayedJob)} - decided.keys()
         found_jobs = await jobs.find_jobs(connection, replayed) if replayed else {}
         return [
@@ -140,14 +140,14 @@ class JobAdmission:
         ]
 
     async def _build_answers(
-        self, decided: Sequence[_DecidedJob | Refusal | None], refreshing: asyncio.Task[None]
+        self, decided: Sequence[_AdmittedJob | Refusal | None], refreshing: asyncio.Task[None]
     ) -> list[Answer | None]:
         """Build the answers to committed decisions, with accepted jobs as they are now.
 
         Args:
             refreshing: the task that read what estimates need. It has ended.
         """
-        accepted = [answer for answer in decided if isinstance(answer, _DecidedJob)]
+        accepted = [answer for answer in decided if isinstance(answer, _AdmittedJob)]
         described = await self._describe_accepted(accepted, refreshing)
         for accepted_job, (job, estimate) in zip(accepted, described, strict=True):
             if estimate is not None and isinstance(accepted_job.decision, AcceptedJob):
@@ -159,13 +159,13 @@ class JobAdmission:
                 replayed=isinstance(answer.decision, ReplayedJob),
                 quota=answer.decision.quota,
             )
-            if isinstance(answer, _DecidedJob)
+            if isinstance(answer, _AdmittedJob)
             else answer
             for answer in decided
         ]
 
     async def _describe_accepted(
-        self, accepted: Sequence[_DecidedJob], refreshing: asyncio.Task[None]
+        self, accepted: Sequence[_AdmittedJob], refreshing: asyncio.Task[None]
     ) -> Sequence[DescribedJob]:
         """Describe jobs that are committed; without estimates if the database is unavailable by now."""
         known = {job.tenant.id: job.tenant for job in accepted if job.tenant is not None}
@@ -178,10 +178,10 @@ class JobAdmission:
 
 
 def _find_decided(
-    decision: AcceptedJob | ReplayedJob, decided: Mapping[UUID, _DecidedJob], found_jobs: Mapping[UUID, JobSnapshot]
-) -> _DecidedJob | Refusal:
+    decision: AcceptedJob | ReplayedJob, decided: Mapping[UUID, _AdmittedJob], found_jobs: Mapping[UUID, JobSnapshot]
+) -> _AdmittedJob | Refusal:
     """Return the decision with its job. A replayed job may have been accepted in the same group."""
     job_id = decision.job_id
     if job_id in decided:
         return decided[job_id]._replace(decision=decision)
-    return _DecidedJob(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()
+    return _AdmittedJob(decision, found_jobs[job_id]) if job_id in found_jobs else IdempotencyKeyOfPurgedJob()

@@ -97,7 +97,7 @@ class JobDispatcher:
         self._loaded, self._history, self._prefers_warm = loaded, history, warm_bound_s > 0
         self._waits = WarmNodeWaits(fleet, loaded, history, bound_s=warm_bound_s)
         self._placer = JobPlacer(fleet, loaded, bound_s=warm_bound_s)
-        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.rate_demand)
+        self._requests = WaitingRequests(fleet.can_run, fleet.rate_warmth, loaded.compute_unload_cost)
         self._nodes = ClaimingNodeReader(database)
         self._waiting = WaitingRequirements()
         self._new_jobs = NewJobs()

@@ -85,10 +85,13 @@ class LoadedModels:
         own = self.get_loaded_models(node)
         return frozenset(model for model, nodes in self._nodes_by_model.items() if len(nodes) > (model in own))
 
-    def rate_demand(self, models: Iterable[str]) -> float:
-        """Rate how costly it would be for the fleet if a node unloaded these models; 0 for no models."""
+    def compute_unload_cost(self, models: Iterable[str]) -> float:
+        """Compute how costly it would be for the fleet if a node unloaded these models; 0 for no models."""
         return max(
-            (self._demand.rate_model(model, nodes=len(self._nodes_by_model.get(model, ()))) for model in models),
+            (
+                self._demand.compute_demand_per_node(model, nodes=len(self._nodes_by_model.get(model, ())))
+                for model in models
+            ),
             default=0.0,
         )
 

@@ -70,16 +70,16 @@ class WaitingRequests:
     Args:
         can_run: whether a node with this catalog meets a requirement.
         rate_warmth: rates how warm jobs with this requirement are on a node that has loaded these models.
-        rate_demand: rates how costly it would be for the fleet if a node unloaded these models.
+        compute_unload_cost: computes how costly it would be for the fleet if a node unloaded these models.
     """
 
     def __init__(
         self,
         can_run: Callable[[str, int], bool],
         rate_warmth: Callable[[int, frozenset[str]], Warmth],
-        rate_demand: Callable[[frozenset[str]], float],
+        compute_unload_cost: Callable[[frozenset[str]], float],
     ) -> None:
-        self._can_run, self._rate_warmth, self._rate_demand = can_run, rate_warmth, rate_demand
+        self._can_run, self._rate_warmth, self._compute_unload_cost = can_run, rate_warmth, compute_unload_cost
         self._by_node: dict[str, list[WaitingRequest]] = {}
         self._claiming: set[WaitingRequest] = set()
         self._idle: dict[RequestKind, dict[WaitingRequest, None]] = {}  # by kind, longest idle first
@@ -277,7 +277,11 @@ class WaitingRequests:
         request that has been idle for longest. Returns False if there is none.
         """
         first = [
-            ((self._rate_best_warmth(wanted, loaded), self._rate_demand(loaded), request.idle_since), request, digest)
+            (
+                (self._rate_best_warmth(wanted, loaded), self._compute_unload_cost(loaded), request.idle_since),
+                request,
+                digest,
+            )
             for (digest, loaded), group in self._idle.items()
             if digest is not None and digest in digests
             for request in islice((request for request in group if request.node not in tried_nodes), 1)

@@ -111,10 +111,10 @@ def problems(*declared: DeclaredResponse) -> Responses:
     Args:
         declared: the responses of this route besides ``COMMON_PROBLEMS`` and the refusals of the credential.
     """
-    return public_problems(*declared, InvalidCredential, MissingScope, UnknownTenant)
+    return declare_public_problems(*declared, InvalidCredential, MissingScope, UnknownTenant)
 
 
-def public_problems(*declared: DeclaredResponse) -> Responses:
+def declare_public_problems(*declared: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires no credential: these responses and ``COMMON_PROBLEMS``."""
     examples: dict[int, dict[str, Any]] = {}
     for response in (*declared, *COMMON_PROBLEMS):

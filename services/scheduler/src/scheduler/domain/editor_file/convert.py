@@ -29,7 +29,12 @@ from scheduler.domain.editor_file.parse import (
     list_promoted_widgets,
     parse_file,
 )
-from scheduler.domain.editor_file.prompt_texts import SAVING_CLASSES, DrawNumber, choose_alternatives, fill_placeholders
+from scheduler.domain.editor_file.prompt_texts import (
+    SAVING_CLASSES,
+    DrawNumber,
+    fill_placeholders,
+    resolve_dynamic_prompt,
+)
 from scheduler.domain.editor_file.widgets import WidgetValues, check_type, order_inputs_as_loaded, read_widgets
 
 REPLACES_PLACEHOLDERS = "Run widget replace on values"  # property of a primitive node
@@ -223,7 +228,7 @@ class _Conversion:
             return value
         if name == "filename_prefix" and node.type in SAVING_CLASSES:
             return fill_placeholders(value, self._now, partial(self._read_widget_value, scope))
-        return choose_alternatives(value, self._draw_number) if spec.dynamic_prompts else value
+        return resolve_dynamic_prompt(value, self._draw_number) if spec.dynamic_prompts else value
 
     def _read_widget_value(self, scope: GraphScope, name: str, widget: str) -> Any:
         """Return the widget value that a placeholder names; None if there is none."""

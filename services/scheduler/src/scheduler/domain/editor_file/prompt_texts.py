@@ -31,7 +31,7 @@ SAVING_CLASSES = frozenset({
 })  # fmt: skip
 
 
-def choose_alternatives(text: str, draw_number: DrawNumber) -> str:
+def resolve_dynamic_prompt(text: str, draw_number: DrawNumber) -> str:
     """Remove comments and choose one alternative of each ``{this|that}`` (``processDynamicPrompt`` of the editor).
 
     Raises:
