@@ -14,7 +14,7 @@ from pathlib import Path
 import asyncpg
 
 from chassis.database import migrate
-from chassis.database.postgres import Database
+from chassis.database.postgres import UNAVAILABLE_ERRORS, Database
 from chassis.database.url import DatabaseUrl
 from stack.linux import die_with_parent
 from stack.ports import find_free_ports
@@ -52,7 +52,7 @@ async def open_connections(database: Database, count: int = 1) -> None:
             async with AsyncExitStack() as stack:
                 for _ in range(count):
                     await stack.enter_async_context(database.connection())
-        except (OSError, asyncpg.CannotConnectNowError):
+        except UNAVAILABLE_ERRORS:
             return False
         return True
 
