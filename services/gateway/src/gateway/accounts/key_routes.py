@@ -22,7 +22,7 @@ from contracts.auth.keys import (
 from gateway.accounts.requests import KeyRequest
 from gateway.accounts.schemas import CreatedKeyBody, KeysBody, build_created_key_body, build_keys_body
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import KeyOwner
 from gateway.edge.errors import BadIdempotencyKey
 from gateway.edge.idempotency import parse_idempotency_key
@@ -58,7 +58,9 @@ def create_router(*, bus: Bus) -> APIRouter:
         openapi_extra=describe_request_body(KeyRequest, example=_EXAMPLE) | {"parameters": [_IDEMPOTENCY]},
         responses={
             201: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY),
+            **declare_problems(
+                BadIdempotencyKey, ScopeNotGranted, InvalidKey, KeyRequestReused, TooManyKeys, *JSON_BODY
+            ),
         },
     )
     async def create_key(
@@ -80,11 +82,11 @@ def create_router(*, bus: Bus) -> APIRouter:
             response.headers["Idempotent-Replayed"] = "true"
         return build_created_key_body(created)
 
-    @routes.get("", summary="List own keys, newest first", responses=problems())
+    @routes.get("", summary="List own keys, newest first", responses=declare_problems())
     async def list_keys(principal: KeyOwner) -> KeysBody:
         return build_keys_body((await bus.request(LIST_KEYS, ListKeys(), tenant=principal.tenant)).keys)
 
-    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=problems(UnknownKey))
+    @routes.delete("/{key_id}", status_code=204, summary="Revoke a key", responses=declare_problems(UnknownKey))
     async def revoke_key(principal: KeyOwner, key_id: str, request: Request) -> None:
         """Idempotent. Within a second the key is refused everywhere and its websockets are closed."""
         if not KEY_ID.fullmatch(key_id):

@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request, Response
 
 from gateway.accounts.schemas import MeBody
 from gateway.accounts.user_cache import UserCache
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 
@@ -23,7 +23,7 @@ def create_router(*, users: UserCache) -> APIRouter:
         "/api/v1/auth/me",
         read_current_user,
         summary="Read the current user with limits and usage",
-        responses=problems(),
+        responses=declare_problems(),
         tags=["auth"],
         response_model=MeBody,
         route_class_override=FastPathRoute,

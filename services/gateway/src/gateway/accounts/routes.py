@@ -23,7 +23,7 @@ from gateway.accounts.requests import EraseRequest, PasswordRequest, RegisterReq
 from gateway.accounts.schemas import UserBody, build_user_body
 from gateway.accounts.session_cookie import SessionCookie
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, declare_public_problems, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems, declare_public_problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -67,7 +67,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         status_code=204,
         summary="Change the password",
         openapi_extra=describe_request_body(PasswordRequest, example=_PASSWORDS),
-        responses=problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
+        responses=declare_problems(SessionNeeded, InvalidLogin, InvalidAccount, TooManyLogins, *JSON_BODY),
     )
     async def change_password(principal: AnyPrincipal, request: Request, body: Body) -> None:
         """Ends all other sessions of the user."""
@@ -86,7 +86,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         status_code=204,
         summary="Erase the account",
         openapi_extra=describe_request_body(EraseRequest, example={"password": _ADA["password"]}),
-        responses=problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
+        responses=declare_problems(SessionNeeded, InvalidLogin, LastAdmin, TooManyLogins, *JSON_BODY),
     )
     async def erase_own_account(principal: AnyPrincipal, request: Request, response: Response, body: Body) -> None:
         """Deletes everything for good: credentials at once; jobs, results, uploads and saved workflows within seconds.

@@ -9,14 +9,14 @@ from contracts.auth.sessions import LIST_SESSIONS, REVOKE_SESSION, ListSessions,
 from gateway.accounts.errors import SessionNeeded, require_session
 from gateway.accounts.schemas import SessionsBody, build_sessions_body
 from gateway.accounts.session_cookie import SessionCookie
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import AnyPrincipal
 
 
 def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/auth/sessions", tags=["auth"])
 
-    @routes.get("", summary="List own sessions, newest first", responses=problems(SessionNeeded))
+    @routes.get("", summary="List own sessions, newest first", responses=declare_problems(SessionNeeded))
     async def list_sessions(principal: AnyPrincipal) -> SessionsBody:
         """Active sessions, at most the newest 100. ``current``: the session of this request."""
         require_session(principal)
@@ -24,7 +24,10 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         return build_sessions_body(listed.sessions, current=principal.session_id)
 
     @routes.delete(
-        "/{session_id}", status_code=204, summary="End a session", responses=problems(SessionNeeded, UnknownSession)
+        "/{session_id}",
+        status_code=204,
+        summary="End a session",
+        responses=declare_problems(SessionNeeded, UnknownSession),
     )
     async def end_session(principal: AnyPrincipal, session_id: str, request: Request, response: Response) -> None:
         """Idempotent. The session's refresh token stops working at once, its access token within a second."""

@@ -22,7 +22,7 @@ from gateway.accounts.schemas import CookieSessionBody, SessionBody, build_sessi
 from gateway.accounts.session_cookie import SET_COOKIE, SessionCookie
 from gateway.accounts.user_agent import read_user_agent
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, declare_public_problems, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems, declare_public_problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import has_body, read_form_body, read_json_body
@@ -89,7 +89,7 @@ def create_router(*, bus: Bus, cookie: SessionCookie) -> APIRouter:
         session = await bus.request(REFRESH_SESSION, command)
         return cookie.set_cookie_and_build_body(response, session) if in_cookie else build_session_body(session)
 
-    @routes.post("/logout", status_code=204, summary="Log out", responses=problems(SessionNeeded))
+    @routes.post("/logout", status_code=204, summary="Log out", responses=declare_problems(SessionNeeded))
     async def log_out(
         principal: AnyPrincipal,
         request: Request,

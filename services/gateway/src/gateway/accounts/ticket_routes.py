@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from chassis.messaging.bus import Bus
 from contracts.auth.tickets import CREATE_TICKET, CreateTicket
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import ReaderPrincipal
 from gateway.edge.page_origin import ORIGIN, find_page_origin
 
@@ -38,7 +38,7 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
     websocket_origin = "ws" + public_url.removeprefix("http")
 
     @routes.post(
-        "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=problems()
+        "/ws-tickets", status_code=201, summary="Create a ticket that opens one websocket", responses=declare_problems()
     )
     async def create_ticket(
         principal: ReaderPrincipal,

@@ -15,7 +15,7 @@ from gateway.admin.errors import UnknownTier
 from gateway.admin.users import UserDirectory, parse_user_id
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -45,7 +45,7 @@ async def change_or_preview_tier(bus: Bus, command: ChangeTier, *, admin: str, d
 def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/users", summary="List users, newest first", responses=problems(BadCursor))
+    @routes.get("/users", summary="List users, newest first", responses=declare_problems(BadCursor))
     async def list_users(
         principal: Admin,
         *,
@@ -69,7 +69,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         )
         return AccountsBody(users=[build_account_body(account) for account in accounts], next_cursor=next_cursor)
 
-    @routes.get("/users/{user_id}", summary="Read a user", responses=problems(UnknownUser))
+    @routes.get("/users/{user_id}", summary="Read a user", responses=declare_problems(UnknownUser))
     async def read_user(principal: Admin, user_id: str) -> AccountBody:
         return build_account_body(await users.read_user(user_id, admin=principal.tenant))
 
@@ -77,7 +77,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         "/users/{user_id}",
         summary="Change a user",
         openapi_extra=describe_request_body(UserPatch, example=_USER_PATCH),
-        responses=problems(UnknownUser, LastAdmin, *JSON_BODY),
+        responses=declare_problems(UnknownUser, LastAdmin, *JSON_BODY),
     )
     async def change_user(
         principal: Admin, user_id: str, body: Body, request: Request, *, dry_run: DryRun = False
@@ -96,14 +96,14 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         return await change_or_preview_user(bus, command, admin=principal.tenant, dry_run=dry_run)
 
     @routes.delete(
-        "/users/{user_id}", status_code=204, summary="Erase a user", responses=problems(UnknownUser, LastAdmin)
+        "/users/{user_id}", status_code=204, summary="Erase a user", responses=declare_problems(UnknownUser, LastAdmin)
     )
     async def erase_user(principal: Admin, user_id: str, request: Request) -> None:
         """Deletes everything for good: credentials at once, data within seconds."""
         command = EraseUser(user_id=parse_user_id(user_id), ip=request.state.client_ip)
         await bus.request(ERASE_USER, command, tenant=principal.tenant)
 
-    @routes.get("/tiers", summary="List tiers", responses=problems())
+    @routes.get("/tiers", summary="List tiers", responses=declare_problems())
     async def list_tiers(principal: Admin) -> TiersBody:
         found = (await bus.request(LIST_TIERS, ListTiers(), tenant=principal.tenant)).tiers
         return TiersBody(tiers=[build_tier_body(tier) for tier in found])
@@ -112,7 +112,7 @@ def create_router(*, bus: Bus, users: UserDirectory) -> APIRouter:
         "/tiers/{name}",
         summary="Change the limits of a tier",
         openapi_extra=describe_request_body(TierPatch, example=_TIER_PATCH),
-        responses=problems(UnknownTier, *JSON_BODY),
+        responses=declare_problems(UnknownTier, *JSON_BODY),
     )
     async def change_tier(
         principal: Admin, name: str, body: Body, request: Request, *, dry_run: DryRun = False

@@ -12,7 +12,7 @@ from gateway.admin.operation_routes import Cursor, Limit, build_admin_context
 from gateway.admin.operations import AdminActions
 from gateway.admin.search import AdminSearch
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Admin
 
 Service = Annotated[DeadLetterService | None, Query(description="only messages that this service could not process")]
@@ -24,7 +24,9 @@ Node = Annotated[
 def create_router(*, search: AdminSearch, operations: AdminActions, dead_letters: AllDeadLetters) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin/dead-letters", tags=["admin"])
 
-    @routes.get("", summary="List messages that could not be processed, newest first", responses=problems(BadCursor))
+    @routes.get(
+        "", summary="List messages that could not be processed, newest first", responses=declare_problems(BadCursor)
+    )
     async def list_dead_letters(
         principal: Admin,
         request: Request,
@@ -49,7 +51,7 @@ def create_router(*, search: AdminSearch, operations: AdminActions, dead_letters
         "/{letter_id}/redrive",
         status_code=204,
         summary="Process a message again",
-        responses=problems(UnknownDeadLetter, DeadLetterNotRedrivable, DeadLetterFailedAgain),
+        responses=declare_problems(UnknownDeadLetter, DeadLetterNotRedrivable, DeadLetterFailedAgain),
     )
     async def redrive(principal: Admin, request: Request, letter_id: str) -> Response:
         """The service that could not process the message processes it again, and deletes it here if that succeeds.

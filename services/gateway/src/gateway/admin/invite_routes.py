@@ -11,7 +11,7 @@ from gateway.admin.access_schemas import CreatedInviteBody, InvitesBody, build_c
 from gateway.admin.invites import InviteDirectory, parse_invite_id
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -28,7 +28,7 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         status_code=201,
         summary="Create an invite",
         openapi_extra=describe_request_body(InviteRequest, example=_EXAMPLE),
-        responses={201: {"headers": _HEADERS}, **problems(*JSON_BODY)},
+        responses={201: {"headers": _HEADERS}, **declare_problems(*JSON_BODY)},
     )
     async def create_invite(
         principal: Admin, body: Annotated[Any, Depends(read_json_body)], request: Request, response: Response
@@ -40,7 +40,7 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         response.headers["Location"] = f"/api/v1/admin/invites/{created.invite.id}"
         return build_created_invite_body(created)
 
-    @routes.get("", summary="List invites, newest first", responses=problems(BadCursor))
+    @routes.get("", summary="List invites, newest first", responses=declare_problems(BadCursor))
     async def list_invites(
         principal: Admin,
         *,
@@ -52,7 +52,10 @@ def create_router(*, bus: Bus, invites: InviteDirectory) -> APIRouter:
         return build_invites_body(found, next_cursor)
 
     @routes.delete(
-        "/{invite_id}", status_code=204, summary="Revoke an invite", responses=problems(UnknownInvite, InviteUsed)
+        "/{invite_id}",
+        status_code=204,
+        summary="Revoke an invite",
+        responses=declare_problems(UnknownInvite, InviteUsed),
     )
     async def revoke_invite(principal: Admin, invite_id: str, request: Request) -> None:
         """The invite expires immediately. Idempotent. An invite that has created an account cannot be revoked."""

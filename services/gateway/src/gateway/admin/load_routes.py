@@ -12,7 +12,7 @@ from contracts.scheduler.trends import MAX_HOURS, READ_TRENDS, ReadTrends
 from gateway.admin.load_schemas import QueueBody, TrendsBody, build_queue_body, build_trends_body
 from gateway.admin.operation_routes import Limit
 from gateway.admin.usernames import UsernameDirectory
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Admin
 from gateway.edge.timestamps import QueryTimestamp
 
@@ -44,7 +44,7 @@ Step = Annotated[
 def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/queue", summary="Read the queue by user, in fair order", responses=problems())
+    @routes.get("/queue", summary="Read the queue by user, in fair order", responses=declare_problems())
     async def read_queue(
         principal: Admin,
         *,
@@ -63,7 +63,7 @@ def create_router(*, bus: Bus, usernames: UsernameDirectory) -> APIRouter:
         names = await usernames.read_usernames((queued.tenant_id for queued in queue.tenants), admin=principal.tenant)
         return build_queue_body(queue, names)
 
-    @routes.get("/trends", summary="Read the trends of the fleet", responses=problems())
+    @routes.get("/trends", summary="Read the trends of the fleet", responses=declare_problems())
     async def read_trends(
         principal: Admin,
         *,

@@ -10,7 +10,7 @@ from contracts.auth.accounts import UnknownUser
 from contracts.auth.login_links import CREATE_LOGIN_LINK, CreateLoginLink, UserInactive
 from gateway.accounts.errors import SessionNeeded, require_session
 from gateway.admin.users import parse_user_id
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Admin
 
 _TOKEN = "cfl_3q2-7wTgD0c5v9Jm1aYk8PzXhRnQeLs4uVbWoKtE6iA"  # noqa: S105 - an example
@@ -46,7 +46,7 @@ def create_router(*, bus: Bus, public_url: str) -> APIRouter:
         "/{user_id}/login-links",
         status_code=201,
         summary="Create a login link for a user",
-        responses=problems(SessionNeeded, UnknownUser, UserInactive),
+        responses=declare_problems(SessionNeeded, UnknownUser, UserInactive),
     )
     async def create_login_link(principal: Admin, user_id: str, request: Request) -> LoginLinkBody:
         """Logs the user in once without a password, for example when it is forgotten.

@@ -29,7 +29,7 @@ from gateway.admin.search import AdminSearch
 from gateway.admin.stats import StatsView
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Admin
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -70,18 +70,18 @@ def create_nodes_router(
     """Return the routes of nodes and statistics."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/stats", summary="Read the statistics of the fleet", responses=problems())
+    @routes.get("/stats", summary="Read the statistics of the fleet", responses=declare_problems())
     async def read_stats(principal: Admin) -> StatsBody:
         """Cached: job counts up to 2 s, storage totals up to 60 s."""
         return await stats.read_stats(principal.tenant)
 
-    @routes.get("/nodes", summary="List nodes by name", responses=problems())
+    @routes.get("/nodes", summary="List nodes by name", responses=declare_problems())
     async def list_nodes(principal: Admin) -> NodesBody:
         """What each node runs, its models, memory, versions and last faults."""
         found = (await bus.request(LIST_NODES, ListNodes(), tenant=principal.tenant)).nodes
         return NodesBody(nodes=await node_actions.build_node_bodies(found, admin=principal.tenant))
 
-    @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=problems())
+    @routes.post("/nodes/refresh", summary="Refresh the classes and models of all nodes", responses=declare_problems())
     async def refresh_all_nodes(principal: Admin, request: Request) -> NodesBody:
         """Each node's executor reads classes and models again within seconds."""
         found = await operations.refresh_nodes(build_admin_context(principal, request))
@@ -94,7 +94,9 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
     """Return the routes that change one node."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.post("/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=problems(UnknownNode))
+    @routes.post(
+        "/nodes/{node}/cordon", summary="Cordon a node: it gets no new jobs", responses=declare_problems(UnknownNode)
+    )
     async def cordon_node(
         principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
     ) -> NodeBody | DryRunBody:
@@ -103,14 +105,16 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
         return await node_actions.change_or_preview(admin, node, NodeAction.CORDON, dry_run=dry_run)
 
     @routes.post(
-        "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=problems(UnknownNode)
+        "/nodes/{node}/uncordon", summary="Uncordon a node: it gets jobs again", responses=declare_problems(UnknownNode)
     )
     async def uncordon_node(principal: Admin, node: str, request: Request) -> NodeBody:
         """Also ends a drain. Idempotent."""
         return await node_actions.change_node(build_admin_context(principal, request), node, NodeAction.UNCORDON)
 
     @routes.post(
-        "/nodes/{node}/drain", summary="Drain a node: its jobs move to other nodes", responses=problems(UnknownNode)
+        "/nodes/{node}/drain",
+        summary="Drain a node: its jobs move to other nodes",
+        responses=declare_problems(UnknownNode),
     )
     async def drain_node(
         principal: Admin, node: str, request: Request, *, grace_seconds: Grace = 0, dry_run: DryRun = False
@@ -124,7 +128,9 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
             admin, node, NodeAction.DRAIN, dry_run=dry_run, grace_s=grace_seconds
         )
 
-    @routes.post("/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=problems(UnknownNode))
+    @routes.post(
+        "/nodes/{node}/clear", summary="Clear foreign prompts from a node", responses=declare_problems(UnknownNode)
+    )
     async def clear_node(
         principal: Admin, node: str, request: Request, *, dry_run: DryRun = False
     ) -> NodeBody | DryRunBody:
@@ -137,7 +143,9 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
         return await node_actions.change_or_preview(admin, node, NodeAction.CLEAR, dry_run=dry_run)
 
     @routes.post(
-        "/nodes/{node}/refresh", summary="Refresh the classes and models of a node", responses=problems(UnknownNode)
+        "/nodes/{node}/refresh",
+        summary="Refresh the classes and models of a node",
+        responses=declare_problems(UnknownNode),
     )
     async def refresh_node(principal: Admin, node: str, request: Request) -> NodeBody:
         """The node's executor reads classes and models again within seconds.
@@ -150,7 +158,7 @@ def create_node_actions_router(*, node_actions: NodeActionService) -> APIRouter:
         "/nodes/{node}",
         status_code=204,
         summary="Remove a node that no longer exists",
-        responses=problems(UnknownNode, NodeAlive) | DRY_RUN,
+        responses=declare_problems(UnknownNode, NodeAlive) | DRY_RUN,
     )
     async def remove_node(principal: Admin, node: str, request: Request, *, dry_run: DryRun = False) -> Response:
         """A node that comes back counts as new."""
@@ -166,7 +174,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
     """Return the routes of searches."""
     routes = APIRouter(prefix="/api/v1/admin", tags=["admin"])
 
-    @routes.get("/jobs", summary="List jobs of all users, newest first", responses=problems(BadCursor))
+    @routes.get("/jobs", summary="List jobs of all users, newest first", responses=declare_problems(BadCursor))
     async def list_all_jobs(
         principal: Admin,
         request: Request,
@@ -198,7 +206,7 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
             jobs=[build_admin_job_body(seen.job, seen.node, public_url) for seen in found], next_cursor=next_cursor
         )
 
-    @routes.get("/audit", summary="List the audit log, newest first", responses=problems(BadCursor))
+    @routes.get("/audit", summary="List the audit log, newest first", responses=declare_problems(BadCursor))
     async def list_audit_entries(
         principal: Admin,
         request: Request,
@@ -254,7 +262,9 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
     routes = APIRouter(prefix="/api/v1/admin/jobs", tags=["admin"])
     job_actions = JobActionService(operations, public_url)
 
-    @routes.get("/{job_id}", summary="Read a job of any user, with its attempts", responses=problems(UnknownJob))
+    @routes.get(
+        "/{job_id}", summary="Read a job of any user, with its attempts", responses=declare_problems(UnknownJob)
+    )
     async def read_any_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
         return build_inspected_job_body(
             await operations.inspect_job(build_admin_context(principal, request), job_id), public_url
@@ -264,7 +274,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
         "/{job_id}",
         summary="Change a job's priority",
         openapi_extra=describe_request_body(JobPatch, example={"priority": 50}),
-        responses=problems(UnknownJob, JobHasEnded, *JSON_BODY),
+        responses=declare_problems(UnknownJob, JobHasEnded, *JSON_BODY),
     )
     async def change_job_priority(
         principal: Admin, job_id: str, body: Annotated[Any, Depends(read_json_body)], request: Request
@@ -274,7 +284,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
         admin = build_admin_context(principal, request)
         return await job_actions.change_job(admin, job_id, JobAction.PRIORITISE, priority=priority)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=problems(UnknownJob))
+    @routes.post("/{job_id}/cancel", summary="Cancel a job of any user", responses=declare_problems(UnknownJob))
     async def cancel_any_job(
         principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False
     ) -> InspectedJobBody | DryRunBody:
@@ -286,13 +296,13 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
     @routes.post(
         "/{job_id}/hold",
         summary="Hold a pending job",
-        responses=problems(UnknownJob, JobHasEnded, JobNotWaiting),
+        responses=declare_problems(UnknownJob, JobHasEnded, JobNotWaiting),
     )
     async def hold_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """The job stays pending with ``held`` true, and leaves the queue. Idempotent."""
         return await job_actions.change_job(build_admin_context(principal, request), job_id, JobAction.HOLD)
 
-    @routes.post("/{job_id}/release", summary="Release a held job", responses=problems(UnknownJob, JobHasEnded))
+    @routes.post("/{job_id}/release", summary="Release a held job", responses=declare_problems(UnknownJob, JobHasEnded))
     async def release_job(principal: Admin, job_id: str, request: Request) -> InspectedJobBody:
         """Idempotent."""
         return await job_actions.change_job(build_admin_context(principal, request), job_id, JobAction.RELEASE)
@@ -300,7 +310,7 @@ def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRoute
     @routes.post(
         "/{job_id}/requeue",
         summary="Requeue a running job, or run a failed one again",
-        responses=problems(UnknownJob, JobNotRepeatable, *ADMISSION_PROBLEMS),
+        responses=declare_problems(UnknownJob, JobNotRepeatable, *ADMISSION_PROBLEMS),
     )
     async def requeue_job(
         principal: Admin, job_id: str, request: Request, *, dry_run: DryRun = False

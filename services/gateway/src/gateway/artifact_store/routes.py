@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Request
 from gateway.admin.operation_routes import build_admin_context
 from gateway.admin.operations import AdminActions
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.artifact_store.domain import compute_deletion_limit
 from gateway.artifact_store.errors import OrphanCountDiffers, OrphansKept
 from gateway.artifact_store.orphans import OrphanSweeper
@@ -36,7 +36,7 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
             orphans=_build_orphans_body(report) if report else None,
         )
 
-    @routes.get("", summary="Read the state of the artifact store", responses=problems())
+    @routes.get("", summary="Read the state of the artifact store", responses=declare_problems())
     async def read_artifact_store(_: Admin) -> ArtifactStoreBody:
         """Whether the store is paired with the database, its free space, and objects without a record."""
         return await present()
@@ -45,7 +45,7 @@ def create_router(*, status: StoreStatus, sweeper: OrphanSweeper, operations: Ad
         "/delete-orphans",
         summary="Confirm the deletion of many objects without a record",
         openapi_extra=describe_request_body(DeleteOrphans, example={"count": 1200}),
-        responses=problems(OrphansKept, OrphanCountDiffers, *JSON_BODY),
+        responses=declare_problems(OrphansKept, OrphanCountDiffers, *JSON_BODY),
     )
     async def delete_orphans(principal: Admin, body: Body, request: Request) -> ArtifactStoreBody:
         """A sweep that finds more orphans than its limit deletes nothing. This lets one sweep delete ``count``.

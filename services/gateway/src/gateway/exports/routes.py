@@ -6,7 +6,7 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Response
 
 from gateway.accounts.errors import SessionNeeded
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import AnyPrincipal
 from gateway.edge.streaming import StreamedResponse
 from gateway.exports.errors import ExportRunning
@@ -26,7 +26,7 @@ def create_router(*, export: AccountExport) -> APIRouter:
     @routes.get(
         "/api/v1/auth/me/export",
         summary="Export all data of the account as a ZIP file",
-        responses=_ZIP | problems(SessionNeeded, ExportRunning),
+        responses=_ZIP | declare_problems(SessionNeeded, ExportRunning),
         response_class=Response,
     )
     async def export_account(

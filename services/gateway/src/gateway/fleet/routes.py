@@ -10,7 +10,7 @@ from chassis.messaging.bus import Bus
 from chassis.offload import offload
 from contracts.auth.credentials import MissingScope, Scope
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader, ReaderPrincipal
 from gateway.fleet.schemas import ClassesBody, ModelsBody, build_classes_body
 from gateway.fleet.service import FleetView
@@ -42,7 +42,7 @@ def create_router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         summary="List the models of the fleet",
         response_model=ModelsBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_CACHEABLE, **problems()},
+        responses={**_CACHEABLE, **declare_problems()},
     )
     async def list_models(tenant: Reader, request: Request) -> Response:
         """Models of all nodes seen within the last day, for the node classes that your graph policy allows."""
@@ -54,7 +54,7 @@ def create_router(*, bus: Bus, fleet: FleetView) -> APIRouter:
         summary="List the node classes of the fleet, with their inputs",
         response_model=ClassesBody,
         openapi_extra=_IF_NONE_MATCH,
-        responses={**_CACHEABLE, **problems()},
+        responses={**_CACHEABLE, **declare_problems()},
     )
     async def list_node_classes(
         principal: ReaderPrincipal,

@@ -9,7 +9,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from chassis.http.app import build_problem_body
 from contracts.scheduler.submissions import EmptyFleet, IdempotencyKeyReused
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BadIdempotencyKey, BatchTooLarge
 from gateway.edge.json_body import validate_model
@@ -42,7 +42,9 @@ def create_router(*, submitter: JobSubmitter, public_url: str) -> APIRouter:
         openapi_extra=_BODY,
         responses={
             200: {"headers": _HEADERS},
-            **problems(BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
+            **declare_problems(
+                BadIdempotencyKey, IdempotencyKeyReused, BatchTooLarge, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY
+            ),
         },
     )
     async def submit_batch(

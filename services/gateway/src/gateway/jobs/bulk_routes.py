@@ -11,7 +11,7 @@ from fastapi import APIRouter, Depends, Request
 from chassis.http.app import build_problem_body
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import BatchTooLarge
 from gateway.edge.json_body import validate_model
@@ -33,7 +33,7 @@ def create_router(*, jobs: JobService, public_url: str, on_usage_changed: Callab
         "/bulk",
         summary="Cancel or purge up to 100 jobs",
         openapi_extra=describe_request_body(BulkRequest, example=_EXAMPLE),
-        responses=problems(BatchTooLarge, *JSON_BODY),
+        responses=declare_problems(BatchTooLarge, *JSON_BODY),
     )
     async def change_jobs(tenant: Writer, body: Annotated[Any, Depends(read_json_body)], request: Request) -> BulkBody:
         """Answers 200 with one item per job, in order, whether changed or refused. The items do not affect each other.

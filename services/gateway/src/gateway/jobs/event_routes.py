@@ -13,7 +13,7 @@ from chassis.shutdown import Shutdown, wait_for_any
 from contracts.auth.credentials import Principal
 from contracts.scheduler.jobs import FINAL_STATES, JobWithEvents, UnknownJob
 from contracts.wire.errors import ErrorKind, RelayedRefusal, Unavailable
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader
 from gateway.jobs.event_stream import build_status_event
 from gateway.jobs.service import JobService, parse_job_id
@@ -37,7 +37,10 @@ def create_router(
         "/{job_id}/events",
         summary="Stream the events of a job (server-sent events)",
         response_class=StreamingResponse,
-        responses={200: {"content": {"text/event-stream": {}}, "description": "The events."}, **problems(UnknownJob)},
+        responses={
+            200: {"content": {"text/event-stream": {}}, "description": "The events."},
+            **declare_problems(UnknownJob),
+        },
     )
     async def stream_events(
         tenant: Reader,

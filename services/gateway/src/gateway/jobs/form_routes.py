@@ -8,7 +8,7 @@ from chassis.messaging.bus import Bus
 from contracts.scheduler.fleet import READ_CLASSES, ReadClasses
 from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Reader
 from gateway.edge.request_body import read_workflow_body
 from gateway.fleet.errors import NoModel
@@ -32,7 +32,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
         "/inputs",
         summary="Describe the inputs of a workflow without running it",
         openapi_extra=describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
-        responses=problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
+        responses=declare_problems(InvalidWorkflow, UnknownWorkflow, BadParameters, NoModel, EmptyFleet, *JSON_BODY),
     )
     async def describe_inputs(
         tenant: Reader, body: Annotated[Any, Depends(read_workflow_body)], request: Request
@@ -49,7 +49,7 @@ def create_router(*, bus: Bus, submitter: JobSubmitter, fleet: FleetView) -> API
         )
         return build_form_body(graph, form)
 
-    @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=problems())
+    @routes.get("/builtin", summary="List the built-in workflows with their parameters", responses=declare_problems())
     async def list_builtin_workflows(tenant: Reader) -> BuiltinWorkflowsBody:
         """`parameters` is the JSON Schema of the fields of a submission, with the models and samplers of the fleet.
 

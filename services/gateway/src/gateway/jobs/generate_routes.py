@@ -15,7 +15,7 @@ from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import FINAL_STATES
 from contracts.wire.errors import Refusal
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Writer
 from gateway.edge.prefer import DEFAULT_WAIT_S, MAX_WAIT_S, MIN_WAIT_S, parse_preferred_wait_s
 from gateway.edge.request_body import read_workflow_body
@@ -70,7 +70,7 @@ def create_router(
         responses={
             200: {"headers": SUBMISSION_HEADERS | _APPLIED},
             202: _ACCEPTED,
-            **problems(*SUBMISSION_PROBLEMS, JobFailed, JobCancelled, JobLost, *JSON_BODY),
+            **declare_problems(*SUBMISSION_PROBLEMS, JobFailed, JobCancelled, JobLost, *JSON_BODY),
         },
     )
     async def generate(tenant: Writer, body: Annotated[Any, Depends(read_workflow_body)], request: Request) -> Response:

@@ -3,7 +3,7 @@
 from fastapi import APIRouter
 
 from contracts.scheduler.jobs import UnknownJob
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader
 from gateway.jobs.history import JobHistory
 from gateway.jobs.history_schemas import JobSubmissionBody, TimelineBody, build_timeline_body
@@ -13,7 +13,7 @@ from gateway.jobs.resubmission import rebuild_submission
 def create_router(*, history: JobHistory) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/jobs/{job_id}", tags=["jobs"])
 
-    @routes.get("/submission", summary="Read the submission of a job", responses=problems(UnknownJob))
+    @routes.get("/submission", summary="Read the submission of a job", responses=declare_problems(UnknownJob))
     async def read_submission_of_job(tenant: Reader, job_id: str) -> JobSubmissionBody:
         """`submission` runs the same again. An upload that it names may have been deleted meanwhile."""
         found = await history.read_job_with_graph(job_id, tenant=tenant)
@@ -24,7 +24,7 @@ def create_router(*, history: JobHistory) -> APIRouter:
             extra_data=found.graph.extra_data,
         )
 
-    @routes.get("/timeline", summary="Read the timeline of a job", responses=problems(UnknownJob))
+    @routes.get("/timeline", summary="Read the timeline of a job", responses=declare_problems(UnknownJob))
     async def read_timeline(tenant: Reader, job_id: str) -> TimelineBody:
         """Has every transition with its cause, and every attempt with its outcome.
 

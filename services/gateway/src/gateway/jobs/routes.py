@@ -12,7 +12,7 @@ from contracts.scheduler.purges import JobNotEnded, JobStopping
 from contracts.scheduler.usage import Quota
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.fast_path_routes import FastPathRoute, build_json_response
 from gateway.edge.request_body import read_workflow_body
@@ -119,11 +119,11 @@ def create_router(
         summary="Submit a job",
         openapi_extra=_BODY,
         response_model=JobBody,
-        responses={201: {"headers": SUBMISSION_HEADERS}, **problems(*SUBMISSION_PROBLEMS, *JSON_BODY)},
+        responses={201: {"headers": SUBMISSION_HEADERS}, **declare_problems(*SUBMISSION_PROBLEMS, *JSON_BODY)},
         route_class_override=FastPathRoute,
     )
 
-    @routes.get("", summary="List own jobs, newest first", responses=problems(BadCursor))
+    @routes.get("", summary="List own jobs, newest first", responses=declare_problems(BadCursor))
     async def list_jobs(
         *,
         tenant: Reader,
@@ -160,7 +160,7 @@ def create_router(
         read_job,
         summary="Read a job",
         response_model=JobBody,
-        responses=problems(UnknownJob),
+        responses=declare_problems(UnknownJob),
         route_class_override=FastPathRoute,
     )
 
@@ -170,7 +170,7 @@ def create_router(
         responses={
             200: {"description": "The job, cancelled or already ended."},
             204: {"description": "Purged. Its data is deleted everywhere within seconds."},
-            **problems(UnknownJob, JobNotEnded, JobStopping),
+            **declare_problems(UnknownJob, JobNotEnded, JobStopping),
         },
         response_model=JobBody,
     )
@@ -189,7 +189,7 @@ def create_router(
         await jobs.purge_job(job_id, tenant=tenant)
         return Response(status_code=204)
 
-    @routes.post("/{job_id}/cancel", summary="Cancel a job", responses=problems(UnknownJob))
+    @routes.post("/{job_id}/cancel", summary="Cancel a job", responses=declare_problems(UnknownJob))
     async def cancel_job(tenant: Writer, job_id: str) -> JobBody:
         """Idempotent. The response is the job as it is afterwards."""
         job = await jobs.cancel_job(job_id, tenant=tenant)

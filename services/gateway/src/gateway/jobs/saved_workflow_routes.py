@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Request, Response
 from pydantic import RootModel
 
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -22,7 +22,7 @@ from gateway.workflows.service import SavedWorkflows
 from gateway.workflows.submission_formats import parse_submission
 
 SUBMIT_ENDPOINT = "POST /api/v1/workflows/{workflow_name}/jobs"
-_PROBLEMS = problems(*SUBMISSION_PROBLEMS, *JSON_BODY)
+_PROBLEMS = declare_problems(*SUBMISSION_PROBLEMS, *JSON_BODY)
 
 
 class ParametersBody(RootModel[dict[str, Any]]):
@@ -65,7 +65,7 @@ def create_router(*, submitter: JobSubmitter, saved_workflows: SavedWorkflows, p
     @routes.get(
         "/{workflow_name}/openapi.json",
         summary="Read the OpenAPI document of a saved workflow's endpoint",
-        responses=problems(UnknownWorkflow),
+        responses=declare_problems(UnknownWorkflow),
     )
     async def read_workflow_document(tenant: Reader, workflow_name: WorkflowNameParam) -> dict[str, Any]:
         """An OpenAPI 3.1 document of ``POST /api/v1/workflows/{workflow_name}/jobs`` with typed parameters."""

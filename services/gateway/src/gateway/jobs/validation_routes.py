@@ -4,7 +4,7 @@ from fastapi import APIRouter, Request
 
 from contracts.scheduler.submissions import EmptyFleet, ValidationReply
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Writer
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.request_body import read_workflow_body
@@ -24,7 +24,7 @@ def create_router(*, submitter: JobSubmitter) -> APIRouter:
         "/validate",
         summary="Check a submission without running it",
         openapi_extra=describe_request_body(build_submission_schema(), examples=SUBMISSION_EXAMPLES),
-        responses=problems(UnknownWorkflow, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
+        responses=declare_problems(UnknownWorkflow, EmptyFleet, *STORE_PROBLEMS, *JSON_BODY),
         response_model_exclude_none=True,
     )
     async def validate_submission(tenant: Writer, request: Request) -> ValidationBody:

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query, Response
 
 from contracts.gateway.outputs import JobNotFinished, UnknownOutput
 from contracts.scheduler.jobs import UnknownJob
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader
 from gateway.edge.streaming import StreamedResponse
 from gateway.outputs.archive import Archive, stream_archive
@@ -27,7 +27,7 @@ def create_router(*, results: ResultService, objects: ArtifactStore) -> APIRoute
     @routes.get(
         "/api/v1/jobs/{job_id}/outputs.zip",
         summary="Download all outputs of a completed job as a ZIP file",
-        responses=ZIP_RESPONSE | problems(UnknownJob, UnknownOutput, JobNotFinished),
+        responses=ZIP_RESPONSE | declare_problems(UnknownJob, UnknownOutput, JobNotFinished),
         response_class=Response,
     )
     async def download_archive(

@@ -9,7 +9,7 @@ from contracts.scheduler.outputs import OutputKind
 from contracts.wire.errors import FieldError
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Reader
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_body import validate_model
@@ -41,7 +41,9 @@ def create_router(
 ) -> APIRouter:
     routes = APIRouter(prefix="/api/v1", tags=["results"])
 
-    @routes.get("/outputs", summary="List the outputs of all own jobs, newest first", responses=problems(BadCursor))
+    @routes.get(
+        "/outputs", summary="List the outputs of all own jobs, newest first", responses=declare_problems(BadCursor)
+    )
     async def list_all_outputs(
         *,
         tenant: Reader,
@@ -85,7 +87,7 @@ def create_router(
     @routes.get(
         "/outputs.zip",
         summary="Download the outputs of several jobs as a ZIP file",
-        responses=ZIP_RESPONSE | problems(UnknownOutput, TooManyFiles),
+        responses=ZIP_RESPONSE | declare_problems(UnknownOutput, TooManyFiles),
         response_class=Response,
     )
     async def download_archive_of_jobs(
@@ -107,7 +109,7 @@ def create_router(
         "/outputs.zip",
         summary="Create a link to the outputs of several jobs as a ZIP file",
         openapi_extra=describe_request_body(ArchiveLinkRequest, example=_EXAMPLE),
-        responses=problems(*JSON_BODY),
+        responses=declare_problems(*JSON_BODY),
     )
     async def make_archive_link(tenant: Reader, body: Annotated[Any, Depends(read_json_body)]) -> ArchiveLinkBody:
         """Returns a signed link that works without a credential for 15 minutes, so that a browser can navigate to it.

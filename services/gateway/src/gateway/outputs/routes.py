@@ -8,7 +8,7 @@ from fastapi import APIRouter, Query, Request, Response
 from contracts.gateway.outputs import JobNotFinished
 from contracts.scheduler.jobs import UnknownJob
 from contracts.scheduler.outputs import Output, OutputKind
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader
 from gateway.images.errors import NotConvertible
 from gateway.images.formats import ConversionOptions, ImageFormat
@@ -43,16 +43,18 @@ def create_router(
         200: {"content": {**_IMAGE_TYPES, "application/octet-stream": {}}, "description": "The bytes."},
         206: {"description": "The requested range."},
         304: {"description": "The ETag matches If-None-Match."},
-        **problems(*RESULT_PROBLEMS, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+        **declare_problems(*RESULT_PROBLEMS, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
     }
     thumbnail_responses: dict[int | str, dict[str, Any]] = {
         200: {"content": {"image/webp": {}}, "description": "The thumbnail."},
         304: result_responses[304],
-        **problems(*RESULT_PROBLEMS),
+        **declare_problems(*RESULT_PROBLEMS),
     }
 
     @routes.get(
-        "/outputs", summary="List the outputs of a completed job", responses=problems(UnknownJob, JobNotFinished)
+        "/outputs",
+        summary="List the outputs of a completed job",
+        responses=declare_problems(UnknownJob, JobNotFinished),
     )
     async def list_outputs(tenant: Reader, job_id: str, *, temporary: Temporary = None) -> OutputsBody:
         job = await results.read_completed_job(job_id, tenant=tenant)

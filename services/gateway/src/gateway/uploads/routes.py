@@ -10,7 +10,7 @@ from contracts.auth.tiers import Limits
 from contracts.file_types import FILE_TYPES
 from gateway.accounts.user_cache import UserCache
 from gateway.api.v1.errors import BadCursor
-from gateway.api.v1.problems import problems
+from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Reader, Writer
 from gateway.storage.file_extensions import find_extension
 from gateway.storage.objects import ArtifactStore
@@ -73,7 +73,7 @@ def create_router(
                 "model": UploadBody,
                 "description": "The same bytes were uploaded before; that upload, with its expiry extended.",
             },
-            **problems(*UPLOAD_PROBLEMS),
+            **declare_problems(*UPLOAD_PROBLEMS),
         },
     )
     async def upload_file(
@@ -106,7 +106,7 @@ def create_router(
         response.headers["Location"] = f"/api/v1/uploads/{upload.id}"
         return present(upload)
 
-    @routes.get("/uploads", summary="List own uploads, newest first", responses=problems(BadCursor))
+    @routes.get("/uploads", summary="List own uploads, newest first", responses=declare_problems(BadCursor))
     async def list_uploads(
         *,
         tenant: Reader,
@@ -116,7 +116,7 @@ def create_router(
         found, next_cursor = await uploads.list_uploads(tenant=tenant, limit=limit, cursor=cursor)
         return UploadsBody(uploads=[present(upload) for upload in found], next_cursor=next_cursor)
 
-    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=problems(UnknownUpload))
+    @routes.get("/uploads/{upload_id}", summary="Read an upload", responses=declare_problems(UnknownUpload))
     async def read_upload(tenant: Reader, upload_id: str) -> UploadBody:
         return present(await uploads.read_upload(upload_id, tenant=tenant))
 
@@ -124,7 +124,7 @@ def create_router(
         "/uploads/{upload_id}",
         status_code=204,
         summary="Delete an upload",
-        responses=problems(UnknownUpload, UploadInUse),
+        responses=declare_problems(UnknownUpload, UploadInUse),
     )
     async def delete_upload(tenant: Writer, upload_id: str) -> None:
         """409 while a job that has not ended uses it: wait for the job, or cancel it."""
@@ -149,7 +149,7 @@ def create_router(
             200: {"content": {media_type: {} for media_type in FILE_TYPES}, "description": "The bytes."},
             206: {"description": "The requested range."},
             304: {"description": "The ETag matches If-None-Match."},
-            **problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
+            **declare_problems(UnknownUpload, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE),
         },
     )(download_upload)
     routes.head("/uploads/{upload_id}/content", include_in_schema=False)(download_upload)

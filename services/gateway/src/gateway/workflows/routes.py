@@ -7,7 +7,7 @@ from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from contracts.scheduler.submissions import InvalidWorkflow
 from gateway.api.v1.errors import BadCursor
 from gateway.api.v1.openapi import describe_request_body
-from gateway.api.v1.problems import JSON_BODY, problems
+from gateway.api.v1.problems import JSON_BODY, declare_problems
 from gateway.edge.access import Reader, Writer
 from gateway.edge.json_body import validate_model
 from gateway.edge.request_body import read_json_body
@@ -40,7 +40,7 @@ WorkflowNameParam = Annotated[str, Path(json_schema_extra={"pattern": f"^{NAME_P
 def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
     routes = APIRouter(prefix="/api/v1/workflows", tags=["workflows"])
 
-    @routes.get("", summary="List own saved workflows, last changed first", responses=problems(BadCursor))
+    @routes.get("", summary="List own saved workflows, last changed first", responses=declare_problems(BadCursor))
     async def list_workflows(
         *,
         tenant: Reader,
@@ -52,7 +52,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
             workflows=[build_workflow_summary_body(summary) for summary in found], next_cursor=next_cursor
         )
 
-    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=problems(UnknownWorkflow))
+    @routes.get("/{workflow_name}", summary="Read a saved workflow", responses=declare_problems(UnknownWorkflow))
     async def read_workflow(
         tenant: Reader, workflow_name: WorkflowNameParam, version: Annotated[int | None, _VERSION] = None
     ) -> WorkflowBody:
@@ -65,7 +65,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         responses={
             201: {"model": WorkflowBody, "description": "A new version."},
             200: {"description": "The newest version already has this content."},
-            **problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
+            **declare_problems(UnknownWorkflow, TooManyWorkflows, TooManyVersions, InvalidWorkflow, *JSON_BODY),
         },
     )
     async def save_workflow(
@@ -88,7 +88,7 @@ def create_router(*, saved_workflows: SavedWorkflows) -> APIRouter:
         "/{workflow_name}",
         status_code=204,
         summary="Delete a workflow with all its versions",
-        responses=problems(UnknownWorkflow),
+        responses=declare_problems(UnknownWorkflow),
     )
     async def delete_workflow(tenant: Writer, workflow_name: WorkflowNameParam) -> None:
         """Jobs of the workflow stay. Saving a workflow of the same name starts again with version 1."""

@@ -105,7 +105,7 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = None
 
 
-def problems(*declared: DeclaredResponse) -> Responses:
+def declare_problems(*declared: DeclaredResponse) -> Responses:
     """Return the ``responses`` of a route that requires a credential.
 
     Args:
