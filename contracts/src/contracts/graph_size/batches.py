@@ -176,5 +176,5 @@ def bound_decoded_images(node: NodeInputs) -> Outputs:
 
 
 def bound_output_without_images(node: NodeInputs) -> Outputs:
-    """Return the bound of an output that contains no images."""
+    """Return an upper bound for a node whose outputs contain no images: only the number of their items."""
     return EMPTY._replace(items=node.runs)

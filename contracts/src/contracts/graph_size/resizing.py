@@ -156,7 +156,7 @@ RESIZE_MODES: dict[str, Callable[[NodeInputs, Size], Size]] = {
 
 
 def bound_images_resized_by_choice(node: NodeInputs) -> Outputs:
-    """Return an upper bound for ResizeImageMaskNode: the largest of all modes that the graph has an input for."""
+    """Return an upper bound for ResizeImageMaskNode: the maximum over all resize modes whose inputs are present."""
     media = node.first_linked("input")
     media = media if media.is_media else node.any_image
     return combine_maximums(

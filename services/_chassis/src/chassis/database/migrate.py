@@ -129,7 +129,7 @@ def drop_index_concurrently(name: str, table: str) -> None:
 
 
 def find_oldest_code(script: Script) -> str:
-    """Return the revision of the oldest code that works with a migration: the declared one, else its own."""
+    """Return the oldest revision whose code works with a migration: ``oldest_code``, by default its own revision."""
     return str(getattr(script.module, "oldest_code", script.revision))
 
 

@@ -1,4 +1,4 @@
-"""Wires the accounts feature: the routes and services for accounts, sessions, keys and tickets."""
+"""Builds the routes and services for accounts, sessions, keys and tickets."""
 
 from dataclasses import dataclass
 
@@ -27,7 +27,6 @@ class Accounts(Feature):
 
 
 def wire_accounts(infra: Infrastructure) -> Accounts:
-    """Construct the accounts feature."""
     bus, cookie = infra.bus, SessionCookie(infra.settings.public_url)
     users = UserCache(bus)
     return Accounts(

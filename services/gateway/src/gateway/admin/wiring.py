@@ -1,4 +1,4 @@
-"""Wires the admin feature: the routes and services for administrators."""
+"""Builds the routes and services for administrators."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Wires the artifact store feature: the routes and loops that check the store."""
+"""Builds the routes and loops that check the store."""
 
 from datetime import timedelta
 from time import monotonic

@@ -1,4 +1,4 @@
-"""Wires the console feature: the routes of the web console."""
+"""Builds the routes of the web console."""
 
 from gateway.console.files import load_console
 from gateway.console.routes import create_router

@@ -1,4 +1,4 @@
-"""Wires the middleware that every HTTP request passes: CORS, request guard, authentication and rate limits."""
+"""Builds the middleware that every HTTP request passes: CORS, request guard, authentication and rate limits."""
 
 from dataclasses import dataclass
 from time import monotonic

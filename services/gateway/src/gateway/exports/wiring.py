@@ -1,4 +1,4 @@
-"""Wires the exports feature: the route that exports an account."""
+"""Builds the route that exports an account."""
 
 from gateway.exports import routes
 from gateway.exports.service import AccountExport
@@ -8,6 +8,5 @@ from gateway.workflows.store import WorkflowStore
 
 
 def wire_exports(infra: Infrastructure, uploads: UploadStore, workflows: WorkflowStore) -> Feature:
-    """Construct the exports feature."""
     export = AccountExport(infra.bus, uploads, workflows, infra.artifacts, infra.objects)
     return Feature(routers=(routes.create_router(export=export),))

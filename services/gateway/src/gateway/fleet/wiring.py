@@ -1,4 +1,4 @@
-"""Wires the fleet feature: the routes and the service that list models and node classes."""
+"""Builds the routes and the service that list models and node classes."""
 
 from dataclasses import dataclass
 
@@ -15,6 +15,5 @@ class Fleet(Feature):
 
 
 def wire_fleet(infra: Infrastructure) -> Fleet:
-    """Construct the fleet feature."""
     view = FleetView(infra.bus, fresh_s=infra.settings.models_cache_s)
     return Fleet(view=view, routers=(routes.create_router(bus=infra.bus, fleet=view),))

@@ -26,7 +26,7 @@ class ExtraDataKeys:
 
     @classmethod
     def from_setting(cls, more: str | None) -> "ExtraDataKeys":
-        """Return the default keys and those in a comma-separated list."""
+        """Allow the default keys, and the further keys of a comma-separated list."""
         return cls(_DEFAULT_KEYS.union(filter(None, (more or "").split(","))))
 
     def check_extra_data(self, sent: dict[str, Any] | None) -> dict[str, Any] | None:

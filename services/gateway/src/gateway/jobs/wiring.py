@@ -1,4 +1,4 @@
-"""Wires the jobs feature: the routes and services that submit, read, await, cancel and purge jobs."""
+"""Builds the routes and services that submit, read, await, cancel and purge jobs."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Wires the outputs feature: the routes and services for single outputs, conversions, archives and links."""
+"""Builds the routes and services for single outputs, conversions, archives and links."""
 
 from gateway.images.converter import ImageConverter
 from gateway.images.limiter import ImageLimiter

@@ -1,4 +1,4 @@
-"""Wires the purges feature, which deletes the data of purged jobs and erased accounts."""
+"""Builds the services and loops that delete the data of purged jobs and erased accounts."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,6 @@ class PurgesFeature(Feature):
 
 
 def wire_purges(infra: Infrastructure) -> PurgesFeature:
-    """Construct the purges feature."""
     bus, database, objects = infra.bus, infra.database, infra.objects
     remover, store = PurgedDataRemover(bus, PurgeStore(database), objects), DeadLetterStore(database)
     consumer = create_purge_consumer(bus, remover, store)

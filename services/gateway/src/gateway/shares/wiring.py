@@ -1,4 +1,4 @@
-"""Wires the shares feature: the routes and loop for shared jobs."""
+"""Builds the routes and loop for shared jobs."""
 
 from chassis.loop import Loop
 from gateway.jobs.history import JobHistory

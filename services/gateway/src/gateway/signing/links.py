@@ -42,7 +42,7 @@ class ArchiveLink:
 
 
 def build_output_link(*, tenant: str, output_id: UUID, name: str, now_s: float) -> OutputLink:
-    """Return the link that is current at ``now_s``. Links to different outputs change at different times."""
+    """Return the link to an output that clients get at ``now_s``. Each output changes its link at a time of its own."""
     phase = output_id.int % LINK_WINDOW_S
     expires_s = ((int(now_s) - phase) // LINK_WINDOW_S + 2) * LINK_WINDOW_S + phase
     return OutputLink(tenant, output_id, _shorten_name(name), expires_s)

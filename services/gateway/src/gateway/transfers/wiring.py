@@ -1,4 +1,4 @@
-"""Wires the transfers feature, by which executors download inputs and upload outputs."""
+"""Builds the routes by which executors download inputs and upload outputs."""
 
 from gateway.transfers import input_routes, output_routes
 from gateway.transfers.grants import serve_grants

@@ -1,4 +1,4 @@
-"""Wires the uploads feature: the routes, services and loop for uploads."""
+"""Builds the routes, services and loop for uploads."""
 
 from dataclasses import dataclass
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Wires the usage feature: the routes and loops for each user's usage by day."""
+"""Builds the routes and loops for each user's usage by day."""
 
 from dataclasses import dataclass
 

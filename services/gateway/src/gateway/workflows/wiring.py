@@ -1,4 +1,4 @@
-"""Wires the workflows feature: the routes and services for saved workflows."""
+"""Builds the routes and services for saved workflows."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,6 @@ class WorkflowsFeature(Feature):
 
 
 def wire_workflows(infra: Infrastructure) -> WorkflowsFeature:
-    """Construct the workflows feature."""
     store = WorkflowStore(infra.database)
     saved_workflows = SavedWorkflows(store, cursor_keys=infra.derive_keys("cursors"))
     return WorkflowsFeature(

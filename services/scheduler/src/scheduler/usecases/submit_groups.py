@@ -91,9 +91,9 @@ class SubmitGroups:
 
 
 def _take_next_group(queue: deque[_WaitingSubmission]) -> list[_WaitingSubmission]:
-    """Remove and return the next group.
+    """Remove the submissions that are decided next from the queue, and return them.
 
-    It has as many submissions as fit ``MAX_GROUP_SIZE`` and ``MAX_GROUP_CHARACTERS``, but at least one.
+    These are as many submissions as fit ``MAX_GROUP_SIZE`` and ``MAX_GROUP_CHARACTERS``, but at least one.
     """
     group = [queue.popleft()]
     size = len(group[0].submission.graph)

@@ -59,7 +59,7 @@ class _Suggester:
         self._suggestions: dict[tuple[str, str, str | None], _Suggestions] = {}
 
     def suggest(self, finding: Finding) -> _Suggestions:
-        """Look up choices.
+        """Return the valid choices of all nodes, and those similar to the given name.
 
         Beyond ``MAX_SUGGESTED`` names: none that are similar, and those of other nodes only if the finding's node has
         none.
