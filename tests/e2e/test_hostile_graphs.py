@@ -152,7 +152,7 @@ async def test_regex_and_custom_pack_classes_require_the_open_policy(fleet: Flee
 
 
 async def test_class_rule_applies_to_all_tenants(fleet: Fleet, keys: dict[str, str]) -> None:
-    """That it applies at once is proved by ``test_changed_class_rule_applies_without_a_request_to_auth``."""
+    """The time that this takes is tested in ``test_graph_policy.py`` of the scheduler."""
     name = "RegexMatch"
     assert not await shows(fleet, keys["strict"], name)
     await rule(fleet, name, "allow")

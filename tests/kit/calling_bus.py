@@ -1,13 +1,13 @@
 """Message buses with long timeouts, and a retry while a service is unavailable."""
 
 from collections.abc import Awaitable, Callable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
 from chassis.messaging.bus import Bus
 from contracts.wire.errors import ErrorKind, Refusal
-from contracts.wire.topic import FLEET, Rpc
+from contracts.wire.topic import Rpc
 from tests.kit.waiting import repeat_until
 
 P = TypeVar("P", bound=BaseModel)
@@ -21,36 +21,17 @@ REPLY_WITHIN_S = 20.0
 class CallingBus(Bus):
     """Waits ``REPLY_WITHIN_S`` for a reply where the test names no timeout."""
 
-    async def request(
-        self,
-        topic: Rpc[P, R],
-        payload: P,
-        *,
-        tenant: str = FLEET,
-        key: str | None = None,
-        within_s: float | None = None,
-        is_large: bool = False,
-    ) -> R:
-        return await super().request(
-            topic, payload, tenant=tenant, key=key, within_s=within_s or REPLY_WITHIN_S, is_large=is_large
-        )
+    async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:
+        timeout_s = options.pop("within_s", None) or REPLY_WITHIN_S
+        return await super().request(topic, payload, within_s=timeout_s, **options)
 
 
 class PatientBus(Bus):
     """Waits at least ``REPLY_WITHIN_S`` for a reply, also where the code under test names a shorter timeout."""
 
-    async def request(
-        self,
-        topic: Rpc[P, R],
-        payload: P,
-        *,
-        tenant: str = FLEET,
-        key: str | None = None,
-        within_s: float | None = None,
-        is_large: bool = False,
-    ) -> R:
-        timeout_s = max(within_s or topic.timeout_s, REPLY_WITHIN_S)
-        return await super().request(topic, payload, tenant=tenant, key=key, within_s=timeout_s, is_large=is_large)
+    async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:
+        timeout_s = max(options.pop("within_s", None) or topic.timeout_s, REPLY_WITHIN_S)
+        return await super().request(topic, payload, within_s=timeout_s, **options)
 
 
 async def until_available(request: Callable[[], Awaitable[T]]) -> T:

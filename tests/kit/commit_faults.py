@@ -1,7 +1,8 @@
 """Cuts connections to PostgreSQL before or after the commit of a transaction."""
 
 import asyncio
-from contextlib import suppress
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
 from urllib.parse import urlsplit, urlunsplit
 
 from stack.ports import find_free_ports
@@ -124,3 +125,14 @@ async def _forward_replies(session: _Session, reader: asyncio.StreamReader, writ
 async def _read_message(reader: asyncio.StreamReader) -> bytes:
     length = await reader.readexactly(_LENGTH_BYTES)
     return length + await reader.readexactly(int.from_bytes(length) - _LENGTH_BYTES)
+
+
+@asynccontextmanager
+async def running_faults(database_url: str) -> AsyncIterator[CommitFaults]:
+    """Run the proxy of a database; it is stopped at the end."""
+    faults = CommitFaults(database_url)
+    await faults.start()
+    try:
+        yield faults
+    finally:
+        faults.stop()

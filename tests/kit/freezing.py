@@ -1,4 +1,4 @@
-"""Freezes processes for tests: they stop running with their connections open."""
+"""Stops processes with SIGSTOP in tests: they execute nothing, but their connections stay open."""
 
 import fcntl
 import os

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from nats.aio.client import Client
@@ -97,3 +99,14 @@ class NatsServer:
         writer.close()
         await writer.wait_closed()
         return said.startswith(b"INFO")
+
+
+@asynccontextmanager
+async def running_nats() -> AsyncIterator[NatsServer]:
+    """Run a server of its own; it is removed at the end."""
+    server = NatsServer()
+    try:
+        await server.start()
+        yield server
+    finally:
+        server.remove()

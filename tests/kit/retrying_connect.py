@@ -36,7 +36,7 @@ class RetryingConnect(connect):
 
 
 def is_unavailable(refused: InvalidStatus) -> bool:
-    """Whether a handshake was refused because another service did not reply.
+    """Whether the server refused a WebSocket handshake because another service did not reply.
 
     Raises:
         AssertionError: the response does not say when to try again.

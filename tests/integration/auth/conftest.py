@@ -25,7 +25,7 @@ from contracts.wire.errors import RefusalDetails, RelayedRefusal
 from tests.kit.calling_bus import CallingBus
 from tests.kit.commands import Commands
 from tests.kit.http import http_client
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -95,14 +95,10 @@ async def system_at(
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     """One auth with default settings for this folder, in which no request waits for a free hashing thread."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("auth")
         async with system_at(server.url, url, hashing_threads=8) as system:
             yield system
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ from contracts.graph_policy.policy import ClassRules, OperatorRules
 from contracts.wire.errors import ErrorKind
 from tests.integration.auth.conftest import System, settings_for, system_at
 from tests.integration.auth.people import Person, somebody
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 
 ALLOW, DENY, DEFAULT = RuleVerdict
@@ -142,9 +142,7 @@ def test_class_rule_name_is_bounded_and_has_no_control_characters(name: str) -> 
 
 
 async def test_rules_from_settings_apply_and_cannot_be_removed(postgres_server: PostgresServer) -> None:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("auth")
         async with system_at(server.url, url, **FROM_SETTINGS) as system:
             fixed = ClassRules(allowed_classes=("RegexMatch", "SaveLatent"), denied_packs=("custom_nodes.evil",))
@@ -155,8 +153,6 @@ async def test_rules_from_settings_apply_and_cannot_be_removed(postgres_server: 
             assert rules.allowed_classes == ("RegexMatch", "SaveLatent")
             assert rules.denied_classes == ("SaveLatent",)
             assert rules.from_settings == fixed
-    finally:
-        server.remove()
 
 
 @pytest.mark.parametrize("text", ["a\tb", "x" * 201, "Fine,not\x00this"])

@@ -40,8 +40,8 @@ from tests.integration.auth.conftest import (
     system_at,
 )
 from tests.integration.auth.people import somebody, told_of, verified
-from tests.kit.commit_faults import CommitFaults
-from tests.kit.nats import NatsServer
+from tests.kit.commit_faults import CommitFaults, running_faults
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 
 pytestmark = pytest.mark.requirement("F-94")
@@ -51,22 +51,15 @@ AUDIT = "INSERT INTO audit_log"
 
 @pytest.fixture(scope="module")
 async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(await postgres_server.create_database("auth"))
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(await postgres_server.create_database("auth")) as faults:
+        yield faults
 
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
     """An auth that reaches PostgreSQL through ``faults``."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with system_at(server.url, faults.url, connect_timeout_s=20) as system:
-            yield system
-    finally:
-        server.remove()
+    async with running_nats() as server, system_at(server.url, faults.url, connect_timeout_s=20) as system:
+        yield system
 
 
 @contextmanager
@@ -94,7 +87,7 @@ def new_account(invite: SecretStr | None = None) -> Register:
     return Register(username=name, email=f"{name}@example.org", password=SecretStr(PASSWORD), invite=invite)
 
 
-async def test_registration_returns_its_user(system: System, faults: CommitFaults) -> None:
+async def test_registration_succeeds_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     account = new_account()
     with lost_commit_reply(faults, "INSERT INTO users"):
         user: User = await system.bus.request(REGISTER, account)
@@ -103,7 +96,9 @@ async def test_registration_returns_its_user(system: System, faults: CommitFault
     assert await count_audited(system, "account.made", user.id) == 1
 
 
-async def test_registration_with_an_invite_returns_its_user(system: System, faults: CommitFaults) -> None:
+async def test_registration_with_an_invite_succeeds_if_its_commit_reply_is_lost(
+    system: System, faults: CommitFaults
+) -> None:
     admin = await somebody(system, Role.ADMIN)
     invite = await admin.ask(CREATE_INVITE, CreateInvite(tier=Tier.PRO))
     with lost_commit_reply(faults, "UPDATE invites SET used_by"):
@@ -113,7 +108,7 @@ async def test_registration_with_an_invite_returns_its_user(system: System, faul
 
 
 @pytest.mark.parametrize("idempotency_key", [None, "k-1"])
-async def test_one_key_is_created_and_its_secret_works(
+async def test_only_one_key_is_created_if_its_commit_reply_is_lost(
     system: System, faults: CommitFaults, idempotency_key: str | None
 ) -> None:
     person = await somebody(system)
@@ -125,7 +120,7 @@ async def test_one_key_is_created_and_its_secret_works(
     assert await count_rows(system, "api_keys", person.id) == keys_before + 1
 
 
-async def test_one_invite_is_created(system: System, faults: CommitFaults) -> None:
+async def test_only_one_invite_is_created_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     admin = await somebody(system, Role.ADMIN)
     with lost_commit_reply(faults, "INSERT INTO invites"):
         invite = await admin.ask(CREATE_INVITE, CreateInvite())
@@ -133,7 +128,7 @@ async def test_one_invite_is_created(system: System, faults: CommitFaults) -> No
     assert [row["id"] for row in ids] == [invite.invite.id]
 
 
-async def test_one_login_link_is_created_and_works(system: System, faults: CommitFaults) -> None:
+async def test_only_one_login_link_is_created_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     admin, person = await somebody(system, Role.ADMIN), await somebody(system)
     with lost_commit_reply(faults, "INSERT INTO login_links"):
         link = await admin.ask(CREATE_LOGIN_LINK, CreateLoginLink(user_id=person.id))
@@ -142,7 +137,9 @@ async def test_one_login_link_is_created_and_works(system: System, faults: Commi
     assert claims(session)["sub"] == str(person.id)
 
 
-async def test_redeemed_login_link_opens_one_session(system: System, faults: CommitFaults) -> None:
+async def test_login_link_opens_only_one_session_if_its_commit_reply_is_lost(
+    system: System, faults: CommitFaults
+) -> None:
     admin, person = await somebody(system, Role.ADMIN), await somebody(system)
     link = await admin.ask(CREATE_LOGIN_LINK, CreateLoginLink(user_id=person.id))
     with lost_commit_reply(faults, "DELETE FROM login_links"):
@@ -152,7 +149,7 @@ async def test_redeemed_login_link_opens_one_session(system: System, faults: Com
     assert await count_audited(system, "session.refused", person.id) == 0
 
 
-async def test_login_opens_one_session(system: System, faults: CommitFaults) -> None:
+async def test_login_opens_only_one_session_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await register(system.bus)
     with lost_commit_reply(faults, "INSERT INTO sessions"):
         session = await login(system.bus, person)
@@ -160,7 +157,7 @@ async def test_login_opens_one_session(system: System, faults: CommitFaults) -> 
     assert [row["id"] for row in sessions] == [session_id(session)]
 
 
-async def test_failed_login_is_counted_once(system: System, faults: CommitFaults) -> None:
+async def test_failed_login_is_counted_once_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await register(system.bus)
     with lost_commit_reply(faults, "SET failed_logins = failed_logins + 1"):
         assert (await refused(login(system.bus, person, "wrong words of mine"))).code == "auth.login.failed"
@@ -168,7 +165,7 @@ async def test_failed_login_is_counted_once(system: System, faults: CommitFaults
     assert await count_audited(system, "session.refused", person.id) == 1
 
 
-async def test_refresh_stores_one_refresh_token(system: System, faults: CommitFaults) -> None:
+async def test_refresh_stores_only_one_token_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await register(system.bus)
     session = await login(system.bus, person)
     with lost_commit_reply(faults, "INSERT INTO refresh_tokens"):
@@ -178,7 +175,7 @@ async def test_refresh_stores_one_refresh_token(system: System, faults: CommitFa
     assert [row["generation"] for row in rows] == [1, 2]
 
 
-async def test_password_change_succeeds(system: System, faults: CommitFaults) -> None:
+async def test_password_change_succeeds_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person, new = await register(system.bus), "four other words here"
     command = ChangePassword(current_password=SecretStr(PASSWORD), new_password=SecretStr(new))
     with lost_commit_reply(faults, "UPDATE users SET password_hash"):
@@ -193,7 +190,7 @@ async def create_ticket(system: System, principal: Principal) -> SecretStr:
     return ticket.text
 
 
-async def test_redeemed_ticket_is_valid(system: System, faults: CommitFaults) -> None:
+async def test_ticket_is_accepted_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await somebody(system)
     principal = await verified(system, person.key)
     ticket = await create_ticket(system, principal)
@@ -201,7 +198,7 @@ async def test_redeemed_ticket_is_valid(system: System, faults: CommitFaults) ->
         assert await system.bus.request(REDEEM_TICKET, RedeemTicket(ticket=ticket)) == principal
 
 
-async def test_revocation_of_a_key_is_published(system: System, faults: CommitFaults) -> None:
+async def test_key_revocation_is_published_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await somebody(system)
     key = (await person.make_key()).key
     async with told_of(person) as published:
@@ -212,7 +209,7 @@ async def test_revocation_of_a_key_is_published(system: System, faults: CommitFa
     assert await count_audited(system, "key.revoked", person.id) == 1
 
 
-async def test_change_of_a_user_is_published(system: System, faults: CommitFaults) -> None:
+async def test_user_change_is_published_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     admin, person = await somebody(system, Role.ADMIN), await somebody(system)
     async with told_of(person) as published:
         with lost_commit_reply(faults, AUDIT):
@@ -223,7 +220,7 @@ async def test_change_of_a_user_is_published(system: System, faults: CommitFault
     assert await count_audited(system, "user.changed", person.id) == 1
 
 
-async def test_end_of_a_session_is_published(system: System, faults: CommitFaults) -> None:
+async def test_session_end_is_published_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     person = await somebody(system)
     admin = await somebody(system, Role.ADMIN)
     link = await admin.ask(CREATE_LOGIN_LINK, CreateLoginLink(user_id=person.id))
@@ -236,7 +233,9 @@ async def test_end_of_a_session_is_published(system: System, faults: CommitFault
     assert await count_audited(system, "session.ended", person.id) == 1
 
 
-async def test_erasure_by_an_admin_succeeds_and_is_published(system: System, faults: CommitFaults) -> None:
+async def test_erasure_by_an_admin_is_published_if_its_commit_reply_is_lost(
+    system: System, faults: CommitFaults
+) -> None:
     admin, person = await somebody(system, Role.ADMIN), await somebody(system)
     async with told_of(person) as published:
         with lost_commit_reply(faults, AUDIT):
@@ -246,7 +245,9 @@ async def test_erasure_by_an_admin_succeeds_and_is_published(system: System, fau
     assert await count_audited(system, "account.erased", person.id) == 1
 
 
-async def test_erasure_of_the_own_account_succeeds(system: System, faults: CommitFaults) -> None:
+async def test_erasure_of_the_own_account_succeeds_if_its_commit_reply_is_lost(
+    system: System, faults: CommitFaults
+) -> None:
     person = await register(system.bus)
     command = EraseAccount(password=SecretStr(PASSWORD))
     with lost_commit_reply(faults, AUDIT):
@@ -254,7 +255,7 @@ async def test_erasure_of_the_own_account_succeeds(system: System, faults: Commi
     assert await count_audited(system, "account.erased", person.id) == 1
 
 
-async def test_action_of_an_admin_is_recorded_once(system: System, faults: CommitFaults) -> None:
+async def test_admin_action_is_recorded_once_if_its_commit_reply_is_lost(system: System, faults: CommitFaults) -> None:
     admin, person = await somebody(system, Role.ADMIN), await somebody(system)
     command = RecordAction(action="job.cancelled", subject_id=person.id, detail={})
     with lost_commit_reply(faults, AUDIT):

@@ -41,7 +41,7 @@ from contracts.auth.tiers import LimitsPatch, Tier
 from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
 from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer, patient_database
 
 DAYS = 7
@@ -50,13 +50,11 @@ DAYS = 7
 @asynccontextmanager
 async def another(postgres: PostgresServer, **settings: Any) -> AsyncIterator[System]:
     """An auth with these settings, alone on a NATS server."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with system_at(server.url, await postgres.create_database("auth"), **settings) as system:
-            yield system
-    finally:
-        server.remove()
+    async with (
+        running_nats() as server,
+        system_at(server.url, await postgres.create_database("auth"), **settings) as system,
+    ):
+        yield system
 
 
 @pytest.fixture(scope="module")

@@ -4,14 +4,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, running_nats
 
 
 @pytest.fixture(scope="module")
 async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         yield server
-    finally:
-        server.remove()

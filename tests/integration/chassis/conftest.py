@@ -14,7 +14,7 @@ from chassis.messaging.bus import Bus
 from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import MessageKind, Rpc, Stream, Topic
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, running_nats
 from tests.kit.postgres import PostgresServer, patient_database
 
 
@@ -51,12 +51,8 @@ ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600)
 @pytest.fixture(scope="module")
 async def nats() -> AsyncIterator[NatsServer]:
     """A server per module, so that leftovers of a failed test do not affect other modules."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from chassis.database.postgres import UNAVAILABLE_ERRORS, CommitUnknown, Database, is_unavailable
 from chassis.database.url import DatabaseUrl
-from tests.kit.commit_faults import CommitFaults
+from tests.kit.commit_faults import CommitFaults, running_faults
 from tests.kit.postgres import PostgresServer, open_connections, patient_database
 from tests.kit.waiting import until
 
@@ -32,10 +32,8 @@ async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(await postgres_server.create_database("scheduler"))
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(await postgres_server.create_database("scheduler")) as faults:
+        yield faults
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ from tests.integration.chassis.note_consumers import (
     list_letters,
     store_notes,
 )
-from tests.kit.commit_faults import CommitFaults
+from tests.kit.commit_faults import CommitFaults, running_faults
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
@@ -58,10 +58,8 @@ async def letters(letters_url: str) -> AsyncIterator[DeadLetterStore]:
 
 @pytest.fixture
 async def faults(letters_url: str) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(letters_url)
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(letters_url) as faults:
+        yield faults
 
 
 async def test_consumer_reads_in_order_and_resumes_where_it_stopped(stream: Bus, letters: DeadLetterStore) -> None:

@@ -21,7 +21,7 @@ from stack.ports import find_free_ports
 from tests.integration.gateway.patience import CONVERSIONS, create_patient_app, patient_client
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.http import http_client
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -156,12 +156,8 @@ async def empty(gateway: Gateway, database_url: str) -> None:
 @pytest.fixture(scope="package")
 async def shared_nats() -> AsyncIterator[NatsServer]:
     """A server of its own, because a test's own ``script`` serves the same requests on the other one."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture(scope="package")
@@ -237,10 +233,8 @@ async def process(
 @pytest.fixture(scope="package")
 async def house(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
     """One gateway with the real auth, on a NATS server where nobody else is."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with house_at(server, postgres_server, tmp_path_factory.mktemp("house")) as house:
-            yield house
-    finally:
-        server.remove()
+    async with (
+        running_nats() as server,
+        house_at(server, postgres_server, tmp_path_factory.mktemp("house")) as house,
+    ):
+        yield house

@@ -11,7 +11,7 @@ from tests.integration.gateway.patience import create_patient_app, patient_clien
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.integration.gateway.test_workflows import save
-from tests.kit.commit_faults import CommitFaults
+from tests.kit.commit_faults import CommitFaults, running_faults
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
@@ -21,10 +21,8 @@ pytestmark = pytest.mark.requirement("F-94")
 
 @pytest.fixture
 async def faults(database_url: str) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(database_url)
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(database_url) as faults:
+        yield faults
 
 
 @pytest.fixture
@@ -41,7 +39,9 @@ async def gateway(
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 
 
-async def test_workflow_is_saved_and_deleted(gateway: Gateway, faults: CommitFaults) -> None:
+async def test_workflow_is_saved_and_deleted_if_the_commit_replies_are_lost(
+    gateway: Gateway, faults: CommitFaults
+) -> None:
     name = f"w-{uuid4().hex}"
     faults.cut_commit("INSERT INTO workflows", when="after")
     saved = await save(gateway, name)
@@ -53,7 +53,9 @@ async def test_workflow_is_saved_and_deleted(gateway: Gateway, faults: CommitFau
     assert deleted.status_code == 204
 
 
-async def test_upload_is_stored_and_deleted(gateway: Gateway, faults: CommitFaults) -> None:
+async def test_upload_is_stored_and_deleted_if_the_commit_replies_are_lost(
+    gateway: Gateway, faults: CommitFaults
+) -> None:
     faults.cut_commit("INSERT INTO uploads", when="after")
     upload = await post(gateway, some_png())
     assert faults.has_cut
@@ -64,7 +66,9 @@ async def test_upload_is_stored_and_deleted(gateway: Gateway, faults: CommitFaul
     assert deleted.status_code == 204
 
 
-async def test_share_is_ended(gateway: Gateway, script: Script, faults: CommitFaults) -> None:
+async def test_share_is_ended_if_the_commit_reply_is_lost(
+    gateway: Gateway, script: Script, faults: CommitFaults
+) -> None:
     job_id, _ = await finished(gateway, script, b"picture")
     share = f"/api/v1/jobs/{job_id}/share"
     assert (await gateway.http.post(share, headers=ALICE, json={})).status_code == 201

@@ -73,7 +73,7 @@ from scheduler.app import create_app
 from scheduler.settings import Settings
 from tests.kit.calling_bus import CallingBus, until_available
 from tests.kit.http import http_client
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
 from tests.kit.waiting import until, wait_if_midnight_is_near
@@ -256,15 +256,13 @@ async def run_system(
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     """One scheduler for all tests of this folder. Its leases are too long to lapse during a test."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=60) as system:
-            # Otherwise a test is refused whose node joins while the cached nodes are those of a test with other models.
-            await Node(system, "remembered", catalog(COMMON)).join()
-            yield system
-    finally:
-        server.remove()
+    async with (
+        running_nats() as server,
+        run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=60) as system,
+    ):
+        # Otherwise a test is refused whose node joins while the cached nodes are those of a test with other models.
+        await Node(system, "remembered", catalog(COMMON)).join()
+        yield system
 
 
 @dataclass(eq=False)

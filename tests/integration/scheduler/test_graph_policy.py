@@ -12,7 +12,7 @@ from contracts.scheduler.fleet import READ_CLASSES, READ_FLEET, ReadClasses, Rea
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import RelayedRefusal
 from tests.integration.scheduler.conftest import COMMON, System, World, catalog, run_system
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -42,7 +42,7 @@ async def test_strict_policy_refuses_a_custom_class(world: World) -> None:
 
 
 @pytest.mark.usefixtures("no_rules")
-async def test_changed_class_rule_applies_without_a_request_to_auth(
+async def test_announced_class_rule_applies_without_reading_the_rules_from_auth(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict, open_ = world.add_tenant(**STRICT), world.add_tenant()
@@ -151,9 +151,7 @@ async def test_node_joins_again_as_new_after_it_was_forgotten(world: World) -> N
 
 
 async def test_default_models_setting_determines_the_default_models(postgres_server: PostgresServer) -> None:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(
             server.url, url, lease_s=60, default_models="absent.safetensors, b.safetensors"
@@ -163,15 +161,11 @@ async def test_default_models_setting_determines_the_default_models(postgres_ser
             await world.until_offered("b.safetensors")
             fleet = await system.bus.request(READ_FLEET, ReadFleet())
             assert fleet.default_models == ("b.safetensors",)
-    finally:
-        server.remove()
 
 
 @pytest.mark.requirement("table scheduler.class_rules")
 async def test_class_rules_survive_a_restart_while_auth_is_unavailable(postgres_server: PostgresServer) -> None:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
@@ -183,14 +177,10 @@ async def test_class_rules_survive_a_restart_while_auth_is_unavailable(postgres_
         async with run_system(server.url, url, lease_s=60, knows_rules=False) as system:
             system.auth.limits = world.system.auth.limits
             assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
-    finally:
-        server.remove()
 
 
 async def test_policy_is_strict_while_the_class_rules_are_unknown(postgres_server: PostgresServer) -> None:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system:
             world = World(system)
@@ -201,5 +191,3 @@ async def test_policy_is_strict_while_the_class_rules_are_unknown(postgres_serve
         async with run_system(server.url, url, lease_s=60, knows_rules=False) as system:
             system.auth.limits = world.system.auth.limits
             assert await refusal_of(World(system), tenant) == ["node_class_not_allowed"]
-    finally:
-        server.remove()

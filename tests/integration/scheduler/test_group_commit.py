@@ -19,7 +19,7 @@ from contracts.scheduler.submissions import SUBMIT_JOB, SubmitJob, SubmitReply
 from contracts.wire.errors import RelayedRefusal, Unavailable
 from scheduler.store.tenants import lock_quota_groups
 from tests.integration.scheduler.conftest import COMMON, System, World, build_graph, checked_world, run_system
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -34,14 +34,10 @@ Asking = tuple[UUID, dict[str, Any]]
 @pytest.fixture(scope="module")
 async def cached_system(postgres_server: PostgresServer) -> AsyncIterator[System]:
     """A scheduler that caches limits, so that concurrent submits are decided together."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60, limits_fresh_s=3600) as system:
             yield system
-    finally:
-        server.remove()
 
 
 @pytest.fixture
@@ -293,9 +289,7 @@ async def test_committed_job_is_accepted_without_an_estimate_when_the_run_times_
     postgres_server: PostgresServer,
 ) -> None:
     """A new scheduler reads the run times upon the first submission. That connection dies."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system, checked_world(system) as world:
             await world.add_node()
@@ -315,8 +309,6 @@ async def test_committed_job_is_accepted_without_an_estimate_when_the_run_times_
             assert killed
             assert (reply.replayed, reply.job.state, reply.job.queue_position) == (False, JobState.QUEUED, None)
             assert (await world.read_job(tenant, reply.job.job_id)).queue_position == 1
-    finally:
-        server.remove()
 
 
 @pytest.mark.requirement("F-1", "F-99")

@@ -20,7 +20,7 @@ from tests.integration.scheduler.conftest import (
     final_states,
     run_system,
 )
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -31,15 +31,11 @@ LEASES = 5  # a lapsed lease is noticed within this many lease durations, even o
 @pytest.fixture(scope="module")
 async def quick(postgres_server: PostgresServer) -> AsyncIterator[System]:
     """A scheduler whose leases are so short that one lapses in real time during a test."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with run_system(
-            server.url, await postgres_server.create_database("scheduler"), lease_s=LEASE_S
-        ) as system:
-            yield system
-    finally:
-        server.remove()
+    async with (
+        running_nats() as server,
+        run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=LEASE_S) as system,
+    ):
+        yield system
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from contracts.scheduler.nodes import NodeAction
 from contracts.scheduler.purges import PURGE_JOB, PurgeJob
 from tests.integration.scheduler.conftest import System, World, run_system
 from tests.integration.scheduler.operator import Operator
-from tests.kit.commit_faults import CommitFaults
-from tests.kit.nats import NatsServer
+from tests.kit.commit_faults import CommitFaults, running_faults
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 
 pytestmark = pytest.mark.requirement("F-94")
@@ -18,22 +18,18 @@ pytestmark = pytest.mark.requirement("F-94")
 
 @pytest.fixture(scope="module")
 async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(await postgres_server.create_database("scheduler"))
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(await postgres_server.create_database("scheduler")) as faults:
+        yield faults
 
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
     """A scheduler that reaches PostgreSQL through ``faults``."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with run_system(server.url, faults.url, connect_timeout_s=20, lease_s=60) as system:
-            yield system
-    finally:
-        server.remove()
+    async with (
+        running_nats() as server,
+        run_system(server.url, faults.url, connect_timeout_s=20, lease_s=60) as system,
+    ):
+        yield system
 
 
 @pytest.fixture
@@ -43,7 +39,7 @@ async def world(system: System) -> AsyncIterator[World]:
     await world.end_all_jobs()
 
 
-async def test_node_is_forgotten(world: World, faults: CommitFaults) -> None:
+async def test_node_is_forgotten_if_the_commit_reply_is_lost(world: World, faults: CommitFaults) -> None:
     node, operator = await world.add_node(), Operator(world.system.bus)
     await world.system.sql.execute("UPDATE nodes SET seen_at = now() - interval '1 day' WHERE name = $1", node.name)
     faults.cut_commit("DELETE FROM nodes", when="after")
@@ -52,7 +48,7 @@ async def test_node_is_forgotten(world: World, faults: CommitFaults) -> None:
     assert node.name not in await operator.nodes()
 
 
-async def test_job_is_purged(world: World, faults: CommitFaults) -> None:
+async def test_job_is_purged_if_the_commit_reply_is_lost(world: World, faults: CommitFaults) -> None:
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant)
     assert await node.finish((await node.claim_attempt()).ref)

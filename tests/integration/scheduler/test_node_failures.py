@@ -13,7 +13,7 @@ from contracts.scheduler.jobs import JobError, JobState
 from contracts.scheduler.nodes import NodeAction, NodeStatus
 from tests.integration.scheduler.conftest import Node, World, run_system
 from tests.integration.scheduler.operator import Operator
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -134,14 +134,10 @@ async def test_job_that_fails_on_two_nodes_is_not_retried(world: World) -> None:
 @asynccontextmanager
 async def run_world(postgres_server: PostgresServer, *, cordon_after_jobs: int) -> AsyncIterator[World]:
     """Run a scheduler of its own with this setting."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         database = await postgres_server.create_database("scheduler")
         async with run_system(server.url, database, lease_s=60, cordon_after_jobs=cordon_after_jobs) as system:
             yield World(system)
-    finally:
-        server.remove()
 
 
 @pytest.mark.requirement("setting CORDON_AFTER_JOBS")

@@ -22,7 +22,7 @@ def list_metrics_of_node(metrics: Metrics, node: str) -> set[str]:
     }
 
 
-async def test_series_of_forgotten_nodes_are_removed(world: World) -> None:
+async def test_metrics_of_forgotten_nodes_are_removed(world: World) -> None:
     present, forgotten = await world.add_node(), await world.add_node()
     database, metrics = patient_database(world.system.database_url, name="scheduler"), Metrics("scheduler")
     job_metrics = JobMetrics(metrics)

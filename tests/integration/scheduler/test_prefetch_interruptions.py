@@ -12,8 +12,8 @@ from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import Refusal
 from tests.integration.scheduler.conftest import Node, System, World, checked_world, run_system
 from tests.kit.calling_bus import until_available
-from tests.kit.commit_faults import CommitFaults
-from tests.kit.nats import NatsServer
+from tests.kit.commit_faults import CommitFaults, running_faults
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
@@ -31,22 +31,15 @@ WRITES = {
 
 @pytest.fixture(scope="module")
 async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]:
-    faults = CommitFaults(await postgres_server.create_database("scheduler"))
-    await faults.start()
-    yield faults
-    faults.stop()
+    async with running_faults(await postgres_server.create_database("scheduler")) as faults:
+        yield faults
 
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
     """A scheduler that reaches PostgreSQL through ``faults``."""
-    server = NatsServer()
-    try:
-        await server.start()
-        async with run_system(server.url, faults.url, lease_s=LEASE_S) as system:
-            yield system
-    finally:
-        server.remove()
+    async with running_nats() as server, run_system(server.url, faults.url, lease_s=LEASE_S) as system:
+        yield system
 
 
 @pytest.fixture
@@ -141,7 +134,7 @@ async def test_prefetched_job_is_neither_lost_nor_repeated_nor_charged_when_a_co
     assert await world.read_counters(tenant) == (0, 0)
 
 
-async def test_job_whose_claim_was_rolled_back_still_has_its_models_to_load(world: World, faults: CommitFaults) -> None:
+async def test_rolled_back_claim_does_not_count_its_models_as_loaded(world: World, faults: CommitFaults) -> None:
     """A node that does not report its models is expected to have those of the jobs that it got."""
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(2)]

@@ -23,7 +23,7 @@ from scheduler.store import nodes
 from tests.integration.scheduler.conftest import System, World, bus_as, run_system
 from tests.integration.scheduler.operator import Operator
 from tests.kit.calling_bus import REPLY_WITHIN_S
-from tests.kit.nats import NatsServer
+from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until, wait_if_midnight_is_near
 
@@ -33,14 +33,10 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 @pytest.fixture(scope="module")
 async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
     """A separate scheduler, because other tests of this folder check that no event of any job is missing."""
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         database = await postgres_server.create_database("scheduler")
         async with run_system(server.url, database, lease_s=60, retention_every_s=0.1) as system:
             yield system
-    finally:
-        server.remove()
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from contracts.permissions import inbox_prefix
 from scheduler.usecases.tenant_limits import TenantLimits
 from tests.integration.scheduler.conftest import UNLIMITED, Auth
 from tests.kit.calling_bus import PatientBus
-from tests.kit.nats import NatsServer
+from tests.kit.nats import NatsServer, running_nats
 from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
 
@@ -27,12 +27,8 @@ OLD, NEW = (UNLIMITED.model_copy(update={"queue_cap": cap}) for cap in (7, 3))
 
 @pytest.fixture
 async def nats() -> AsyncIterator[NatsServer]:
-    server = NatsServer()
-    try:
-        await server.start()
+    async with running_nats() as server:
         yield server
-    finally:
-        server.remove()
 
 
 @pytest.fixture

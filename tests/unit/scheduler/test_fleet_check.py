@@ -141,7 +141,7 @@ def test_missing_model_lists_those_of_other_nodes_if_the_closest_node_has_none()
     )
 
 
-def test_long_list_of_valid_models_counts_those_of_all_nodes() -> None:
+def test_number_of_valid_models_in_a_refusal_includes_all_nodes() -> None:
     (error,) = errors_of(loaded("qqqq.safetensors"), SMALL, LARGE)
     assert error.message.endswith("GET /api/v1/models lists all 108.")
     assert not error.allowed

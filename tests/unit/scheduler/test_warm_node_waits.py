@@ -103,7 +103,7 @@ def test_wait_limit_restarts_when_a_claim_loads_the_models_or_no_such_job_is_que
         forget()
 
 
-def test_no_job_waits_for_a_node_that_is_long_overdue() -> None:
+def test_no_job_is_deferred_to_a_node_that_is_long_overdue() -> None:
     world = Waits()
     world.run_on_warm_node(1)
     world.clock.now += 1 + MAX_LATE_S - 0.1
