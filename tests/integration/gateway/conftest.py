@@ -1,4 +1,4 @@
-"""The gateway on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripts."""
+"""Fixtures of a gateway with real sockets, NATS and PostgreSQL, and with fake auth and scheduler services."""
 
 import asyncio
 import os
@@ -47,7 +47,7 @@ async def database_url(postgres_server: PostgresServer) -> str:
 
 
 def mark(folder: Path) -> None:
-    """Make this folder the store that belongs to the tests' database."""
+    """Write the store marker into this folder, so that the store belongs to the tests' database."""
     marker = folder / MARKER_KEY
     marker.parent.mkdir(parents=True, exist_ok=True)
     marker.write_bytes(format_marker(STORE))
@@ -61,7 +61,7 @@ def shares_gateway(request: pytest.FixtureRequest) -> bool:
 async def script(
     request: pytest.FixtureRequest, nats_server: NatsServer, shared_script: Script
 ) -> AsyncIterator[Script]:
-    """The services behind ``gateway``, without jobs."""
+    """Fake auth and scheduler services for ``gateway``, without jobs."""
     if shares_gateway(request):
         shared_script.reset()
         yield shared_script
@@ -73,13 +73,13 @@ async def script(
 
 
 def stored_files(folder: Path) -> list[Path]:
-    """Every file of a store but its marker."""
+    """Return every file of a store except its marker."""
     return [path for path in folder.rglob("*") if path.is_file() and path != folder / MARKER_KEY]
 
 
 @dataclass
 class Gateway:
-    """The running gateway: its client, and where its artifacts lie."""
+    """A running gateway, with an HTTP client and its artifact folder."""
 
     http: httpx.AsyncClient
     origin: str
@@ -97,7 +97,7 @@ def settings_for(nats_url: str, database_url: str, folder: Path, **more: object)
             "artifacts_url": folder.as_uri(),
             "public_url": PUBLIC,
             "docs_public": True,
-            "open_per_minute": 1_000_000,  # all tests come from one address
+            "open_per_minute": 1_000_000,  # all tests share one client address
             "login_per_minute": 1_000_000,
             "register_per_hour": 1_000_000,
             "register_network_per_hour": 1_000_000,
@@ -112,14 +112,14 @@ async def gateway(  # noqa: PLR0917 - pytest passes them by name
     request: pytest.FixtureRequest,
     nats_server: NatsServer,
     database_url: str,
-    script: Script,  # noqa: ARG001 - without it nobody answers
+    script: Script,  # noqa: ARG001 - it answers the gateway
     shared_gateway: Gateway,
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
     """A gateway without artifacts and records.
 
-    Tests marked with ``shares_gateway`` use one after another, which saves each a second of CPU. They leave accounts
-    and services as they are, because gateways cache both.
+    Tests marked with ``shares_gateway`` use the same gateway in turn, which saves each a second of CPU. They must not
+    change accounts or services, because gateways cache both.
     """
     if shares_gateway(request):
         await empty(shared_gateway, database_url)
@@ -135,7 +135,7 @@ async def gateway(  # noqa: PLR0917 - pytest passes them by name
 async def empty(gateway: Gateway, database_url: str) -> None:
     """Delete the artifacts of earlier tests and what the gateway stored about them."""
     for path in stored_files(gateway.folder):
-        path.unlink(missing_ok=True)  # an interrupted upload of the test before may just be removed
+        path.unlink(missing_ok=True)  # the gateway may delete an interrupted upload first
     connection = await asyncpg.connect(database_url.replace("+asyncpg", ""))
     try:
         tables = await connection.fetch("SELECT tablename FROM pg_tables WHERE schemaname = current_schema()")
@@ -144,7 +144,7 @@ async def empty(gateway: Gateway, database_url: str) -> None:
         async def is_truncated() -> bool:
             try:
                 await connection.execute(f"TRUNCATE {', '.join(names)}")
-            except asyncpg.DeadlockDetectedError:  # with a loop of the gateway
+            except asyncpg.DeadlockDetectedError:  # with a background task of the gateway
                 return False
             return True
 
@@ -155,14 +155,14 @@ async def empty(gateway: Gateway, database_url: str) -> None:
 
 @pytest.fixture(scope="package")
 async def shared_nats() -> AsyncIterator[NatsServer]:
-    """A server of its own, because a test's own ``script`` serves the same requests on the other one."""
+    """A separate NATS server, because a test's own ``script`` serves the same requests on the other one."""
     async with running_nats() as server:
         yield server
 
 
 @pytest.fixture(scope="package")
 async def shared_script(shared_nats: NatsServer) -> AsyncIterator[Script]:
-    """The services behind ``shared_gateway``, for assertions that nothing was submitted."""
+    """Fake services for ``shared_gateway``. Tests use them to assert that nothing was submitted."""
     script = Script(shared_nats.url)
     await script.start()
     yield script
@@ -173,10 +173,10 @@ async def shared_script(shared_nats: NatsServer) -> AsyncIterator[Script]:
 async def shared_gateway(
     shared_nats: NatsServer,
     database_url: str,
-    shared_script: Script,  # noqa: ARG001 - without it nobody answers
+    shared_script: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[Gateway]:
-    """One gateway for many tests. Without ``gateway`` it is not emptied, for tests of refused requests.
+    """One gateway for many tests. Tests of refused requests use it directly, because only ``gateway`` empties it.
 
     After its start it removes no expired or purged data: tests with gateways of their own have rows in this database
     whose files are not in its folder, and whose jobs its scheduler does not know.
@@ -201,7 +201,7 @@ async def until_ready(http: httpx.AsyncClient) -> None:
 async def process(
     nats_url: str, database_url: str, folder: Path, *, port: int = 0, **environment: str
 ) -> AsyncIterator[tuple[Gateway, int]]:
-    """The gateway as a process of its own, on this port or a free one; with its pid. It may be killed meanwhile."""
+    """Run the gateway as a separate process, on this port or a free one. Yield it and its pid; a test may kill it."""
     mark(folder)
     at = port or find_free_ports(1)[0]
     told = {
@@ -232,7 +232,7 @@ async def process(
 
 @pytest.fixture(scope="package")
 async def house(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """One gateway with the real auth, on a NATS server where nobody else is."""
+    """A gateway with the real auth service, on a separate NATS server."""
     async with (
         running_nats() as server,
         house_at(server, postgres_server, tmp_path_factory.mktemp("house")) as house,

@@ -1,4 +1,4 @@
-"""The gateway and auth as they are, on real sockets, NATS and PostgreSQL; the scheduler is a script."""
+"""A gateway with the real auth service, on real sockets, NATS and PostgreSQL; the scheduler is a fake."""
 
 import secrets
 from collections.abc import AsyncIterator
@@ -31,7 +31,7 @@ PASSWORD = "seventeen blue lanterns at sea"
 
 
 class Uses:
-    """The scheduler's word on what tenants use, and how often it was asked."""
+    """A fake scheduler that returns the usage of tenants and counts the requests for it."""
 
     def __init__(self, nats_url: str) -> None:
         self._nats_url = nats_url
@@ -40,7 +40,7 @@ class Uses:
         self.limit: int | None = 10
 
     async def start(self) -> None:
-        """Answer; after ``stop`` again."""
+        """Start to answer requests. May be called again after ``stop``."""
         self._bus = Bus(
             self._nats_url, name="scheduler", user=None, password=None, inbox_prefix=inbox_prefix("scheduler")
         )
@@ -48,7 +48,7 @@ class Uses:
         await self._bus.start()
 
     async def stop(self) -> None:
-        """Be away."""
+        """Stop answering requests."""
         await self._bus.stop()
 
     async def _read(self, _: ReadTenantUsage, address: Address) -> TenantUsage:
@@ -60,19 +60,19 @@ class Uses:
 
 @dataclass
 class House:
-    """Both of them running; ``http`` has no credential."""
+    """A running gateway and auth service; ``http`` sends no credential."""
 
     http: httpx.AsyncClient
     uses: Uses
     admin: dict[str, str]
 
     async def lets_in(self) -> bool:
-        """Whether everything works."""
+        """Return whether the gateway is ready and accepts the admin's key."""
         ready = await self.http.get("/readyz")
         return ready.status_code == 200 == (await self.http.get("/api/v1/auth/me", headers=self.admin)).status_code
 
     async def account(self, **more: str) -> dict[str, Any]:
-        """A new user."""
+        """Register a user and return it."""
         name = f"u{secrets.token_hex(5)}"
         body = {"username": name, "email": f"{name}@example.com", "password": PASSWORD} | more
         answer = await self.http.post("/api/v1/auth/register", json=body)
@@ -81,7 +81,7 @@ class House:
         return user
 
     async def session(self, username: str) -> dict[str, Any]:
-        """A login of it, asked for again where auth is too busy, as its refusal says."""
+        """Log the user in and return the session. Repeat the request while auth is too busy."""
         answer: dict[str, Any] = {}
 
         async def is_answered() -> bool:
@@ -95,7 +95,7 @@ class House:
         return answer
 
     async def user(self) -> tuple[dict[str, Any], dict[str, str]]:
-        """A new user and the header of a session."""
+        """Register a user. Return it and the Authorization header of a session."""
         user = await self.account()
         return user, bearer(await self.session(user["username"]))
 
@@ -108,7 +108,7 @@ def bearer(session: dict[str, Any]) -> dict[str, str]:
 async def house_at(
     nats: NatsServer, postgres: PostgresServer, folder: Path, **settings: object
 ) -> AsyncIterator[House]:
-    """Both services on this NATS server, with databases of their own."""
+    """Run the gateway and auth on this NATS server, each with its own database."""
     auth_settings = AuthSettings.model_validate(
         {
             "nats_url": nats.url,

@@ -50,7 +50,7 @@ MODELS = "/api/v1/models"
 async def test_malformed_credential_is_refused_without_a_request_to_auth(
     shared_gateway: Gateway, shared_script: Script, headers: list[tuple[bytes, bytes]]
 ) -> None:
-    """KEY in a header stands for a key that would be valid."""
+    """``KEY`` in a header is replaced by a valid key."""
     key = f"malformed-{uuid4()}"
     shared_script.auth.keys[key] = shared_script.alice
     shared_script.auth.verified.clear()
@@ -59,7 +59,7 @@ async def test_malformed_credential_is_refused_without_a_request_to_auth(
     assert answer.status_code == 401
     assert answer.headers["www-authenticate"].startswith("Bearer")
     assert answer.json()["code"] == "auth.credential.invalid"
-    # The gateway verifies cached keys of other tests again from time to time.
+    # The gateway periodically verifies cached keys of other tests again.
     assert set(shared_script.auth.verified) <= {"alice-key", "bob-key"}
 
 
@@ -132,7 +132,7 @@ async def told() -> list[tuple[str, RecordDenial]]:
 async def listening(
     nats_server: NatsServer, database_url: str, tmp_path: Path, told: list[tuple[str, RecordDenial]]
 ) -> AsyncIterator[tuple[httpx.AsyncClient, Script]]:
-    """A gateway, and an auth that is told of denials."""
+    """A gateway with a fake auth service that appends reported denials to ``told``."""
     script = Script(nats_server.url)
 
     async def record(denial: RecordDenial, address: Address) -> Done:

@@ -21,13 +21,13 @@ LARGE = 60 << 20
 
 
 def begin_anew(pid: int) -> int:
-    """Have VmHWM begin at what the process has now, KiB."""
+    """Reset the peak memory of the process (VmHWM). Return its current memory in KiB."""
     Path(f"/proc/{pid}/clear_refs").write_text("5")
     return memory(pid, "VmRSS")
 
 
 def memory(pid: int, which: str) -> int:
-    """A figure of the process's memory, KiB."""
+    """Return a memory figure from /proc/<pid>/status in KiB."""
     found = re.search(rf"^{which}:\s+(\d+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found
     return int(found[1])

@@ -69,7 +69,7 @@ async def gateway_at(nats: NatsServer, database_url: str, folder: Path, **more: 
 
 
 def adopt(database_url: str, folder: Path) -> str:
-    """What an operator runs after a deliberate restore."""
+    """Run ``gateway adopt-store``, as an operator does after a deliberate restore. Return its output."""
     environment = {
         "GATEWAY_DATABASE_URL": database_url, "GATEWAY_ARTIFACTS_URL": folder.as_uri(),
         "GATEWAY_SECRET_KEY": "a secret key of the tests, long enough", "GATEWAY_NATS_URL": "nats://127.0.0.1:1",
@@ -79,7 +79,7 @@ def adopt(database_url: str, folder: Path) -> str:
 
 
 def add_orphans(folder: Path, count: int) -> list[Path]:
-    """Outputs without a record, hours old. They appear all at once, so that no sweep finds only some of them."""
+    """Create outputs without a record, hours old. They appear at once, so that no sweep finds only some of them."""
     tenant, staging = str(uuid4()), folder.parent / f"staging-{uuid4()}"
     names = [Path(str(uuid4()), "1", str(uuid4())) for _ in range(count)]
     for name in names:
@@ -106,7 +106,7 @@ async def until_reason(gateway: Gateway, text: str) -> None:
 
 
 async def until_report(gateway: Gateway, orphans: int) -> dict[str, Any]:
-    """The report of a sweep that found so many orphans, and was followed by another one."""
+    """Wait until two sweeps have reported this number of orphans. Return the second report."""
     seen: list[dict[str, Any]] = []
 
     async def reported() -> bool:
@@ -171,8 +171,8 @@ async def test_restored_database_is_detected_and_paired_with_its_artifact_store_
         (late,) = add_orphans(tmp_path, 1)
 
         async def is_older() -> bool:
-            # As a backup from an hour ago leaves it: rows of later files are missing. Repeated, because a check that
-            # compared the store and the database just before confirms that they agree.
+            # Simulate a database restored from an hour-old backup, without the rows of later files. Repeat it, because
+            # a check that is already running may confirm again that the store and the database agree.
             await sql.execute("UPDATE artifact_store SET confirmed_at = now() - interval '1 hour'")
             status, body = await readiness(gateway)
             reason = body.get("reasons", {}).get("artifact_store", "")
@@ -242,7 +242,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
         os.utime(kept, (long_ago, long_ago))
         orphans = add_orphans(tmp_path, 101)
         await until_report(gateway, 101)
-        assert all(path.exists() for path in orphans), "one more than the limit: nothing is deleted"
+        assert all(path.exists() for path in orphans), "nothing is deleted above the limit of 100"
         order = f"{STORE}/delete-orphans"
         wrong = await gateway.http.post(order, headers=ALICE, json={"count": 100})
         assert (wrong.status_code, wrong.json()["code"]) == (409, "orphans.count_differs")
@@ -277,7 +277,7 @@ async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: s
     assert objects.status.orphans_deleted == 1
     (another,) = add_orphans(tmp_path, 1)
     await sweeper.sweep_if_due()
-    assert another.exists(), "a sweep of any gateway has just begun"
+    assert another.exists(), "a sweep has just run, so the next one is not due"
     await database.close()
 
 
@@ -340,7 +340,7 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
             assert (refused.status_code, refused.json()["code"]) == (503, "storage.full")
             assert int(refused.headers["retry-after"]) == 30
         assert len(script.scheduler.submits) == submits
-        assert (await submit(gateway, **key)).status_code == 201, "an accepted job is still found by its key"
+        assert (await submit(gateway, **key)).status_code == 201, "a repeated request still finds its accepted job"
         body = (await gateway.http.get(STORE, headers=ALICE)).json()
         assert body["free_bytes"] <= 6 * MIB
         assert body["shortage"]
@@ -374,7 +374,7 @@ async def test_full_disk_refuses_new_work_until_there_is_space(
 async def test_write_that_fills_the_disk_is_refused_and_leaves_nothing(
     nats_server: NatsServer, own_database: str, script: Script, small_disk: Path
 ) -> None:
-    """An executor that does not know the size in advance sends more than there is room for."""
+    """An executor streams an output of unknown size that exceeds the free space."""
     job = script.scheduler.add(script.alice, uuid4())
     async with gateway_at(nats_server, own_database, small_disk, min_free_bytes=2 * MIB) as gateway:
         await until_ready(gateway.http)
@@ -386,4 +386,4 @@ async def test_write_that_fills_the_disk_is_refused_and_leaves_nothing(
         async def is_accepted() -> bool:
             return (await submit(gateway)).status_code == 201
 
-        await until(is_accepted)  # a test write has succeeded
+        await until(is_accepted)  # once a test write of the gateway has succeeded

@@ -27,7 +27,7 @@ async def send(gateway: Gateway, jobs: Any, key: str | None = None) -> httpx.Res
 
 
 def quota_of(script: Script, left: int) -> None:
-    """Have the scheduler accept so many jobs more."""
+    """Make the scheduler accept this many jobs and refuse further ones with QuotaExceeded."""
     accepted = 0
 
     def admit(_: SubmitJob) -> None:
@@ -63,7 +63,7 @@ async def test_batch_items_have_their_own_results_in_order(gateway: Gateway, scr
     assert sorted(made) == sorted(str(job_id) for job_id in script.scheduler.jobs)
     by_id = {str(asked.job_id): asked.graph["positive"]["inputs"]["text"] for asked in script.scheduler.submits}
     assert [by_id[job_id] for job_id in made] == ["a", "picture 0", "picture 1"]
-    assert answer.headers["x-quota-remaining"] == "7"  # as it is after the last of them
+    assert answer.headers["x-quota-remaining"] == "7"  # the quota after the last item
     assert "location" not in answer.headers
 
 
@@ -121,7 +121,7 @@ async def test_reused_key_with_a_different_batch_creates_nothing_after_a_refused
 
 
 async def test_outage_during_one_batch_item_fails_only_that_item(gateway: Gateway, script: Script) -> None:
-    """What was accepted beside it is told: a client that heard of none would send them all again."""
+    """The response lists the accepted jobs, so that the client does not submit them again."""
 
     def admit(asked: SubmitJob) -> None:
         if asked.labels:
@@ -180,7 +180,7 @@ async def test_wrong_method_on_the_batch_path_is_answered_with_405_and_allows_on
 
 
 async def limited(gateway: Gateway, script: Script, requests: int) -> None:
-    """Give everybody so many requests a minute, and wait until the gateway knows."""
+    """Limit all users to this many requests per minute, and wait until the gateway applies the limit."""
     limits = UNLIMITED.model_copy(update={"requests_per_minute": requests})
     script.auth.user(script.alice)
     await script.publish_change(script.auth.change_tier(Tier.PRO, limits))
@@ -193,14 +193,14 @@ async def limited(gateway: Gateway, script: Script, requests: int) -> None:
 
 
 async def test_each_submission_of_a_batch_counts_as_a_request(gateway: Gateway, script: Script) -> None:
-    await limited(gateway, script, 4)  # a token in 15 s, so that none is added meanwhile
+    await limited(gateway, script, 4)  # one token every 15 s, so that none is added meanwhile
     first = await send(gateway, prompts(2))
     assert (first.status_code, first.headers["x-ratelimit-remaining"]) == (200, "2")
     assert first.headers.get_list("ratelimit-policy") == ['"write";q=4;w=60']
     second = await send(gateway, prompts(4))
     assert (second.status_code, second.json()["code"]) == (429, "rate.exceeded")
     assert int(second.headers["retry-after"]) == int(second.headers["x-ratelimit-reset"]) >= 10
-    assert second.headers["x-ratelimit-remaining"] == "1"  # the refused request itself is one
+    assert second.headers["x-ratelimit-remaining"] == "1"  # the refused request itself counts
     assert len(script.scheduler.jobs) == 2
     third = await send(gateway, prompts(1))
     assert (third.status_code, third.headers["x-ratelimit-remaining"]) == (200, "0")
@@ -213,7 +213,7 @@ async def test_concurrent_batches_stay_within_the_request_rate_limit(gateway: Ga
     await limited(gateway, script, 60)
     began = monotonic()
     answers = await asyncio.gather(*[send(gateway, prompts(10)) for _ in range(12)])
-    refilled = monotonic() - began  # a token a second
+    refilled = monotonic() - began  # one token per second
     passed = [answer for answer in answers if answer.status_code == 200]
     assert {answer.status_code for answer in answers} == {200, 429}
     assert len(script.scheduler.jobs) == 10 * len(passed)

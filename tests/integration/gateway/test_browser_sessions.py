@@ -1,4 +1,4 @@
-"""Sessions of browsers: the refresh token is in a cookie. With the real auth service."""
+"""Browser sessions with the refresh token in a cookie, with the real auth service."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -19,7 +19,7 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 
 @pytest.fixture
 async def browser(house: House) -> AsyncIterator[httpx.AsyncClient]:
-    """A client with cookies of its own, that says what a browser says for a page of this server."""
+    """A client with its own cookies that sends the headers a browser sends for a page of this server."""
     async with patient_client(house.http.base_url.netloc.decode(), headers=OWN_PAGE) as client:
         yield client
 

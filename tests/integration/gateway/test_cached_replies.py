@@ -52,7 +52,7 @@ async def test_usage_that_changes_during_a_request_is_not_cached(nats_server: Na
         users.drop_cached_usage(who.user_id)
         assert (await users.read_user(who)).used_today == 2
         gate.set()
-        assert (await early).used_today == 1, "it was asked before"
+        assert (await early).used_today == 1, "it was requested before the change"
         assert (await users.read_user(who)).used_today >= 2
     finally:
         await script.stop()

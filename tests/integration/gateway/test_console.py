@@ -20,7 +20,7 @@ ROUTES = Path(__file__).parents[3] / "clients/console/src/routes.ts"
 
 @asynccontextmanager
 async def gateway_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    """Run a gateway and give a client of it."""
+    """Run a gateway and yield an HTTP client for it."""
     async with serving(create_patient_app(settings)) as at, patient_client(at) as http:
         yield http
 

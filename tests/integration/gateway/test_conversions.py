@@ -29,17 +29,17 @@ def png(size: tuple[int, int] = (300, 200)) -> bytes:
 
 
 def noise(side: int) -> bytes:
-    """A picture that takes a while."""
+    """Return a PNG of random pixels, which takes long to convert."""
     sink = BytesIO()
     Image.frombytes("RGB", (side, side), os.urandom(side * side * 3)).save(sink, "png", compress_level=0)
     return sink.getvalue()
 
 
 def helpers() -> list[int]:
-    """The helper processes of this process, which is the gateway's too."""
+    """Return the pids of the converter processes: children of this process, in which the gateway runs."""
     found = []
     for task in Path("/proc/self/task").iterdir():
-        with suppress(FileNotFoundError, ProcessLookupError):  # threads and processes end while one looks
+        with suppress(FileNotFoundError, ProcessLookupError):  # threads and processes may end meanwhile
             for pid in (task / "children").read_text().split():
                 with suppress(FileNotFoundError, ProcessLookupError):
                     if b"gateway.images.converter_process" in Path(f"/proc/{pid}/cmdline").read_bytes():
@@ -61,10 +61,10 @@ async def one_at_a_time(nats_url: str, database_url: str, folder: Path, within_s
 async def hurried(
     nats_server: NatsServer,
     database_url: str,
-    script: Script,  # noqa: ARG001 - without it nobody answers
+    script: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
-    """A gateway that converts one picture at a time, within six seconds."""
+    """A gateway that converts one picture at a time, with a timeout of six seconds."""
     async with one_at_a_time(nats_server.url, database_url, tmp_path, 6) as gateway:
         yield gateway
 
@@ -73,10 +73,10 @@ async def hurried(
 async def patient(
     nats_server: NatsServer,
     database_url: str,
-    script: Script,  # noqa: ARG001 - without it nobody answers
+    script: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
-    """A gateway that converts one picture at a time, however slow this machine is."""
+    """A gateway that converts one picture at a time, with a timeout that a slow machine does not exceed."""
     async with one_at_a_time(nats_server.url, database_url, tmp_path, 60) as gateway:
         yield gateway
 

@@ -19,7 +19,7 @@ TEXTS = [
 @pytest.mark.parametrize("text", TEXTS)
 async def test_hostile_text_is_stored_literally(house: House, text: str) -> None:
     _, session = await house.user()
-    for name in (text, f"{text} \U0001f680 \u00e9 e\u0301"):  # the last two look alike and are not the same
+    for name in (text, f"{text} \U0001f680 \u00e9 e\u0301"):  # the last two characters look alike but differ
         made = await house.http.post(KEYS, headers=session, json={"name": name})
         assert (made.status_code, made.json().get("name")) == (201, name)
     listed = (await house.http.get(KEYS, headers=session)).json()["keys"]

@@ -101,7 +101,7 @@ async def test_tier_limits_the_file_size(gateway: Gateway, script: Script) -> No
 
     await until(limited)
     assert (await post(gateway, largest)).status_code == 201
-    assert (await post(gateway, image)).status_code == 201, "images have a limit of their own"
+    assert (await post(gateway, image)).status_code == 201, "images have a separate size limit"
 
     before = files(gateway)
 
@@ -169,7 +169,7 @@ async def test_truncated_jpeg_is_accepted_and_decoded_as_far_as_it_goes(gateway:
     assert picture.size == NOISE.size
     assert picture.getextrema() != ((0, 0),) * 3
     broken = await post(gateway, encode_image(NOISE)[:2000])
-    assert (broken.status_code, broken.json()["code"]) == (422, "upload.broken_image"), "a PNG says what is missing"
+    assert (broken.status_code, broken.json()["code"]) == (422, "upload.broken_image"), "a truncated PNG is refused"
 
 
 async def test_bytes_between_the_segments_of_a_jpeg_are_skipped(gateway: Gateway) -> None:

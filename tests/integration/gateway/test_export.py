@@ -22,11 +22,11 @@ from tests.kit.scripted import Script, output_of
 from tests.kit.waiting import until
 
 PATH = "/api/v1/auth/me/export"
-LARGE = 19_000_000  # of bytes that nobody reads: more than sockets hold
+LARGE = 19_000_000  # more bytes than socket buffers hold, so that an unread response stays open
 
 
 async def session(gateway: Gateway, script: Script, user: UUID) -> dict[str, str]:
-    """What one proves oneself with at this gateway, once it knows the key of tokens."""
+    """Return an Authorization header that the gateway accepts, once it has fetched the signing key."""
     headers = {"Authorization": f"Bearer {script.auth.token(user)}"}
 
     async def is_let_in() -> bool:
@@ -37,7 +37,7 @@ async def session(gateway: Gateway, script: Script, user: UUID) -> dict[str, str
 
 
 def unpacked(content: bytes) -> tuple[dict[str, list[dict[str, Any]]], dict[str, bytes]]:
-    """The records by sort, and every other file."""
+    """Return the records by type, and all other files by name."""
     with zipfile.ZipFile(BytesIO(content)) as archive:
         assert archive.testzip() is None
         files = {name: archive.read(name) for name in archive.namelist()}
@@ -105,7 +105,7 @@ async def test_user_has_one_export_at_a_time(gateway: Gateway, script: Script) -
         return (await asked(alice)).status_code == 200
 
     await until(is_free)
-    async with gateway.http.stream("GET", PATH, headers=alice) as left_alone:  # by somebody who hangs up
+    async with gateway.http.stream("GET", PATH, headers=alice) as left_alone:  # the client disconnects
         assert (left_alone.status_code, (await asked(alice)).status_code) == (200, 429)
     await until(is_free)
 

@@ -26,13 +26,13 @@ PROMPT: dict[str, Any] = {"prompt": "a", "seed": 7, "model": "rare.safetensors"}
 
 
 async def submitted(script: Script, count: int = 1) -> list[UUID]:
-    """The jobs, once there are so many and each was looked at: whoever waits for them hears by then."""
+    """Wait until there are this many jobs and each was read: by then waiting requests receive the job's events."""
     await until(lambda: len(script.scheduler.jobs) >= count and script.scheduler.reads >= count, within_s=90)
     return list(script.scheduler.jobs)
 
 
 async def end(script: Script, job_id: UUID, state: JobState, **more: Any) -> None:
-    """Have the job end, and said live as the scheduler does."""
+    """Change the state of the job and publish the live event, as the scheduler does."""
     event = script.scheduler.change(job_id, state, **more)
     await script.scheduler_bus.publish(JOB_CHANGED_LIVE, event, tenant=str(event.tenant_id), key=str(job_id))
 
@@ -46,7 +46,7 @@ def generate(gateway: Gateway, json: dict[str, Any] | None = None, **headers: st
 
 @asynccontextmanager
 async def hung_up(gateway: Gateway, script: Script, **headers: str) -> AsyncIterator[UUID]:
-    """A job whose client has gone."""
+    """Submit a job whose client disconnects, and yield its id."""
     waiting = generate(gateway, None, **headers)
     [job_id] = await submitted(script)
     waiting.cancel()
@@ -131,18 +131,18 @@ async def test_generate_with_a_workflow_returns_null_for_model_and_seed(gateway:
 async def test_generate_completes_despite_a_lost_event(gateway: Gateway, script: Script) -> None:
     waiting = generate(gateway)
     [job_id] = await submitted(script)
-    script.scheduler.change(job_id, JobState.SUCCEEDED)  # nobody says so
+    script.scheduler.change(job_id, JobState.SUCCEEDED)  # without an event
     assert (await waiting).status_code == 200
 
 
 async def test_generate_returns_the_job_after_the_wait_time(gateway: Gateway, script: Script) -> None:
-    answer = await generate(gateway, Prefer="wait=0")  # the least is 1
+    answer = await generate(gateway, Prefer="wait=0")  # the minimum is 1
     assert answer.status_code == 202, answer.text
     [job_id] = script.scheduler.jobs
     assert (answer.json()["job_id"], answer.json()["status"]) == (str(job_id), "pending")
     assert answer.headers["location"] == f"/api/v1/jobs/{job_id}"
     assert answer.headers["preference-applied"] == "wait=1"
-    # Hung up on after its answer, it goes on.
+    # A disconnect after the response does not cancel the job.
     await gateway.http.aclose()
     async with http_client(base_url=gateway.origin) as http:
         assert (await http.get(f"/api/v1/jobs/{job_id}", headers=ALICE)).json()["status"] == "pending"
@@ -195,7 +195,7 @@ async def test_disconnect_with_an_idempotency_key_keeps_the_job(gateway: Gateway
     assert (answer.status_code, answer.json()["job_id"]) == (200, str(job_id))
     assert answer.headers["idempotent-replayed"] == "true"
     assert list(script.scheduler.jobs) == [job_id]
-    # Asked for once more, it is there at once.
+    # A further repetition returns the result at once.
     assert (await generate(gateway, Idempotency_Key="k1")).json()["seed"] == 7
     other = await generate(gateway, PROMPT | {"seed": 8}, Idempotency_Key="k1")
     assert (other.status_code, other.json()["code"]) == (422, "idempotency.key_reused")
@@ -275,7 +275,7 @@ async def test_answered_generate_request_leaves_no_subscription(
     jobs = await submitted(script, many)
 
     async def are_there() -> bool:
-        return await nats_server.count_subscriptions() >= before + many * 0.8  # readers of streams come and go
+        return await nats_server.count_subscriptions() >= before + many * 0.8  # stream consumers come and go
 
     await until(are_there)
     for job_id in jobs:

@@ -37,10 +37,10 @@ from tests.kit.serving import serving
 async def impatient(
     nats_server: NatsServer,
     database_url: str,
-    script: Script,  # noqa: ARG001 - without it nobody answers
+    script: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
-    """A gateway that waits as long as usual for a reply that does not come, but long for its database."""
+    """A gateway with the default timeout for replies over NATS, and long timeouts for its database."""
     timeouts = Timeouts(connect_s=TIMEOUT_S, fetch_tokens_s=TIMEOUT_S)
     app = create_app(settings_for(nats_server.url, database_url, tmp_path), timeouts=timeouts)
     async with serving(app) as at, patient_client(at) as http:
@@ -65,7 +65,7 @@ async def granted(script: Script, job_id: UUID, tenant: UUID) -> InputsGranted:
 
 
 async def held(database_url: str, job_id: UUID) -> bool:
-    """Whether the job keeps an upload from expiring."""
+    """Return whether the job pins an upload."""
     connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg", "postgresql"))
     try:
         return bool(
@@ -167,14 +167,14 @@ async def test_unsent_submission_pins_no_upload_and_one_with_a_lost_reply_keeps_
     await script.scheduler_bus.stop()
     refused = await submit(gateway, asked | {"image": sure})
     assert (refused.status_code, refused.json()["code"]) == (503, "service.unavailable")
-    async with await nats.connect(gateway.nats_url) as taker:  # takes it, and dies without a word
+    async with await nats.connect(gateway.nats_url) as taker:  # receives it and never replies
         taken = await taker.subscribe(SUBMIT_JOB.pattern)
         await wait_until_processed(taker)
         answer = await submit(gateway, asked | {"image": doubtful})
         assert (answer.status_code, answer.json()["code"]) == (503, "service.unavailable")
         assert doubtful.encode() in (await taken.next_msg(timeout=30)).data
     deleted = [await gateway.http.delete(f"/api/v1/uploads/{one}", headers=ALICE) for one in (sure, doubtful)]
-    assert [one.status_code for one in deleted] == [204, 503], "whether its job has ended, nobody can say now"
+    assert [one.status_code for one in deleted] == [204, 503], "the gateway cannot tell whether its job has ended"
 
 
 async def test_number_of_uploads_per_graph_is_limited(gateway: Gateway, script: Script) -> None:
@@ -213,7 +213,7 @@ async def test_editor_file_is_sent_with_the_uploads_in_its_widgets(gateway: Gate
 async def test_requeue_keeps_uploads_pinned_only_if_it_may_have_been_committed(
     gateway: Gateway, script: Script, database_url: str, refusal: Refusal, kept: bool
 ) -> None:
-    """The scheduler may have committed it before its database went away, and it would run without them."""
+    """An unavailable scheduler may have committed the requeue, and the job would then need its uploads."""
     ordered: list[RunJobAction] = []
 
     async def order(asked: RunJobAction, _: Address) -> JobActionReply:

@@ -123,7 +123,7 @@ async def test_request_without_a_valid_credential_is_refused(
     assert answer.headers["content-type"] == "application/problem+json"
     assert answer.json()["code"] == "auth.credential.invalid"
     asked = {"nobody's"} if ("X-API-Key", "nobody's") in headers else set()
-    # Gateways verify cached keys again from time to time.
+    # Gateways periodically verify cached keys again.
     assert set(shared_script.auth.verified) - {"alice-key", "bob-key"} == asked
     assert not shared_script.scheduler.submits
 
@@ -347,7 +347,7 @@ async def test_job_shows_the_latest_known_progress(gateway: Gateway, script: Scr
     script.scheduler.jobs[job.job_id] = script.scheduler.jobs[job.job_id].model_copy(update={"progress": 0.0})
     script.scheduler.change(job.job_id, JobState.QUEUED)
     script.scheduler.change(job.job_id, JobState.LEASED)
-    assert await shown() == ("processing", 0)  # of this attempt nobody has said anything yet
+    assert await shown() == ("processing", 0)  # the new attempt has reported no progress yet
 
 
 @pytest.mark.requirement("GET /api/v1/jobs/{job_id}/events")

@@ -1,4 +1,4 @@
-"""Keys over HTTP, with the real auth behind."""
+"""API keys over HTTP, with the real auth service."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -19,7 +19,7 @@ async def redeem(house: House, token: str, **more: str) -> httpx.Response:
 
 @pytest.fixture
 async def admin(house: House) -> AsyncIterator[dict[str, str]]:
-    """The header of an admin's session. The admin becomes a user afterwards: tests need a house with one admin."""
+    """The Authorization header of an admin's session. Demoted afterwards, because other tests expect one admin."""
     user = await house.account()
 
     async def change_role(role: str) -> None:
@@ -61,7 +61,7 @@ async def test_login_link_of_an_admin_logs_a_user_in_once(house: House, admin: d
 
     second = (await house.http.post(path, headers=admin)).json()
     foreign = await house.http.post(REDEEM, json={"token": second["token"], "session": "cookie"})
-    assert foreign.json()["code"] == "auth.session.foreign_page"  # and the link is not used
+    assert foreign.json()["code"] == "auth.session.foreign_page"  # and the link stays valid
     in_cookie = await redeem(house, second["token"], session="cookie")
     assert "refresh_token" not in in_cookie.json()
     assert "HttpOnly" in in_cookie.headers["set-cookie"]

@@ -29,7 +29,7 @@ async def faults(database_url: str) -> AsyncIterator[CommitFaults]:
 async def gateway(
     nats_server: NatsServer,
     faults: CommitFaults,
-    script: Script,  # noqa: ARG001 - without it nobody answers
+    script: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
     """A gateway that reaches PostgreSQL through ``faults``."""

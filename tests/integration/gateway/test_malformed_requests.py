@@ -32,7 +32,7 @@ ANSWER_S = 30
 
 @dataclass
 class Answer:
-    """One answer, as it came."""
+    """One HTTP response, as received on the socket."""
 
     status: int
     headers: dict[str, str]
@@ -72,7 +72,7 @@ async def other_services(nats_server: NatsServer) -> AsyncIterator[Script]:
 async def edge(
     nats_server: NatsServer,
     database_url: str,
-    other_services: Script,  # noqa: ARG001 - without it nobody answers
+    other_services: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[str]:
     async with gateway_with(PATIENT, nats_server.url, database_url, tmp_path_factory.mktemp("edge")) as at:
@@ -83,16 +83,16 @@ async def edge(
 async def impatient_edge(
     nats_server: NatsServer,
     database_url: str,
-    other_services: Script,  # noqa: ARG001 - without it nobody answers
+    other_services: Script,  # noqa: ARG001 - it answers the gateway
     tmp_path_factory: pytest.TempPathFactory,
 ) -> AsyncIterator[str]:
-    """A gateway whose limits a pause of this process exceeds."""
+    """A gateway with connection timeouts so short that a pause of the test process may exceed them."""
     async with gateway_with(IMPATIENT, nats_server.url, database_url, tmp_path_factory.mktemp("impatient")) as at:
         yield at
 
 
 async def exchange(at: str, sent: bytes, *, finish: bool = False) -> Answer | None:
-    """Send bytes, read the first answer; None where the connection was closed without one."""
+    """Send bytes and return the first response, or None if the connection is closed without one."""
     host, port = at.split(":")
     reader, writer = await asyncio.open_connection(host, int(port))
     try:

@@ -1,4 +1,4 @@
-"""What a user sees of itself, and what that costs the other services."""
+"""The route ``/api/v1/auth/me``: its content, and the requests to other services that it causes."""
 
 import asyncio
 from typing import Any
@@ -13,7 +13,7 @@ ME = "/api/v1/auth/me"
 
 
 async def eager(house: House) -> tuple[dict[str, Any], dict[str, str]]:
-    """A user who may ask as often as a test does, and a session of it."""
+    """Return a user whose rate limit no test reaches, and the Authorization header of a session."""
     user = await house.account()
     limits = {"limits": {"requests_per_minute": 100_000}}
     await house.http.patch(f"/api/v1/admin/users/{user['id']}", headers=house.admin, json=limits)
@@ -61,7 +61,7 @@ async def test_concurrent_me_requests_share_one_scheduler_request(house: House) 
 
 
 async def test_me_without_usage_data_is_unavailable_during_a_scheduler_outage(gateway: Gateway, script: Script) -> None:
-    answer = await gateway.http.get(ME, headers=ALICE)  # the script's scheduler knows nothing of use
+    answer = await gateway.http.get(ME, headers=ALICE)  # the fake scheduler does not serve usage
     assert answer.status_code == 503
     assert int(answer.headers["retry-after"]) > 0
     assert script.alice

@@ -19,7 +19,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def outside(gateway: Gateway) -> AsyncIterator[Client]:
-    """A connection of an outside system."""
+    """A NATS connection of an external system."""
     client = Client()
     await client.connect(gateway.nats_url)
     yield client
@@ -27,7 +27,7 @@ async def outside(gateway: Gateway) -> AsyncIterator[Client]:
 
 
 async def ask(gateway: Gateway, subject: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
-    """As an outside system asks once the server has written its tenant into the subject."""
+    """Send a request of an external system as the NATS server forwards it: with the tenant in the subject."""
     client = Client()
     await client.connect(gateway.nats_url)
     reply = await client.request(subject, body, timeout=10, headers=headers)
@@ -95,7 +95,7 @@ async def test_nats_api_accepts_an_idempotency_key(gateway: Gateway, script: Scr
 
 
 def limit(script: Script, requests: int | None) -> TierLimits:
-    """Give everybody so many requests a minute. Saying so is for the test to do."""
+    """Limit all users to this many requests per minute. The caller must publish the returned change."""
     for user_id in (script.alice, script.bob):
         script.auth.user(user_id)
     return script.auth.change_tier(Tier.PRO, UNLIMITED.model_copy(update={"requests_per_minute": requests}))
@@ -114,7 +114,7 @@ def code_of(reply: Msg) -> str:
 async def test_nats_api_and_http_share_one_rate_limit(gateway: Gateway, script: Script, outside: Client) -> None:
     await script.publish_change(limit(script, 2))
 
-    async def is_known() -> bool:  # reads have a limit of their own
+    async def is_known() -> bool:  # reads are limited separately
         answer = await gateway.http.get("/api/v1/models", headers=ALICE)
         return answer.headers.get_list("x-ratelimit-limit") == ["2"]
 

@@ -72,7 +72,7 @@ async def test_database_outage_affects_only_results(script: Script, nats_server:
 async def test_lost_submission_reply_leaves_no_hidden_job(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
-    """The scheduler commits and then says nothing: asked again for the same id, it answers with the same job."""
+    """The scheduler commits the job but does not reply. Asked again with the same id, it returns the same job."""
     lost: list[SubmitJob] = []
 
     def commit_and_crash(asked: SubmitJob) -> None:

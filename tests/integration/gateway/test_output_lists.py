@@ -21,7 +21,7 @@ KINDS = ["image", "video", "audio", "text", "model", "file"]
 
 
 def here(url: str) -> str:
-    """The path and query of a link: its origin is a setting."""
+    """Return the path and query of a link, because its origin is a setting."""
     return httpx.URL(url).raw_path.decode()
 
 

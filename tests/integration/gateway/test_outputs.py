@@ -30,12 +30,12 @@ async def grants(script: Script, job_id: UUID, count: int = 1) -> list[OutputGra
 
 
 def here(gateway: Gateway, grant: OutputGrant) -> str:
-    """The granted URL: its origin is a setting, and this gateway's port is not known before it runs."""
+    """Return the granted URL with the actual origin: the port is not known when the origin is configured."""
     return gateway.origin + httpx.URL(grant.url).path
 
 
 async def finished(gateway: Gateway, script: Script, *contents: bytes, **more: Any) -> tuple[UUID, list[Output]]:
-    """A completed job of alice's with these outputs."""
+    """Add a completed job of Alice with these outputs. Return its id and the outputs."""
     job = script.scheduler.add(script.alice, uuid4())
     outputs = []
     for grant, content in zip(await grants(script, job.job_id, len(contents)), contents, strict=True):
@@ -133,7 +133,7 @@ async def test_previews_and_values_can_be_selected(gateway: Gateway, script: Scr
     assert contradiction.json()["code"] == "output.not_found"
 
     script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told[:2]})
-    assert await result("") == b"preview"  # rather than a text
+    assert await result("") == b"preview"  # preferred to a text
     script.scheduler.jobs[job_id] = job.model_copy(update={"outputs": told[:1]})
     assert await result("") == b"a caption"
 
@@ -186,7 +186,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     url = httpx.URL(here(gateway, grant))
     _, writer = await asyncio.open_connection(url.host, url.port)
     writer.write(f"PUT {url.path} HTTP/1.1\r\nHost: x\r\n{framing}\r\n\r\n".encode())
-    content = b"x" * 8_500_000  # more than one part, so that something was written already
+    content = b"x" * 8_500_000  # more than one part, so that some bytes are already written
     writer.write(b"%x\r\n%s\r\n" % (len(content), content) if "chunked" in framing else content)
     await writer.drain()
     writer.transport.abort()

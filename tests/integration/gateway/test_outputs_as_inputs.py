@@ -35,7 +35,7 @@ async def run(gateway: Gateway, script: Script, graph: dict[str, Any]) -> Submit
 
 
 async def fetched(gateway: Gateway, script: Script, job_id: UUID) -> dict[UUID, tuple[str, bytes]]:
-    """What an executor gets: extension and bytes, by the id of the upload."""
+    """Return what an executor downloads: extension and bytes by upload id."""
     grants = (await granted(script, job_id, script.alice)).grants
     answers = {one: await gateway.http.get(f"{gateway.origin}{httpx.URL(one.url).path}") for one in grants}
     return {one.id: (one.name.partition(".")[2], answer.content) for one, answer in answers.items()}
@@ -57,9 +57,9 @@ async def test_output_becomes_an_unchanged_input_of_the_next_job(gateway: Gatewa
     assert [files[UUID(one)][1] for one in ids] == list(contents)
     assert [files[UUID(one)][0] for one in ids[:3]] == ["png", "wav", "latent"]
     again = await run(gateway, script, loading(references[0]))
-    assert [str(one) for one in again.inputs] == ids[:1], "copied once"
+    assert [str(one) for one in again.inputs] == ids[:1], "an output is copied only once"
     listed = (await gateway.http.get("/api/v1/uploads", headers=ALICE)).json()["uploads"]
-    assert not listed, "it is none of the uploads that the user made"
+    assert not listed, "copies of outputs are not listed as uploads"
 
 
 async def test_output_can_be_the_image_of_image_to_image(gateway: Gateway, script: Script) -> None:
@@ -93,11 +93,11 @@ async def test_input_survives_the_purge_of_the_job_that_produced_it(
     path = gateway.folder / str(script.alice) / str(made)
     await until(lambda: not path.exists())
     settings = settings_for(nats_server.url, database_url, gateway.folder, uploads_sweep_s=0.05)
-    async with serving(create_patient_app(settings)):  # sweeps, and leaves what a job uses
+    async with serving(create_patient_app(settings)):  # its sweep keeps uploads that a job uses
         assert (await fetched(gateway, script, command.job_id))[copy][1] == PNG
         late = await submit(gateway, {"workflow": loading(f"output:{output.id}")})
         assert late.status_code == 201
-        assert script.scheduler.submits[-1].inputs == (), "what was purged is no input any more"
+        assert script.scheduler.submits[-1].inputs == (), "a purged output cannot be an input"
         script.scheduler.change(command.job_id, JobState.SUCCEEDED)
 
         async def is_gone() -> bool:

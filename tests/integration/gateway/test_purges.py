@@ -1,4 +1,4 @@
-"""What belonged to a purged job goes from the store, whether its message comes once, twice, late or never."""
+"""Files and rows of a purged job are deleted even if the purge message is duplicated, delayed or lost."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
@@ -62,11 +62,11 @@ async def test_purge_returns_the_schedulers_decision(gateway: Gateway, script: S
 async def test_purged_job_leaves_no_bytes_and_rows(gateway: Gateway, script: Script, sql: asyncpg.Connection) -> None:
     job_id, _ = await finished(gateway, script, PNG, b"small")
     kept, (output,) = await finished(gateway, script, b"another job's")
-    unrecorded = gateway.folder / str(script.alice) / str(job_id) / "1" / str(uuid4())  # its upload was cut off
+    unrecorded = gateway.folder / str(script.alice) / str(job_id) / "1" / str(uuid4())  # an interrupted upload
     unrecorded.write_bytes(b"orphan")
     (late,) = await grants(script, job_id)
     del script.scheduler.jobs[job_id]
-    for _ in range(2):  # every message may come twice
+    for _ in range(2):  # messages may be delivered twice
         await say_purged(script, job_id)
     await until(lambda: not (gateway.folder / str(script.alice) / str(job_id)).exists())
 
@@ -101,7 +101,7 @@ async def test_purge_whose_message_was_lost_is_detected_later(
 async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(
     gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
 ) -> None:
-    """What a kill at any line leaves: the tombstone, some rows, bytes or none. Whoever looks next ends it."""
+    """A process killed during a purge leaves the tombstone and part of the data; the next sweep deletes the rest."""
     job_id, (first, _) = await finished(gateway, script, b"gone already", b"not yet")
     (gateway.folder / str(script.alice) / str(job_id) / "1" / str(first.id)).unlink()
     await sql.execute("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", job_id, script.alice)
@@ -164,7 +164,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
         return {
             name
             for name, whose in tables.items()
-            if await sql.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name} WHERE {whose} = $1)", tenant)  # noqa: S608 - ours
+            if await sql.fetchval(f"SELECT EXISTS (SELECT 1 FROM {name} WHERE {whose} = $1)", tenant)  # noqa: S608 - constants
         }
 
     await finished(gateway, script, b"alice's")

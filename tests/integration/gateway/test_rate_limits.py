@@ -1,4 +1,4 @@
-"""Request rates: the count that replicas share, and what HTTP shows of it."""
+"""Request rate limits: token buckets shared by replicas, and the limits in HTTP responses."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -45,7 +45,7 @@ async def database(rates_url: str) -> AsyncIterator[Database]:
 
 @asynccontextmanager
 async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
-    """Replicas: each with connections of its own."""
+    """Yield the rate limiters of several replicas, each with its own database connections."""
     databases = [patient_database(url, pool_size=2) for _ in range(count)]
     try:
         yield [RateLimiter(RateLimitStore(database), fetch_timeout_s=TIMEOUT_S) for database in databases]
@@ -80,7 +80,7 @@ async def test_unused_rate_limit_tokens_are_returned_to_the_shared_bucket(rates_
     async with limiters(rates_url, 1) as (idle,):
         assert (await idle.take("idle", policy)).remaining == 599
         assert await shared() == 570
-        assert idle.try_take_cached_tokens("idle", policy) is not None, "the rest of its share is in its hand"
+        assert idle.try_take_cached_tokens("idle", policy) is not None, "the replica holds the rest of its lease"
 
         async def back() -> bool:
             await idle.return_idle_tokens()
@@ -133,7 +133,7 @@ async def test_limit_change_keeps_the_used_share_of_a_bucket(database: Database)
 
 
 async def test_rate_limiting_does_not_wait_for_disk_sync(database: Database) -> None:
-    """The server has not flushed what a draw wrote when the draw is answered: the setting holds for its commit."""
+    """Leasing tokens returns before PostgreSQL flushes the WAL, so its commit is asynchronous."""
     buckets = RateLimitStore(database)
 
     async def unflushed() -> bool:
@@ -189,7 +189,7 @@ async def test_shared_rate_limit_applies_again_when_the_database_returns() -> No
         async with limiters(await server.create_database("gateway"), 1) as (limiter,):
             assert await admitted(limiter, "read:a", policy, 40) == 40
             server.kill()
-            assert await admitted(limiter, "read:a", policy, 70) >= 50, "it counts for itself"
+            assert await admitted(limiter, "read:a", policy, 70) >= 50, "it counts locally"
             await server.start()
             login = Policy("login", 30, strict=True)
 
@@ -201,7 +201,7 @@ async def test_shared_rate_limit_applies_again_when_the_database_returns() -> No
 
             await until(back)
             left = await admitted(limiter, "read:a", policy, 70)
-            assert left <= 50, "a server that crashed may have forgotten its last half second, and no more than that"
+            assert left <= 50, "a crashed server may lose the counts of the last half second, but no more"
     finally:
         server.remove()
 
@@ -212,7 +212,7 @@ class Open(Protocol):
 
 @pytest.fixture
 async def opened(nats_server: NatsServer, rates_url: str, script: Script, tmp_path: Path) -> AsyncIterator[Open]:
-    """Gateways behind a trusted proxy: each test has client addresses of its own."""
+    """A function that starts gateways behind a trusted proxy. Each test must use its own client addresses."""
     async with AsyncExitStack() as stack:
 
         async def opened(database_url: str = rates_url, **settings: object) -> httpx.AsyncClient:
@@ -240,7 +240,7 @@ def at(address: str, **more: str) -> dict[str, str]:
 
 @pytest.mark.requirement("S-53", "limit.headers")
 async def test_every_response_carries_the_remaining_rate_limit(opened: Open, script: Script) -> None:
-    limit(script, 6)  # a token in 10 s
+    limit(script, 6)  # one token every 10 s
     http = await opened()
     seen = []
     for method, path, status in [
@@ -277,8 +277,8 @@ async def test_rate_limited_response_carries_retry_after(opened: Open, script: S
     assert "read" in problem["detail"]
     assert answer.headers["x-ratelimit-remaining"] == "0"
     assert int(answer.headers["retry-after"]) >= int(answer.headers["x-ratelimit-reset"]) >= 1
-    assert (await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})).status_code == 201, "its own class"
-    assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "somebody else's bucket"
+    assert (await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})).status_code == 201, "separate limit"
+    assert (await http.get("/api/v1/models", headers=BOB)).status_code == 200, "another user's bucket"
 
 
 @pytest.mark.requirement("S-87")
@@ -336,9 +336,9 @@ async def test_credential_guessing_is_rate_limited_without_requests_to_auth(open
     assert codes[-1] == 429
     assert answers[0].headers["ratelimit-policy"] == '"open";q=4;w=60'
     assert script.auth.asked - asked == codes.count(401)
-    assert (await http.get("/api/v1/models", headers=at(guesser, **BOB))).status_code == 429, "nobody knows it yet"
+    assert (await http.get("/api/v1/models", headers=at(guesser, **BOB))).status_code == 429, "not verified before"
     assert (await http.get("/api/v1/models", headers=at(guesser))).status_code == 429
-    assert (await http.get("/api/v1/models", headers=at(guesser, **ALICE))).status_code == 200, "known to be good"
+    assert (await http.get("/api/v1/models", headers=at(guesser, **ALICE))).status_code == 200, "verified before"
     assert (await http.get("/api/v1/models", headers=at(neighbour, **BOB))).status_code == 200
 
 

@@ -1,4 +1,4 @@
-"""How many accounts an address and a network may make, with the limits as they are by default."""
+"""Limits of account registrations per address and per network, at their defaults."""
 
 import asyncio
 import secrets
@@ -20,7 +20,7 @@ BY_ADDRESS, BY_NETWORK = (
 
 @pytest.fixture(scope="module")
 async def limited(postgres_server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[House]:
-    """Both services behind a proxy that names the client; each test comes from a network of its own."""
+    """A gateway and auth behind a proxy that forwards client addresses. Each test must use its own networks."""
     server = NatsServer()
     limits = {"register_per_hour": BY_ADDRESS, "register_network_per_hour": BY_NETWORK}
     try:
@@ -42,7 +42,7 @@ async def test_concurrent_registrations_from_one_address_are_limited(limited: Ho
     answers = await asyncio.gather(*(register(limited, "198.51.100.1") for _ in range(30)))
     codes = [answer.status_code for answer in answers]
     assert codes.count(429) == 30 - BY_ADDRESS
-    assert set(codes) <= {201, 429, 503}, "503: auth was too busy to hash; such an attempt counts too"
+    assert set(codes) <= {201, 429, 503}, "503: auth was too busy to hash the password; such an attempt counts too"
     assert 201 in codes
     for answer in answers:
         if answer.status_code == 429:
@@ -58,7 +58,7 @@ async def test_registration_limit_does_not_block_logins_from_the_address(limited
     credentials = {"username": made[0].json()["username"], "password": PASSWORD}
     login = await limited.http.post("/api/v1/auth/login", json=credentials, headers=here)
     assert login.status_code == 200
-    assert (await register(limited, "203.0.113.2")).status_code == 201, "a neighbour"
+    assert (await register(limited, "203.0.113.2")).status_code == 201, "another address of the network"
 
 
 async def test_addresses_of_one_network_share_a_larger_limit(limited: House) -> None:

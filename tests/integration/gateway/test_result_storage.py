@@ -1,4 +1,4 @@
-"""Submits while a tenant's stored results take as much as its tier allows."""
+"""Job submissions of a tenant whose stored results have reached the limit of its tier."""
 
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -27,7 +27,7 @@ async def sql(database_url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def stored(sql: asyncpg.Connection, script: Script, size: int) -> None:
-    """An output of this size is Alice's."""
+    """Record an output of this size for Alice."""
     await sql.execute(
         "INSERT INTO artifacts (id, tenant_id, job_id, attempt, key, content_type, size_bytes, sha256)"
         " VALUES ($1, $2, $1, 1, 'k', 'image/png', $3, $4)",
@@ -39,7 +39,7 @@ async def stored(sql: asyncpg.Connection, script: Script, size: int) -> None:
 
 
 async def limit(script: Script, size: int) -> None:
-    """Alice's results may take so many bytes from now on."""
+    """Set the limit of Alice's stored results, in bytes."""
     user = script.auth.user(script.alice)
     limits = user.limits.model_copy(update={"result_bytes": size})
     script.auth.users[script.alice] = replace(user, limits=limits)
@@ -60,7 +60,7 @@ async def test_submissions_are_refused_while_result_storage_is_full(
     assert str(MIB) in refused.json()["detail"]
     assert "Purge jobs" in refused.json()["detail"]
     assert script.scheduler.submits == []
-    assert (await submit(gateway, BOB)).status_code == 201, "nobody else is concerned"
+    assert (await submit(gateway, BOB)).status_code == 201, "other tenants are not affected"
     await sql.execute("DELETE FROM artifacts WHERE tenant_id = $1", script.alice)
     assert (await submit(gateway)).status_code == 201
 

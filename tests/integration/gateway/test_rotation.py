@@ -39,14 +39,14 @@ LOGINS = ("sys", *(login for login, _, _ in list_logins(("n1",))))
 
 
 class NatsLogins:
-    """The NATS server's logins, changed by reloading its configuration."""
+    """A NATS server whose logins change when its configuration is reloaded."""
 
     def __init__(self) -> None:
         self.passwords = {login: secrets.token_hex(16) for login in LOGINS}
         self.server = NatsServer(self._render({}))
 
     async def reload(self, following: dict[str, str]) -> None:
-        """Set the passwords of second logins; the first logins have ``passwords``."""
+        """Reload with these passwords of the second logins; the first logins have ``passwords``."""
         (self.server.folder / "conf").write_text(self._render(following))
         before = self.server.read_log().count(RELOADED)
         self.server.signal(signal.SIGHUP)
@@ -57,7 +57,7 @@ class NatsLogins:
             passwords=self.passwords, nodes=("n1",), external_systems=(), next_passwords=following,
             listen="127.0.0.1:0", monitor="127.0.0.1:0", store="store",
         )  # fmt: skip
-        lines = render_nats_config(plan).splitlines()  # address and store are flags of the test server
+        lines = render_nats_config(plan).splitlines()  # the test server gets these as flags
         start, end = lines.index("jetstream {"), lines.index("system_account: SYS")
         kept = [line for line in lines[:start] + lines[end:] if not line.startswith(("listen", "http"))]
         return "\n".join(kept)
@@ -65,7 +65,7 @@ class NatsLogins:
 
 @dataclass
 class Login:
-    """A NATS login and a PostgreSQL role of auth."""
+    """A NATS login and a PostgreSQL role of the auth service."""
 
     nats_user: str
     nats_password: str
@@ -98,7 +98,7 @@ class DatabaseRoles:
 
 @dataclass
 class Issued:
-    """Credentials that were issued before the rotation, and that must live on."""
+    """Credentials that were issued before the rotation and must stay valid."""
 
     api_key: str
     derived_key: dict[str, Any]
@@ -107,7 +107,7 @@ class Issued:
     link: str
 
     async def check(self, http: httpx.AsyncClient) -> None:
-        """Use each of them at one gateway."""
+        """Check that one gateway accepts each of them."""
         by_key = {"X-API-Key": self.api_key}
         by_token = {"Authorization": f"Bearer {self.session['access_token']}"}
         for headers in (by_key, by_token):
@@ -121,7 +121,7 @@ class Issued:
         self.session = refreshed.json()
 
     async def check_replay(self, http: httpx.AsyncClient) -> None:
-        """Repeat the request that created a key."""
+        """Check that repeating the request that created a key returns the same key."""
         assert await create_key(http, {"X-API-Key": self.api_key}) == self.derived_key
 
 
@@ -195,7 +195,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         issued = await issue(http, nats, root["key"], UUID(root["user_id"]))
         await issued.check(http)
 
-        # SECRET_KEYS=old,new: everything is still signed and hashed with the old one.
+        # SECRET_KEYS=old,new: signatures and hashes still use the old key.
         other = await replicas[1].enter_async_context(replica(first, OLD, NEW))
         await issued.check(other)
         await issued.check(http)
@@ -206,20 +206,20 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         await roles.run(f"CREATE ROLE {second.role} LOGIN PASSWORD '{second.role_password}' IN ROLE {roles.name}")
         await roles.run(f"ALTER ROLE {second.role} SET role = '{roles.name}'")
         http = await replicas[0].enter_async_context(replica(second, NEW, OLD))
-        for client in (http, other, http):  # both sets of secrets work beside each other
+        for client in (http, other, http):  # both sets of secrets are accepted at the same time
             await issued.check(client)
         await replicas[1].aclose()
-        other = await replicas[1].enter_async_context(replica(second, NEW, OLD))  # its gateway has verified no key yet
+        other = await replicas[1].enter_async_context(replica(second, NEW, OLD))  # its gateway has no cached keys
         await issued.check(other)
         await issued.check_replay(other)
         await replicas[1].aclose()
         current, earlier, _ = await count_keys_by_secret_key(auth_settings(second, NEW, OLD))
-        assert (current, earlier) == (1, 2)  # the derived key and that of the other user were not used since
+        assert (current, earlier) == (1, 2)  # the derived key and the other user's key were not used since
 
-        # Cursors and links are used soon after they were made: those in use are by now signed with the new key.
+        # Cursors and links are short-lived: those in use at this point are signed with the new key.
         issued.cursor, issued.link = await new_cursor(http, root["key"]), await new_link(nats, UUID(root["user_id"]))
 
-        # SECRET_KEY=new, and the first logins are gone.
+        # SECRET_KEY=new, and the first logins are disabled.
         other = await replicas[1].enter_async_context(replica(second, NEW))
         await replicas[0].aclose()
         await roles.run(f"ALTER ROLE {roles.name} NOLOGIN")
@@ -232,7 +232,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         with pytest.raises(asyncpg.InvalidAuthorizationSpecificationError):
             await asyncpg.connect(roles.url(first.role, first.role_password).replace("+asyncpg", ""))
 
-        # The first admin's key: another one is made with the same command, then the old one is revoked.
+        # Rotate the first admin's key: create another one with the same command, then revoke the old one.
         made = await bootstrap_user(
             auth_settings(second, NEW), username="root", email=None, role=Role.ADMIN, tier=Tier.ENTERPRISE
         )
@@ -248,7 +248,7 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
 
 
 async def issue(http: httpx.AsyncClient, nats: NatsLogins, key: str, tenant: UUID) -> Issued:
-    """Get one of each credential."""
+    """Issue one credential of each kind."""
     headers = {"X-API-Key": key}
     for name in ("one", "two"):
         saved = await http.put(f"/api/v1/workflows/{name}", json={"workflow": GRAPH}, headers=headers)
@@ -271,7 +271,7 @@ async def new_cursor(http: httpx.AsyncClient, key: str) -> str:
 
 
 async def new_link(nats: NatsLogins, tenant: UUID) -> str:
-    """Ask for a link as an executor does; returns its path."""
+    """Request an upload link as an executor does. Return its path."""
     executor = Bus(
         nats.server.url,
         name="executor",

@@ -1,4 +1,4 @@
-"""What a job ran and how it went, for its owner and for users with whom it is shared."""
+"""Submission and timeline of a job, for its owner and for users with whom it is shared."""
 
 from datetime import UTC, datetime
 from typing import Any

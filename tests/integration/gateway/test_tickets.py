@@ -1,4 +1,4 @@
-"""Tickets for websockets, as clients get them."""
+"""WebSocket tickets over HTTP."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What hostile and merely odd people upload, row by row of the reliability reference, through the real gateway."""
+"""Hostile and unusual uploads to the real gateway, one test per row of the table in the reliability reference."""
 
 import asyncio
 import re
@@ -30,7 +30,7 @@ async def refused(gateway: Gateway, content: bytes) -> tuple[int, str]:
 
 
 async def kept(gateway: Gateway, sent: bytes) -> tuple[bytes, httpx.Response]:
-    """What is left of a file that is taken, and the answer that brought it."""
+    """Upload a file. Return its content as stored, and the response that contained it."""
     answer = await post(gateway, sent)
     assert answer.status_code in {200, 201}, answer.text
     content = await gateway.http.get(f"/api/v1/uploads/{answer.json()['id']}/content", headers=ALICE)
@@ -122,7 +122,7 @@ async def test_decompression_bomb_is_refused_by_its_header(gateway: Gateway) -> 
     assert len(files_of_bombs["60000 x 60000 PNG, empty"]) == 57
     for name, content in files_of_bombs.items():
         assert await refused(gateway, content) == (422, "upload.too_many_pixels"), name
-    deep = flat_png(9_400, chunk(b"tEXt", bytes(1 << 20)))  # its size is said before, so it is refused before
+    deep = flat_png(9_400, chunk(b"tEXt", bytes(1 << 20)))  # refused by the size in its header, before the text
     assert await refused(gateway, deep) == (422, "upload.too_many_pixels")
     late = b"\xff\xd8" + (b"\xff\xe2" + b"\xff\xff" + bytes(65_533)) * 40 + jpeg_header(65_500, 65_500)[2:]
     assert await refused(gateway, late) == (422, "upload.too_many_pixels")
@@ -175,7 +175,7 @@ async def test_polyglot_upload_keeps_only_its_pixels(gateway: Gateway) -> None:
 @pytest.mark.requirement("B-63")
 async def test_metadata_is_stripped_and_orientation_applied(gateway: Gateway) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6  # turn to the right to see it
+    exif[0x0112] = 6  # rotate clockwise for display
     exif[0x010E] = CANARY.decode()
     exif.get_ifd(0x8825)[2] = (52.0, 31.0, 12.0)
     workflow = PngImagePlugin.PngInfo()
@@ -278,7 +278,7 @@ async def test_form_without_exactly_one_file_is_refused_early(gateway: Gateway) 
 
 @pytest.mark.requirement("B-65")
 async def test_oversized_form_is_refused_before_it_is_received(gateway: Gateway) -> None:
-    """Each of these would be 100 MiB; the answer comes while nearly all of it is still to be sent."""
+    """The response arrives when only the beginning of a body too large to accept has been sent."""
     for begin in (b"\r\n", b'--b\r\nContent-Disposition: form-data; name="file"\r\n\r\n'):
         reader, writer = await connect(gateway, "multipart/form-data; boundary=b", begin + b"x" * 4096)
         head = await asyncio.wait_for(reader.readuntil(b"\r\n"), timeout=30)
@@ -292,7 +292,7 @@ async def test_oversized_form_is_refused_before_it_is_received(gateway: Gateway)
 async def connect(
     gateway: Gateway, content_type: str, begin: bytes, *, length: int | None = None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-    """A request whose body has begun: chunked, unless a length is given."""
+    """Send a request with only the beginning of its body: chunked, unless a length is given."""
     at = urlsplit(gateway.origin)
     reader, writer = await asyncio.open_connection(at.hostname, at.port)
     framing = f"Content-Length: {length}" if length else "Transfer-Encoding: chunked"
@@ -308,7 +308,7 @@ async def connect(
 @pytest.mark.requirement("B-66")
 async def test_aborted_upload_leaves_nothing_and_frees_its_memory(gateway: Gateway) -> None:
     sent = encode_image(Image.effect_noise((1024, 1024), 90))
-    for _ in range(80):  # 80 x 1 MiB would be more than the room of one client
+    for _ in range(80):  # 80 x 1 MiB exceeds the memory share of one client
         _, writer = await connect(gateway, "image/png", sent[: len(sent) * 99 // 100], length=len(sent))
         writer.close()
         await writer.wait_closed()

@@ -1,4 +1,4 @@
-"""How uploads end: by wish, by age, never under a job that runs; and no bytes stay behind."""
+"""Uploads are deleted on request and on expiry, but not while a job uses them; no bytes remain."""
 
 import os
 from collections.abc import AsyncIterator
@@ -38,7 +38,7 @@ def uploads(database: Database) -> UploadStore:
 async def sweeping(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> AsyncIterator[Gateway]:
-    """A gateway that looks for what is due all the time."""
+    """A gateway that continuously sweeps expired uploads and orphaned objects."""
     assert script.alice
     more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600, "delete_orphans": True}
     app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
@@ -83,7 +83,7 @@ async def test_upload_used_by_an_active_job_cannot_be_deleted(
     upload_id, job_id = await upload(gateway), uuid4()
     path = f"/api/v1/uploads/{upload_id}"
     await uploads.pin(str(script.alice), [UUID(upload_id)], job_id)
-    for there in (False, True):  # on its way to the scheduler, and accepted
+    for there in (False, True):  # before and after the scheduler accepts the job
         if there:
             script.scheduler.add(script.alice, job_id)
         refused = await gateway.http.delete(path, headers=ALICE)
@@ -102,7 +102,7 @@ async def test_missing_or_foreign_upload_cannot_be_pinned(
         await uploads.pin(str(script.bob), [UUID(upload_id)], uuid4())
     with pytest.raises(UnknownUpload):
         await uploads.pin(str(script.alice), [other, uuid4()], uuid4())
-    for one in (upload_id, other):  # neither refusal pinned anything
+    for one in (upload_id, other):  # the refused calls pinned nothing
         assert (await gateway.http.delete(f"/api/v1/uploads/{one}", headers=ALICE)).status_code == 204
     with pytest.raises(UnknownUpload):
         await uploads.pin(str(script.alice), [UUID(upload_id)], uuid4())
@@ -121,7 +121,7 @@ async def test_expired_upload_is_deleted_after_its_last_job_ends(
     async def gone() -> bool:
         return await status(sweeping, free) == 404
 
-    await until(gone)  # the sweep looked at the other one before
+    await until(gone)  # the sweep has already checked the other one
     assert await status(sweeping, used) == 200
     script.scheduler.change(job_id, JobState.FAILED)
 
@@ -153,9 +153,9 @@ async def test_old_orphaned_objects_are_deleted_if_deletion_is_enabled(sweeping:
     kept = UUID(await upload(sweeping))
     folder = sweeping.folder / str(script.alice)
     places = [
-        folder / "uploads" / str(uuid4()),  # killed between the bytes and the row
-        folder / "uploads" / f"{uuid4()}#1",  # killed amid the bytes
-        folder / str(uuid4()) / "1" / str(uuid4()),  # the same of an output
+        folder / "uploads" / str(uuid4()),  # killed between writing the bytes and the row
+        folder / "uploads" / f"{uuid4()}#1",  # killed while writing the bytes
+        folder / str(uuid4()) / "1" / str(uuid4()),  # the same for an output
     ]
     fresh, foreign = folder / "uploads" / str(uuid4()), sweeping.folder / "a-file-of-the-operator"
     for place in (*places, fresh, foreign):

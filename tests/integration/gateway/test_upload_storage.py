@@ -26,12 +26,12 @@ from tests.kit.serving import serving
 from tests.kit.waiting import until
 
 FILES, BYTES, DAYS = 3, 1 << 20, 5
-HALF = 400  # pixels of a side: as noise nearly half of BYTES
+HALF = 400  # side in pixels: a noise image of this size has nearly half of BYTES
 
 
 @pytest.fixture
 async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path) -> AsyncIterator[Gateway]:
-    """A gateway that keeps little of each user."""
+    """A gateway with low limits on the stored uploads of each user."""
     assert script.alice
     more = {"max_uploads": FILES, "max_uploads_bytes": BYTES, "upload_days": DAYS}
     app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
@@ -88,12 +88,12 @@ async def test_number_of_uploads_is_limited(small: Gateway, script: Script) -> N
     sent = [some_png() for _ in range(FILES)]
     uploads = [await taken(small, content) for content in sent]
     lasts = [datetime.fromisoformat(one["expires_at"]) - datetime.fromisoformat(one["created_at"]) for one in uploads]
-    assert lasts == [timedelta(days=DAYS)] * FILES, "where no limit of theirs says, the setting does"
+    assert lasts == [timedelta(days=DAYS)] * FILES, "the setting applies to users without their own limit"
     one_more = some_png()
     is_over(await post(small, one_more))
     assert names(small, script) == await kept(small) == {one["id"] for one in uploads}
-    assert (await post(small, sent[0])).status_code == 200, "what is kept already needs no room"
-    assert (await post(small, one_more, BOB)).status_code == 201, "the room is each user's own"
+    assert (await post(small, sent[0])).status_code == 200, "an upload that is already stored needs no space"
+    assert (await post(small, one_more, BOB)).status_code == 201, "the limit applies to each user separately"
     await drop(small, uploads[0])
     made = await taken(small, one_more)
     assert names(small, script) == await kept(small) == {made["id"], *(one["id"] for one in uploads[1:])}
@@ -114,7 +114,7 @@ async def test_total_size_of_uploads_is_limited(small: Gateway, script: Script) 
 
 @asynccontextmanager
 async def held(database_url: str, script: Script) -> AsyncIterator[asyncpg.Connection]:
-    """Nobody can record an upload of Alice's until the block ends: the bytes are written, and the row has to wait."""
+    """Lock the upload records of Alice until the block ends: uploads write their bytes, but wait to insert the row."""
     connection = await asyncpg.connect(database_url.replace("postgresql+asyncpg", "postgresql"))
     try:
         await connection.execute("SELECT pg_advisory_lock(hashtextextended('uploads ' || $1::uuid, 0))", script.alice)
@@ -140,7 +140,7 @@ async def test_concurrent_uploads_do_not_exceed_the_limit(small: Gateway, script
     async with held(database_url, script) as connection:
         both = [asyncio.create_task(post(small, some_png())) for _ in range(2)]
         await until_waiting(connection, 2)
-        assert len(names(small, script)) == FILES + 1, "both have found room, and are written"
+        assert len(names(small, script)) == FILES + 1, "both passed the first check and were written"
     made, refused = sorted(await asyncio.gather(*both), key=lambda answer: answer.status_code)
     assert made.status_code == 201
     is_over(refused)
@@ -153,7 +153,7 @@ async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
 ) -> None:
     sweeping = {"GATEWAY_ORPHANS_SWEEP_S": "0.05", "GATEWAY_ORPHAN_AGE_S": "3600", "GATEWAY_DELETE_ORPHANS": "1"}
     port, content = find_free_ports(1)[0], some_png()
-    patient = Retry(tries=100, max_delay_s=0.2)  # a gateway may take its time to start
+    patient = Retry(tries=100, max_delay_s=0.2)  # a gateway may take long to start
     async with AsyncClient(f"http://127.0.0.1:{port}", key=ALICE["X-API-Key"], retry=patient) as client:
         async with (
             process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, pid),
@@ -162,11 +162,11 @@ async def test_kill_between_bytes_and_row_leaves_no_upload_behind(
             sending = asyncio.create_task(client.uploads.add(content))
             await until_waiting(connection, 1)
             (orphan,) = files(gateway, script)
-            assert size_of(orphan) == (4, 4), "all of its bytes are there"
+            assert size_of(orphan) == (4, 4), "the file is complete"
             assert await kept(gateway) == set()
             os.kill(pid, signal.SIGKILL)
         async with process(nats_server.url, database_url, tmp_path, port=port, **sweeping) as (gateway, _):
-            made = await sending  # the client tried again by itself
+            made = await sending  # the client retries automatically
             assert await kept(gateway) == {made.id}
             assert names(gateway, script) == {made.id, orphan.name}
             for path in files(gateway, script):

@@ -1,4 +1,4 @@
-"""Uploads, from the first byte to the last, through the real gateway."""
+"""Uploads over HTTP, through the real gateway."""
 
 import os
 from datetime import datetime
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.shares_gateway
 
 
 def some_png() -> bytes:
-    """One that nobody has uploaded before."""
+    """Return an image with random content, so that no upload of it exists."""
     return encode_image(Image.frombytes("RGBA", (4, 4), os.urandom(64)))
 
 
@@ -98,9 +98,9 @@ async def test_upload_expiry_follows_the_users_limits(gateway: Gateway, script: 
     await limited(3)
     assert await kept_days(short) == 3
     await limited(5)
-    assert await kept_days(short) == 5, "sent again, it is kept longer"
+    assert await kept_days(short) == 5, "uploading it again extends the retention"
     await limited(3)
-    assert await kept_days(short) == 5, "and never shorter"
+    assert await kept_days(short) == 5, "but never shortens it"
     await limited(None)
     assert await kept_days(long) is None
     assert await kept_days(short) is None

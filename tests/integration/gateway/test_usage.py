@@ -33,7 +33,7 @@ JOB = "GET /api/v1/jobs/{job_id}"
 
 @pytest.fixture(autouse=True)
 async def no_day_begins() -> None:
-    """Keep the start of a UTC day out of each test: requests are counted by day."""
+    """Wait if midnight UTC is near, because requests are counted by day."""
     await wait_if_midnight_is_near()
 
 
@@ -66,8 +66,8 @@ async def test_requests_are_counted_per_user_by_route_template(
         for number in range(5):
             assert (await http.get(f"/api/v1/jobs/{uuid4()}", headers=ALICE)).status_code == 404
             await http.head("/api/v1/jobs/x/result", headers=ALICE)
-            await http.get(f"/nowhere/{number}", headers=ALICE)  # found no route
-            await http.patch("/api/v1/jobs", headers=ALICE)  # nor a method of it
+            await http.get(f"/nowhere/{number}", headers=ALICE)  # no such route
+            await http.patch("/api/v1/jobs", headers=ALICE)  # no such method of the route
             await http.get("/api/v1/jobs", headers={"X-API-Key": f"nobodys-{number}"})
         await http.get("/api/v1/jobs", headers=BOB)
 
@@ -157,7 +157,7 @@ async def test_count_flush_is_idempotent_under_concurrency(usage: RequestUsageSt
         for order in (users, users[::-1]) * 5
     ]
     await asyncio.gather(*(usage.add_batch(batch) for batch in batches * 3))
-    await usage.delete_old(keep=90)  # days that are long gone, but no batch that may still be added again
+    await usage.delete_old(keep=90)  # deletes old days, but no batch that may be added again
     await usage.add_batch(batches[0])
     for user in users:
         assert await usage.read_requests(user, days=1) == {today: {"GET /x": 10}}
@@ -187,7 +187,7 @@ async def test_request_counts_survive_a_database_outage(usage: RequestUsageStore
         counts.count_request(user, "GET", "/x")
         with pytest.raises(ConnectionRefusedError):
             await counts.flush()
-    await counts.stop()  # says what is lost, and ends
+    await counts.stop()  # logs the lost counts and returns
     await nowhere.close()
     counts._usage = usage
     await counts.flush()

@@ -39,7 +39,7 @@ async def save(gateway: Gateway, name: str, body: Any = SAVED, who: dict[str, st
 
 
 async def save_when_available(gateway: Gateway, name: str, body: Any, who: dict[str, str]) -> httpx.Response:
-    """Save until it succeeds: concurrent saves wait for one lock, at most 5 s. A repetition does nothing."""
+    """Save, and repeat on 503: concurrent saves wait up to 5 s for one lock. A repeated save has no effect."""
     return await repeat_until(lambda answer: answer.status_code != 503, lambda: save(gateway, name, body, who))
 
 
@@ -303,7 +303,7 @@ async def test_replay_returns_the_same_job_although_it_would_be_refused_now(
     body, headers = {"workflow_name": name}, ALICE | {"Idempotency-Key": name}
     await save(gateway, name, recoloured(1))
     first = await submit(gateway, body, headers)
-    await save(gateway, name)  # now one parameter is required
+    await save(gateway, name)  # the new version requires a parameter
     again = await submit(gateway, body, headers)
     assert (again.json()["job_id"], again.headers["idempotent-replayed"]) == (first.json()["job_id"], "true")
     unknown = await submit(gateway, body, ALICE | {"Idempotency-Key": f"{name}-new"})
