@@ -1,4 +1,4 @@
-"""Message buses with long timeouts, and a retry while a service is unavailable."""
+"""Message buses with long timeouts, and retries while a service is unavailable."""
 
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
@@ -19,7 +19,7 @@ REPLY_WITHIN_S = 20.0
 
 
 class CallingBus(Bus):
-    """Waits ``REPLY_WITHIN_S`` for a reply where the test names no timeout."""
+    """Waits ``REPLY_WITHIN_S`` for a reply unless the caller sets a timeout."""
 
     async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:
         timeout_s = options.pop("within_s", None) or REPLY_WITHIN_S
@@ -27,7 +27,7 @@ class CallingBus(Bus):
 
 
 class PatientBus(Bus):
-    """Waits at least ``REPLY_WITHIN_S`` for a reply, also where the code under test names a shorter timeout."""
+    """Waits at least ``REPLY_WITHIN_S`` for a reply, even if the code under test sets a shorter timeout."""
 
     async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:
         timeout_s = max(options.pop("within_s", None) or topic.timeout_s, REPLY_WITHIN_S)
@@ -35,7 +35,7 @@ class PatientBus(Bus):
 
 
 async def until_available(request: Callable[[], Awaitable[T]]) -> T:
-    """Send an idempotent request of a test's set-up or cleanup, again while the service is unavailable."""
+    """Send an idempotent request of a test's set-up or cleanup; repeat it while the service is unavailable."""
 
     async def try_request() -> list[T]:
         try:

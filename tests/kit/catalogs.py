@@ -1,4 +1,4 @@
-"""Catalogs in the format of executors, without a node."""
+"""Catalogs as executors report them, built without a node."""
 
 import random
 from pathlib import Path

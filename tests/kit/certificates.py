@@ -11,7 +11,7 @@ from cryptography.x509.oid import NameOID
 
 
 class CertificateAuthority:
-    """Signs certificates into a folder. ``path`` is its own certificate."""
+    """Writes certificates that it signs to a folder. ``path`` is the authority's own certificate."""
 
     def __init__(self, folder: Path, name: str = "test CA") -> None:
         self._folder, self._key, self._name = folder, ec.generate_private_key(ec.SECP256R1()), _name(name)
@@ -20,7 +20,7 @@ class CertificateAuthority:
         self.path.write_bytes(builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM))
 
     def issue(self, name: str) -> tuple[Path, Path]:
-        """Return the files of a new certificate for 127.0.0.1 and localhost, and of its key."""
+        """Create a certificate for 127.0.0.1 and localhost; return the paths of it and of its key."""
         key = ec.generate_private_key(ec.SECP256R1())
         names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
         builder = _builder(_name(name), self._name, key).add_extension(x509.SubjectAlternativeName(names), False)

@@ -16,7 +16,7 @@ class CommitFaults:
 
     Attributes:
         has_cut: whether a connection was cut since the last ``cut_commit``.
-        refuses_connections: whether new connections are closed at once, as while the server restarts.
+        refuses_connections: whether new connections are closed at once, as during a restart of the server.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -47,7 +47,7 @@ class CommitFaults:
         self._statement, self._is_before, self.has_cut = statement.encode(), when == "before", False
 
     def fail_over(self, port: int) -> None:
-        """Pass new connections to the server at another port of this machine."""
+        """Forward new connections to another server, at this local port."""
         self._target = ("127.0.0.1", port)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -22,7 +22,7 @@ def read_compose() -> dict[str, Any]:
 
 
 def read_example() -> dict[str, str]:
-    """Return every name in .env.example with its value, commented or not."""
+    """Return every variable in .env.example with its value, including those commented out."""
     return {found["name"]: found["value"] for found in SETTING.finditer(EXAMPLE.read_text())}
 
 
@@ -38,7 +38,7 @@ def variables() -> dict[str, str | None]:
 
 
 def environment(service: str, env: dict[str, str]) -> dict[str, str]:
-    """Return the environment that compose gives a service with ``env`` as .env file.
+    """Return the environment that compose gives a service if the .env file contains ``env``.
 
     Raises:
         KeyError: a required variable is missing or empty.

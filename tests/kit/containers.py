@@ -17,7 +17,7 @@ from tests.kit.waiting import until
 
 NATS_IMAGE = "nats:2.15-alpine"
 POSTGRES_IMAGE = "postgres:18"
-READY_S = 60.0  # after the image was pulled
+READY_S = 60.0  # not counting the pull of the image
 
 
 def require_engine() -> None:
@@ -32,7 +32,7 @@ def require_engine() -> None:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
-        gc.collect()  # Docker's client does not close the socket of a failed attempt, which would log warnings
+        gc.collect()  # Docker's client leaves the socket of a failed attempt open, which would cause warnings
     pytest.exit(why, returncode=4)
 
 
@@ -106,7 +106,7 @@ class PostgresContainer(_Container):
         await self.start()
 
     async def database(self, service: str) -> str:
-        """Create a database with the newest schema of a service; returns its DSN."""
+        """Create a database with the newest schema of a service; return its DSN."""
         name = f"{service}_{secrets.token_hex(6)}"
         connection = await asyncpg.connect(self._dsn("postgres"))
         try:

@@ -1,4 +1,4 @@
-"""Every error that the gateway answers with has to be declared by its route (``problems(...)``)."""
+"""Checks that every error of the gateway is declared by its route (``problems(...)``)."""
 
 import json
 from typing import Any
@@ -11,12 +11,12 @@ from gateway.api.v1.problems import PROBLEM_JSON, list_declared_codes
 
 
 def is_declared(route: APIRoute, code: str) -> bool:
-    """Whether the route declares this code. Codes of HTTP itself and of bugs are not declared by routes."""
+    """Return whether the route declares this code. Generic HTTP errors and internal errors are always allowed."""
     return code.startswith("http.") or code == InternalFault.code or code in list_declared_codes(route.responses)
 
 
 class DeclaredErrorsOnly:
-    """ASGI: answers 500 in place of an error that the route does not declare, for a server in the test's process."""
+    """ASGI middleware that responds with 500 in place of an error that the route does not declare."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -51,6 +51,6 @@ def _undeclared(scope: Scope, body: Message) -> str | None:
     if not isinstance(route, APIRoute) or not body.get("body"):
         return None
     code = json.loads(body["body"])["code"]
-    if not list_declared_codes(route.responses):  # of another service
+    if not list_declared_codes(route.responses):  # a route of another service
         return None
     return None if is_declared(route, code) else f"{code} is not declared by {scope['method']} {route.path}"

@@ -1,4 +1,4 @@
-"""The whole system as real processes, started like an operator does: with ``./dev up``."""
+"""The whole system as real processes, started with ``./dev up`` as an operator would."""
 
 import asyncio
 import json
@@ -99,17 +99,17 @@ class Fleet:
         return int(json.loads((self.state / "processes.json").read_text())[name])
 
     def kill(self, name: str) -> int:
-        """``kill -9`` a process of the system; returns its former pid."""
+        """Kill a process of the system with SIGKILL; return its former pid."""
         pid = self.pid(name)
         os.kill(pid, signal.SIGKILL)
         return pid
 
     async def wait_until_replaced(self, name: str, pid: int) -> None:
-        """Wait until the supervisor has started another process in its place."""
+        """Wait until the supervisor has replaced the process that had this pid."""
         await until(lambda: self._pid_or_none(name) not in {None, pid}, within_s=60)
 
     async def wait_until_ready(self) -> None:
-        """Wait until every service is ready, also after it was killed."""
+        """Wait until every service is ready, including those restarted after a kill."""
         for path in (self.state / "env").glob("*.env"):
             service = path.stem.partition("-")[0].upper()
             settings = dict(line.split("=", 1) for line in path.read_text().splitlines() if "=" in line)
@@ -130,7 +130,7 @@ class Fleet:
         return job
 
     async def wait_until_ended(self, client: httpx.AsyncClient, job_id: str, within_s: float = END_S) -> dict[str, Any]:
-        """Wait until the job has ended, also across interruptions; returns it."""
+        """Wait until the job has ended, despite interruptions; return it."""
         job: dict[str, Any] = {}
 
         async def is_ended() -> bool:
@@ -190,7 +190,7 @@ class Fleet:
         self.set_limits(user_id, requests_per_minute=1_000_000)
 
     def set_limits(self, user_id: str, **limits: Any) -> None:
-        """Set own limits of a user; other limits stay unchanged."""
+        """Set individual limits of a user; other limits stay unchanged."""
         url = f"{self.base_url}/api/v1/admin/users/{user_id}"
         headers = {"X-API-Key": self.credentials["admin_key"]}
         with httpx.Client(headers=headers, verify=NO_CERTIFICATES, trust_env=False, timeout=20) as http:
@@ -200,7 +200,7 @@ class Fleet:
         assert response.status_code == 200, response.text
 
     def stop(self) -> None:
-        """Stop it like Ctrl-C."""
+        """Stop the system as Ctrl-C does."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGINT)
             try:
@@ -249,7 +249,7 @@ async def running_fleet(
 
 
 def is_ready(state: Path, pid: int) -> bool:
-    """Whether this process is ready; a killed predecessor can have left its file behind."""
+    """Return whether this process is ready. A file of a killed predecessor does not count."""
     try:
         return (state / "ready").read_text().strip() == str(pid)
     except OSError:
@@ -257,12 +257,12 @@ def is_ready(state: Path, pid: int) -> bool:
 
 
 def has_ended(response: httpx.Response) -> bool:
-    """Whether a response is a job that has ended, and not an error."""
+    """Return whether a response is a job that has ended, and not an error."""
     return response.status_code == 200 and response.json()["status"] in ENDED
 
 
 async def is_processing(client: httpx.AsyncClient, job_id: str) -> bool:
-    """Whether a node executes the job."""
+    """Return whether a node executes the job."""
     return bool((await client.get(f"/jobs/{job_id}")).json()["status"] == "processing")
 
 

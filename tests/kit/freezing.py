@@ -1,4 +1,4 @@
-"""Stops processes with SIGSTOP in tests: they execute nothing, but their connections stay open."""
+"""Stops processes with SIGSTOP: they execute nothing, but their connections stay open."""
 
 import fcntl
 import os
@@ -18,7 +18,7 @@ FROZEN_WITHIN_S = 5.0
 def freeze(pid: int) -> None:
     """Stop a process (SIGSTOP), and wait until it has stopped.
 
-    During a pause of ``tests.kit.process_pauses``, whose end could continue the process, it first waits for the end.
+    First wait for the end of a pause by ``tests.kit.process_pauses``, because that end could continue the process.
 
     Raises:
         ProcessLookupError: the process has ended.
@@ -32,7 +32,7 @@ def freeze(pid: int) -> None:
 
 
 def is_frozen(pid: int) -> bool:
-    """Whether a process is stopped.
+    """Return whether a process is stopped.
 
     Raises:
         ProcessLookupError: the process has ended.

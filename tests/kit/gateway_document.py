@@ -25,7 +25,7 @@ def gateway_app() -> FastAPI:
 
 
 async def check_response(response: httpx.Response) -> None:
-    """A response hook of httpx: an undeclared error of the gateway fails the test.
+    """Fail the test if a response is an undeclared error of the gateway. A response hook of httpx.
 
     Raises:
         AssertionError: the route that answers the request does not declare the code.
@@ -34,14 +34,14 @@ async def check_response(response: httpx.Response) -> None:
         return
     await response.aread()
     route = find_route(response.request)
-    if not response.content or route is None:  # without content: a HEAD
+    if not response.content or route is None:  # a response to HEAD has no body
         return
     code = response.json()["code"]
     assert is_declared(route, code), f"{code} is not declared by {response.request.method} {route.path}"
 
 
 def accepts_idempotency_key(request: httpx.Request) -> bool:
-    """Whether the route that answers the request accepts the header Idempotency-Key."""
+    """Return whether the request's route accepts the header Idempotency-Key."""
     route = find_route(request)
     parameters = ((route and route.openapi_extra) or {}).get("parameters", [])
     return any(parameter["name"] == "Idempotency-Key" for parameter in parameters)

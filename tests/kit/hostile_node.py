@@ -1,6 +1,6 @@
-"""A proxy in front of a simulated node that replaces responses as a test wants.
+"""A proxy in front of a simulated node that replaces responses with those a test defines.
 
-Everything passes unchanged until ``change_reply`` or ``change_frame`` is set. ``replaced`` counts replacements.
+Everything is forwarded unchanged until ``change_reply`` or ``change_frame`` is set. ``replaced`` counts changes.
 """
 
 import asyncio

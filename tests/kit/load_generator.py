@@ -46,7 +46,7 @@ class Load:
 
 @dataclass(frozen=True)
 class LoadResult:
-    """Responses per second, their total number, and their latencies since each request was due, seconds."""
+    """Responses per second, their total number, and latencies in seconds from when each request was due."""
 
     rate: float
     number: int
@@ -56,7 +56,7 @@ class LoadResult:
 
 
 class Connection(asyncio.Protocol):
-    """Sends the same request again when its response is complete and the interval is over."""
+    """Sends the same request repeatedly, once the last response is complete and the interval has passed."""
 
     def __init__(self, request: bytes, *, first_at: float, every_s: float) -> None:
         self._request, self._due, self._every_s = request, first_at, every_s
@@ -161,7 +161,7 @@ async def run_load_generator(load: Load) -> LoadResult:
 
 @asynccontextmanager
 async def running_module(url: str, *argv: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a Python module as a process; yields it once its URL responds."""
+    """Run a Python module as a process; yield it once its URL responds."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", *argv, env={**os.environ, **environment}, cwd=ROOT, stdout=subprocess.DEVNULL
     )

@@ -1,4 +1,4 @@
-"""Small valid files of every type that is stored without conversion. FFmpeg wrote those in ``media_files/``."""
+"""Small valid files of every type that is stored without conversion. FFmpeg created those in ``media_files/``."""
 
 import io
 import json

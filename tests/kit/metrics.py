@@ -20,7 +20,7 @@ class Series(NamedTuple):
 
 
 class Scrape:
-    """The values of all series of a system at one moment, and the texts that they came in by process."""
+    """The values of all series of a system at one moment, and the scraped texts by process."""
 
     def __init__(self, texts: Mapping[str, str]) -> None:
         self.texts = texts
@@ -36,7 +36,7 @@ class Scrape:
         }
 
     def only(self, name: str) -> "Scrape":
-        """Return the metric of this name alone, which is parsed faster."""
+        """Return a scrape reduced to this metric, which parses faster."""
         return Scrape(
             {
                 process: "".join(line for line in text.splitlines(keepends=True) if name in line)
@@ -51,7 +51,7 @@ class Scrape:
                 yield series, value
 
     def total(self, name: str, **labels: str) -> float:
-        """Add up these series; 0 without any."""
+        """Return the sum of these series; 0 if there are none."""
         return sum(value for _, value in self.find(name, **labels))
 
     def label_values(self, name: str, label: str) -> set[str]:
@@ -59,7 +59,7 @@ class Scrape:
 
 
 class Scraper:
-    """Scrapes these URLs by process: at the start of the block, on demand, and at its end.
+    """Scrapes the metrics of each process at the start of the block, on demand, and at its end.
 
     Attributes:
         first, latest: what was scraped.
@@ -89,7 +89,7 @@ class Scraper:
         return self.latest.total(name, **labels) - self.first.total(name, **labels)
 
     async def wait_for_total(self, name: str, total: float, *, within_s: float = 30, **labels: str) -> None:
-        """Scrape until these series add up to ``total``; raises TimeoutError otherwise."""
+        """Scrape until the sum of these series is ``total``; raise TimeoutError otherwise."""
 
         async def is_total() -> bool:
             return (await self.scrape()).only(name).total(name, **labels) == total

@@ -1,4 +1,4 @@
-"""A migration of a later release, which this code does not know."""
+"""Simulates the migration of a later release, with a revision unknown to this code."""
 
 import asyncio
 import shutil
@@ -27,7 +27,7 @@ def find_head_revision(service: str) -> str:
 
 
 def write_later_migration(folder: Path, service: str, body: str) -> Path:
-    """Copy a service's migrations to a new folder and add one; returns the folder."""
+    """Copy a service's migrations to a new folder and add one; return the folder."""
     folder = folder / f"{service}-migrations"
     shutil.copytree(
         Path(str(resources.files(f"{service}.store") / "migrations")), folder, ignore=shutil.ignore_patterns("__pyc*")
@@ -40,7 +40,7 @@ def write_later_migration(folder: Path, service: str, body: str) -> Path:
 
 
 async def apply_later_migration(folder: Path, service: str, url: str, body: str) -> None:
-    """Migrate a database to a revision that this code does not know."""
+    """Migrate a database to a revision unknown to this code."""
     config = build_alembic_config(service, url)
     config.set_main_option("script_location", str(write_later_migration(folder, service, body)))
     await asyncio.to_thread(command.upgrade, config, "head")

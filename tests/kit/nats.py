@@ -23,7 +23,7 @@ from tests.kit.waiting import until
 async def wait_until_processed(client: Client) -> None:
     """Wait until the server has processed all earlier subscriptions and publishes.
 
-    nats-py's PING overtakes data that is still to be written; the second PING comes after it.
+    nats-py can send a PING before data that is still buffered; the second PING is sent after it.
     """
     for _ in range(2):
         await client.flush()
@@ -103,7 +103,7 @@ class NatsServer:
 
 @asynccontextmanager
 async def running_nats() -> AsyncIterator[NatsServer]:
-    """Run a server of its own; it is removed at the end."""
+    """Run a separate server; it is removed at the end."""
     server = NatsServer()
     try:
         await server.start()

@@ -1,4 +1,4 @@
-"""Formats in which stock and custom classes report their outputs, and the outputs that a job must have for each.
+"""Formats in which stock and custom classes report outputs, and the outputs expected of a job for each.
 
 The files of each shape differ in content. Paths begin with ``output/`` or ``temp/``.
 """
@@ -52,24 +52,24 @@ def _json(value: Any, key: str, position: int = 0) -> ExpectedOutput:
 
 
 def _entry(path: str, **more: Any) -> dict[str, Any]:
-    """A file reference in ComfyUI's format."""
+    """Return a file reference in ComfyUI's format."""
     kind, _, inside = path.partition("/")
     subfolder, _, filename = inside.rpartition("/")
     return {"filename": filename, "subfolder": subfolder, "type": kind, **more}
 
 
 def _saved(name: str, path: str, key: str = "images", **more: Any) -> Shape:
-    """A node that reports one file as an object."""
+    """Return the shape of a node that reports one file as an object."""
     return Shape(name, {key: [_entry(path)], **more}, [_file(path, key)], [path])
 
 
 def _named(name: str, string: str, path: str, key: str = "result") -> Shape:
-    """A node that reports one file as a string."""
+    """Return the shape of a node that reports one file as a string."""
     return Shape(name, {key: [string]}, [_file(path, key)], [path])
 
 
 def _values(name: str, key: str, *values: Any) -> Shape:
-    """A node that reports values, all of which are expected."""
+    """Return the shape of a node that reports values, all of which are expected outputs."""
     expected = [
         _text(value, key, place) if isinstance(value, str) else _json(value, key, place)
         for place, value in enumerate(values)

@@ -1,4 +1,4 @@
-"""PgBouncer in transaction mode before a PostgreSQL server, where it is installed (Debian's package ``pgbouncer``)."""
+"""PgBouncer in transaction mode in front of a PostgreSQL server, if installed (Debian package ``pgbouncer``)."""
 
 import os
 import shutil

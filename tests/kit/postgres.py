@@ -110,7 +110,7 @@ class PostgresServer:
         shutil.rmtree(self.folder, ignore_errors=True)
 
     async def create_database(self, service: str) -> str:
-        """Create a database with the newest schema of a service; returns its DSN."""
+        """Create a database with the newest schema of a service; return its DSN."""
         template, name = f"template_{service}", f"{service}_{secrets.token_hex(6)}"
         async with self._creating:
             if template not in self._templates:

@@ -1,4 +1,4 @@
-"""Runs pytest while random processes of the run are paused, to find tests that depend on the pace of the machine.
+"""Runs pytest while random processes of the run are paused, to find tests that depend on timing.
 
 ``python -m tests.kit.process_pauses [--seed N] [PYTEST ARGUMENTS]``. One process at a time stops for 0.2 to 2 seconds,
 as on a machine with too much work: workers of pytest, services, NATS and PostgreSQL's backends. A test that then fails
@@ -62,7 +62,7 @@ def _pause_one(pid: int, drawn: random.Random) -> bool:
         finally:
             os.kill(paused.pid, signal.SIGCONT)
     except (psutil.NoSuchProcess, ProcessLookupError):
-        return False  # it ended in the meantime
+        return False  # it has ended
     return True
 
 

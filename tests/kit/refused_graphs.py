@@ -1,4 +1,4 @@
-"""Graphs that admission refuses, with one typical mistake each."""
+"""Graphs that admission refuses. Each has one typical mistake."""
 
 from typing import Any
 

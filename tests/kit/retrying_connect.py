@@ -15,9 +15,9 @@ RETRY_PAUSE_S = 0.1
 
 
 class RetryingConnect(connect):
-    """Opens a WebSocket, again while the server answers that another service does not reply.
+    """Opens a WebSocket; retries while the server refuses it because another service does not reply.
 
-    It does so only as a context manager. ``retry=False`` is for a test that expects this answer.
+    It retries only as a context manager. Use ``retry=False`` in a test that expects the refusal.
     """
 
     def __init__(self, url: str, *, retry: bool = True, **options: Any) -> None:
@@ -36,7 +36,7 @@ class RetryingConnect(connect):
 
 
 def is_unavailable(refused: InvalidStatus) -> bool:
-    """Whether the server refused a WebSocket handshake because another service did not reply.
+    """Return whether the server refused a handshake because another service did not reply.
 
     Raises:
         AssertionError: the response does not say when to try again.

@@ -31,7 +31,7 @@ MIN_REPEATED = 40
 
 @dataclass
 class Counts:
-    """How many requests were sent, and how many of them more than once."""
+    """Number of requests sent, and number of those sent more than once."""
 
     sent: int = 0
     repeated: int = 0
@@ -105,12 +105,12 @@ def few_requests_repeated() -> Iterator[None]:
 
 
 def was_repeated(response: httpx.Response) -> bool:
-    """Whether the request was sent more than once, so that an earlier one may have been executed."""
+    """Return whether the request was sent more than once, so that an earlier one may have been executed."""
     return bool(response.extensions.get(REPETITIONS))
 
 
 def assert_registered(response: httpx.Response) -> None:
-    """Assert that a registration created the account, or that an earlier one of the same request did."""
+    """Assert that a registration, or an earlier try of it, created the account."""
     assert response.status_code == 201 or (response.status_code == 409 and was_repeated(response)), response.text
 
 
@@ -126,7 +126,7 @@ def client_without_retries(fleet: Fleet, key: str | None = None) -> httpx.AsyncC
 
 
 async def _is_unavailable(request: httpx.Request, response: httpx.Response) -> bool:
-    """Whether another service did not reply. The response to a HEAD has no code, so any 503 counts."""
+    """Return whether another service did not reply. Responses to HEAD have no code, so any 503 counts."""
     if response.status_code != UNAVAILABLE:
         return False
     response.request = request  # otherwise set by the client

@@ -1,4 +1,4 @@
-"""Scripted auth and scheduler: they reply on a real NATS with what a test sets."""
+"""Scripted auth and scheduler that reply on a real NATS with data set by a test."""
 
 from collections import defaultdict
 from collections.abc import Callable
@@ -67,7 +67,7 @@ class ScriptedScheduler:
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, for the next test."""
+        """Delete all state, for the next test."""
         self.jobs: dict[UUID, Job] = {}
         self.logs: dict[UUID, list[JobEvent]] = defaultdict(list)
         self.graphs: dict[UUID, dict[str, Any]] = {}
@@ -83,8 +83,8 @@ class ScriptedScheduler:
         self.asked_for: list[str] = []  # tenants of requests for classes
         self.before_submit: Callable[[SubmitJob], None] = lambda _: None
         self.reads = 0
-        self.finds = 0  # number of requests which jobs exist
-        self.busy = 0  # number of job requests to fail
+        self.finds = 0  # number of requests that ask which jobs exist
+        self.busy = 0  # number of following job requests to fail
         self.used: dict[str, tuple[UsageDay, ...]] = {}
 
     async def submit(self, asked: SubmitJob, address: Address) -> SubmitReply:
@@ -157,7 +157,7 @@ class ScriptedScheduler:
         return JobPage(jobs=tuple(found[: asked.limit]), more=len(found) > asked.limit)
 
     async def outputs(self, asked: ListOutputs, address: Address) -> OutputPage:
-        """Answer with the outputs of the tenant's jobs. Of the filters only the position is applied."""
+        """Reply with the outputs of the tenant's jobs. All filters except the position are ignored."""
         self.output_lists.append(asked)
         own = [job for job in self.jobs.values() if str(job.tenant_id) == address.tenant]
         jobs = sorted(((job.completed_at, job.job_id, job) for job in own if job.completed_at), reverse=True)
@@ -265,7 +265,7 @@ class Script:
             await self.auth_bus.publish(USER_CHANGED, change, tenant=str(change.user_id))
 
     async def stop_auth(self) -> None:
-        """Stop auth: its requests have no responder."""
+        """Stop auth, so that requests to it have no responder."""
         await self.auth_bus.stop()
 
     async def restart_auth(self) -> None:

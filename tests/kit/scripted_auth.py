@@ -91,14 +91,14 @@ async def _return_immediately() -> None:
 
 
 class ScriptedAuth:
-    """Knows keys with their users and scopes, and changes.
+    """Replies as auth does, with keys, users, scopes and changes set by a test.
 
     Attributes:
         keys: user by the text of the key; ``scopes`` of keys that do not have all scopes of their user.
         asked: number of requests to verify a key; ``keysets`` and ``reads``: number of requests for the keyset and for
             changes.
         verified: keys that services asked about.
-        actions: what admins ordered.
+        actions: audited actions of admins.
     """
 
     def __init__(self) -> None:
@@ -135,7 +135,7 @@ class ScriptedAuth:
         return Done()
 
     def serve(self, bus: Bus) -> None:
-        """Answer over this connection."""
+        """Serve auth's topics on this connection."""
         bus.serve(READ_ERASURES, self.read_erasures)
         bus.serve(RECORD_ACTION, self.record_action)
         bus.serve(VERIFY_CREDENTIAL, self.verify)
@@ -148,7 +148,7 @@ class ScriptedAuth:
         bus.serve(REDEEM_TICKET, self.redeem_ticket)
 
     async def subscribe_to_key_uses(self, bus: Bus) -> None:
-        """Subscribe to what services publish, once connected."""
+        """Subscribe to the key uses that services publish. Requires a connection."""
 
         async def used(message: KeysUsed, _: Metadata) -> None:
             self.uses |= message.uses
@@ -184,7 +184,7 @@ class ScriptedAuth:
         revoked_key: str | None = None,
         **fields: Any,
     ) -> UserChanged:
-        """Change a user like a transaction of auth. The test publishes it; ``revoked_key`` is an id."""
+        """Change a user as a transaction of auth does; the test publishes the change. ``revoked_key`` is a key id."""
         user = replace(self.user(user_id), **fields)
         version = user.version + 1
         user = replace(user, version=version, tokens_from=version if void_tokens else user.tokens_from)
@@ -200,7 +200,7 @@ class ScriptedAuth:
         return change
 
     def change_tier(self, tier: Tier, limits: Limits) -> TierLimits:
-        """Change a tier, which affects its users without own limits."""
+        """Change a tier, which affects those of its users that have no individual limits."""
         self.tiers[tier] = limits
         for user_id, user in self.users.items():
             if user.tier is tier and not user.own_limits:

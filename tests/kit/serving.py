@@ -26,7 +26,7 @@ async def serving(
     delay_s: float = 0.0,
     finish_within_s: int = 2,
 ) -> AsyncIterator[str]:
-    """Serve in this process; yields host and port. An error that its route does not declare becomes a 500.
+    """Serve in this process; yield host and port. An error that its route does not declare becomes a 500.
 
     At the end it stops like a process that gets SIGTERM, and cancels requests that run for ``finish_within_s`` longer.
     """

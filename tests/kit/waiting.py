@@ -10,14 +10,14 @@ from typing import TypeVar
 T = TypeVar("T")
 
 WITHIN_S = 20.0
-DAY_LEFT_S = 90.0  # half of a test's time limit, because the wait for the next day counts towards it
+DAY_LEFT_S = 90.0  # half of a test's time limit, which includes the wait for the next day
 MIN_PAUSE_S, MAX_PAUSE_S = 0.01, 0.1
 
 
 async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float = WITHIN_S) -> None:
-    """Wait until the condition holds; raises TimeoutError otherwise.
+    """Wait until the condition holds; raise TimeoutError otherwise.
 
-    A condition often is a request that several processes answer, so pauses grow with the wait, to a tenth of it.
+    Conditions often send requests, so the pauses grow: each is a tenth of the time waited so far, within limits.
     """
     began = time.monotonic()
     async with asyncio.timeout(within_s):
@@ -34,7 +34,7 @@ async def until(condition: Callable[[], bool | Awaitable[bool]], within_s: float
 async def repeat_until(
     accepts: Callable[[T], bool], request: Callable[[], Awaitable[T]], within_s: float = WITHIN_S
 ) -> T:
-    """Send an idempotent request until its reply is acceptable; returns that. Raises TimeoutError otherwise."""
+    """Send an idempotent request until its reply is accepted; return that reply, or raise TimeoutError."""
     replies: list[T] = []
 
     async def is_accepted() -> bool:

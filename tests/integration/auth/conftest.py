@@ -1,4 +1,4 @@
-"""Auth on a real NATS and a real PostgreSQL; the tests play the public services."""
+"""Auth with a real NATS and a real PostgreSQL; the tests send requests as the public services."""
 
 import os
 from collections.abc import AsyncIterator, Awaitable
@@ -64,7 +64,7 @@ def settings_for(nats_url: str, database_url: str, **settings: object) -> Settin
 async def replica_at(
     nats_url: str, database_url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, **settings: object
 ) -> AsyncIterator[str]:
-    """Run another auth in this process; yields host and port of its health checks once it is ready."""
+    """Run another auth in this process; yield host and port of its health checks once it is ready."""
     app = create_app(settings_for(nats_url, database_url, **settings), connect_timeout_s=connect_timeout_s)
     async with serving(app) as at:
         async with http_client() as http:
@@ -80,7 +80,7 @@ async def replica_at(
 async def system_at(
     nats_url: str, database_url: str, *, connect_timeout_s: float = CONNECT_TIMEOUT_S, **settings: object
 ) -> AsyncIterator[System]:
-    """Run an auth; yields it with the connections of the tests."""
+    """Run an auth; yield it with the connections of the tests."""
     bus = bus_as(nats_url, "gateway")
     sql = await asyncpg.create_pool(database_url.replace("+asyncpg", ""), min_size=1, max_size=4)
     try:
@@ -142,7 +142,7 @@ async def login(bus: Bus, person: Person, password: str | None = None) -> Sessio
 
 
 async def refused(asking: Awaitable[object]) -> RefusalDetails:
-    """Return the refusal of a request, which must be refused."""
+    """Assert that a request is refused, and return the refusal."""
     with pytest.raises(RelayedRefusal) as caught:
         await asking
     return caught.value.details

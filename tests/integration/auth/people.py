@@ -66,7 +66,7 @@ async def somebody(system: System, role: Role = Role.USER, tier: Tier = Tier.FRE
     made: dict[str, str] = {}
 
     async def is_made() -> bool:
-        with suppress(OSError):  # a busy machine lets connections to the database time out
+        with suppress(OSError):  # connections to the database can time out on a busy machine
             made.update(await bootstrap_user(settings, username=username, email=None, role=role, tier=tier))
         return bool(made)
 
@@ -79,7 +79,7 @@ async def verified(system: System, text: str) -> Principal:
 
 
 async def is_bad(system: System, text: str) -> bool:
-    """Whether a credential is refused, with the same error as every invalid credential."""
+    """Return whether a credential is refused with the error of invalid credentials."""
     try:
         await verified(system, text)
     except RelayedRefusal as relayed:
@@ -91,7 +91,7 @@ async def is_bad(system: System, text: str) -> bool:
 
 @asynccontextmanager
 async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
-    """Collect the change messages about a user."""
+    """Subscribe to the change messages about a user; yield a queue that receives them."""
     heard: asyncio.Queue[UserChanged] = asyncio.Queue()
 
     async def hear(message: UserChanged, _: Metadata) -> None:
@@ -99,5 +99,5 @@ async def told_of(person: Person) -> AsyncIterator[asyncio.Queue[UserChanged]]:
 
     close = await person.system.bus.subscribe(USER_CHANGED, hear, tenant=str(person.id))
     await person.system.bus.request(VERIFY_CREDENTIAL, VerifyCredential(credential=SecretStr(person.key)))
-    yield heard  # a reply on this connection proves that the server has our subscription
+    yield heard  # the reply shows that the server has registered the subscription
     await close()

@@ -200,7 +200,7 @@ async def test_audit_log_that_was_cut_without_an_archive_entry_is_reported(
 
 
 async def fill_audit_log(database: Database, sql: asyncpg.Connection, *, old: int, young: int) -> None:
-    """Append entries, the first ``old`` of them 40 days ago."""
+    """Append ``old`` entries dated 40 days ago and ``young`` current ones, with valid hashes."""
     previous = GENESIS_HASH
     for number in range(old + young):
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": "é"}

@@ -27,7 +27,7 @@ async def test_user_change_that_was_not_published_can_be_read(system: System) ->
     database = patient_database(system.database_url)
     try:
         async with told_of(user) as heard:
-            async with database.transaction() as connection:  # the replica died between its commit and its publish
+            async with database.transaction() as connection:  # as if the replica crashed before it published
                 change = await changes.record_change(connection, user.id, void_tokens=True, revoked_key="WXuyW9PjLaJB")
             assert await read_back(user) == [change]
             assert heard.empty()

@@ -1,4 +1,4 @@
-"""Operators' rules about node classes and packs."""
+"""Operators' rules that allow or deny node classes and packs."""
 
 import asyncio
 import json
@@ -47,14 +47,14 @@ async def rules_of(system: System) -> OperatorRules:
 
 @asynccontextmanager
 async def announced(system: System) -> AsyncIterator[asyncio.Queue[ClassRules]]:
-    """Collect the rules that the scheduler receives."""
+    """Subscribe to the rules that auth publishes for the scheduler; yield a queue that receives them."""
     heard: asyncio.Queue[ClassRules] = asyncio.Queue()
 
     async def hear(message: ClassRules, _: Metadata) -> None:
         heard.put_nowait(message)
 
     close = await system.bus.subscribe(CLASS_RULES_CHANGED, hear)
-    await rules_of(system)  # a reply on this connection proves that the server has our subscription
+    await rules_of(system)  # the reply shows that the server has registered the subscription
     yield heard
     await close()
 

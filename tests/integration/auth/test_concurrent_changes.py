@@ -24,7 +24,7 @@ WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '
 
 @asynccontextmanager
 async def while_its_tier_changes(sql: asyncpg.Pool, user_id: UUID) -> AsyncIterator[None]:
-    """Make requests in the block wait for a change of the user's tier, which commits at the end of the block."""
+    """Lock the user by a change of its tier, and commit it once a request of the block waits for the lock."""
     async with sql.acquire() as connection, connection.transaction():
         await connection.execute("UPDATE users SET tier = 'pro' WHERE id = $1", user_id)
         yield

@@ -1,4 +1,4 @@
-"""An erased account leaves nothing but an id, and every service is notified, however late it asks."""
+"""Erasure of an account deletes everything except its id; services learn of it even if they poll much later."""
 
 import asyncio
 

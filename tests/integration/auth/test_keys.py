@@ -63,7 +63,7 @@ async def test_key_with_a_wrong_checksum_is_refused_without_a_lookup(system: Sys
             await connection.execute("LOCK TABLE api_keys IN ACCESS EXCLUSIVE MODE")
             assert [await is_bad(system, typo) for typo in typos] == [True] * len(typos)
             question = VerifyCredential(credential=SecretStr(good))
-            with pytest.raises(Unavailable):  # it waits for the table lock, so this key is looked up
+            with pytest.raises(Unavailable):  # waits for the table lock: the key is not cached
                 await system.bus.request(VERIFY_CREDENTIAL, question, within_s=0.3)
     finally:
         await connection.close()

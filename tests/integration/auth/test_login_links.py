@@ -14,7 +14,7 @@ from tests.integration.auth.people import Person, somebody
 
 
 async def run_command(auth_commands: AuthCommands, system: System, *arguments: str) -> tuple[int, str]:
-    """Run ``python -m auth login-link``; returns its exit status and output."""
+    """Run ``python -m auth login-link``; return its exit status and output."""
     ended = await auth_commands.run(system.database_url, "login-link", *arguments, AUTH_NATS_URL=system.nats_url)
     return ended.returncode, (ended.stdout + ended.stderr).strip()
 

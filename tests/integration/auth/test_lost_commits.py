@@ -1,4 +1,4 @@
-"""The reply to the commit of each command of auth is lost: the command takes effect once, and its sender is told so."""
+"""Each command of auth takes effect exactly once, and succeeds, if the reply to its commit is lost."""
 
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
@@ -57,14 +57,14 @@ async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
-    """An auth that reaches PostgreSQL through ``faults``."""
+    """An auth that connects to PostgreSQL through ``faults``."""
     async with running_nats() as server, system_at(server.url, faults.url, connect_timeout_s=20) as system:
         yield system
 
 
 @contextmanager
 def lost_commit_reply(faults: CommitFaults, statement: str) -> Iterator[None]:
-    """Lose the reply to the commit of the transaction in the block that runs a statement with this text."""
+    """Drop the reply to the commit of the transaction in the block that runs a statement with this text."""
     faults.cut_commit(statement, when="after")
     yield
     assert faults.has_cut

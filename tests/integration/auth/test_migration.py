@@ -1,4 +1,4 @@
-"""An update keeps what was there: keys from before the introduction of scopes, and a retention that nobody chose."""
+"""Migrations preserve existing data: keys created before scopes existed keep all scopes, tiers keep their retention."""
 
 import asyncio
 from uuid import UUID

@@ -50,7 +50,7 @@ def registration(username: str, email: str | None = None, password: str = PASSWO
 
 
 async def fail(sql: asyncpg.Pool, person: Person, times: int, ago: str = "0 s") -> None:
-    """Store this many failed logins of a user, the last one this long ago."""
+    """Set the number of a user's failed logins and the age of the last one."""
     await sql.execute(
         "UPDATE users SET failed_logins = $2, failed_login_at = now() - $3::text::interval WHERE id = $1",
         person.id, times, ago,
@@ -151,7 +151,7 @@ class Counting(PasswordHasher):
 
 @pytest.mark.requirement("S-34")
 async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncpg.Pool) -> None:
-    """tests/unit/auth/test_password.py shows that each check is one argon2 verification."""
+    """tests/unit/auth/test_password.py tests that each check is one argon2 verification."""
     good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)

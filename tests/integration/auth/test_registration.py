@@ -1,4 +1,4 @@
-"""Registration modes, invites, and the daily quota that accounts from one address share."""
+"""Registration modes, invites, and the daily quota shared by accounts registered from one address."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -49,7 +49,7 @@ DAYS = 7
 
 @asynccontextmanager
 async def another(postgres: PostgresServer, **settings: Any) -> AsyncIterator[System]:
-    """An auth with these settings, alone on a NATS server."""
+    """Run an auth with these settings on its own NATS server."""
     async with (
         running_nats() as server,
         system_at(server.url, await postgres.create_database("auth"), **settings) as system,

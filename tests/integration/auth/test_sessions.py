@@ -46,7 +46,7 @@ async def has_ended(sql: asyncpg.Pool, session: SessionTokens) -> bool:
 
 @pytest.fixture
 async def heard(system: System, person: Person) -> AsyncIterator[list[UserChanged]]:
-    """Collect the change messages about the user that public services receive."""
+    """The list of the user's change messages that a public service has received."""
     door, changes = bus_as(system.nats_url, "notifier"), list[UserChanged]()
 
     async def note(message: UserChanged, _: Metadata) -> None:
@@ -110,7 +110,7 @@ async def test_two_tabs_that_refresh_concurrently_stay_logged_in(bus: Bus, sql: 
     tabs = await asyncio.gather(*(refresh(bus, session) for _ in range(5)))
     assert len({tab.refresh_token.get_secret_value() for tab in tabs}) == 5
     query = "SELECT generation FROM sessions WHERE id = $1"
-    # one rotated, the others are copies of the same generation
+    # one request rotated the session, the others got tokens of the same generation
     assert await sql.fetchval(query, session_id(session)) == 2
     again = await asyncio.gather(*(refresh(bus, tab) for tab in tabs))
     assert {session_id(tab) for tab in again} == {session_id(session)}
@@ -174,7 +174,7 @@ async def test_next_rotation_invalidates_other_refresh_tokens_of_the_session(
 async def test_concurrent_refreshes_rotate_once_and_leave_one_valid_generation(
     bus: Bus, sql: asyncpg.Pool, person: Person
 ) -> None:
-    """Many concurrent refreshes in any order: one rotation, and never two valid generations."""
+    """Concurrent refreshes in any order cause one rotation, and two generations are never valid at once."""
     session = await login(bus, person)
     await asyncio.gather(*(refresh(bus, session) for _ in range(10)))
     generations = await sql.fetch(

@@ -35,7 +35,7 @@ async def ticket_of(system: System, principal: Principal, origin: str | None = P
 
 
 async def spend(system: System, ticket: Ticket | str, origin: str | None = PAGE) -> Principal | str:
-    """Redeem a ticket as the notifier; returns its user, or the error code."""
+    """Redeem a ticket as the notifier; return its user, or the error code."""
     text = ticket if isinstance(ticket, str) else ticket.text.get_secret_value()
     bus = bus_as(system.nats_url, "notifier")
     await bus.start()

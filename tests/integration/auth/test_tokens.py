@@ -48,7 +48,7 @@ def verified(session: SessionTokens, key: Ed25519PublicKey) -> dict[str, object]
 
 @pytest.fixture
 async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
-    """A separate database whose signing keys a test can age."""
+    """A separate database in which a test can change the age of signing keys."""
     url = await postgres_server.create_database("auth")
     database = patient_database(url, pool_size=4)
     sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=2)

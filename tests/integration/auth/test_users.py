@@ -1,4 +1,4 @@
-"""Users: reads by themselves and admins, changes by admins, and the protection of the last admin."""
+"""Users: users read their own account, admins read and change all, and the last admin cannot be removed."""
 
 import asyncio
 import json
@@ -157,7 +157,7 @@ async def test_user_change_with_an_unchangeable_or_unknown_field_is_refused(syst
 
 
 async def raw(system: System, subject: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Send a body that our models would not produce; returns the response."""
+    """Send a body that the contract's models would not produce; return the response."""
     reply = await system.bus._client.request(subject, json.dumps(body).encode(), timeout=20)
     found: dict[str, Any] = json.loads(reply.data)
     return found
@@ -280,7 +280,7 @@ async def test_bootstrap_sets_the_graph_policy_of_new_users_only(system: System,
         user = Person(system, UUID(answer["user_id"]), name, Role.USER, answer["key"])
         account = await user.ask(READ_ACCOUNT, ReadAccount())
         assert (account.own_limits, account.limits.graph_policy) == (("graph_policy",), "open")
-        assert account.limits.graph_nodes == 2000, "every other limit is the tier's"
+        assert account.limits.graph_nodes == 2000, "all other limits come from the tier"
 
 
 async def test_bootstrap_refuses_a_weak_password_and_a_taken_address(

@@ -1,4 +1,4 @@
-"""A NATS server per module, so that leftovers of a failed test do not affect other modules."""
+"""A NATS server per module, so that state left by a failed test does not affect other modules."""
 
 from collections.abc import AsyncIterator
 

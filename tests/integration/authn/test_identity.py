@@ -1,4 +1,4 @@
-"""Credential resolution of a public service with scripted auth on a real NATS: changes received, missed, auth down."""
+"""Credential resolution of a public service, with scripted auth on a real NATS: changes received or missed, no auth."""
 
 import asyncio
 import json
@@ -26,7 +26,7 @@ from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
 from tests.kit.waiting import until
 
-NEVER_S = 3600.0  # so that only a message of auth can be the cause
+NEVER_S = 3600.0  # disables polling, so that only messages of auth have an effect
 SOON_S = 0.05
 ALICE_KEY = "alice-key"
 
@@ -45,7 +45,7 @@ async def scripted(url: str) -> AsyncIterator[Script]:
 async def authenticator_at(
     script: Script, url: str, *, ready: bool = True, **paces: float
 ) -> AsyncIterator[Authenticator]:
-    """A resolver that has all changes so far, and polls only on request."""
+    """Run a resolver that has read all changes so far; by default it does not poll during a test."""
     bus = PatientBus(url, name="notifier", user=None, password=None, inbox_prefix=inbox_prefix("notifier"))
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
 
@@ -86,7 +86,7 @@ async def is_good(identity: Authenticator, credential: str) -> bool:
 
 
 async def is_refused(identity: Authenticator, credential: str) -> bool:
-    """Whether the credential is refused for certain; a missing answer does not count."""
+    """Return whether the credential is refused; False if auth does not answer."""
     try:
         await identity.authenticate(credential)
     except InvalidCredential:
@@ -209,7 +209,7 @@ SAID = pytest.mark.parametrize("said", [True, False], ids=["said", "lost"])
 
 @asynccontextmanager
 async def listening(script: Script, nats: NatsServer, said: bool) -> AsyncIterator[Authenticator]:
-    """A resolver that either only receives live changes or only polls them."""
+    """Run a resolver that gets changes only from live messages (``said``) or only by polling."""
     async with authenticator_at(script, nats.url, reread_s=NEVER_S if said else SOON_S) as identity:
         yield identity
 
@@ -278,7 +278,7 @@ async def test_voided_tokens_are_refused_and_new_ones_accepted(script: Script, n
         assert await is_good(identity, script.auth.token(script.alice))
         assert script.auth.asked == 1
         assert await is_good(identity, ALICE_KEY)
-        assert script.auth.asked == 2  # a credential of its user was revoked: auth had to confirm the key
+        assert script.auth.asked == 2  # a credential of its user was revoked, so the key is verified again
 
 
 @pytest.mark.requirement("S-46")
@@ -371,7 +371,7 @@ async def test_revocation_overrides_a_verification_in_flight(script: Script, ide
     with identity.watch_credential(heard) as ended:
         change = script.auth.change(script.alice, revoked_key=key_id(ALICE_KEY), ended_session=heard.session_id)
         await script.publish_change(change)
-        await until(ended.is_set)  # so the resolver has the change before auth's outdated answer arrives
+        await until(ended.is_set)  # so the resolver gets the change before auth's outdated reply
     go_on.set()
     assert await asking
     assert identity.find_cached(ALICE_KEY) is None
@@ -475,7 +475,7 @@ async def test_expired_credential_is_refused(script: Script, identity: Authentic
     lifetime_s = 1
 
     async def are_accepted() -> bool:
-        """Whether a key and a token were used before they expired. Each try has new ones that live longer."""
+        """Return whether a key and a token were accepted before expiry. Each call creates new ones that live longer."""
         nonlocal key, token, lifetime_s
         key, lifetime_s = f"key-{lifetime_s}", 2 * lifetime_s
         expiry = int(datetime.now(UTC).timestamp()) + lifetime_s

@@ -1,4 +1,4 @@
-"""The chassis on a real NATS and a real PostgreSQL, with its own topics: it must not depend on our contracts."""
+"""The chassis with a real NATS and a real PostgreSQL. Defines its own topics: the chassis must not import contracts."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -50,14 +50,14 @@ ASHES = Stream(name="ASHES", owner="echo", topics=(BURNT,), max_age_s=3600)
 
 @pytest.fixture(scope="module")
 async def nats() -> AsyncIterator[NatsServer]:
-    """A server per module, so that leftovers of a failed test do not affect other modules."""
+    """A server per module, so that state left by a failed test does not affect other modules."""
     async with running_nats() as server:
         yield server
 
 
 @pytest.fixture
 async def stream(nats: NatsServer) -> AsyncIterator[Bus]:
-    """A connection to a server without streams of earlier tests."""
+    """A connection to a server on which the streams of earlier tests were deleted."""
     async with connected(nats.url) as bus:
         for name in await bus.jetstream.streams_info():
             await bus.jetstream.delete_stream(name.config.name or "")

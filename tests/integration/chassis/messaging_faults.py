@@ -1,11 +1,11 @@
-"""One process with requests, live messages and a stream consumer, while NATS goes through every fault it can have.
+"""A process with requests, live messages and a stream consumer is exposed to faults of NATS, one after another.
 
     ./dev chaos [--outage-s 180]
 
-The server is away for as long as given, comes back with another password, then with the right one, and has the
-login revoked and restored while connections are open. Before and after, unreadable messages of every kind and messages
-whose handler always raises are stored. Then every readable message was handled, every other one is a dead letter,
-and those that can be handled now are redriven. An event loop that is frozen gets through none of it.
+The server stops for ``--outage-s``, restarts with a wrong password and then with the right one, and revokes and
+restores the login of open connections. Before and after that, the test stores every kind of unreadable message, and
+messages whose handler always raises. At the end, every readable message was handled, every other one is a dead
+letter, and dead letters can be redriven with a handler that works. The test fails if the event loop is blocked.
 """
 
 import argparse
@@ -42,12 +42,12 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
 TICK_S = 0.01
-REFUSALS = 4  # that the server has logged: each of two connections was refused, and tried again
+REFUSALS = 4  # logged by the server: two connections, each refused twice
 BAD = 1000  # notes from this number on always fail
 
 
 class Ticker:
-    """Counts how often the event loop gets round, and its longest stall in seconds."""
+    """Counts iterations of the event loop, and measures its longest stall in seconds."""
 
     def __init__(self) -> None:
         self.ticks, self.longest_s = 0, 0.0
@@ -70,7 +70,7 @@ async def echo(question: Question, _: Address) -> Answer:
 
 
 class Faults:
-    """The process and its server."""
+    """The process under test and its NATS server; each method causes or checks one thing."""
 
     def __init__(self, server: NatsServer, letters: DeadLetterStore) -> None:
         self.server, self.letters, self.ticker = server, letters, Ticker()
@@ -99,21 +99,21 @@ class Faults:
             await self.served.stop()
 
     async def store(self, *seqs: int, poison: bool = False) -> None:
-        """Store notes, and poison of every kind."""
+        """Store notes in the stream and, with ``poison``, one message of every unreadable kind."""
         await store_notes(self.asker, *seqs)
         self.stored += seqs
         for body in POISON.values() if poison else ():
             await self.asker.jetstream.publish(NOTED.subject(key="a"), body)
 
     async def works(self) -> None:
-        """Wait until requests, live messages and the stream all get through."""
+        """Wait until a request is answered, and a note arrives both live and through the stream."""
         await until(self._is_answered)
         seq = len(self.stored) + 1
         await self.store(seq)
         await until(lambda: seq in self.live and seq in self.handler.seqs)
 
     async def outage(self, for_s: float) -> None:
-        """Have no server for so many seconds, as the event loop counts them."""
+        """Stop the server for a number of seconds, counted in iterations of the event loop."""
         self.server.kill()
         await until(lambda: not self.served.connected and not self.asker.connected)
         end = self.ticker.ticks + for_s / TICK_S
@@ -122,7 +122,7 @@ class Faults:
         await self.server.start()
 
     async def other_password(self) -> None:
-        """Have the server refuse the login while the connections are made again, then take it."""
+        """Restart the server with a wrong password until it has refused reconnects, then with the right one."""
         for password, refusals in (("wrong", self._refusals() + REFUSALS), ("right", 0)):
             self.server.kill()
             self.server.config = login(password)
@@ -130,7 +130,7 @@ class Faults:
             await until(lambda refusals=refusals: self._refusals() >= refusals)  # type: ignore[misc]
 
     async def revoke_login(self) -> None:
-        """Revoke the login of the open connections by a reload, and restore it."""
+        """Revoke the login of open connections by a configuration reload, and restore it."""
         for password in ("wrong", "right"):
             (self.server.folder / "conf").write_text(login(password))
             self.server.signal(signal.SIGHUP)
@@ -154,7 +154,7 @@ class Faults:
 
 
 async def survive(server: NatsServer, letters: DeadLetterStore, *, outage_s: float) -> Faults:
-    """Go through all faults, and assert that nothing is stuck and nothing is lost."""
+    """Cause all faults, and assert that no message is stuck or lost."""
     faults = Faults(server, letters)
     async with faults.running():
         await faults.works()
@@ -179,7 +179,7 @@ async def survive(server: NatsServer, letters: DeadLetterStore, *, outage_s: flo
 
 
 async def redrive_all(faults: Faults, bus: Bus) -> list[str]:
-    """Redrive every dead letter with a handler that works; the codes of the refusals."""
+    """Redrive every dead letter with a handler that works; return the error codes of those refused."""
     faults.handler.fails = lambda *_: None
     refused = []
     async with consuming(bus, faults.handler, faults.letters, IMPATIENT) as consumer:

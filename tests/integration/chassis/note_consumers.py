@@ -1,4 +1,4 @@
-"""A stream consumer of notes, with a handler that fails as a test wants and a database for dead letters."""
+"""A stream consumer of notes, with a handler whose failures a test defines, and a database for dead letters."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -19,7 +19,7 @@ from tests.kit.waiting import until
 CONSUMER = DurableConsumer(
     stream=NOTES, topic=NOTED, service="reader", max_deliver=3, backoff_s=(0.1, 0.2), max_bytes=200_000
 )
-IMPATIENT = replace(CONSUMER, ack_wait_s=2)  # for messages whose acknowledgement is lost
+IMPATIENT = replace(CONSUMER, ack_wait_s=2)  # redelivers early where an acknowledgement is lost
 SECOND = replace(CONSUMER, purpose="second")
 
 POISON = {
@@ -39,14 +39,14 @@ class Handler:
     """Records the notes that it handles.
 
     Args:
-        fails: whether to raise for a note, and what.
+        fails: returns the exception to raise for a note, or None.
     """
 
     def __init__(self, fails: Callable[[Note, Metadata], Exception | None] = lambda *_: None) -> None:
         self.fails = fails
         self.handled: list[Note] = []
         self.metadata: list[Metadata] = []
-        self.attempts: list[tuple[int, int]] = []  # failed notes: seq and attempt
+        self.attempts: list[tuple[int, int]] = []  # seq and delivery number of failed notes
 
     async def __call__(self, messages: Sequence[ReceivedMessage[Note]]) -> None:
         for note, metadata in messages:
@@ -83,7 +83,7 @@ async def consuming(
 
 
 async def acknowledged(bus: Bus, up_to: int, consumer: DurableConsumer[Note] = CONSUMER) -> None:
-    """Wait until the server knows that every message up to this sequence was settled."""
+    """Wait until the server has the acknowledgement of every message up to this sequence."""
 
     async def settled() -> bool:
         with suppress(NotFoundError):

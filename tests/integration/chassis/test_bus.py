@@ -1,4 +1,4 @@
-"""Requests and replies on a real server, and the two faults of decision 0003, which this connection must not have."""
+"""Requests and replies on a real server. The connection must not have the two faults described in decision 0003."""
 
 import asyncio
 import gc
@@ -91,7 +91,7 @@ async def test_long_outage_does_not_block_the_event_loop(own_nats: NatsServer) -
             before = ticks
             with pytest.raises(Unavailable):
                 await asker.request(ECHO, Question(text="a"))
-            assert ticks == before  # it was refused immediately
+            assert ticks == before  # refused at once, without a wait for the timeout
             await until(lambda before=before: ticks > before)  # type: ignore[misc]
         await own_nats.start()
         await until(lambda: answers(asker))
@@ -191,7 +191,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
             await until(lambda: min(called.count("asker"), called.count("served")) >= 2)
             await until(lambda: answers(asker))
             connections = [line for line in lines if line["event"] in {"bus.connected", "bus.reconnected"}]
-            assert len(called) == len(connections)  # a slow machine may lose a connection once more
+            assert len(called) == len(connections)  # the connection may break once more on a slow machine
     finally:
         for task in starting:
             task.cancel()
@@ -201,7 +201,7 @@ async def test_start_waits_for_a_missing_nats_server(own_nats: NatsServer) -> No
 
 @asynccontextmanager
 async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
-    """Run the server at another address; yields all messages published there."""
+    """Run a proxy of the server; yield its URL and a buffer of all bytes that clients send."""
     said = bytearray()
 
     async def carry(source: asyncio.StreamReader, sink: asyncio.StreamWriter, *, note: bytearray) -> None:
@@ -219,13 +219,13 @@ async def overheard(server: NatsServer) -> AsyncIterator[tuple[str, bytearray]]:
 
 
 async def test_subscriptions_are_registered_when_start_returns(nats: NatsServer) -> None:
-    """nats-py's flush overtakes a subscription that is waiting to be written, so a single flush proves nothing."""
+    """nats-py's flush can be sent before a pending subscription, so one flush is not enough."""
     async with overheard(nats) as (url, said), connected(url, serve=lambda bus: bus.serve(ECHO, echo)):
         assert said.rindex(b"PING\r\n") > said.rindex(b"SUB ")
 
 
 async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServer) -> None:
-    """Otherwise a request that was refused as unavailable would be executed when the server is back."""
+    """Otherwise a request that failed as unavailable would be executed once the server is back."""
     begun, go_on = asyncio.Event(), asyncio.Event()
     heard: list[bytes] = []
 
@@ -251,7 +251,7 @@ async def test_message_that_failed_to_send_is_not_sent_later(own_nats: NatsServe
         await until(lambda: not bus._tasks)
         await own_nats.start()
         await until(lambda: bus.connected)
-        await ask("late")  # on the same connection, so buffered messages would arrive before
+        await ask("late")  # same connection, so a buffered message would arrive first
         await until(lambda: bool(heard))
     assert {Answer.model_validate_json(answer).text for answer in heard} == {"late"}
 
@@ -300,7 +300,7 @@ async def test_malformed_message_is_refused_without_echoing_it(
 
 
 class Anything(Question):
-    """A topic with arbitrary payloads."""
+    """A topic that accepts arbitrary payloads."""
 
     text: str = ""
     root: bytes
@@ -319,7 +319,7 @@ RAW: Rpc[Anything, Answer] = Rpc(
 
 
 async def ask_raw(nats: NatsServer, body: bytes) -> Msg:
-    """Send a request; returns the raw reply."""
+    """Send a request; return the raw reply."""
     async with connected(nats.url, "raw") as bus:
         got: asyncio.Queue[Msg] = asyncio.Queue()
         await bus._client.subscribe("_INBOX_raw.one", cb=got.put)
@@ -381,7 +381,7 @@ async def test_oversized_message_is_reported_as_too_large(nats: NatsServer) -> N
         with pytest.raises(MessageTooLarge):
             await asker.request(ECHO, Question(text="x" * (32 << 20)))
         with pytest.raises(RelayedRefusal) as relayed:
-            await asker.request(ECHO, Question(text="x"), within_s=20)  # to encode the reply takes a while
+            await asker.request(ECHO, Question(text="x"), within_s=20)  # encoding the reply is slow
     assert relayed.value.details.code == "internal"
 
 

@@ -1,4 +1,4 @@
-"""Connection limits of a service with a minimal application."""
+"""Connection limits and shutdown of a server, with a minimal application."""
 
 import asyncio
 import json
@@ -190,7 +190,7 @@ async def test_slow_reader_receives_the_whole_response() -> None:
 
 @pytest.mark.requirement("B-23")
 async def test_websocket_sends_at_once_only_while_it_is_open_and_the_peer_reads() -> None:
-    text = "é" * 40_000  # too long for the two shorter forms of a frame
+    text = "é" * 40_000  # needs the 64-bit length field of a frame
     sent: list[bool] = []
 
     made = app()
@@ -203,7 +203,7 @@ async def test_websocket_sends_at_once_only_while_it_is_open_and_the_peer_reads(
         await socket.accept()
         while send(text):
             sent.append(True)
-        await socket.send_text("last")  # waits until the peer has read
+        await socket.send_text("last")  # blocks until the peer reads
         sent.append(send("after a pause"))
         await socket.close()
         sent.append(send("too late"))
@@ -258,8 +258,8 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
         assert (not_ready.status_code, not_ready.json()["status"]) == (503, "stopping")
         assert (alive.status_code, alive.headers["connection"]) == (200, "close")
         release.set()
-        assert not shutdown.closing.is_set()  # the delay is not over
-        shutdown.forced.set()  # as a second signal does
+        assert not shutdown.closing.is_set()  # the shutdown delay is still running
+        shutdown.forced.set()  # what a second signal does
         await shutdown.closing.wait()
 
         async def refuses() -> bool:
@@ -267,12 +267,12 @@ async def test_stopping_service_is_not_ready_then_closes_and_answers_what_it_rec
                 await http.get("/healthz")
             except httpx.ConnectError:
                 return True
-            except httpx.TransportError:  # it closed while this connection was made
+            except httpx.TransportError:  # the server stopped while the connection was being opened
                 return False
             return False
 
         await until(refuses)
-        assert await idle.read() == b""  # because of the second signal
+        assert await idle.read() == b""  # closed because shutdown was forced
         go_on.set()
         assert (await answer).json() == "done"
         writer.close()

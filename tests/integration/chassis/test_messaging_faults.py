@@ -1,4 +1,4 @@
-"""All faults of NATS in one process, with a short outage; ``./dev chaos`` has the long one."""
+"""All faults of NATS in one process, with a short outage; ``./dev chaos`` runs it with a long one."""
 
 import gc
 from collections.abc import AsyncIterator

@@ -16,7 +16,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.waiting import until
 
 PASSWORD = 'p@ss:w/o#r%d "\\$&+é'
-pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # of nats-py's refused attempts
+pytestmark = pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # sockets of nats-py's refused attempts
 LOGIN = 'authorization { user: "us:er", password: "p@ss:w/o#r%d \\"\\\\$&+é" }'
 
 
@@ -47,7 +47,7 @@ def bus_to(url: str, tls: TlsFiles = NO_TLS_FILES, *, user: str | None = None, p
 
 
 async def answers(bus: Bus) -> bool:
-    """Whether the bus connects and carries a request."""
+    """Return whether the bus connects and a request over it is answered."""
     try:
         async with asyncio.timeout(10):
             await bus.start()

@@ -1,4 +1,4 @@
-"""Committed messages are published: with several relays, after a relay crashed, and again after the stream was lost."""
+"""Committed messages are published: with several relays, after a relay crash, and again after the stream was lost."""
 
 import asyncio
 import signal
@@ -60,7 +60,7 @@ async def running(*relays: OutboxRelay) -> AsyncIterator[list[Loop]]:
 
 
 def notes(number: int, *, letters: str = "abcde", first: int = 1) -> list[Note]:
-    """Return this many notes of each letter, one letter after the other."""
+    """Return ``number`` notes of each letter, ordered by ``seq`` and then by letter."""
     return [Note(letter=letter, seq=seq) for seq in range(first, first + number) for letter in letters]
 
 
@@ -120,7 +120,7 @@ async def test_rows_of_two_streams_are_published_in_order(stream: Bus, outbox: O
 
 @asynccontextmanager
 async def dying_relay(nats: NatsServer, database_url: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """Run a relay in a separate process."""
+    """Run a relay in a separate process, which a test can kill."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-c", RELAY, nats.url, database_url, cwd=ROOT, stdout=asyncio.subprocess.DEVNULL
     )
@@ -142,7 +142,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         held = holder.transaction()
         await held.start()
         await outbox.write(notes(10))
-        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # rows can be locked but not marked
+        await holder.execute("LOCK TABLE outbox IN SHARE MODE")  # other transactions can lock rows but not mark them
 
         async def said() -> bool:
             return await count(stream) == 50
@@ -155,7 +155,7 @@ async def test_relay_crash_between_publishing_and_marking_duplicates_nothing(
         await held.rollback()
     finally:
         await holder.close()
-    assert await outbox.waiting() == 50  # it died before it marked any row
+    assert await outbox.waiting() == 50  # the relay was killed before it marked any row
     async with running(await outbox.relay(stream)):
 
         async def marked() -> bool:
@@ -228,7 +228,7 @@ async def test_relay_continues_after_the_server_dies_with_pending_acknowledgemen
     async with connected(own_nats.url) as bus:
         await streams.create_missing_streams(bus, (NOTES,))
         await outbox.write(notes(1))
-        own_nats.signal(signal.SIGSTOP)  # accepts messages and never replies
+        own_nats.signal(signal.SIGSTOP)  # accepts connections and never replies
         async with running(await outbox.relay(bus)):
 
             async def taken() -> bool:

@@ -53,7 +53,7 @@ def write_certificate(path: Path) -> None:
 
 @pytest.fixture(scope="module")
 async def server_url(postgres_server: PostgresServer) -> DatabaseUrl:
-    """The server itself, migrated for services behind a pooler."""
+    """The URL of the server itself, migrated for services that connect through a pooler."""
     url = DatabaseUrl.parse(await postgres_server.create_database("scheduler"))
     await asyncio.to_thread(migrate, "scheduler", url, within_s=10, is_pooled=True)
     return url

@@ -18,7 +18,7 @@ from tests.kit.waiting import until
 
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
 LOCK = "SELECT pg_advisory_xact_lock(4711)"
-WRITE = "SELECT pg_current_xact_id()"  # the least that counts as a write
+WRITE = "SELECT pg_current_xact_id()"  # the smallest statement that writes
 PATIENCE_S = 20.0
 ADD = "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(), $1, $2)"
 
@@ -38,7 +38,7 @@ async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]
 
 @pytest.fixture
 async def faulty(faults: CommitFaults) -> AsyncIterator[Database]:
-    """A database that is reached through ``faults``, with an open connection."""
+    """A database connected through ``faults``, with one open connection."""
     opened = Database(faults.url, name="faulty", connect_timeout_s=PATIENCE_S)
     await open_connections(opened)
     yield opened
@@ -57,7 +57,7 @@ async def count_rows(database: Database) -> int:
 
 
 async def commit_up_to(transaction_id: int, server: PostgresServer) -> None:
-    """Commit transactions on a server until one has this id."""
+    """Commit transactions on a server until one has this transaction id."""
     url = f"postgresql://postgres:{server.password}@127.0.0.1:{server.port}/postgres"
     opened = Database(url, name="writer", connect_timeout_s=PATIENCE_S)
     try:
@@ -160,7 +160,7 @@ async def test_outcome_is_unknown_if_the_database_stays_away_after_a_lost_commit
 
 @pytest.mark.requirement("F-94")
 async def test_outcome_is_unknown_if_the_server_crashed_after_a_lost_commit_reply() -> None:
-    """The crash of one backend restarts the others, but not the process that listens."""
+    """A crash of one backend restarts all backends, but not the postmaster."""
     server = PostgresServer()
     await server.create()
     url = await server.create_database("scheduler")
@@ -198,10 +198,10 @@ async def test_outcome_is_unknown_if_the_server_crashed_after_a_lost_commit_repl
 async def test_transaction_that_a_failover_lost_never_counts_as_committed(
     postgres_server: PostgresServer, *, has_reused_id: bool
 ) -> None:
-    """The new server has fewer transactions than the lost one, as a replica that lagged behind, and may add others."""
+    """The new server is like a replica that lagged behind: it lacks the last transactions and may commit others."""
     successor = PostgresServer(postgres_server.password)
     parts = urlsplit(await postgres_server.create_database("scheduler"))
-    faults = CommitFaults(urlunsplit(parts._replace(path="/postgres")))  # exists on both
+    faults = CommitFaults(urlunsplit(parts._replace(path="/postgres")))  # exists on both servers
     opened = Database(faults.url, name="failover", pool_size=1, connect_timeout_s=PATIENCE_S)
     try:
         await successor.create()

@@ -1,4 +1,4 @@
-"""What a served topic does with a request before and around its handler: request ids, headers, admission, size."""
+"""How a served topic processes a request around its handler: request ids, headers, admission, size limits."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -111,7 +111,7 @@ async def test_admission_refuses_a_message_before_its_payload_is_read(nats: Nats
 
 
 async def knows_the_time(bus: Bus) -> bool:
-    """Whether a bus knows the server's time. It gives up a measurement after a second."""
+    """Return whether a bus has measured the server's clock. Each measurement times out after a second."""
     if not bus._clock.is_known:
         await bus._clock.measure_clock_offset(bus._client)
     return bus._clock.is_known

@@ -1,4 +1,4 @@
-"""A durable consumer handles each message at least once or stores it as a dead letter, and never blocks."""
+"""A durable consumer handles each message at least once or stores it as a dead letter; no message blocks the others."""
 
 from collections.abc import AsyncIterator
 
@@ -64,7 +64,7 @@ async def faults(letters_url: str) -> AsyncIterator[CommitFaults]:
 
 async def test_consumer_reads_in_order_and_resumes_where_it_stopped(stream: Bus, letters: DeadLetterStore) -> None:
     await streams.create_missing_streams(stream, (NOTES,))
-    await store_notes(stream, *range(1, 251))  # before the consumer starts, and more than one batch
+    await store_notes(stream, *range(1, 251))  # stored before the consumer starts; more than one batch
     first, second = Handler(), Handler()
     async with consuming(stream, first, letters):
         await until(lambda: len(first.seqs) == 250)
@@ -109,7 +109,7 @@ async def test_only_the_message_that_fails_is_delivered_again(stream: Bus, lette
     async with consuming(stream, handler, letters) as consumer:
         await until(lambda: sorted(handler.seqs) == [1, 2, 3])
         await acknowledged(stream, 3)
-        assert handler.attempts == [(2, 1), (2, 1), (2, 2)]  # in a batch, alone, after a pause
+        assert handler.attempts == [(2, 1), (2, 1), (2, 2)]  # delivered in a batch, then alone, then after the backoff
         assert handler.metadata[-1].delivery == 3
         assert await list_letters(letters, consumer) == []
 
@@ -149,7 +149,7 @@ async def test_poison_of_every_kind_becomes_a_dead_letter_at_once(stream: Bus, l
         await until(lambda: handler.seqs == [1, 2])
         await acknowledged(stream, len(POISON) + 3)
         listed = await list_letters(letters, consumer)
-    found = sorted(listed, key=lambda letter: letter.sequence or 0)  # ids of one millisecond have no order
+    found = sorted(listed, key=lambda letter: letter.sequence or 0)  # ids of the same millisecond are not ordered
     assert [letter.sequence for letter in found] == list(range(2, len(POISON) + 3))
     assert [letter.attempts for letter in found] == [1] * (len(POISON) + 1)
     codes = ["message.invalid"] * (len(POISON) - 1) + ["message.too_large", "message.unknown_type"]
@@ -328,7 +328,7 @@ async def test_consumer_resumes_after_a_server_restart(own_nats: NatsServer, let
             await until(lambda: bus.connected)
             await store_notes(bus, 2)
             await until(lambda: 2 in handler.seqs)
-    assert set(handler.seqs) == {1, 2}  # the killed server may not have stored the first acknowledgement
+    assert set(handler.seqs) == {1, 2}  # the server may have been killed before it stored the first ack
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Declaration of streams, and the last message of a subject."""
+"""Creation and update of streams, and lookup of the last message of a subject."""
 
 import asyncio
 import json
@@ -36,7 +36,7 @@ async def test_last_message_of_a_subject_is_returned(stream: Bus) -> None:
         found.extend([last] if last else [])
         return bool(found)
 
-    await until(is_found)  # a reply that takes more than half a second is ignored
+    await until(is_found)  # replies that take longer than half a second are ignored
     assert found == [Note(letter="a", seq=2)]
     assert await streams.read_last_message(stream, NOTES, NOTED, NOTED.subject(key="b")) is None
     await stream.jetstream.publish(subject, b"{")
@@ -114,7 +114,7 @@ async def test_change_that_would_discard_messages_is_refused(stream: Bus) -> Non
     ):
         with pytest.raises(streams.StreamRefused, match=reason):
             await streams.update_stream(stream, replace(NOTES, description=reason, **change))
-        assert (await config_of(stream))["description"] == reason  # what loses nothing is changed all the same
+        assert (await config_of(stream))["description"] == reason  # changes that lose no message are applied
     config = await config_of(stream)
     assert (config["max_bytes"], config["max_age"], config["max_msgs_per_subject"]) == (1 << 30, HOUR_NS, -1)
     assert await count(stream) == 3
@@ -149,7 +149,7 @@ async def cluster() -> AsyncIterator[list[NatsServer]]:
 
 
 async def is_replicated(bus: Bus) -> bool:
-    """Change the stream to three replicas, and return whether all of them are current."""
+    """Change the stream to three replicas, and return whether all of them are up to date."""
     try:
         await streams.update_stream(bus, NOTES, replicas=3)
         info = await bus.jetstream.stream_info(NOTES.name)

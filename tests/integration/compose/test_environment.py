@@ -1,7 +1,7 @@
-"""Every service as a process with exactly the environment that docker-compose.yml gives it.
+"""Every service runs as a process with exactly the environment that docker-compose.yml gives it.
 
-The test does Docker's part: container names and ports become loopback ones (``Loopback``), and the start order of
-docker-compose.yml is kept. NATS and PostgreSQL are real, with the configuration files that compose mounts.
+The test does Docker's work: it replaces container names and ports by loopback addresses (``Loopback``), and keeps the
+start order of docker-compose.yml. NATS and PostgreSQL are real, with the configuration files that compose mounts.
 """
 
 import asyncio
@@ -80,7 +80,7 @@ class Machine:
         """Return the whole environment of a service's process."""
         own = service.removesuffix("-migrate")
         given = {name: self.loopback.of(own, value) for name, value in environment(service, self._env).items()}
-        metrics = {"METRICS_PORT": "0"}  # containers have an address of their own each, these processes share one
+        metrics = {"METRICS_PORT": "0"}  # each container has its own address; these processes share one
         return {"PATH": f"{PYTHON}:{os.defpath}", **given, **metrics}
 
     def command(self, service: str) -> list[str]:
@@ -89,13 +89,13 @@ class Machine:
         return ["python", "-m", own, *read_compose()["services"][service].get("command", ["serve"])]
 
     def start(self, name: str, argv: list[str], env: dict[str, str]) -> subprocess.Popen[bytes]:
-        """Start a process in its own folder; it is always killed at the end."""
+        """Start a process in its own folder. It is killed when the test ends."""
         place = self._folder / name
         (place / "data").mkdir(parents=True, exist_ok=True)
         return self._running.enter_context(started(argv, env, place))
 
     def run(self, name: str, argv: list[str], env: dict[str, str]) -> str:
-        """Run a process that must succeed; returns its output."""
+        """Run a process, assert that it succeeds, and return its output."""
         place = self._folder / name
         place.mkdir(parents=True, exist_ok=True)
         ran = subprocess.run(argv, env=env, cwd=place, capture_output=True, text=True, timeout=READY_S, check=False)
@@ -113,7 +113,7 @@ class Machine:
         return ["nats-server", command[0], str(file)]
 
     async def answers(self, service: str, path: str) -> bool:
-        """Whether a path of a service responds with 200."""
+        """Return whether a path of a service responds with 200."""
         async with http_client(timeout=5) as http:
             try:
                 return (await http.get(f"http://{LOOPBACK}:{self.loopback.ports[service]}{path}")).status_code == 200
@@ -141,7 +141,7 @@ def started(argv: list[str], env: dict[str, str], place: Path) -> Iterator[subpr
 
 
 def filled_in(folder: Path) -> Path:
-    """Create a .env file as the first lines of .env.example describe."""
+    """Create a .env file as described at the top of .env.example."""
     text = EXAMPLE.read_text()
     (folder / ".env").write_text(text)
     advice = next(line.lstrip("# ") for line in text.splitlines() if line.startswith("#   while"))
@@ -151,7 +151,7 @@ def filled_in(folder: Path) -> Path:
 
 @pytest.fixture(scope="module")
 async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Machine]:
-    """All processes of compose, started in its order, until every service is ready."""
+    """All processes of docker-compose.yml, started in its order, with every service ready."""
     folder = tmp_path_factory.mktemp("compose")
     node = find_free_ports(1)[0]
     env = read_env(filled_in(folder)) | {
@@ -167,7 +167,7 @@ async def machine(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Mac
         postgres.password = told["POSTGRES_PASSWORD"]
         await postgres.create()
         client = {"PGHOST": LOOPBACK, "PGPORT": str(postgres.port), "PGPASSWORD": told["POSTGRES_PASSWORD"]}
-        # the first is set by its entry point
+        # the first one is set by the image's entry point
         image = {"POSTGRES_USER": "postgres", "PATH": f"{get_postgres_bin()}:{os.defpath}"}
         machine.run("init", [str(ROOT / "deploy/postgres/init.sh")], {**told, **client, **image})
 

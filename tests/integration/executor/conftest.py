@@ -25,7 +25,7 @@ async def nats_url(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[st
 
 @pytest.fixture
 async def own_nats(tmp_path: Path) -> AsyncIterator[Nats]:
-    """A server for this test only, which it can stop and restart."""
+    """A NATS server for one test, which can stop and restart it."""
     server = Nats(tmp_path)
     await server.start()
     yield server
@@ -84,7 +84,7 @@ def settings(nats_url: str, node: Node, tmp_path: Path) -> Callable[..., Setting
 
 @pytest.fixture
 async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Callable[..., Any]]:
-    """Run an executor inside this process until the test ends."""
+    """A function that runs executors in this process until the test ends."""
     async with AsyncExitStack() as stack:
 
         async def start(**more: Any) -> None:
@@ -98,7 +98,7 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
 def spawn_executor(
     settings: Callable[..., Settings], fork_server: ForkServerClient, tmp_path: Path
 ) -> Callable[..., Any]:
-    """Run an executor in a separate process during a block; yields a function that kills it."""
+    """Return a context manager that runs an executor in a separate process and kills it at the end."""
 
     @asynccontextmanager
     async def spawn(**more: Any) -> AsyncIterator[ForkedProcess]:

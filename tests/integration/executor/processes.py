@@ -20,7 +20,7 @@ READY_S = 60.0
 
 
 class ForkedProcess:
-    """A Python program forked from a process that has imported it. Its output goes to a file."""
+    """A Python program, forked from a process that has already imported its modules. Its output goes to a file."""
 
     def __init__(
         self, fork_server: ForkServerClient, module: str, argv: list[str], log: Path, env: dict[str, str] | None = None
@@ -110,7 +110,7 @@ async def wait_until_listening(port: int) -> None:
 
 
 class Node:
-    """A simulated node with its control routes. With a fork server its start saves a second of CPU."""
+    """A simulated node with its control routes. A fork server makes its start a second of CPU cheaper."""
 
     def __init__(self, folder: Path, *options: str, fork_server: ForkServerClient | None = None) -> None:
         self.port = find_free_ports(1)[0]

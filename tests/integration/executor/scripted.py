@@ -1,4 +1,4 @@
-"""The services that an executor depends on, scripted: scheduler, gateway, artifact store."""
+"""Scripted versions of the services that an executor depends on: scheduler, gateway, artifact store."""
 
 import asyncio
 import base64
@@ -84,7 +84,7 @@ class MessageRecorder:
 class Scheduler(MessageRecorder):
     """Assigns the jobs from ``offer_job`` and records every message.
 
-    ``lease`` is the state in the next heartbeat replies, unless ``leases`` has another one for the job.
+    ``lease`` is the lease state in heartbeat replies; ``leases`` overrides it by job.
     """
 
     def __init__(self, nats_url: str, node: str) -> None:
@@ -93,9 +93,9 @@ class Scheduler(MessageRecorder):
         self.bus = Bus(nats_url, name="scheduler", user=None, password=None, inbox_prefix="_INBOX_scheduler")
         self.offers: deque[Assignment] = deque()
         self.assigned: list[Assignment] = []  # live attempts, oldest first
-        self.max_attempts = 2  # of the node
-        self.allows_two_attempts_only = False  # like an earlier scheduler, for which a node has at most two attempts
-        self.delayed_finish: UUID | None = None  # reports of the end of this job are not answered
+        self.max_attempts = 2  # that the node may hold at once
+        self.allows_two_attempts_only = False  # like earlier releases of the scheduler
+        self.delayed_finish: UUID | None = None  # finish reports of this job are not answered
         self.work_requests: list[RequestWork] = []
         self.cancelled_work_requests: list[CancelWorkRequests] = []
         self.heartbeats: list[Heartbeat] = []
@@ -106,20 +106,20 @@ class Scheduler(MessageRecorder):
         self.offered_at: dict[UUID, float] = {}
         self.finished_at: dict[UUID, float] = {}
         self.lease = LeaseState.KEPT
-        self.leases: dict[UUID, LeaseState] = {}  # by job, if it differs
-        self.clear: datetime | None = None  # what operators request, in every heartbeat reply until it is done
+        self.leases: dict[UUID, LeaseState] = {}  # overrides ``lease``
+        self.clear: datetime | None = None  # sent in heartbeat replies until it is done
         self.refresh: datetime | None = None
         self.unanswered_finishes = 0
-        self.max_granted_images = 10_000  # granted when a job requests more
+        self.max_granted_images = 10_000  # upper limit of each grant
         self.reservations: list[ReserveImages] = []
         self.applies = True
-        self.offer_when_cancelled = False  # assign a job to the waiting request of a stopping executor
-        self.cancelled = False  # the current job, before its attempt began
-        # refusal of the next report of an end, if any
+        self.offer_when_cancelled = False  # assign a job in reply to a work request that is cancelled
+        self.cancelled = False  # whether the job was cancelled before its attempt started
+        # returns the error with which to refuse a finish report, or None to accept it
         self.refuse: Callable[[FinishAttempt], Exception | None] | None = None
-        # called with each request for work, start and end; if it returns True, the request is lost
+        # called before each request for work, start or finish is handled; True drops the request
         self.before: Callable[[Any], Awaitable[bool]] | None = None
-        # called when such a request was handled; if it returns True, the reply is lost
+        # called after such a request was handled; True drops the reply
         self.after: Callable[[Any], Awaitable[bool]] | None = None
 
     @property
@@ -143,7 +143,7 @@ class Scheduler(MessageRecorder):
         await self.bus.subscribe(CANCEL_WORK_REQUESTS, self._cancel_work_requests)
 
     async def stop(self) -> None:
-        """Stop immediately: some requests are pending and a muted reply never comes."""
+        """Stop at once and cancel pending requests, some of which would never be answered."""
         parked = list(self.bus._tasks)
         for task in parked:
             task.cancel()
@@ -182,17 +182,17 @@ class Scheduler(MessageRecorder):
         return next(finish for finish in self.finishes if finish.ref == assignment.ref)
 
     def request_clear(self) -> datetime:
-        """Request "clear" in the next heartbeat replies; returns the time of the request."""
+        """Request "clear" in the next heartbeat replies; return the time of the request."""
         self.clear = datetime.now(UTC)
         return self.clear
 
     def request_refresh(self) -> datetime:
-        """Request "refresh" in the next heartbeat replies; returns the time of the request."""
+        """Request "refresh" in the next heartbeat replies; return the time of the request."""
         self.refresh = datetime.now(UTC)
         return self.refresh
 
     def offers_model(self, name: str) -> bool:
-        """Whether the newest catalog has a checkpoint."""
+        """Return whether the newest catalog contains a checkpoint."""
         classes = json.loads(zlib.decompress(base64.b64decode(self.catalogs[-1].classes_zlib)))
         return name in classes["CheckpointLoaderSimple"]["inputs"]["ckpt_name"]["options"]
 
@@ -207,7 +207,7 @@ class Scheduler(MessageRecorder):
     def _interruptible(
         self, handler: Callable[[Message, Address], Awaitable[Reply]]
     ) -> Callable[[Message, Address], Awaitable[Reply]]:
-        """Have ``before`` and ``after`` called around a handler."""
+        """Wrap a handler so that ``before`` and ``after`` are called around it."""
 
         async def handle(message: Message, address: Address) -> Reply:
             is_lost = self.before is not None and await self.before(message)
@@ -240,7 +240,7 @@ class Scheduler(MessageRecorder):
         return WorkReply(assignment=self.current.model_copy(update={"renewed": True}))
 
     def _prefetch(self, request: RequestWork) -> WorkReply:
-        """Assign the next job to an executor that has other attempts."""
+        """Assign the next job to an executor that already has attempts."""
         if self.allows_two_attempts_only and request.also_held:
             raise InvalidMessage
         for one in self.assigned:
@@ -317,7 +317,7 @@ class Scheduler(MessageRecorder):
 
 
 class Gateway(MessageRecorder):
-    """Grants outputs and accepts them over HTTP; grants ``uploads`` and serves them over HTTP, counted in ``gets``.
+    """Grants outputs and accepts them over HTTP; serves ``uploads`` over HTTP and counts the downloads in ``gets``.
 
     Attributes:
         put_statuses: statuses of the next responses to PUT.
@@ -333,7 +333,7 @@ class Gateway(MessageRecorder):
         self.types: dict[UUID, str] = {}
         self.put_statuses: deque[int] = deque()
         self.is_full = False  # the store has no space left
-        self.holds_uploads = False  # nothing is stored, and executors wait for the answers
+        self.holds_uploads = False  # uploads are not stored, and executors wait for the responses
         self.puts = 0
         self.uploads: dict[UUID, bytes] = {}
         self.announced_content: dict[UUID, bytes] = {}  # the media type in the grant, if it differs from the content
@@ -363,7 +363,7 @@ class Gateway(MessageRecorder):
             await self._runner.cleanup()
 
     async def store_held_uploads(self) -> None:
-        """Answer the uploads that ``holds_uploads`` kept waiting."""
+        """Respond to the uploads that wait because of ``holds_uploads``."""
         self.holds_uploads = False
         await self.notify()
 

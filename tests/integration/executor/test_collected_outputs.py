@@ -1,4 +1,4 @@
-"""Every output is stored under its name and its graph node. Also runs on a real node: ``COMFYUI_URL``."""
+"""Every output is stored under its name and graph node. Set ``COMFYUI_URL`` to run the tests with a real node."""
 
 import os
 from typing import Any
@@ -70,7 +70,7 @@ async def test_images_sent_only_over_the_websocket_are_stored(start_executor, sc
         "2": node_of("SaveImageWebsocket", images=["1", 0]),
         "4": node_of("SaveImage", images=["1", 0], filename_prefix="saved"),
     }
-    for _ in range(2):  # the second time the node has the image in its cache
+    for _ in range(2):  # in the second run, the node has the image in its cache
         finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [output.node_id for output in finish.outputs] == ["2", "2", "4", "4"]
@@ -86,7 +86,7 @@ async def test_websocket_image_without_node_id_belongs_to_the_running_node(start
         "2": node_of("SimSendImageWebSocket", images=["1", 0], format="JPEG"),
         "3": node_of("SimSendImageWebSocket", images=["1", 0], format="PNG"),
     }
-    for _ in range(2):  # the second time the node would answer from its cache and send nothing
+    for _ in range(2):  # in the second run, the node would use its cache and send nothing
         finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
         assert finish.outcome is Outcome.SUCCEEDED, finish
         assert [(output.node_id, output.content_type) for output in finish.outputs] == [
@@ -122,7 +122,7 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
         assert [output.node_id for output in finish.outputs] == ["3"] * 5 + ["4"]
         assert not finish.warnings
         made = {gateway.stored[output.id] for output in finish.outputs}
-        assert all(str(given.ref.job_id).encode() in content for content in made)  # none is from an earlier job
+        assert all(str(given.ref.job_id).encode() in content for content in made)  # no output is from an earlier job
         assert not made & seen
         seen |= made
 
@@ -130,7 +130,7 @@ async def test_expanded_node_reports_all_outputs_on_every_run(start_executor, sc
 async def test_prefetched_job_with_an_expanding_class_is_never_served_from_the_cache(
     start_executor, scheduler, gateway
 ) -> None:
-    """Only the prompt before it shows that the class expands."""
+    """The executor learns that the class expands only from the previous prompt."""
     await start_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1)
     graph = {
         "1": picture(),

@@ -1,4 +1,4 @@
-"""A bug of the executor itself ends the attempt and stops its prompt."""
+"""An unexpected exception in the executor ends the attempt and stops its prompt."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""An executor that gets SIGTERM finishes its job or hands it back, and takes no other."""
+"""An executor that gets SIGTERM finishes or releases its job, and takes no other."""
 
 import signal
 
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.usefixtures("gateway")
 
 
 def runs(scheduler: Scheduler) -> bool:
-    """Whether the node executes the job."""
+    """Return whether the node executes the job."""
     return any(progress.node == "2" for progress in scheduler.progress)
 
 
@@ -45,7 +45,7 @@ async def test_stopped_executor_hands_back_a_job_that_does_not_end(spawn_executo
         await node.wait_until_ended(given.prompt_id)
         (entry,) = await node.ledger(given.prompt_id)
         assert entry["outcome"] == "interrupted"
-        await executor.start()  # on a node that was not lost: it continues with other jobs
+        await executor.start()  # the node was not lost: it runs other jobs
         following = await scheduler.offer_job(hello())
         assert (await scheduler.wait_for_finish(following)).outcome is Outcome.SUCCEEDED
     assert len(scheduler.finishes) == 2

@@ -1,4 +1,4 @@
-"""Faults around an attempt: it still ends once, with the right outcome."""
+"""An attempt ends exactly once and with the right outcome, despite faults of its node and of other services."""
 
 import signal
 from time import monotonic
@@ -136,7 +136,7 @@ async def test_silent_websocket_does_not_block_completion(start_executor, schedu
 
 
 async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor, scheduler, node) -> None:
-    """The node is checked again soon, because it may be free in a moment, then less often; each time starts over."""
+    """The executor checks an occupied node after pauses that grow, and that start short for each occupation."""
     with capture_logs() as logs:
         await node.request("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
         await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)
@@ -278,7 +278,7 @@ async def test_node_with_a_stuck_prompt_takes_no_further_job(start_executor, sch
 
 @pytest.mark.requirement("F-54")
 async def test_prompt_missing_from_one_queue_reading_is_still_watched(start_executor, scheduler, node) -> None:
-    await start_executor(prefetch=False)  # so that nothing else reads the queue
+    await start_executor(prefetch=False)  # so that the executor does not read the queue
     given = await scheduler.offer_job(slow(6))
     await scheduler.until(lambda: any(progress.node == "2" for progress in scheduler.progress))
     await node.arm_fault("queue_hidden")

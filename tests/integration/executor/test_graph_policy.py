@@ -1,4 +1,4 @@
-"""The executor checks a graph again with its own node's catalog, and no output is written outside of its folder."""
+"""The executor checks graphs against its own node's catalog, and writes no output outside of the output folder."""
 
 from pathlib import Path
 from typing import Any

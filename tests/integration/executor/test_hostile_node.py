@@ -1,4 +1,4 @@
-"""A node's responses are untrusted: an invalid one ends its own attempt correctly, and the next job runs normally."""
+"""A node's responses are untrusted: an invalid one affects only its own attempt, and the next job runs normally."""
 
 import json
 import signal
@@ -61,7 +61,7 @@ def replace_history_entries(change: Callable[[dict[str, Any]], Any]) -> Callable
 
 
 def reply_with(body: bytes, **more: Any) -> Callable[[Reply], Reply]:
-    """Respond with this instead, after the prompt has ended."""
+    """Return a change that replaces the node's response once the prompt has ended."""
     return lambda reply: Reply(body, **more) if len(reply.body) > 2 else reply
 
 
@@ -230,7 +230,7 @@ async def test_queue_that_grows_oversized_during_a_run_does_not_end_the_job(sche
     given = await scheduler.offer_job(slow(5))
     await scheduler.until(lambda: scheduler.starts)
     hostile.change_reply = replace_replies("queue", lambda _: Reply(LARGE))
-    hostile.change_frame = lambda _: []  # so that only polling detects the end
+    hostile.change_frame = lambda _: []  # so that the end is detected only by polling
     finish = await scheduler.wait_for_finish(given)
     assert hostile.replaced["queue"]
     assert finish.outcome is Outcome.SUCCEEDED
@@ -261,7 +261,7 @@ async def test_malformed_queue_entries_are_ignored(scheduler, hostile, node, que
     [
         (Reply(LARGE, status=400), (Outcome.FAILED, "workflow.rejected")),
         (Reply(b"[" * 5_000, status=400), (Outcome.FAILED, "workflow.rejected")),
-        (Reply(LARGE), (Outcome.SUCCEEDED, None)),  # it was accepted nevertheless
+        (Reply(LARGE), (Outcome.SUCCEEDED, None)),  # the node had accepted it despite the response
         (Reply(b"null"), (Outcome.SUCCEEDED, None)),
         (
             Reply(
@@ -368,7 +368,7 @@ async def test_malformed_catalog_leaves_the_node_online(proxy, start_executor, s
 
 
 class Refusing:
-    """Refuses reports of ends like the scheduler refuses messages that it cannot handle."""
+    """Refuses finish reports in the way the scheduler refuses messages that it cannot handle."""
 
     def __init__(self, scheduler: Any, refusal: type[Refusal], *, minimal_too: bool) -> None:
         self.finishes: list[FinishAttempt] = []
@@ -381,7 +381,7 @@ class Refusing:
 
 
 def is_minimal(finish: FinishAttempt) -> bool:
-    """Whether a report has no details of its attempt."""
+    """Return whether a report has no details of its attempt."""
     return finish.error is not None and finish.error.code == "node.answer_unusable"
 
 

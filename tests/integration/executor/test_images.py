@@ -1,4 +1,4 @@
-"""An attempt stores at most the images reserved for its job, counted by one rule."""
+"""An attempt stores at most as many images as are reserved for its job; all kinds of output count by the same rule."""
 
 from typing import Any
 
@@ -20,7 +20,7 @@ def saved(source: str, prefix: str = "a") -> dict[str, Any]:
 
 
 def multiplied(copies: int) -> dict[str, Any]:
-    """Return a graph with a custom class that produces more images than the graph says."""
+    """Return a graph with a custom class that produces more images than the graph shows."""
     return {"1": picture(1), "2": node("SimMultiply", image=["1", 0], copies=copies), "3": saved("2")}
 
 
@@ -106,7 +106,7 @@ async def test_outputs_that_are_not_images_are_stored_without_quota(start_execut
 
 
 async def test_images_stored_during_the_run_do_not_exceed_the_reservation(start_executor, scheduler, gateway) -> None:
-    """Outputs that are stored while later nodes still run count, too."""
+    """Outputs stored while later graph nodes still run also count."""
     await start_executor()
     scheduler.max_granted_images = 4
     graph = multiplied(6) | {

@@ -1,4 +1,4 @@
-"""Transfer of a job's uploads to the node, and its faults."""
+"""Transfer of a job's uploads to the node, with and without faults."""
 
 import asyncio
 import os
@@ -69,7 +69,7 @@ async def test_node_receives_the_exact_uploaded_bytes_once(start_executor, sched
     assert gateway.gets == 1
     other = await scheduler.wait_for_finish(await offer_job_with_upload(scheduler, gateway, png("blue")))
     assert read_output_color(gateway, other) == (255, 255, 0)
-    async with http_client() as client:  # names that a graph could guess are not listed
+    async with http_client() as client:  # the catalog lists no names of uploads that a graph could guess
         listed = (await client.get(f"{node.url}/object_info/LoadImage")).json()["LoadImage"]["input"]["required"]
     assert listed["image"][0] == []
 

@@ -1,4 +1,4 @@
-"""A node that responds but takes no jobs: the cause is reported, operators free it, a dead worker is detected."""
+"""A node that responds but takes no jobs: the cause is reported, operators can free it, a dead worker is detected."""
 
 from typing import Any
 
@@ -18,13 +18,13 @@ QUICKLY: dict[str, Any] = {"heartbeat_s": 0.1, "blocked_after_s": 0.5}
 
 
 async def post_foreign_prompt(node: Node, graph: dict[str, Any] | None = None) -> str:
-    """Post a prompt as another client; returns its id."""
+    """Post a prompt as another client; return its id."""
     told = await node.request("POST", "/prompt", {"prompt": graph or slow(60), "client_id": "somebody"})
     return str(told["prompt_id"])
 
 
 def post_upon_request(scheduler: Scheduler, node: Node, graph: dict[str, Any]) -> list[str]:
-    """Post a prompt as another client before the first request for work is answered; returns the list of its id."""
+    """Post a prompt as another client before the first work request is answered; its id is added to the result."""
     posted: list[str] = []
 
     async def post_once(message: Any) -> bool:
@@ -37,7 +37,7 @@ def post_upon_request(scheduler: Scheduler, node: Node, graph: dict[str, Any]) -
 
 
 async def wait_for_occupancy(scheduler: Scheduler, *, blocked: bool) -> ReportedOccupancy:
-    """Wait until heartbeats report what occupies the node; returns it."""
+    """Wait until heartbeats report what occupies the node; return the report."""
 
     def found() -> bool:
         occupied = scheduler.heartbeats[-1].occupied if scheduler.heartbeats else None
@@ -143,7 +143,7 @@ async def test_worker_death_during_a_foreign_prompt_blocks_the_node(start_execut
 
 @pytest.mark.requirement("F-60")
 async def test_job_without_progress_is_not_mistaken_for_a_dead_worker(start_executor, scheduler, node) -> None:
-    """The log entry is older than the job's prompt, so it does not prove that the worker is dead now."""
+    """The log entry is older than the job's prompt, so it is no evidence that the worker is dead now."""
     await node.request("POST", "/simnode/log", ["Exception in thread ", "Thread-9 (prompt_worker)", ":\n"])
     await node.arm_fault("ws_stall")
     await start_executor(dead_worker_s=0.2)

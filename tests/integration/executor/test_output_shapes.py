@@ -1,4 +1,4 @@
-"""Everything that nodes report is stored: a whole executor with a simulated node that reports given data."""
+"""An executor stores all outputs that nodes report, in each format. The simulated node reports given data."""
 
 import json
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""An executor holds the next job while the node runs one. Only one prompt at a time is on the node."""
+"""An executor prefetches the next job while the node runs one. It posts only one prompt at a time to the node."""
 
 import signal
 from time import monotonic
@@ -16,12 +16,12 @@ pytestmark = pytest.mark.usefixtures("gateway")
 
 
 def is_running(scheduler: Scheduler, given: Assignment) -> bool:
-    """Whether the node executes the slow part of the job."""
+    """Return whether the node executes the slow part of the job."""
     return any(progress.node == "2" and progress.job_id == given.ref.job_id for progress in scheduler.progress)
 
 
 def is_prefetched(scheduler: Scheduler, given: Assignment) -> bool:
-    """Whether the executor's latest heartbeat names the job as its other one."""
+    """Return whether the executor's latest heartbeat lists the job as prefetched."""
     beat = scheduler.heartbeats[-1]
     return beat.other_attempt == given.ref and beat.attempt is not None
 
@@ -31,19 +31,19 @@ def list_attempts(beat: Heartbeat) -> list[AttemptRef]:
 
 
 def build_next_attempt(given: Assignment) -> Assignment:
-    """Return the attempt that follows if the scheduler tries the job again."""
+    """Return the attempt that the scheduler would create for a retry of the job."""
     return given.model_copy(update={"ref": given.ref.model_copy(update={"attempt": given.ref.attempt + 1})})
 
 
 async def run_and_prefetch(scheduler: Scheduler, *, seconds: float = 60) -> tuple[Assignment, Assignment]:
-    """Have the executor run a slow job and hold another one."""
+    """Wait until the executor runs a slow job and has prefetched another one."""
     first, second = await scheduler.offer_job(slow(seconds)), await scheduler.offer_job(hello())
     await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     return first, second
 
 
 async def wait_for_heartbeats(scheduler: Scheduler, number: int) -> None:
-    """Wait for further heartbeats, in which time the executor would do what it must not do."""
+    """Wait for ``number`` more heartbeats, long enough for a wrong action of the executor to show."""
     count = len(scheduler.heartbeats)
     await scheduler.until(lambda: len(scheduler.heartbeats) >= count + number)
 
@@ -95,7 +95,7 @@ async def test_prefetched_job_is_posted_before_the_history_of_the_previous_promp
     async def has_fault_fired() -> bool:
         return bool(await node.count_fault_occurrences("history_held") == 1)
 
-    await until(has_fault_fired)  # the node holds the entry back a moment after it has reported success
+    await until(has_fault_fired)  # the node reports success a moment before it publishes the entry
     await node.request("DELETE", "/simnode/faults?name=history_held")
     for given in (first, second):
         assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
@@ -107,7 +107,7 @@ async def test_node_runs_one_job_and_holds_another_while_outputs_of_a_third_are_
     start_executor, scheduler, gateway, node, version: str
 ) -> None:
     scheduler.max_attempts, gateway.holds_uploads = 3, True
-    scheduler.allows_two_attempts_only = version == "earlier"  # as one of several schedulers during an upgrade
+    scheduler.allows_two_attempts_only = version == "earlier"  # like an older scheduler during an upgrade
     seconds = (0.5, 5, 5, 0.5) if version == "same" else (0.5,) * 4  # heartbeats report the second and the third
     given = [await scheduler.offer_job(slow(one)) for one in seconds]
     refs = [one.ref for one in given]
@@ -136,11 +136,11 @@ async def test_cancelled_prefetched_job_ends_without_touching_the_running_prompt
     if why != "held_too_long":
         await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
     if why == "cancelled":
-        await scheduler.hint_cancel(build_next_attempt(first))  # the executor does not have it, so nothing happens
+        await scheduler.hint_cancel(build_next_attempt(first))  # ignored: the executor does not have this attempt
         await scheduler.hint_cancel(second)
     elif why == "released":
         await scheduler.hint_release(build_next_attempt(second))
-        await scheduler.hint_release(first)  # it has started, so nothing happens
+        await scheduler.hint_release(first)  # ignored: the job has started
         await scheduler.hint_release(second)
     ended = await scheduler.wait_for_finish(second)
     expected = Outcome.CANCELLED if why == "cancelled" else Outcome.RELEASED
@@ -189,7 +189,7 @@ async def test_executor_rarely_requests_a_job_to_prefetch_while_there_is_none(st
     await scheduler.until(lambda: is_running(scheduler, first))
     asked = len(scheduler.work_requests)
     await wait_for_heartbeats(scheduler, 20)
-    assert len(scheduler.work_requests) - asked <= 10  # ten would take more than 30 s
+    assert len(scheduler.work_requests) - asked <= 10  # ten requests would take more than 30 s
 
 
 @pytest.mark.requirement("F-114")
@@ -278,9 +278,9 @@ async def test_restarted_executor_reports_running_and_prefetched_job_once(
 async def test_restarted_executor_posts_no_prompt_before_it_has_adopted_the_running_one(
     spawn_executor, scheduler, node
 ) -> None:
-    unused = {str(number): picture() for number in range(10, 2_000)}  # the node does not run them
+    unused = {str(number): picture() for number in range(10, 2_000)}  # graph nodes without an output are not executed
     async with spawn_executor(prefetch=True, prefetch_hold_s=600, heartbeat_s=0.1) as executor:
-        first = await scheduler.offer_job(slow(60) | unused)  # reading this graph takes longer than reading the other
+        first = await scheduler.offer_job(slow(60) | unused)  # this graph takes longer to read than the other
         second = await scheduler.offer_job(hello())
         await scheduler.until(lambda: is_running(scheduler, first) and is_prefetched(scheduler, second))
         await executor.stop(signal.SIGKILL)
@@ -302,7 +302,7 @@ async def test_job_with_a_refused_report_is_not_prefetched_again(start_executor,
     assert list_attempts(scheduler.heartbeats[-1]) == [second.ref]
     scheduler.refuse = None
     await scheduler.hint_cancel(second)
-    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.SUCCEEDED  # of the prompt in the node's history
+    assert (await scheduler.wait_for_finish(first)).outcome is Outcome.SUCCEEDED  # taken from the node's history
     assert len(await node.ledger(first.prompt_id)) == 1
 
 

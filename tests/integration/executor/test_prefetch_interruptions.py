@@ -1,4 +1,4 @@
-"""Kills, cancels and drains at every message that an executor with several attempts sends to the scheduler."""
+"""An executor with several attempts is killed, cancelled or drained at each message that it sends to the scheduler."""
 
 import signal
 from collections.abc import Awaitable, Callable
@@ -28,7 +28,7 @@ Interrupt = Callable[[], Awaitable[Any]]
 
 
 class InterruptedOnce:
-    """Calls ``interrupt`` at the first message of a moment.
+    """Calls ``interrupt`` once, at the first message of a given kind.
 
     Args:
         is_lost: whether that message, or its reply, is lost.

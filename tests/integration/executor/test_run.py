@@ -1,4 +1,4 @@
-"""A whole executor with a real NATS server and a simulated node; scheduler and gateway are scripted."""
+"""A complete executor with a real NATS server and a simulated node; scheduler and gateway are scripted."""
 
 import base64
 import hashlib
@@ -51,7 +51,7 @@ async def test_saved_files_are_placed_in_the_attempt_folder(start_executor, sche
 async def test_outputs_are_never_served_from_another_tenants_cached_run(
     start_executor, scheduler, gateway, node
 ) -> None:
-    """A node's cache would return the other tenant's file, which contains the other tenant's graph."""
+    """The node's cache would return the file of another tenant, which contains that tenant's graph."""
     await start_executor()
     graph = {
         "1": picture(),
@@ -67,7 +67,7 @@ async def test_outputs_are_never_served_from_another_tenants_cached_run(
         made[str(given.ref.job_id).encode()] = [gateway.stored[output.id] for output in finish.outputs]
     (entry,) = (await node.request("GET", f"/history/{given.prompt_id}")).values()
     (cached,) = [told["nodes"] for name, told in entry["status"]["messages"] if name == "execution_cached"]
-    assert set(cached) == {"1", "3"}  # equal outputs of both runs are produced once
+    assert set(cached) == {"1", "3"}  # the cache would produce equal outputs of both runs once
     first, second = made
     assert [(first in content, second in content) for content in made[first]] == [(True, False)] * 2
     assert [(first in content, second in content) for content in made[second]] == [(False, True)] * 2
@@ -136,7 +136,7 @@ async def test_heartbeat_reply_with_cancellation_stops_the_prompt(start_executor
 
 
 async def test_job_cancelled_before_its_start_frees_the_node(start_executor, scheduler, node) -> None:
-    """The scheduler gives the attempt again and again until its end is told: it holds the node."""
+    """The attempt occupies the node: the scheduler assigns it repeatedly until its end is reported."""
     await start_executor()
     scheduler.cancelled = True
     given = await scheduler.offer_job(slow(30))
@@ -149,7 +149,7 @@ async def test_job_cancelled_before_its_start_frees_the_node(start_executor, sch
 
 
 async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, scheduler, gateway, node) -> None:
-    await start_executor(prefetch=False)  # else the lost lease may be that of a held job, too
+    await start_executor(prefetch=False)  # otherwise a prefetched job would lose its lease, too
     given = await scheduler.offer_job(slow(30))
     await scheduler.until(lambda: scheduler.starts)
     scheduler.lease = LeaseState.LOST
@@ -161,7 +161,7 @@ async def test_lost_lease_stops_the_prompt_without_a_report(start_executor, sche
     assert [finish.ref for finish in scheduler.finishes] == [following.ref]
     (entry,) = await node.ledger(given.prompt_id)
     assert entry["outcome"] == "interrupted"
-    assert {stored.job_id for stored in gateway.grants} == {given.ref.job_id, following.ref.job_id}  # requested ahead
+    assert {stored.job_id for stored in gateway.grants} == {given.ref.job_id, following.ref.job_id}  # in advance
 
 
 async def test_failed_workflow_reports_the_cause_without_file_paths(start_executor, scheduler) -> None:

@@ -1,4 +1,4 @@
-"""The notifier on a real socket, real NATS and real PostgreSQL; auth and scheduler are scripted."""
+"""The notifier with a real socket, NATS and PostgreSQL; auth and scheduler are scripted."""
 
 import json
 from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ class World:
         return RetryingConnect(f"ws://{self.at}{path}", additional_headers=sent, proxy=None, open_timeout=20, **more)
 
     async def happen(self, job_id: UUID, state: JobState, **more: Any) -> JobEvent:
-        """Change a job and publish the event, stored and live."""
+        """Change a job and publish its event, both to the stream and as a live message."""
         event = self.script.scheduler.change(job_id, state, **more)
         await self.publish(event)
         return event
@@ -95,7 +95,7 @@ async def world_at(nats_url: str, database_url: str, **settings: object) -> Asyn
 
 @pytest.fixture
 async def world(nats_server: NatsServer, database_url: str) -> AsyncIterator[World]:
-    """A notifier that does not poll during a test: everything it sends was received, or was noticed to be missing."""
+    """A notifier that does not poll during a test: it reads again only after it has noticed a gap."""
     async with world_at(nats_server.url, database_url) as world:
         yield world
 
@@ -106,7 +106,7 @@ async def frame(socket: ClientConnection) -> dict[str, Any]:
 
 
 async def rest(socket: ClientConnection) -> list[dict[str, Any]]:
-    """Read all frames until the server closes."""
+    """Read all frames until the server closes the WebSocket."""
     return [json.loads(message) async for message in socket]
 
 

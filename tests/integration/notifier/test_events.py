@@ -1,4 +1,4 @@
-"""The table of events: batches are stored completely, events unchanged, and all is deleted in time."""
+"""The table of events: batches are stored completely, events are stored unchanged, and old ones are deleted."""
 
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -67,7 +67,7 @@ async def test_only_events_of_purged_jobs_are_dropped_from_a_batch(events: Event
 
 
 async def test_old_events_are_deleted(nats_server: NatsServer, database_url: str, sql: asyncpg.Connection) -> None:
-    """Events are deleted after ``keep_days``, purge records once no stream can contain the job any more."""
+    """Events are deleted after ``keep_days``, and purge records once no stream can still contain events of the job."""
     old, young, purged, purged_long_ago = (uuid4() for _ in range(4))
     plant = "INSERT INTO job_events (job_id, seq, tenant_id, state, body, at) VALUES ($1, 1, $1, 'queued', '{}', $2)"
     bury = "INSERT INTO purged_jobs (job_id, at) VALUES ($1, $2)"

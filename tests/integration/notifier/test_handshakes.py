@@ -50,13 +50,13 @@ async def test_excess_handshakes_of_an_address_are_refused(nats_server: NatsServ
                 )
             )
             assert set(told) == {401, 403, 429}
-            assert 20 <= told[401] + told[403] <= 30  # some tokens are refilled meanwhile
+            assert 20 <= told[401] + told[403] <= 30  # some tokens are refilled during the test
 
-            async def is_valid_one_refused() -> bool:  # a token may be refilled before it
+            async def is_valid_one_refused() -> bool:  # a token may be refilled before the request
                 return await status_of(world, from_("203.0.113.2")) == 429
 
             await until(is_valid_one_refused)
-            assert await status_of(world, from_("203.0.113.3")) == 101  # one from another address is accepted
+            assert await status_of(world, from_("203.0.113.3")) == 101  # a handshake from another address is accepted
             await world.happen(job_id, JobState.SUCCEEDED)
             assert states(await rest(socket)) == [(2, "completed")]  # open connections stay open
 

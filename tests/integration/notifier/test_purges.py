@@ -20,7 +20,7 @@ from tests.kit.postgres import patient_database
 from tests.kit.waiting import until
 
 OWNER = UUID(int=7)
-HELD = 7411  # an advisory lock of this test
+HELD = 7411  # id of an advisory lock
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.
         return await kept(job_id) == 0
 
     await until(none_kept)
-    for late in log:  # a slow relay publishes them only now
+    for late in log:  # as by a slow relay, after the purge
         await world.publish(late)
     last = world.job()
     await world.happen(last, JobState.LEASED)
@@ -75,7 +75,7 @@ async def test_late_event_of_a_purged_job_is_dropped(world: World, sql: asyncpg.
 
 @pytest.fixture
 async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
-    """Block every insert right before its commit, while this connection holds a lock."""
+    """A trigger blocks every insert of events right before its commit, while ``sql`` holds an advisory lock."""
     await sql.execute(f"""
         CREATE FUNCTION held() RETURNS trigger LANGUAGE plpgsql AS
             $$ BEGIN PERFORM pg_advisory_xact_lock_shared({HELD}); RETURN NULL; END $$;
@@ -90,7 +90,7 @@ async def commits_held(sql: asyncpg.Connection) -> AsyncIterator[None]:
 
 @pytest.mark.usefixtures("commits_held")
 async def test_event_added_during_a_purge_is_dropped(sql: asyncpg.Connection, database_url: str) -> None:
-    """No notifier runs, because its consumer would wait for the lock with events of earlier tests."""
+    """No notifier runs here, because its consumer would block on the lock with events of earlier tests."""
 
     async def waiting() -> int:
         number: int = await sql.fetchval("""

@@ -21,7 +21,7 @@ LARGE = JobError(code="node.error", message="🖼" * 8_000)  # largest message, 
 
 
 async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
-    """Open a WebSocket with small buffers that never reads."""
+    """Open a WebSocket with a small receive buffer and never read from it."""
     url = httpx.URL(f"http://{world.at}")
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -33,7 +33,7 @@ async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
 
 
 async def drained(plain: socket.socket) -> int:
-    """Return how many bytes still arrive until the connection ends."""
+    """Read until the connection ends; return the number of bytes."""
     total = 0
     try:
         while chunk := await asyncio.get_running_loop().sock_recv(plain, 1 << 16):
@@ -56,7 +56,7 @@ async def test_client_that_does_not_read_is_disconnected_without_delaying_others
             with capture_logs() as logs:
                 deaf = stack.enter_context(closing(await deaf_viewer(world, job_id)))
                 seen = []
-                for turn in range(TURNS):  # frame by frame, or the good viewer would be a slow one on a loaded machine
+                for turn in range(TURNS):  # one by one, so that the other viewer keeps up on a busy machine
                     await world.happen(job_id, JobState.QUEUED if turn % 2 else JobState.LEASED, error=LARGE)
                     seen += states([await frame(good)])
                 await until(lambda: any(entry["event"] == "notifier.viewer.too_slow" for entry in logs))

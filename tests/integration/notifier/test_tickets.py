@@ -1,4 +1,4 @@
-"""Authentication of a WebSocket without a credential in a header."""
+"""Authentication of a WebSocket by a ticket, without a credential in a header."""
 
 import asyncio
 import json
@@ -38,7 +38,7 @@ def browser(origin: str | None = PAGE, **more: str) -> dict[str, str]:
 
 
 async def refused(world: World, query: str, headers: dict[str, str]) -> tuple[int, str]:
-    """Return how a handshake is refused, the same for one job and for many."""
+    """Return status and error code with which the endpoint for many jobs refuses a handshake."""
     with pytest.raises(InvalidStatus) as caught:
         await world.watch_many(query, headers=headers).__aenter__()
     return caught.value.response.status_code, json.loads(caught.value.response.body or b"")["code"]
@@ -109,7 +109,7 @@ async def test_two_credentials_in_one_handshake_are_refused(world: World) -> Non
     assert await refused(world, f"?ticket={text}", with_key) == (401, InvalidCredential.code)
     assert await refused(world, f"?ticket={text}&ticket={text}", browser()) == (401, InvalidCredential.code)
     async with world.watch_many(f"?ticket={text}", headers=browser()):
-        pass  # the refused handshake has not used it up
+        pass  # the refused handshake did not redeem the ticket
 
 
 @pytest.mark.requirement("B-80")

@@ -1,4 +1,4 @@
-"""Who may watch, and for how long: with a valid key or access token, until it becomes invalid."""
+"""A viewer may watch with a valid key or access token, until it becomes invalid."""
 
 import asyncio
 import json
@@ -24,7 +24,7 @@ ENDED = (4401, InvalidCredential.code)
 
 
 async def opened(world: World, headers: dict[str, str]) -> bool:
-    """Whether a socket opens. A new notifier accepts no token before it has polled changes."""
+    """Return whether a socket opens. A new notifier responds with 503 until it has polled changes."""
     try:
         async with world.watch(world.job(), headers=headers) as socket:
             return bool((await frame(socket))["type"] == "snapshot")
@@ -39,7 +39,7 @@ def bearer(token: str) -> dict[str, str]:
 
 
 async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
-    """Return how the socket closes. A frame before that is a failure: it shows data that the viewer may not see."""
+    """Return close code and reason. Fail if a frame arrives first, because the viewer may not see its data."""
     async with asyncio.timeout(20):
         with pytest.raises(ConnectionClosed):
             await socket.recv()
@@ -148,7 +148,7 @@ async def test_websocket_closes_when_its_credential_expires(world: World) -> Non
     await until(lambda: opened(world, bearer(auth.token(alice))))
 
     async def closes_after(seconds: int) -> bool:
-        """Assert that both close when their credential expires. False if it expired before they were open."""
+        """Assert that both sockets close when their credential expires; False if it expired before they opened."""
         key = f"key-for-{seconds}-s"
         auth.keys[key], auth.expiries[key] = alice, datetime.now(UTC) + timedelta(seconds=seconds)
         token = auth.token(alice, exp=int(auth.expiries[key].timestamp()))

@@ -166,7 +166,7 @@ async def test_event_gap_is_filled_although_the_scheduler_refuses_the_first_read
         world.script.scheduler.change(job_id, JobState.RUNNING)  # not published
         world.script.scheduler.busy = 1
         await world.happen(job_id, JobState.SUCCEEDED)
-        async with asyncio.timeout(30):  # the regular read comes later
+        async with asyncio.timeout(30):  # shorter than the interval of regular reads
             assert states(await rest(socket)) == WHOLE[1:]
         assert world.script.scheduler.busy == 0
 

@@ -1,4 +1,4 @@
-"""Many jobs on one WebSocket."""
+"""Watching many jobs on one WebSocket."""
 
 import asyncio
 import json
@@ -40,7 +40,7 @@ async def frames_until(socket: ClientConnection, kind: str, job_id: object) -> l
 
 
 async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
-    """Return how the socket closes; frames before that are ignored."""
+    """Return close code and reason; frames before that are ignored."""
     async with asyncio.timeout(20):
         with suppress(ConnectionClosed):
             while await socket.recv():
@@ -50,7 +50,7 @@ async def closing(socket: ClientConnection) -> tuple[int | None, str | None]:
 
 @asynccontextmanager
 async def unharmed(world: World) -> AsyncIterator[None]:
-    """Check that another socket receives its job's events until the end, whatever happens in the block."""
+    """Assert that actions in the block do not keep another socket from receiving all events of its job."""
     job_id = world.job()
     async with world.watch_many() as socket:
         await say(socket, "subscribe", job_id)
@@ -109,7 +109,7 @@ async def test_no_event_follows_an_unsubscribe_reply(world: World) -> None:
 
 
 async def test_unsubscribing_at_any_moment_is_answered(world: World) -> None:
-    """A new subscription sends requests, and its end can coincide with a reply."""
+    """A new subscription sends requests, and it can end at the moment of a reply."""
     job_id = world.job()
     await world.happen(job_id, JobState.LEASED)
     async with unharmed(world), world.watch_many() as socket:
@@ -221,7 +221,7 @@ async def test_excess_subscriptions_are_refused_and_then_close_the_websocket(wor
     async with unharmed(world), world.watch_many() as socket:
         jobs = [world.job() for _ in range(MAX_JOBS + 1)]
         told = []
-        for job_id in jobs:  # one after another: all services of this test share one process
+        for job_id in jobs:  # sequentially, because all services share one process here
             await say(socket, "subscribe", job_id)
             told.append(await frame(socket))
         assert sorted(one["type"] for one in told) == ["error"] + ["snapshot"] * MAX_JOBS
@@ -247,7 +247,7 @@ async def test_subscription_ends_when_nobody_watches_the_job(world: World, nats_
         assert await nats_server.count_subscriptions() >= before + many // 2
 
     async def as_before() -> bool:
-        return await nats_server.count_subscriptions() < before + many / 4  # readers of streams come and go
+        return await nats_server.count_subscriptions() < before + many / 4  # the number of stream readers varies
 
     await until(as_before)
 
@@ -275,13 +275,13 @@ async def test_deleted_user_receives_nothing_and_a_deleted_job_is_reported(
 
 
 def following() -> int:
-    """Return the jobs that the notifier, which runs in this process, follows for any client."""
+    """Return the number of jobs that notifiers in this process follow for any client."""
     return sum(task.get_name() == "notifier.reread_job" for task in asyncio.all_tasks())
 
 
 @pytest.mark.requirement("B-81")
 async def test_client_too_far_behind_is_disconnected(nats_server: NatsServer, database_url: str) -> None:
-    """Even if it reads a frame now and then."""
+    """A client is disconnected even if it still reads a frame occasionally."""
     async with world_at(nats_server.url, database_url, send_timeout_s=60) as world, unharmed(world):
         job_id = world.job()
         with capture_logs() as logs:

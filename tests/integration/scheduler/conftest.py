@@ -1,4 +1,4 @@
-"""Runs the scheduler with a real NATS and PostgreSQL; tests act as auth, gateway and executors."""
+"""Runs the scheduler with a real NATS and PostgreSQL; tests send messages as auth, gateway and executors."""
 
 import asyncio
 import base64
@@ -255,12 +255,12 @@ async def run_system(
 
 @pytest.fixture(scope="package")
 async def system(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """One scheduler for all tests of this folder. Its leases are too long to lapse during a test."""
+    """One scheduler for all tests of this folder, with leases too long to lapse during a test."""
     async with (
         running_nats() as server,
         run_system(server.url, await postgres_server.create_database("scheduler"), lease_s=60) as system,
     ):
-        # Otherwise a test is refused whose node joins while the cached nodes are those of a test with other models.
+        # This node stays, so that the scheduler's cached nodes, possibly of an earlier test, always offer COMMON.
         await Node(system, "remembered", catalog(COMMON)).join()
         yield system
 
@@ -274,7 +274,7 @@ class Node:
     models: ReportCatalog
     boot_id: UUID = field(default_factory=uuid4)
     loaded: tuple[str, ...] | None = None  # models that its requests report
-    memory_gib: int | None = None  # of its GPU; None if it does not report it
+    memory_gib: int | None = None  # of its GPU; None if not reported
 
     async def join(self) -> "Node":
         """Send heartbeats, and the catalog while the scheduler asks for it."""
@@ -298,7 +298,7 @@ class Node:
     def _describe_system(self) -> NodeSystem | None:
         if self.memory_gib is None:
             return None
-        size = self.memory_gib * 2**30 - 2**20  # cards report a little less
+        size = self.memory_gib * 2**30 - 2**20  # GPUs report slightly less
         gpu = Gpu(name="GPU", memory_total_bytes=size, memory_free_bytes=size // 2)
         return NodeSystem(executor_version="1", gpus=(gpu,))
 
@@ -309,7 +309,7 @@ class Node:
         return (await self.system.bus.request(REQUEST_WORK, request, key=self.name)).assignment
 
     async def start_waiting(self, wait_s: float = 30) -> asyncio.Task[Assignment | None]:
-        """Request work in the background; return once the scheduler has found no job, so that the request waits."""
+        """Request work in the background; return once the request waits, because there is no job."""
         with capture_logs() as lines:
             waiting = asyncio.create_task(self.request_work(wait_s))
 
@@ -330,7 +330,7 @@ class Node:
         return assignment
 
     async def prefetch_attempt(self, *held: AttemptRef) -> Assignment:
-        """Request a job to prefetch, again until there is one, and return the attempt.
+        """Request a job to prefetch until the scheduler assigns one, and return the attempt.
 
         Such a request does not wait. It gets nothing while another transaction has locked the job, or before the
         scheduler is notified that a job was queued again.
@@ -391,9 +391,9 @@ class World:
         await self.until_saved(tenant)
 
     async def until_saved(self, tenant: UUID) -> None:
-        """Wait until the scheduler has saved what auth says of a tenant.
+        """Wait until the scheduler has saved auth's current data about a tenant.
 
-        If auth does not reply to a submission within half a second, the scheduler uses what it has saved.
+        The scheduler uses the saved data if auth does not reply to a submission within half a second.
         """
         auth = self.system.auth
 
@@ -416,7 +416,7 @@ class World:
         return await node.join()
 
     async def until_offered(self, model: str) -> None:
-        """Wait until the scheduler accepts jobs for a model. Another scheduler may know its node a second later."""
+        """Wait until the scheduler accepts jobs for a model. Other schedulers may learn of the node a second later."""
 
         async def offered() -> bool:
             fleet = await self.system.bus.request(READ_FLEET, ReadFleet())
@@ -436,7 +436,7 @@ class World:
         return await self.system.bus.request(SUBMIT_JOB, SubmitJob(**values), tenant=str(tenant))
 
     async def submit_job(self, tenant: UUID, **fields: Any) -> UUID:
-        """Submit a job for a test about something else."""
+        """Submit a job with defaults, and return its id."""
         fields = {"job_id": new_id()} | fields
         return (await until_available(lambda: self.submit(tenant, **fields))).job.job_id
 
@@ -468,7 +468,7 @@ class World:
         return row["queued"], row["running"]
 
     async def database_rows(self, tenant: UUID) -> list[list[tuple[Any, ...]]]:
-        """Return all rows of a tenant, to compare them before and after. Heartbeats change none of them."""
+        """Return all rows of a tenant except those that heartbeats change, to compare snapshots."""
         tables = {
             "tenants": "t.id",
             "jobs": "t.tenant_id",
@@ -490,7 +490,7 @@ class World:
     async def assert_consistent(self) -> None:
         """Check that counters match a recount, and that events are gapless, have one final state and are published.
 
-        Waiting requirements are those of the queued jobs.
+        The tenant's waiting requirements must be those of its queued jobs.
         """
         sql = self.system.sql
         rows = await sql.fetch(
@@ -544,7 +544,7 @@ class World:
         }
 
     async def end_all_jobs(self) -> bool:
-        """End all jobs and attempts that the test left, so that no later test gets them.
+        """End all remaining jobs and attempts, so that nodes of later tests do not get them.
 
         Returns:
             Whether there were any.
@@ -554,7 +554,7 @@ class World:
             left = await sql.fetch(
                 "SELECT id FROM jobs WHERE tenant_id = $1 AND state <> ALL($2)", tenant, [*FINAL_STATES]
             )
-            for row in left:  # one by one: hundreds at once would time out on a busy machine
+            for row in left:  # sequentially: hundreds at once would time out on a busy machine
                 await until_available(partial(self.cancel, tenant, row["id"]))
             found = found or bool(left)
         live = "SELECT node, job_id, tenant_id, attempt, lease_token FROM attempts WHERE ended_at IS NULL"
@@ -601,7 +601,7 @@ async def second_sql(system: System) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def bring_start_deadline_closer(world: World, job_ids: Sequence[UUID], *, seconds: float) -> None:
-    """Act as if these jobs had been submitted earlier."""
+    """Move the start deadlines of these jobs closer by ``seconds``, as if submitted earlier."""
     sql = "UPDATE jobs SET start_by = start_by - make_interval(secs => $2) WHERE id = ANY($1)"
     await world.system.sql.execute(sql, job_ids, seconds)
 

@@ -1,4 +1,4 @@
-"""Sends the requests of an operator, as the gateway does."""
+"""Sends an operator's requests to the scheduler, as the gateway does."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -38,7 +38,7 @@ class Operator:
         return (await self.bus.request(RUN_NODE_ACTION, command, tenant=ADMIN)).node
 
     async def preview(self, node: str, order: NodeAction, grace_s: float = 0) -> dict[str, Effect]:
-        """Return what an action on a node would do, by code."""
+        """Preview an action on a node; return its predicted effects by code."""
         command = RunNodeAction(node=node, order=order, grace_s=grace_s)
         preview = await self.bus.request(PREVIEW_NODE_ACTION, command, tenant=ADMIN)
         return {effect.code: effect for effect in preview.effects}
@@ -63,7 +63,7 @@ class Operator:
         return await self.bus.request(READ_STATS, ReadStats(), tenant=ADMIN)
 
     async def read_new_stats(self) -> Stats:
-        """Return statistics that are computed after this call. They are cached for some seconds."""
+        """Wait until statistics, which are cached for some seconds, are computed again; return them."""
         found = [await self.stats()]
 
         async def is_new() -> bool:

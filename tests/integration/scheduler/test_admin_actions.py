@@ -34,7 +34,7 @@ async def test_cordoned_node_finishes_its_job_and_gets_no_new_one(world: World, 
     assert cordoned is not None
     assert cordoned.cordoned_at is not None
     assert (cordoned.job_id, cordoned.attempt, cordoned.drain_at) == (jobs[0], 1, None)
-    assert await node.request_work() == first.model_copy(update={"renewed": True})  # it keeps its attempt
+    assert await node.request_work() == first.model_copy(update={"renewed": True})  # a cordoned node keeps its attempt
     assert (await node.send_heartbeat(first.ref)).lease is LeaseState.KEPT
     assert await node.finish(first.ref)
     assert await node.request_work() is None
@@ -143,7 +143,7 @@ async def test_drain_does_not_withdraw_an_attempt_of_a_cancelled_job(world: Worl
 async def test_job_cancelled_before_a_concurrent_requeue_stays_cancelled(
     world: World, operator: Operator, second_sql: asyncpg.Connection
 ) -> None:
-    """The test holds the tenant's lock, so that the cancellation waits for it before the requeue does."""
+    """The test holds the tenant's lock, so that the cancellation is queued for it before the requeue."""
     tenant, node = world.add_tenant(), await world.add_node()
     job_id = await world.submit_job(tenant, images=2)
     given = await node.claim_attempt()

@@ -1,4 +1,4 @@
-"""Whether a submit is accepted: quota, queue position, idempotency and changed accounts, also with two schedulers."""
+"""Admission of submits: quota, queue position, idempotency and changed accounts, also with two schedulers."""
 
 import asyncio
 import random
@@ -24,7 +24,7 @@ ROUNDS = 3
 
 
 async def outcome(submitted: Awaitable[SubmitReply]) -> str:
-    """Whether a submit was accepted or replayed, or the code of its refusal."""
+    """Return "accepted" or "replayed", or the code of the refusal."""
     try:
         return "replayed" if (await submitted).replayed else "accepted"
     except RelayedRefusal as relayed:
@@ -42,7 +42,7 @@ async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) ->
     estimates = {name: getattr(job, name) for name in ("timings", "eta_seconds", "eta_p90_seconds")}
     stored = await world.read_job(tenant, job.job_id)
     assert job == stored.model_copy(update=estimates)
-    for name in ("eta_seconds", "eta_p90_seconds"):  # the scheduler may learn the first run time meanwhile
+    for name in ("eta_seconds", "eta_p90_seconds"):  # the scheduler may learn its first run time during the test
         known = [getattr(one, name) is not None for one in (earlier, job, stored)]
         assert known == sorted(known), name
     (event,) = await world.list_events(tenant, job.job_id)
@@ -50,7 +50,7 @@ async def test_answer_of_a_submit_shows_the_job_as_it_is_stored(world: World) ->
 
 
 async def test_queue_position_counts_overtaken_jobs(world: World) -> None:
-    """Includes a job whose priority an operator has changed."""
+    """One of the jobs is overtaken after an operator has changed a priority."""
     await world.add_node()
     tenant = world.add_tenant()
     positions = [

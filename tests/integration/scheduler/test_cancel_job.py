@@ -1,4 +1,4 @@
-"""A cancelled job ends at once; its node is free when the executor reports the end."""
+"""A cancelled job ends at once; its node becomes free when the executor reports the end."""
 
 import asyncio
 

@@ -1,4 +1,4 @@
-"""What a claim reads does not grow with the queue, and the right one of several waiting nodes is woken."""
+"""A claim reads a bounded number of rows however long the queue is; the right one of several waiting nodes is woken."""
 
 import asyncio
 from collections import Counter
@@ -36,7 +36,7 @@ from tests.kit.waiting import until
 TENANTS, JOBS_EACH = 60, 50
 WAIT_S = 20.0
 NODE = "node-1"
-HERE, ELSEWHERE, ALSO_ELSEWHERE = 1, 2, 3  # requirements; the node meets the first one
+HERE, ELSEWHERE, ALSO_ELSEWHERE = 1, 2, 3  # ids of requirements; the node meets only the first
 MAKE_JOBS = """
 INSERT INTO jobs (id, tenant_id, state, priority, workflow, labels, requirement_id, images, usage_day, seq,
     request_hash, on_hold, start_by, avoid_node, avoid_until)
@@ -48,7 +48,7 @@ FROM generate_series(1, $7) n
 
 @dataclass
 class CountingConnection:
-    """Runs statements, and counts the rows of each table that they read."""
+    """Runs statements, and counts the rows that they read by table."""
 
     sql: asyncpg.Connection
     read: Counter[str] = field(default_factory=Counter)
@@ -72,7 +72,7 @@ class CountingConnection:
 
 @dataclass
 class Queue:
-    """A database with jobs, written directly."""
+    """A scheduler's database, to which a test writes jobs directly."""
 
     sql: asyncpg.Connection
     made: int = 0
@@ -105,7 +105,7 @@ class Queue:
         await self.sql.execute("TRUNCATE tenants, jobs, waiting_requirements CASCADE")
 
     async def select(self, runnable: Sequence[int] = (HERE,)) -> tuple[tuple[UUID, int] | None, Counter[str]]:
-        """Select a job as a claim does; returns its tenant and priority, and the rows read by table."""
+        """Select a job as a claim does; return its tenant and priority, and the rows read by table."""
         connection: Any = CountingConnection(self.sql)
         async with self.sql.transaction():
             tenants = await claims.find_tenants_with_jobs(connection, runnable, node=NODE)
@@ -118,7 +118,7 @@ class Queue:
 
 
 async def fill_unrunnable_tenants(queue: Queue) -> UUID:
-    """The last of many tenants has the only job for the node."""
+    """Only the last of many tenants has a job for the node."""
     for number in range(1, TENANTS):
         await queue.add_jobs(await queue.add_tenant(number), ELSEWHERE)
     last = await queue.add_tenant(TENANTS)
@@ -150,7 +150,7 @@ async def fill_jobs_on_hold(queue: Queue) -> UUID:
 
 
 async def fill_half_runnable(queue: Queue) -> UUID:
-    """More tenants than are looked at first have no job for the node, then as many have one."""
+    """The first tenants, more than a claim reads at first, have no job for the node; the last 20 have."""
     for number in range(1, TENANTS):
         await queue.add_jobs(await queue.add_tenant(number), ELSEWHERE if number < TENANTS - 20 else HERE, priority=-10)
     return UUID(int=TENANTS - 20)
@@ -164,7 +164,7 @@ async def fill_many_requirements(queue: Queue) -> UUID:
 
 
 async def fill_unrunnable_jobs_before_many_requirements(queue: Queue) -> UUID:
-    """The first jobs of the tenant, as many as are looked at first, are not for the node."""
+    """The tenant's first jobs, more than a claim reads at first, are not for the node."""
     tenant = await queue.add_tenant(1)
     await queue.add_jobs(tenant, ELSEWHERE, count=1000, priority=10)
     for requirement in range(4, 100):
@@ -182,16 +182,16 @@ ARRANGEMENTS = {
     fill_many_requirements: (HERE, 3 + claims.FIRST_JOBS),
     fill_unrunnable_jobs_before_many_requirements: (5, 3 + claims.FIRST_JOBS),
 }
-"""The priority of the job that is selected, and the most rows of jobs that may be read."""
+"""By arrangement: priority of the job that is selected, and maximum number of rows read from ``jobs``."""
 
 
 @pytest.fixture(scope="module")
 async def empty_database(postgres_server: PostgresServer) -> AsyncIterator[Queue]:
-    """A scheduler's database of its own, with a hundred requirements."""
+    """A separate scheduler's database with a hundred requirements and no jobs."""
     url = await postgres_server.create_database("scheduler")
     sql = await asyncpg.connect(url.replace("+asyncpg", ""))
     await sql.execute("INSERT INTO requirements (id, digest, needs) SELECT n, n, '{}' FROM generate_series(0, 99) n")
-    await sql.execute("SET enable_seqscan = off")  # which PostgreSQL prefers for tables as small as these
+    await sql.execute("SET enable_seqscan = off")  # PostgreSQL would prefer them for such small tables
     try:
         yield Queue(sql)
     finally:
@@ -209,7 +209,7 @@ async def test_claim_reads_few_jobs_and_each_tenant_at_most_once_in_any_order_of
     for fill, (priority, most_jobs) in ARRANGEMENTS.items():
         await queue.clear()
         tenant = await fill(queue)
-        for statement in ("SELECT 1", "ANALYZE"):  # PostgreSQL's statistics must not matter
+        for statement in ("SELECT 1", "ANALYZE"):  # the result must not depend on PostgreSQL's statistics
             await queue.sql.execute(statement)
             found, read = await queue.select()
             assert found == (tenant, priority), fill
@@ -309,7 +309,7 @@ async def test_waiting_node_gets_a_job_for_a_model_that_it_has_since(world: Worl
 
 
 class InterruptedHistory(RunTimeHistory):
-    """Calls ``interrupt`` once when the run times are refreshed, which is what a pass of the wake loop does first."""
+    """Calls ``interrupt`` once when the run times are refreshed, the first step of a pass of the wake loop."""
 
     interrupt: Callable[[], Awaitable[None]] | None = None
 

@@ -1,4 +1,4 @@
-"""Current usage of a tenant, and changes of its limits in auth."""
+"""Reads of a tenant's current usage, and effects of changes of its limits in auth."""
 
 import asyncio
 from datetime import UTC, datetime

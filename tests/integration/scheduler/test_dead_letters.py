@@ -1,4 +1,4 @@
-"""Dead letters: messages of executors that can never be handled are refused permanently and recorded for operators."""
+"""Messages of executors that can never be handled are refused permanently and stored as dead letters for operators."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ from tests.kit.waiting import until
 
 ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
 MIN_STEP_S = 0.001
-MIN_STEPS = 15  # decoding the whole catalog at once is a few calls into C, during which the event loop cannot run
+MIN_STEPS = 15  # decoding a whole catalog is a few calls into C, which would block the event loop
 
 
 async def send(node: Node, topic, body: bytes) -> tuple[str, str]:
@@ -71,7 +71,7 @@ async def test_nul_characters_in_an_error_are_replaced(world: World) -> None:
 @pytest.mark.parametrize(
     ("change", "status", "code"),
     [
-        ({"attempt": 2**40}, "422", "message.invalid"),  # beyond PostgreSQL's integer
+        ({"attempt": 2**40}, "422", "message.invalid"),  # too large for PostgreSQL's integer
         ({"outputs": [{"id": "no uuid"}]}, "422", "message.invalid"),
         ({"outcome": "exploded"}, "422", "message.invalid"),
         ({"gpu_seconds": -1}, "422", "message.invalid"),
@@ -200,7 +200,7 @@ async def test_catalog_with_a_wrong_digest_is_refused_as_invalid(world: World) -
 
 
 def measure_decoding_thread() -> float | None:
-    """Return the CPU seconds of the thread that decodes a catalog; None if no other thread does."""
+    """Return the CPU seconds of the thread that decodes a catalog; None if no thread is decoding."""
     for thread, top in sys._current_frames().items():
         frame: FrameType | None = top if thread != threading.get_ident() else None
         while frame is not None:
@@ -211,7 +211,7 @@ def measure_decoding_thread() -> float | None:
 
 
 async def count_steps_of_decoding(work: Awaitable[object]) -> int:
-    """Wait for the work. Count how often the event loop ran after the decoding thread had made progress."""
+    """Wait for ``work``; count how often the event loop ran while the decoding thread made progress."""
     task, steps, last_s = asyncio.ensure_future(work), 0, 0.0
     while not task.done():
         await asyncio.sleep(0)
@@ -236,7 +236,7 @@ async def test_decoding_a_large_catalog_does_not_block_the_event_loop(world: Wor
         steps = await count_steps_of_decoding(reply)
         with pytest.raises(RelayedRefusal) as refused:
             await reply
-        assert refused.value.details.code == InvalidMessage.code  # only at its end
+        assert refused.value.details.code == InvalidMessage.code  # the catalog is invalid only at its end
         return steps >= MIN_STEPS
 
     await until(runs_while_a_thread_decodes, within_s=60)

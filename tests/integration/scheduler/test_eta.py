@@ -29,7 +29,7 @@ ON_GPU = NodeSystem(executor_version="1", gpus=(Gpu(name="H200", memory_total_by
 
 @asynccontextmanager
 async def rolled_back(connection: asyncpg.Connection) -> AsyncIterator[None]:
-    """Undo what the block does."""
+    """Roll back what the block does on this connection."""
     transaction = connection.transaction()
     await transaction.start()
     try:
@@ -71,17 +71,17 @@ async def test_position_follows_the_turns_of_tenants_by_weight(world: World) -> 
     async def is_last(position: int) -> bool:
         return (await world.read_job(heavy, backlog[-1])).queue_position == position
 
-    await until(lambda: is_last(7))  # the tenants that wait are cached for some milliseconds
+    await until(lambda: is_last(7))  # waiting tenants are cached for some milliseconds
     assert [(await world.read_job(heavy, job_id)).queue_position for job_id in backlog[:3]] in ([1, 3, 4], [2, 3, 4])
     assert (await world.read_job(light, first)).queue_position in {1, 2}
     several = [await world.submit_job(strong) for _ in range(5)]
     await until(lambda: is_last(6 + 1 + 5))
     positions = [(await world.read_job(strong, job_id)).queue_position or 0 for job_id in several]
-    assert positions[0] <= 3  # each tenant gets a first job
-    assert positions[-1] <= 5 + 3  # then four jobs of this tenant for one of another
+    assert positions[0] <= 3  # one job of each tenant runs first
+    assert positions[-1] <= 5 + 3  # then four jobs of this tenant per job of another
     waiting = (await world.read_job(heavy, backlog[-1])).waiting
     assert waiting is not None
-    assert waiting.detail.jobs_ahead == 5  # only those of the same account
+    assert waiting.detail.jobs_ahead == 5  # counts only jobs of the same account
     positions = [
         (await world.read_job(tenant, job_id)).queue_position or 0
         for tenant, jobs in ((heavy, backlog), (light, [first]), (strong, several))
@@ -100,7 +100,7 @@ async def test_jobs_for_other_nodes_do_not_count_in_the_position(world: World) -
         await world.submit_job(others, model=models[1])
     first, second = [await world.submit_job(mine, model=models[0]) for _ in range(2)]
     await world.system.sql.execute("UPDATE tenants SET vtime = vtime + 100 WHERE id = $1", mine)
-    given = [await one.claim_attempt() for one in (node, other)]  # now it is known what these nodes can run
+    given = [await one.claim_attempt() for one in (node, other)]  # the scheduler now knows what these nodes can run
     assert given[0].ref.job_id == first
 
     async def is_next() -> bool:  # the nodes that can run a job are cached for a second
@@ -118,9 +118,9 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     operator, sql = Operator(world.system.bus), world.system.sql
     await save_runs_of_earlier_tests(world)
     async with sql.acquire() as connection, connection.transaction():
-        await lock_histograms(connection)  # otherwise it could deadlock with the scheduler, which writes several tables
+        await lock_histograms(connection)  # otherwise TRUNCATE could deadlock with the scheduler
         await connection.execute("TRUNCATE run_times, job_estimates, eta_accuracy")
-    model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # that only this node has
+    model, other = f"{new_id()}.safetensors", f"{new_id()}.safetensors"  # only this node has them
     tenant, node = world.add_tenant(), await world.add_node(COMMON, model, other)
     await node.send_heartbeat(system=ON_GPU)
     await world.until_offered(model)
@@ -130,7 +130,7 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
 
     await run_job(world, tenant, node, seconds=RUN_S, model=model)
     await run_job(world, tenant, node, seconds=8 * RUN_S, graph=wide)
-    await run_job(world, tenant, node, seconds=RUN_S + 30, model=other)  # which it has to load
+    await run_job(world, tenant, node, seconds=RUN_S + 30, model=other)  # it has to load the model first
 
     async def are_learned() -> bool:
         learned = "SELECT count(*) FROM run_times WHERE scope = 'workflow' AND node_class = $1"
@@ -153,7 +153,7 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     assert (short.eta_p90_seconds or 0) > (short.eta_seconds or 0)
     behind = (await world.submit(tenant, graph=wide)).job
     assert behind.queue_position == 2
-    mean_s = 4.5 * RUN_S  # of the two runs with this model
+    mean_s = 4.5 * RUN_S  # mean of the two runs with this model
     assert behind.eta_seconds == pytest.approx(mean_s + 8 * RUN_S, rel=0.15)
 
     given = await node.claim_attempt()
@@ -174,7 +174,7 @@ async def test_estimate_uses_earlier_runs_and_operators_see_its_accuracy(world: 
     await until(is_compared)
     found = (await operator.stats()).eta_end
     assert found is not None
-    assert (found.within_p50, found.within_p90) == (1, 1)  # in this test, jobs really end at once
+    assert (found.within_p50, found.within_p90) == (1, 1)  # jobs of this test end at once
     assert found.ratio_p50 < 1
     assert not await sql.fetchval(
         "SELECT count(*) FROM job_estimates WHERE job_id = ANY($1)", [short.job_id, behind.job_id]
@@ -191,13 +191,13 @@ async def test_only_runs_of_succeeded_jobs_are_learned(world: World) -> None:
     assert given.ref.job_id == failed
     assert await node.finish(given.ref, Outcome.FAILED, gpu_seconds=RUN_S)
     succeeded = await run_job(world, tenant, node, seconds=RUN_S, model=models[1])
-    await until(lambda: is_learned(world, succeeded))  # no run is written after one that ended later
+    await until(lambda: is_learned(world, succeeded))  # runs are saved in the order of their ends
     assert not await is_learned(world, failed)
 
 
 @pytest.mark.requirement("eta.history")
 async def test_estimate_adds_the_running_and_the_prefetched_job_of_the_only_node(world: World) -> None:
-    model, run_s = f"{new_id()}.safetensors", 1000 * RUN_S  # the test takes a small part of it
+    model, run_s = f"{new_id()}.safetensors", 1000 * RUN_S  # far longer than the test takes
     tenant, node = world.add_tenant(), await world.add_node(COMMON, model)
     await world.until_offered(model)
     learned = await run_job(world, tenant, node, seconds=run_s, model=model)
@@ -208,7 +208,7 @@ async def test_estimate_adds_the_running_and_the_prefetched_job_of_the_only_node
     assert await node.start(running.ref)
     prefetched = await node.prefetch_attempt(running.ref)
     queued = await world.submit_job(tenant, model=model)
-    estimated_s = compute_midpoint(find_bin(run_s))  # run times are stored in bins
+    estimated_s = compute_midpoint(find_bin(run_s))  # run times are rounded to bins
 
     async def is_estimated(jobs: float) -> bool:  # nodes are cached for a second
         return (await world.read_job(tenant, queued)).eta_seconds == pytest.approx(jobs * estimated_s, rel=0.02)
@@ -218,7 +218,7 @@ async def test_estimate_adds_the_running_and_the_prefetched_job_of_the_only_node
     await world.system.sql.execute(has_run, running.ref.job_id, 0.5 * estimated_s)
     await until(lambda: is_estimated(2.5))
     await world.system.sql.execute(has_run, running.ref.job_id, 5 * estimated_s)
-    await until(lambda: is_estimated(2.25))  # a job that runs longer than expected counts as a quarter
+    await until(lambda: is_estimated(2.25))  # an overdue job counts as a quarter of a run
     for attempt in (running, prefetched):
         assert await node.finish(attempt.ref)
 
@@ -268,7 +268,7 @@ async def test_run_is_learned_after_another_scheduler_had_the_run_times_locked_f
         await lock_histograms(second_sql)
         job_id = await run_job(world, tenant, node, seconds=RUN_S, model=model)
         await until(waits)
-        await until(has_given_up)  # after the lock timeout
+        await until(has_given_up)  # the lock timeout has passed
         assert not await is_learned(world, job_id)
     await until(lambda: is_learned(world, job_id))
 

@@ -1,4 +1,4 @@
-"""Fencing: only the lease holder can write about an attempt, and each write is applied once."""
+"""Fencing: only the lease holder can change an attempt, and each change is applied once."""
 
 import asyncio
 from typing import Any
@@ -51,7 +51,7 @@ async def test_writes_with_a_wrong_attempt_reference_change_nothing(world: World
     assert not await node.start(ref)
     for outcome in Outcome:
         assert not await node.finish(ref, outcome)
-    if what != "tenant":  # the tenant in a heartbeat is not used
+    if what != "tenant":  # the tenant in a heartbeat is ignored
         assert (await node.send_heartbeat(ref, progress=90)).lease is LeaseState.LOST
     assert (await world.database_rows(tenant), await world.database_rows(other)) == before
     assert await node.finish(given.ref)

@@ -1,4 +1,4 @@
-"""The tenant's policy and the operators' rules decide which classes and models are accepted and shown."""
+"""The tenant's policy and the operators' rules determine which classes and models are accepted and listed."""
 
 import asyncio
 from collections.abc import Sequence

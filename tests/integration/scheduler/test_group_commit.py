@@ -71,7 +71,7 @@ def outcome_of(answer: SubmitReply | BaseException) -> str:
 
 
 async def submit_concurrently(world: World, asked: Sequence[Asking]) -> list[str]:
-    """Submit all at once and return the outcome of each."""
+    """Submit all commands concurrently and return the outcome of each."""
 
     async def submit(tenant: UUID, *, model: str = COMMON, **fields: Any) -> SubmitReply:
         values = {"job_id": new_id(), "graph": build_graph(model), "request_hash": "0" * 64} | fields
@@ -151,7 +151,7 @@ async def test_concurrent_submits_share_transactions(world: World, other_sql: as
     async with locked_row(other_sql, "tenants", "id", tenant):
         sent = asyncio.create_task(submit_concurrently(world, [(tenant, {})] * number))
         await wait_until_blocked(other_sql)
-        # It is decided after all the others have arrived, but does not wait for the lock.
+        # This submit is decided after all others have arrived, but does not wait for the lock.
         assert await submit_concurrently(world, [(other, {})]) == ["accepted"]
     assert await sent == ["accepted"] * number
     found = await count_jobs_per_transaction(world, tenant)
@@ -163,7 +163,7 @@ async def test_concurrent_submits_share_transactions(world: World, other_sql: as
 async def test_each_job_of_a_group_commit_is_logged_with_its_request_id(
     world: World, other_sql: asyncpg.Connection
 ) -> None:
-    """A line has the request id of its own job; replayed jobs are not logged."""
+    """Each log line has the request id of its job; replayed jobs are not logged."""
     await world.add_node()
     tenant, again = await add_known_tenant(world), new_id()
     await world.submit(tenant, job_id=again)
@@ -234,7 +234,7 @@ async def test_invalid_submit_does_not_fail_its_group(world: World, other_sql: a
 
 
 async def kill_blocked_backends(connection: asyncpg.Connection) -> int:
-    """Terminate the backends that wait for a lock. Returns how many there were."""
+    """Terminate the backends that wait for a lock; return their number."""
     pids = await list_blocked_backends(connection)
     return sum([await connection.fetchval("SELECT pg_terminate_backend($1, 5000)", pid) for pid in pids])
 
@@ -288,7 +288,7 @@ async def test_group_of_submissions_is_decided_again_after_its_connection_dies(
 async def test_committed_job_is_accepted_without_an_estimate_when_the_run_times_cannot_be_read(
     postgres_server: PostgresServer,
 ) -> None:
-    """A new scheduler reads the run times upon the first submission. That connection dies."""
+    """A new scheduler reads the run times at the first submission; the test kills that connection."""
     async with running_nats() as server:
         url = await postgres_server.create_database("scheduler")
         async with run_system(server.url, url, lease_s=60) as system, checked_world(system) as world:
@@ -335,7 +335,7 @@ async def test_submissions_leave_nothing_behind_after_repeated_connection_failur
 
 @pytest.mark.requirement("O-11")
 async def test_submit_is_not_accepted_after_its_deadline(world: World, other_sql: asyncpg.Connection) -> None:
-    """The first submit waits for the tenant's lock, the second behind the first; both are given up meanwhile."""
+    """The first submit waits for the tenant's lock, the second for the first; both exceed their deadline."""
     await world.add_node()
     tenant = await add_known_tenant(world)
 
@@ -351,7 +351,7 @@ async def test_submit_is_not_accepted_after_its_deadline(world: World, other_sql
 
         async def is_blocked() -> bool:
             nonlocal given_up
-            if given_up.done():  # after a pause of the machine they arrive too late to wait for the lock
+            if given_up.done():  # after a pause of the machine they may expire before they wait
                 given_up = submit_both()
             return bool(await list_blocked_backends(other_sql))
 

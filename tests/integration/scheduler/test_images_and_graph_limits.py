@@ -1,4 +1,4 @@
-"""The daily image quota is exact under concurrency, and graphs stay within the limits of their tenant."""
+"""The daily image quota is exact under concurrency, and graphs beyond the limits of their tenant are refused."""
 
 import asyncio
 from typing import Any
@@ -32,7 +32,7 @@ async def refused(world: World, tenant: UUID, **fields: Any) -> RefusalDetails:
 
 
 async def claims(world: World, tenant: UUID, jobs: int) -> list[tuple[Node, Any]]:
-    """Submit this many jobs of a tenant and claim each on its own node."""
+    """Submit jobs of a tenant and claim each on its own node."""
     nodes = [await world.add_node() for _ in range(jobs)]
     for _ in range(jobs):
         await world.submit_job(tenant)

@@ -1,4 +1,4 @@
-"""Run times and estimates are kept in the database, which several schedulers write and read."""
+"""Run times and estimates are stored in the database, where several schedulers write and read them."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Schedulers:
     tenant: UUID
 
     def start_learner(self) -> RunTimeLearner:
-        """Return what records run times and estimates in one scheduler. The test says when it writes them."""
+        """Return a learner as in one scheduler. It writes only when the test calls ``save_recorded``."""
         return RunTimeLearner(self.database, RunTimeHistory(), Metrics("scheduler"))
 
     async def add_succeeded_job(self) -> UUID:
@@ -74,11 +74,11 @@ async def schedulers(postgres_server: PostgresServer) -> AsyncIterator[Scheduler
 @pytest.mark.requirement("table scheduler.job_estimates")
 async def test_sample_of_estimates_has_some_that_were_given_after_it_was_full(schedulers: Schedulers) -> None:
     learner, jobs = schedulers.start_learner(), [await schedulers.add_succeeded_job() for _ in range(10)]
-    purged = [new_id() for _ in range(SAMPLE_SIZE)]  # of which no estimate is written
+    purged = [new_id() for _ in range(SAMPLE_SIZE)]  # their estimates are not written
     for job_id in [*purged, *jobs]:
         learner.record_estimate(job_id, ESTIMATE)
     await learner.save_recorded()
-    # A random sample has none of the last 10 of 60 estimates once in 75 billion times.
+    # The probability that a random sample has none of the last 10 of 60 estimates is 1 in 75 billion.
     assert await schedulers.count_estimates(jobs) > 0
 
 
@@ -139,7 +139,7 @@ async def test_run_times_of_another_scheduler_are_read_even_if_their_transaction
         return has_run_time(fingerprint)
 
     async with schedulers.other_sql.transaction():
-        await schedulers.other_sql.fetchval("SELECT now()")  # the time of all that this transaction writes
+        await schedulers.other_sql.fetchval("SELECT now()")  # constant within a transaction
         await schedulers.sql.execute(SAVE_HISTOGRAM, 1)
         await until(lambda: is_read(1))
         await schedulers.other_sql.execute(SAVE_HISTOGRAM, 2)

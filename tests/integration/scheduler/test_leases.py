@@ -1,4 +1,4 @@
-"""Leases: silent nodes lose their jobs, heartbeating nodes keep them."""
+"""Leases: nodes that send no heartbeats lose their jobs, others keep them."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-LEASE_S = 10  # half of it is longer than the pauses of a busy machine
+LEASE_S = 10  # long enough that a busy machine pauses for less than half of it
 LEASES = 5  # a lapsed lease is noticed within this many lease durations, even on a busy machine
 
 
@@ -46,7 +46,7 @@ async def world(quick: System) -> AsyncIterator[World]:
 
 @asynccontextmanager
 async def beating(*nodes: Node) -> AsyncIterator[None]:
-    """Send heartbeats of these nodes during the block. None is still on its way when the block ends."""
+    """Send heartbeats of these nodes during the block; all are answered when the block ends."""
     over = asyncio.Event()
 
     async def go_on() -> None:
@@ -86,14 +86,14 @@ async def fall_silent(world: World, *nodes: Node) -> None:
 
 
 async def charged(world: World, job_id: UUID) -> list[tuple[bool, float, float]]:
-    """Return for each attempt: whether its node died, charged GPU-seconds, seconds until its last heartbeat."""
+    """Return of each attempt: whether its node died, GPU-seconds charged, seconds from claim to last heartbeat."""
     sql = f"""SELECT node_died, gpu_seconds, extract(epoch FROM lease_until - leased_at)::float - {LEASE_S} AS heard
         FROM attempts WHERE job_id = $1 ORDER BY attempt"""  # noqa: S608 - constants only
     return [tuple(row) for row in await world.system.sql.fetch(sql, job_id)]
 
 
 async def inherit(node: Node) -> Assignment:
-    """Claim an attempt that another node loses, waiting for the lease to lapse."""
+    """Request work until another node's lease lapses and this node gets the job."""
     async with asyncio.timeout(LEASES * LEASE_S):
         while True:
             given = await node.request_work(wait_s=2)
@@ -102,7 +102,7 @@ async def inherit(node: Node) -> Assignment:
 
 
 async def inherit_and_lose(world: World, node: Node) -> Assignment:
-    """Claim an attempt that another node loses, and let its lease lapse."""
+    """Get a job whose lease on another node lapses, and let the new lease lapse as well."""
     given = await inherit(node)
     await lapse_leases(world, node)
     return given
@@ -125,7 +125,7 @@ async def lose_a_prefetched_attempt(world: World, tenant: UUID, node: Node, othe
 
 @pytest.mark.requirement("F-24")
 async def test_silent_node_loses_its_lease_and_a_heartbeating_node_keeps_it(world: World) -> None:
-    """Five scenarios run concurrently, because each waits for leases to lapse. Each has its own model and nodes."""
+    """Five scenarios run concurrently, because each waits for a lease to lapse. Each has its own model and nodes."""
     models = {
         "lost": "lost.safetensors",
         "inherited": COMMON,
@@ -229,7 +229,7 @@ async def test_job_is_not_tried_again_after_two_nodes_died_with_it(world: World)
             await fall_silent(world, first)
             again = await inherit(second)
         assert again.ref.attempt == 2
-        await fall_silent(world, first, second)  # the first one for longer
+        await fall_silent(world, first, second)  # the first node has been silent for longer
 
         async def failed() -> bool:
             return (await world.read_job(tenant, job_id)).state is JobState.FAILED
@@ -388,7 +388,7 @@ async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_n
     woken = await dying.start_waiting()
     async with beating(other):
         job_id = await world.submit_job(tenant)
-        assert await woken is not None  # the node died before it heard of it
+        assert await woken is not None  # the node dies before it gets the reply
         await fall_silent(world, dying)
 
         async def is_taken() -> bool:

@@ -33,7 +33,7 @@ async def refused(world: World, tenant: UUID, **fields: Any) -> RefusalDetails:
 
 
 async def at_once(world: World, tenant: UUID, number: int) -> tuple[list[SubmitReply], list[str]]:
-    """Submit jobs concurrently and return the accepted ones and the codes of the refusals."""
+    """Submit jobs concurrently; return those accepted, and the error codes of the others."""
     submits = (world.submit(tenant) for _ in range(number))
     answers = await asyncio.gather(*submits, return_exceptions=True)
     accepted = [answer for answer in answers if isinstance(answer, SubmitReply)]
@@ -249,7 +249,7 @@ async def test_known_tenants_can_submit_while_auth_is_unavailable(world: World) 
     await world.system.auth.stop()
     try:
         await world.submit_job(tenant)
-        assert (await refused(world, tenant)).code == "quota.queue_full"  # from the saved limits
+        assert (await refused(world, tenant)).code == "quota.queue_full"  # the saved limits are used
         told = await refused(world, stranger)
         assert (told.code, told.kind) == ("service.unavailable", ErrorKind.UNAVAILABLE)
         assert told.message == "The service auth does not answer now. Try again after Retry-After."
@@ -316,7 +316,7 @@ async def test_start_limit_of_the_tier_applies_to_jobs_that_never_started(world:
             assert (job.error.code, job.images) == ("job.start_time_passed", 0)
         for job_id in still_queued:
             assert (await world.read_job(tenant, job_id)).state is JobState.QUEUED
-    assert await world.count_charged_images(tenant) == 1  # of the job that runs
+    assert await world.count_charged_images(tenant) == 1  # the running job's
     assert await world.read_counters(tenant) == (0, 1)
     assert await node.finish(first.ref)
 
@@ -331,7 +331,7 @@ async def test_only_a_start_counts_for_the_start_deadline_of_a_job_that_its_node
     assert second.ref.job_id == leased
     assert await world.nodes[1].finish(second.ref, Outcome.RELEASED, error=None)
     assert await node.finish(first.ref, Outcome.RELEASED, error=None)
-    # those that are overdue for longest expire first
+    # the jobs overdue for longest expire first
     await bring_start_deadline_closer(world, [started], seconds=3602)
     await bring_start_deadline_closer(world, [leased], seconds=3600)
     await until_expired(world, tenant, leased)

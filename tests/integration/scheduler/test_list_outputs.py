@@ -1,4 +1,4 @@
-"""The list of outputs over all jobs of a tenant: its order, filters and cost."""
+"""The list of outputs of all jobs of a tenant: order, filters, and rows read."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -98,7 +98,7 @@ async def test_listing_outputs_reads_a_bounded_number_of_index_entries(world: Wo
 
 
 def find_scan(plan: dict[str, Any]) -> dict[str, Any]:
-    """The node of a plan that reads the jobs."""
+    """Return the node of a query plan that scans ``jobs``."""
     while plan.get("Relation Name") != "jobs":
         plan = plan["Plans"][0]
     return plan

@@ -1,4 +1,4 @@
-"""The reply to the commit of a command is lost that a repetition would refuse: its sender is told that it succeeded."""
+"""Commands that fail when repeated still report success if the reply to their commit is lost."""
 
 from collections.abc import AsyncIterator
 
@@ -24,7 +24,7 @@ async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
-    """A scheduler that reaches PostgreSQL through ``faults``."""
+    """A scheduler that connects to PostgreSQL through ``faults``."""
     async with (
         running_nats() as server,
         run_system(server.url, faults.url, connect_timeout_s=20, lease_s=60) as system,

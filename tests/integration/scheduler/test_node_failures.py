@@ -1,4 +1,4 @@
-"""A node that fails different jobs is cordoned; a job that different nodes fail is not tried again."""
+"""A node on which different jobs fail is cordoned; a job that fails on different nodes is not tried again."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -25,7 +25,7 @@ BROKEN_DEVICE: dict[str, Any] = {
 
 
 async def fail_jobs(world: World, node: Node, tenants: list[UUID], **fields: Any) -> list[UUID]:
-    """Have the node fail a new job of each of these tenants; the jobs wait again."""
+    """Submit a job of each tenant and fail it on the node, so that it is queued again; return the jobs."""
     jobs = []
     for tenant in tenants:
         jobs.append(await world.submit_job(tenant, priority=50, **fields))
@@ -36,7 +36,7 @@ async def fail_jobs(world: World, node: Node, tenants: list[UUID], **fields: Any
 
 
 async def complete(world: World, node: Node, tenant: UUID, **fields: Any) -> None:
-    """Have the node complete a new job."""
+    """Submit a job and complete it on the node."""
     job_id = await world.submit_job(tenant, priority=100, **fields)
     given = await node.claim_attempt()
     assert given.ref.job_id == job_id
@@ -56,7 +56,7 @@ async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(wo
     await fail_jobs(world, node, tenants, **fields)
     await complete(world, node, tenants[0], **fields)
     await fail_jobs(world, node, tenants, **fields)
-    assert (await status_of(world, node)).cordoned_at is None  # only two since it completed a job
+    assert (await status_of(world, node)).cordoned_at is None  # only two failures since it completed a job
     given = await other.claim_attempt()  # the jobs go to another node
     assert await other.finish(given.ref)
     last = await fail_jobs(world, node, [tenants[1]], **fields)
@@ -74,7 +74,7 @@ async def test_node_that_fails_jobs_of_different_tenants_in_a_row_is_cordoned(wo
     await until(is_completed_elsewhere)
     await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
     assert (await status_of(world, node)).cordon_reason is None
-    await fail_jobs(world, node, tenants, **fields)  # failures from before no longer count
+    await fail_jobs(world, node, tenants, **fields)  # earlier failures no longer count
     assert (await status_of(world, node)).cordoned_at is None
     while taken := await other.request_work():
         assert await other.finish(taken.ref)
@@ -122,7 +122,7 @@ async def test_job_that_fails_on_two_nodes_is_not_retried(world: World) -> None:
     await world.until_offered(fields["model"])
     tenant = world.add_tenant()
     (job_id,) = await fail_jobs(world, nodes[0], [tenant], **fields)
-    assert await nodes[0].request_work() is None  # it avoids the node that failed it
+    assert await nodes[0].request_work() is None  # the job avoids the node on which it failed
     given = await nodes[1].claim_attempt()
     assert await nodes[1].finish(given.ref, Outcome.NODE_FAULT, **BROKEN_DEVICE)
     job = await world.read_job(tenant, job_id)

@@ -117,7 +117,7 @@ async def test_job_is_accepted_for_a_model_that_disappeared_a_moment_ago(world: 
     tenant, own, other = world.add_tenant(), new_model(), new_model()
     node = await world.add_node(COMMON, own, other)
     await world.until_offered(own)
-    for models in ((COMMON,), (COMMON, other)):  # all models disappear, then some come back
+    for models in ((COMMON,), (COMMON, other)):  # all models disappear, then some are back
         await node.change_models(*models)
         await until_looked(world)
         job_id = await world.submit_job(tenant, model=own)

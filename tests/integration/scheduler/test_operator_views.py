@@ -151,7 +151,7 @@ async def test_usage_is_broken_down_by_endpoint(world: World, operator: Operator
     (day,) = await operator.usage(tenant)
     shares = {"POST /a": EndpointUsage(images=2, gpu_seconds=1.25), "POST /b": EndpointUsage(images=2, gpu_seconds=0.5)}
     assert (day.jobs, day.images, day.gpu_seconds, day.endpoints) == (5, 6, 9.75, shares)
-    again = await operator.job(failed, JobAction.REQUEUE)  # the retry counts for the endpoint of the original job
+    again = await operator.job(failed, JobAction.REQUEUE)  # the retry counts towards the endpoint of the original job
     assert await node.finish((await node.claim_attempt()).ref, images=4, gpu_seconds=1.0)
     (day,) = await operator.usage(tenant)
     assert day.endpoints["POST /a"] == EndpointUsage(images=6, gpu_seconds=2.25)
@@ -191,7 +191,7 @@ async def test_statistics_count_queue_nodes_throughput_and_failures(world: World
     await until(waits)
     oldest = (await pro())[3]
     assert oldest is not None
-    assert oldest > 3600  # the job with the low priority, although others run before it
+    assert oldest > 3600  # the job with low priority is the oldest, though others run first
     given = await node.claim_attempt()
     assert given.ref.job_id == jobs[0]
 

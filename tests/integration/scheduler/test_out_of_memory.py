@@ -1,4 +1,4 @@
-"""A job for which the memory of a GPU was not enough runs on a larger one, or once more after the memory was freed."""
+"""A job that runs out of GPU memory is retried on a larger GPU, or once more after the memory was freed."""
 
 from typing import Any
 from uuid import UUID
@@ -20,7 +20,7 @@ SHORT_OF_MEMORY: dict[str, Any] = {
 
 
 async def known(world: World) -> None:
-    """Wait until the scheduler knows all nodes of the test. It caches them for a second."""
+    """Wait until the scheduler, which caches nodes for a second, knows all nodes of the test."""
 
     async def are_known() -> bool:
         fleet = await world.system.bus.request(READ_FLEET, ReadFleet())
@@ -30,7 +30,7 @@ async def known(world: World) -> None:
 
 
 async def failed(world: World, tenant: UUID, job_id: UUID) -> JobError:
-    """Assert that the job has failed without being charged any image; returns its error."""
+    """Assert that the job has failed and that no image was charged; return its error."""
     job = await world.read_job(tenant, job_id)
     assert (job.state, job.images) == (JobState.FAILED, 0)
     assert job.error is not None
@@ -62,7 +62,7 @@ async def test_job_goes_to_larger_gpus_and_fails_where_the_largest_is_too_small(
     error = await failed(world, tenant, job_id)
     assert (error.code, error.node_id, error.node_class) == (OUT_OF_MEMORY, "3", "Draw")
     assert "3 times, the last time on a GPU with 96 GiB" in error.message
-    assert await world.count_charged_images(tenant) == 1  # of the other job
+    assert await world.count_charged_images(tenant) == 1  # charged for the other job
 
 
 @pytest.mark.requirement("F-44")
@@ -75,7 +75,7 @@ async def test_job_is_tried_once_more_after_freeing_memory_where_no_gpu_is_large
     assert await node.finish(first.ref, Outcome.NODE_FAULT, **SHORT_OF_MEMORY)
     again = await node.claim_attempt()
     assert (again.ref.job_id, again.free_memory) == (recovers, True)
-    assert await node.request_work() == again.model_copy(update={"renewed": True})  # the answer was lost
+    assert await node.request_work() == again.model_copy(update={"renewed": True})  # as if the reply had been lost
     assert await node.finish(again.ref)
     for _ in range(2):
         given = await node.claim_attempt()

@@ -218,5 +218,5 @@ async def test_inputs_model_and_seed_of_a_submit_are_stored_with_the_job(world: 
     assert given.inputs == uploads
     assert await node.request_work() == given.model_copy(
         update={"renewed": True}
-    )  # also in the answer to a repeated request
+    )  # also in the reply to a repeated request
     assert await node.finish(given.ref)

@@ -1,4 +1,4 @@
-"""A job whose node died is tried once more on another node, and then fails."""
+"""A job whose node died is tried once more on another node; if that dies as well, the job fails."""
 
 import pytest
 
@@ -23,7 +23,7 @@ async def spent(world: World, tenant: object) -> tuple[float, float]:
 
 
 async def let_pass(world: World, job_id: object, seconds: int) -> None:
-    """Shorten the time for which a job avoids a node."""
+    """Bring the time until which a job avoids a node closer by ``seconds``."""
     sql = "UPDATE jobs SET avoid_until = avoid_until - make_interval(secs => $2) WHERE id = $1"
     await world.system.sql.execute(sql, job_id, seconds)
 

@@ -1,4 +1,4 @@
-"""A node that runs a job may hold the next one, which starts elsewhere if another node is free."""
+"""A node that runs a job may prefetch the next one, which moves to another node if that is free."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -28,16 +28,16 @@ from tests.integration.scheduler.operator import Operator
 from tests.kit.nats import wait_until_processed
 from tests.kit.waiting import until
 
-OWN_MODEL = "prefetched.safetensors"  # the scheduler remembers which nodes have loaded a model
-MAX_ENDS = 10  # reports of an end, until the job requested with one is not locked
-RECLAIMED_WITHIN_S = 30  # half a second on a machine with nothing else to do
+OWN_MODEL = "prefetched.safetensors"  # used by this module only: the scheduler remembers loaded models
+MAX_ENDS = 10  # tries until the requested job is not locked
+RECLAIMED_WITHIN_S = 30  # takes half a second on an idle machine
 
 Hints = asyncio.Queue[ReleaseAttempt]
 
 
 @asynccontextmanager
 async def release_hints(node: Node) -> AsyncIterator[Hints]:
-    """Receive the hints to hand attempts of the node back."""
+    """Subscribe to the hints that ask the node to release attempts; yield a queue of them."""
     hints: Hints = asyncio.Queue()
     executor = bus_as(node.system.nats_url, "executor")
     try:
@@ -62,7 +62,7 @@ async def submit_and_claim(world: World, tenant: UUID, node: Node, **fields: Any
 
 
 async def finish_and_claim(node: Node, ref: AttemptRef, request: RequestWork) -> FinishReply:
-    """Finish an attempt and request another one, again until there is one; return the reply that has it.
+    """Finish an attempt and request another one, repeatedly until the reply has one; return that reply.
 
     The request gets nothing while another transaction has locked the job. Only the first report is applied.
     """
@@ -93,7 +93,7 @@ async def test_report_of_an_end_can_request_the_next_job(world: World) -> None:
     assert reply.assignment is not None
     assert (reply.assignment.ref.job_id, reply.assignment.renewed) == (jobs[2], False)
     assert (await world.read_job(tenant, jobs[0])).state is JobState.SUCCEEDED
-    repeated = await finish_and_claim(node, first.ref, request)  # the answer was lost
+    repeated = await finish_and_claim(node, first.ref, request)  # as if the reply had been lost
     assert repeated.assignment == reply.assignment.model_copy(update={"renewed": True})
     assert not repeated.applied
     for ref in (second.ref, reply.assignment.ref):
@@ -110,14 +110,14 @@ async def test_busy_node_prefetches_one_job_and_runs_both(world: World) -> None:
     assert (second.ref.job_id, second.renewed) == (jobs[1], False)
     assert await world.read_counters(tenant) == (1, 2)
     assert (await world.read_job(tenant, jobs[1])).state is JobState.LEASED
-    repeated = await node.prefetch_attempt(first.ref)  # the answer was lost
+    repeated = await node.prefetch_attempt(first.ref)  # as if the reply had been lost
     assert repeated == second.model_copy(update={"renewed": True})
-    assert await node.request_work() == first.model_copy(update={"renewed": True})  # the journal was lost
+    assert await node.request_work() == first.model_copy(update={"renewed": True})  # as if the journal had been lost
     reply = await node.send_heartbeat(first.ref, other_attempt=second.ref)
     assert (reply.lease, reply.other_lease) == (LeaseState.KEPT, LeaseState.KEPT)
     status = (await Operator(world.system.bus).nodes())[node.name]
     assert (status.job_id, status.attempt) == (jobs[0], 1)
-    assert await node.start(second.ref)  # the outputs of the first are stored meanwhile
+    assert await node.start(second.ref)  # while outputs of the first job are still being stored
     assert (await Operator(world.system.bus).nodes())[node.name].job_id == jobs[1]
     assert await node.finish(first.ref)
     third = await node.prefetch_attempt(second.ref)
@@ -140,7 +140,7 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     assert await node.start(second.ref)
     third = await node.prefetch_attempt(second.ref, first.ref)
     assert (third.ref.job_id, third.renewed) == (jobs[2], False)
-    repeated = await node.prefetch_attempt(second.ref, first.ref)  # the answer was lost
+    repeated = await node.prefetch_attempt(second.ref, first.ref)  # as if the reply had been lost
     assert repeated == third.model_copy(update={"renewed": True})
     assert await node.request_work(held=third.ref, also_held=(second.ref, first.ref)) is None
     assert await world.read_counters(tenant) == (2, 3)
@@ -153,7 +153,7 @@ async def test_node_has_three_attempts_while_outputs_of_one_are_stored(world: Wo
     assert fourth is not None
     assert fourth.ref.job_id == jobs[3]
     await world.cancel(tenant, jobs[1])
-    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: all are withdrawn
+    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without a grace period: all are withdrawn
     further = (first.ref, second.ref)
     reply = await node.send_heartbeat(fourth.ref, other_attempt=third.ref, further_attempts=further)
     assert [reply.lease, reply.other_lease, reply.further_leases[0]] == [LeaseState.LOST] * 3
@@ -184,7 +184,7 @@ async def test_prefetched_job_counts_as_running_and_returns_to_its_place_free_of
     assert (reply.lease, reply.other_lease) == (LeaseState.KEPT, LeaseState.CANCELLED)
     assert await node.finish(prefetched.ref, Outcome.CANCELLED, error=None)
     assert await node.finish(first.ref, images=2)
-    assert await world.count_charged_images(tenant) == 4  # of the first job, and reserved for the third
+    assert await world.count_charged_images(tenant) == 4  # two of the first job, two reserved for the third
     last = await node.claim_attempt()
     assert await node.finish(last.ref, images=2)
 
@@ -252,7 +252,7 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
     idle = asyncio.create_task(unsuitable.request_work(wait_s=6))
     jobs = [await world.submit_job(tenant, model=OWN_MODEL) for _ in range(2)]
     first = await node.claim_attempt()
-    prefetched = await node.prefetch_attempt(first.ref)  # the node that waits cannot run it
+    prefetched = await node.prefetch_attempt(first.ref)  # the waiting node cannot run it
     async with release_hints(node) as hints:
         waiting = asyncio.create_task(other.claim_attempt())
         async with asyncio.timeout(RECLAIMED_WITHIN_S):
@@ -274,7 +274,7 @@ async def test_waiting_node_goes_before_a_prefetch_and_gets_a_prefetched_job_bac
 
 @pytest.mark.requirement("F-113")
 async def test_waiting_node_gets_back_one_prefetched_job_at_a_time(world: World) -> None:
-    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    model = f"{new_id()}.safetensors"  # new, so that the scheduler does not know its time to load
     tenant, node, other = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
     running = (await submit_and_claim(world, tenant, node, model=model)).ref
@@ -297,7 +297,7 @@ async def test_waiting_node_gets_back_one_prefetched_job_at_a_time(world: World)
 
 @pytest.mark.requirement("F-113", "F-45")
 async def test_waiting_node_gets_back_no_prefetched_job_that_failed_on_it(world: World) -> None:
-    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    model = f"{new_id()}.safetensors"  # new, so that the scheduler does not know its time to load
     tenant, node, other = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
     failed = (await submit_and_claim(world, tenant, other, model=model)).ref
@@ -333,7 +333,7 @@ async def test_cordoned_node_is_asked_to_hand_a_prefetched_job_back_and_gets_no_
     assert await node.request_work(held=first.ref) is None
     await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)
     prefetched = await node.prefetch_attempt(first.ref)
-    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without grace: both are withdrawn
+    await Operator(world.system.bus).node(node.name, NodeAction.DRAIN)  # without a grace period: both are withdrawn
     reply = await node.send_heartbeat(first.ref, other_attempt=prefetched.ref)
     assert (reply.lease, reply.other_lease) == (LeaseState.LOST, LeaseState.LOST)
     await Operator(world.system.bus).node(node.name, NodeAction.UNCORDON)

@@ -1,4 +1,4 @@
-"""Cuts the scheduler's connection to PostgreSQL before and after the commit of each write of a prefetched job."""
+"""The scheduler loses its connection to PostgreSQL before or after the commit of each write about a prefetched job."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,7 +17,7 @@ from tests.kit.nats import running_nats
 from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
-LEASE_S = 10  # long enough to hold while the machine pauses
+LEASE_S = 10  # longer than pauses of a busy machine
 CLAIM, START, END = "INSERT INTO attempts", "SET prefetched = false", "SET ended_at = now(), outcome"
 WRITES = {
     "claim": CLAIM,
@@ -37,7 +37,7 @@ async def faults(postgres_server: PostgresServer) -> AsyncIterator[CommitFaults]
 
 @pytest.fixture(scope="module")
 async def system(faults: CommitFaults) -> AsyncIterator[System]:
-    """A scheduler that reaches PostgreSQL through ``faults``."""
+    """A scheduler that connects to PostgreSQL through ``faults``."""
     async with running_nats() as server, run_system(server.url, faults.url, lease_s=LEASE_S) as system:
         yield system
 
@@ -135,7 +135,7 @@ async def test_prefetched_job_is_neither_lost_nor_repeated_nor_charged_when_a_co
 
 
 async def test_rolled_back_claim_does_not_count_its_models_as_loaded(world: World, faults: CommitFaults) -> None:
-    """A node that does not report its models is expected to have those of the jobs that it got."""
+    """If a node does not report its models, the scheduler assumes that it has loaded those of its jobs."""
     tenant, node = world.add_tenant(), await world.add_node()
     jobs = [await world.submit_job(tenant) for _ in range(2)]
     faults.cut_commit(CLAIM, when="before")

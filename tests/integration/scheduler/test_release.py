@@ -1,4 +1,4 @@
-"""A stopping executor releases its attempt, and the job runs again without cost."""
+"""A stopping executor releases its attempt; the job runs again, and the released attempt is not charged."""
 
 import asyncio
 
@@ -23,7 +23,7 @@ async def test_released_job_keeps_its_queue_place_and_is_not_charged(world: Worl
         given = await node.claim_attempt()
         assert (given.ref.job_id, given.ref.attempt) == (first, number)
         assert await node.start(given.ref)
-        assert not await other.finish(given.ref, Outcome.RELEASED, error=None)  # of another node
+        assert not await other.finish(given.ref, Outcome.RELEASED, error=None)  # the attempt belongs to another node
         assert await node.finish(given.ref, Outcome.RELEASED, error=None)
         assert not await node.finish(given.ref, Outcome.RELEASED, error=None)  # a repeated report
         assert (await world.read_job(tenant, first)).state is JobState.QUEUED

@@ -1,4 +1,4 @@
-"""Deletion of ended jobs, on request and after their retention, and erasure of tenants. Usage stays counted."""
+"""Ended jobs are deleted on request and after their retention, and tenants are erased. Recorded usage is kept."""
 
 import asyncio
 import json
@@ -32,7 +32,7 @@ TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
 
 @pytest.fixture(scope="module")
 async def retaining(postgres_server: PostgresServer) -> AsyncIterator[System]:
-    """A separate scheduler, because other tests of this folder check that no event of any job is missing."""
+    """A separate scheduler that deletes jobs; other tests of this folder check that no event is missing."""
     async with running_nats() as server:
         database = await postgres_server.create_database("scheduler")
         async with run_system(server.url, database, lease_s=60, retention_every_s=0.1) as system:
@@ -130,7 +130,7 @@ async def test_job_is_purged_only_after_it_has_ended_and_its_attempt_has_stopped
 async def test_idempotency_key_of_a_purged_job_creates_no_second_job_for_a_day(world: World) -> None:
     tenant = world.add_tenant()
     job_id = await ended(world, tenant, idempotency_key="k", request_hash="h")
-    await world.submit_job(tenant)  # the purge must not depend on the tenant's newest job
+    await world.submit_job(tenant)  # so that the purge is not of the tenant's newest job
     await purge(world, tenant, job_id)
 
     async def sent(request_hash: str) -> str:
@@ -187,7 +187,7 @@ async def test_new_retention_of_a_tier_reaches_a_tenant_that_submits_nothing_any
     back = "UPDATE jobs SET completed_at = now() - interval '49 hours' WHERE id = $1"
     await world.system.sql.execute(back, job_id)
     limits = world.system.auth.limits[tenant]
-    world.system.auth.limits[tenant] = limits.model_copy(update={"result_days": 2})  # no event says so
+    world.system.auth.limits[tenant] = limits.model_copy(update={"result_days": 2})  # without a change message
 
     async def gone() -> bool:
         return await traces(world, job_id) == {"outbox"}
@@ -270,7 +270,7 @@ async def test_erased_tenant_leaves_nothing_once_its_attempts_have_ended(world: 
 async def test_scheduler_reads_every_past_erasure_when_it_starts(world: World) -> None:
     tenant = world.add_tenant()
     job_id = await ended(world, tenant)
-    world.system.auth.erased.insert(0, tenant)  # before the erasures that the running scheduler has read
+    world.system.auth.erased.insert(0, tenant)  # earlier than what the running scheduler has already read
     del world.system.auth.limits[tenant]
     assert "jobs" in await traces(world, job_id)
     async with run_system(world.system.nats_url, world.system.database_url, lease_s=60) as second:

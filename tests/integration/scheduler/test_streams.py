@@ -1,4 +1,4 @@
-"""The scheduler brings existing streams to what is declared, and is not ready where it cannot."""
+"""The scheduler updates existing streams to their declaration, and is not ready if that is impossible."""
 
 import json
 

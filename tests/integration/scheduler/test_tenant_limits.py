@@ -1,4 +1,4 @@
-"""The cached limits of a tenant while a change of them is being saved."""
+"""Reads of a tenant's cached limits while a change of them is being saved."""
 
 import asyncio
 from collections.abc import AsyncIterator

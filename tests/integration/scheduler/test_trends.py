@@ -1,4 +1,4 @@
-"""What happened to jobs and nodes over time, from totals that are added up once a minute has ended."""
+"""Trends of jobs and nodes over time, aggregated after the end of each minute."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -48,7 +48,7 @@ async def test_trends_include_the_current_minute(world: World) -> None:
     (mine,) = [one for one in now.nodes if one.node == node.name]
     assert (mine.started, mine.succeeded, mine.failed, mine.faults) == (6, 3, 1, 1)
 
-    # Move what happened into the past, and let the scheduler add it up from the beginning.
+    # Move jobs and attempts into the past, delete the totals, and let the scheduler compute them again.
     for table, columns in (
         ("jobs", ("created_at", "started_at", "completed_at")),
         ("attempts", ("leased_at", "ended_at")),
@@ -61,7 +61,7 @@ async def test_trends_include_the_current_minute(world: World) -> None:
     await sql.execute(f"TRUNCATE {', '.join(TABLES)}")
 
     async def is_added_up() -> bool:
-        await node.join()  # it stays online
+        await node.join()  # keeps the node online
         newest = await sql.fetchval("SELECT max(at) FROM trend_jobs")
         return newest is not None and datetime.now(UTC) - newest < timedelta(minutes=3)
 
@@ -74,7 +74,7 @@ async def test_trends_include_the_current_minute(world: World) -> None:
     (hour,) = await sql.fetch("SELECT sum(completed) AS hour FROM trend_jobs WHERE step_s = 3600")
     assert hour["hour"] >= now.totals.completed
     waits = {(row["kind"], row["bin"]) for row in await sql.fetch("SELECT kind, bin FROM trend_durations")}
-    assert {("wait", 41), ("run", 37)} <= waits  # 20 s and 10 s
+    assert {("wait", 41), ("run", 37)} <= waits  # bins of 20 s and 10 s
     await sql.execute("DELETE FROM trend_durations WHERE (kind, bin) NOT IN (('wait', 41), ('run', 37))")
     measured = (await operator.trends(hours=1.5)).totals
     assert measured.wait_p95_s == pytest.approx(20, rel=0.1)

@@ -1,4 +1,4 @@
-"""Validation returns what a submit would return and writes nothing."""
+"""Validation returns the same errors as a submit, and writes nothing."""
 
 from typing import Any
 from uuid import UUID

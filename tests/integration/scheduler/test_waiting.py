@@ -1,4 +1,4 @@
-"""The waiting reason of a job, as nodes, operators and other jobs change it."""
+"""The reason why a job waits changes with nodes, operators' actions and other jobs."""
 
 from datetime import datetime
 from uuid import UUID
@@ -41,7 +41,7 @@ AUDIO_CLASSES = {
 
 @pytest.fixture
 async def world(world: World) -> World:
-    """Delete the nodes of other tests, and wait until the scheduler, which caches nodes for a second, knows."""
+    """A world without nodes of other tests, which the scheduler's cache no longer contains either."""
     await world.system.sql.execute("DELETE FROM nodes")
 
     async def is_empty() -> bool:
@@ -52,7 +52,7 @@ async def world(world: World) -> World:
 
 
 async def waits_for(world: World, tenant: UUID, job_id: UUID, reason: WaitReason) -> Job:
-    """Wait until the job waits for this reason, and return it. The scheduler caches its nodes for a second."""
+    """Wait until the job waits for this reason, which can lag by a second of cached nodes; return it."""
     job = await world.read_job(tenant, job_id)
 
     async def does() -> bool:

@@ -1,4 +1,4 @@
-"""A node gets jobs whose models it has loaded, within bounds of priority, time and fair share."""
+"""A node prefers jobs whose models it has loaded, within limits of priority, waiting time and fair share."""
 
 import asyncio
 from uuid import UUID
@@ -84,7 +84,7 @@ async def test_warm_job_of_another_tenant_runs_first_only_within_one_job_of_the_
 
 
 async def test_node_prefers_jobs_whose_models_are_loaded_nowhere_over_those_loaded_elsewhere(world: World) -> None:
-    # Nodes of earlier tests count as others for a while, and the time to load other models may be known.
+    # New names: nodes of earlier tests may have other models loaded, and the scheduler may know their time to load.
     loaded, unloaded = [f"{new_id()}.safetensors" for _ in range(2)]
     tenant, node, other = world.add_tenant(), *[await world.add_node(loaded, unloaded) for _ in range(2)]
     await world.until_offered(unloaded)
@@ -97,7 +97,7 @@ async def test_node_prefers_jobs_whose_models_are_loaded_nowhere_over_those_load
 
 @pytest.mark.requirement("placement.idle")
 async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_requests_nothing(world: World) -> None:
-    model = f"{new_id()}.safetensors"  # of others, the time to load may be known
+    model = f"{new_id()}.safetensors"  # new, so that the scheduler does not know its time to load
     tenant, cold, warm = world.add_tenant(max_running=1), *[await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
     first, second = [await world.submit_job(tenant, model=model) for _ in range(2)]
@@ -114,7 +114,7 @@ async def test_waiting_node_gets_a_job_though_a_node_that_has_its_models_request
 
 @pytest.mark.requirement("placement.idle")
 async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_other_gets_the_next(world: World) -> None:
-    models = [f"{new_id()}.safetensors" for _ in range(2)]  # of others, the time to load may be known
+    models = [f"{new_id()}.safetensors" for _ in range(2)]  # new, so that the scheduler does not know its time to load
     tenant, cold, warm = world.add_tenant(), *[await world.add_node(*models) for _ in range(2)]
     await world.until_offered(models[0])
     for node, model in zip((cold, warm), models, strict=True):
@@ -127,7 +127,7 @@ async def test_waiting_node_that_has_loaded_the_models_gets_the_job_and_the_othe
 async def start_on_warm_node(
     world: World, tenant: UUID, warm: Node, model: str, *, load_s: float, run_s: float = 0.5
 ) -> AttemptRef:
-    """Let a node load a model and teach the scheduler how long that takes; then start a job of ``run_s`` there."""
+    """Make the scheduler learn how long a model takes to load and run; then claim one more job on the warm node."""
     for gpu_seconds in (load_s + run_s, run_s):
         await world.submit_job(tenant, model=model)
         given = await warm.claim_attempt()
@@ -174,7 +174,7 @@ async def test_busy_node_is_expected_to_be_free_when_its_current_job_ends_not_af
     tenant, cold, warm = world.add_tenant(), *[await world.add_node(model) for _ in range(2)]
     await world.until_offered(model)
     running = await start_on_warm_node(world, tenant, warm, model, load_s=40, run_s=15)
-    assert await warm.finish(running, gpu_seconds=15)  # although the scheduler expects it to run for 15 s
+    assert await warm.finish(running, gpu_seconds=15)  # at once, although the scheduler expects 15 s
     await world.submit_job(tenant, model=model)
     running = (await warm.claim_attempt()).ref
     job_id = await world.submit_job(tenant, model=model)
@@ -195,7 +195,7 @@ async def test_prefetched_job_moves_to_the_waiting_node_that_has_its_models(worl
     prefetched = await busy.prefetch_attempt(running)
     cold.loaded, idle.loaded = (), (f"CheckpointLoaderSimple.ckpt_name={model}",)
     async with release_hints(busy) as hints:
-        waiting = [await node.start_waiting() for node in (cold, idle)]  # the cold one waits for longer
+        waiting = [await node.start_waiting() for node in (cold, idle)]  # the cold node has waited for longer
         async with asyncio.timeout(RECLAIMED_WITHIN_S):
             assert (await hints.get()).job_id == job_id
         assert await busy.finish(prefetched.ref, Outcome.RELEASED, error=None)

@@ -1,4 +1,4 @@
-"""A fork server whose first import ends with the first request, and whose last one ends when a file exists."""
+"""A fork server with slow imports: the first ends at the first request, the last one when a file exists."""
 
 import socket
 import sys

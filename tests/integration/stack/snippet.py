@@ -1,4 +1,4 @@
-"""A program for the fork server: it runs the code in its argument."""
+"""A program for the fork server that executes the Python code in its argument."""
 
 
 def main(argv: list[str]) -> None:

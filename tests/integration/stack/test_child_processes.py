@@ -1,4 +1,4 @@
-"""Forked processes: their environment, how their exit is reported, and that none is left over."""
+"""Forked processes: environment, reported exit, and no process left over."""
 
 import asyncio
 import json
@@ -50,7 +50,7 @@ async def wait_until_logged(log: Path, word: str) -> None:
 
 
 def read_process_stat(pid: int) -> list[str]:
-    """Return state and parent, then the rest; empty if there is no such process."""
+    """Return the fields of ``/proc/PID/stat`` from the state on; empty if there is no such process."""
     path = Path(f"/proc/{pid}/stat")
     return path.read_text().rpartition(")")[2].split() if path.exists() else []
 

@@ -1,4 +1,4 @@
-"""What each NATS login is refused by the real server."""
+"""Subjects that the real server refuses to each NATS login."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Free ports are reserved for the servers that will listen there."""
+"""Free ports stay reserved for the servers that will listen on them."""
 
 import socket
 

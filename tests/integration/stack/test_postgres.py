@@ -1,4 +1,4 @@
-"""PostgreSQL in the stack: with any user, after any kill, and with databases separated by service."""
+"""PostgreSQL in the stack: run by any user, restarted after any kill, with one database per service."""
 
 import asyncio
 import os
@@ -82,7 +82,7 @@ async def test_database_without_the_newest_migration_is_not_current(postgres: Po
     async def is_current() -> bool:
         return await are_schemas_current(postgres, ["notifier"])
 
-    assert not await is_current()  # no server
+    assert not await is_current()  # no server is running
     async with running_server(postgres):
         assert not await is_current()
         connection = await asyncpg.connect(dsn(postgres, "notifier"))

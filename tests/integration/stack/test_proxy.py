@@ -1,4 +1,4 @@
-"""One port for two services: which backend gets a connection, and what a client sees if it is down."""
+"""A proxy with one port for two services: routing to the backends, and responses while a backend is down."""
 
 import asyncio
 import json
@@ -17,7 +17,7 @@ from stack.proxy import ClientSide, Routes
 from tests.kit.http import http_client
 from tests.kit.waiting import until
 
-BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers between
+BIG = bytes(range(256)) * 4096 * 8  # 8 MiB: more than all buffers on the way
 
 ANSWER_S = 30.0  # the proxy may still be starting
 

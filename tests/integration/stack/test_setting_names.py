@@ -1,4 +1,4 @@
-"""Services use the settings without prefix."""
+"""Services read their settings from variables without a prefix."""
 
 import asyncio
 import os
@@ -121,7 +121,7 @@ async def test_services_read_settings_from_names_without_a_prefix(started: Start
 
     async def is_registered() -> bool:
         answer = await started.http.post("/api/v1/auth/register", json=ADA)
-        return answer.status_code in {201, 409}  # 409: an earlier answer came too late
+        return answer.status_code in {201, 409}  # 409: an earlier try succeeded, but its response was late
 
     await until(is_registered, within_s=60)  # the gateway may be ready before auth is
     session = await started.http.post("/api/v1/auth/login", json={name: ADA[name] for name in ("username", "password")})

@@ -1,4 +1,4 @@
-"""What a service does while PostgreSQL, NATS or its schema is missing, and with a newer schema."""
+"""Start of a service while PostgreSQL, NATS or its schema is missing, and with a newer schema."""
 
 import asyncio
 import json
@@ -21,7 +21,7 @@ from tests.kit.postgres import PostgresServer
 from tests.kit.waiting import until
 
 PASSWORD = "a-password-that-no-log-shows"
-ENDS_S = 80.0  # a start takes seconds of CPU
+ENDS_S = 80.0  # each start takes seconds of CPU
 COMPATIBLE = """
 oldest_code = "{head}"
 
@@ -39,7 +39,7 @@ def upgrade():
 
 @dataclass
 class Process:
-    """A service as a process of its own."""
+    """A service in its own process."""
 
     child: ChildProcess
     port: int
@@ -50,7 +50,7 @@ class Process:
             return await self.child.wait()
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        """Return the log lines of an event."""
+        """Return the log entries with this event."""
         lines = [json.loads(line) for line in self.log.read_text().splitlines() if line.startswith("{")]
         return [line for line in lines if line.get("event") == event]
 
@@ -81,7 +81,7 @@ class Machine:
         return await self._run(service, "serve", settings)
 
     async def migrate(self, service: str, **settings: str) -> Process:
-        """Run the migrations; returns the process that has ended."""
+        """Run the migrations; return the ended process."""
         process = await self._run(service, "migrate", settings)
         await process.exit_status()
         return process

@@ -1,4 +1,4 @@
-"""``./dev up`` as a whole: what it writes, which faults it survives, what it leaves behind."""
+"""``./dev up`` as a whole: files it writes, faults it survives, processes and files that remain."""
 
 import asyncio
 import os
