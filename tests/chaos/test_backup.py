@@ -1,4 +1,4 @@
-"""After a total loss, ./dev restore brings back what ./dev backup saved from the running system, and jobs go on."""
+"""After a total loss, ./dev restore restores what ./dev backup saved from the running system, and jobs continue."""
 
 import asyncio
 import hashlib

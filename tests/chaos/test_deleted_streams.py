@@ -45,7 +45,7 @@ async def test_queued_jobs_survive_the_loss_of_the_jetstream_store() -> None:
 
 
 def is_stream_recreated(fleet: Fleet) -> bool:
-    """Whether the scheduler found the stream missing, which proves that the fault occurred."""
+    """Return whether the scheduler found the stream missing, which proves that the fault occurred."""
     lines = (fleet.state / "logs/scheduler.log").read_text().splitlines()
     made = [json.loads(line) for line in lines if '"scheduler.stream_recreated"' in line]
     return len(made) >= 2

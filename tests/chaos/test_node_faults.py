@@ -1,4 +1,4 @@
-"""Faults of nodes and jobs cost little GPU time: the job runs elsewhere, and a node at fault gets no more jobs."""
+"""Faults of nodes and jobs waste little GPU time: the job runs on another node, and a faulty node gets no more jobs."""
 
 from collections.abc import AsyncIterator
 from functools import partial
@@ -104,7 +104,7 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
         jobs: list[tuple[str, str]] = []
 
         async def is_cordoned() -> bool:
-            for key in keys:  # other nodes take most of them
+            for key in keys:  # other nodes claim most of the jobs
                 async with fleet.client(key) as owner:
                     submitted = await fleet.submit(owner, workflow=sleep(100 + len(jobs), 0.3))
                 jobs.append((key, submitted["job_id"]))
@@ -146,5 +146,5 @@ async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: F
         waiting = (await fleet.submit(waiter, workflow=sleep(6, 0)))["job_id"]
         job = await fleet.wait_until_ended(waiter, waiting)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.start_time_passed", 0)
-        for user, images in ((client, 1), (waiter, 0)):  # of the job that completed
+        for user, images in ((client, 1), (waiter, 0)):  # charged for the completed job only
             assert sum(day["images"] for day in (await user.get("/usage")).json()["usage"]) == images

@@ -12,7 +12,7 @@ from tests.kit.fleet import HELLO, Fleet, running_fleet
 from tests.kit.freezing import freeze, frozen, unfreeze
 from tests.kit.waiting import until
 
-AWAY_S = 18.0  # longer than a lease
+AWAY_S = 18.0  # longer than the lease of an attempt
 
 pytestmark = pytest.mark.chaos
 
@@ -67,7 +67,7 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
             return len(await fleet.list_runs()) > before
 
         await until(is_running)
-        with frozen(fleet.process.pid):  # killed processes are not restarted
+        with frozen(fleet.process.pid):  # the frozen supervisor does not restart killed processes
             killed = fleet.kill(part)
             answer = await client.post("/jobs", json={"workflow": HELLO})
             assert answer.status_code == 503, answer.text
@@ -84,7 +84,7 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
                 return (await fleet.list_runs())[-1]["finished"] is not None
 
             away_until = asyncio.get_running_loop().time() + AWAY_S
-            await until(is_done_on_the_node, within_s=60)  # 5 s of sampling
+            await until(is_done_on_the_node, within_s=60)  # the job samples for 5 s
             await until(lambda: asyncio.get_running_loop().time() > away_until, within_s=30)
         await fleet.wait_until_replaced(part, killed)
         ended = await fleet.wait_until_ended(client, job["job_id"])
@@ -101,7 +101,7 @@ async def test_frozen_dependency_is_reported_and_recovers_by_itself(fragile: Fle
     async with fleet.client() as client:
         await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO, **mine))["job_id"])
         pids = freeze_with_children(fleet.pid(part))
-        client.timeout = 8.0  # respond instead of waiting
+        client.timeout = 8.0  # the API must respond, not wait for the dependency
         try:
             for answer in (
                 await client.post("/jobs", json={"workflow": HELLO, **mine}),
@@ -127,7 +127,7 @@ def freeze_with_children(pid: int) -> list[int]:
     freeze(pid)  # first, so that it starts no more children
     pids = [pid]
     for child in map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()):
-        with suppress(ProcessLookupError):  # it has ended meanwhile
+        with suppress(ProcessLookupError):  # the process has ended meanwhile
             freeze(child)
             pids.append(child)
     return pids

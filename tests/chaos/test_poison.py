@@ -41,7 +41,7 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert len(hit) == 2
     (spared,) = pids.keys() - hit
     assert fleet.pid(spared) == pids[spared]
-    if killer == "process":  # the fault occurred: the two other nodes are new processes
+    if killer == "process":  # proves that the fault occurred: both nodes are new processes
         for node in hit:
             await fleet.wait_until_replaced(node, pids[node])
     seen = await prompts_of(fleet, spared)
@@ -49,7 +49,7 @@ async def test_poison_job_crashes_at_most_two_nodes(three_nodes: Fleet, killer: 
     assert not seen & {one["prompt_id"] for one in attempts}
     assert sum(day["images"] for day in used) == 0
     spent = sum(one["gpu_seconds"] for one in attempts)
-    assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # the message has rounded numbers
+    assert sum(day["gpu_seconds"] for day in used) == pytest.approx(spent, abs=0.1)  # usage messages round
     assert all(one["gpu_seconds"] > 0 for one in attempts)
     if killer == "worker":  # the node accepts nothing until it is restarted
         for node in hit:

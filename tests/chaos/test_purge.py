@@ -36,7 +36,7 @@ class LockedRows:
     sql: asyncpg.Connection
 
     async def is_awaited(self) -> bool:
-        """Whether the service waits for the lock."""
+        """Return whether the service waits for the lock."""
         return bool(await self._select_waiting_backends("count(*)"))
 
     async def unlock(self) -> None:
@@ -48,7 +48,7 @@ class LockedRows:
         await self._select_waiting_backends("bool_and(pg_terminate_backend(pid))")
 
     async def _select_waiting_backends(self, what: str) -> Any:
-        await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # otherwise a transaction keeps its first snapshot
+        await self.sql.execute("SELECT pg_stat_clear_snapshot()")  # it is cached per transaction
         who = "datname = current_database() AND wait_event_type = 'Lock'"
         return await self.sql.fetchval(f"SELECT {what} FROM pg_stat_activity WHERE {who}")  # noqa: S608 - ours
 
@@ -61,7 +61,7 @@ async def open_transaction(fleet: Fleet, service: str) -> AsyncIterator[LockedRo
         await sql.execute("BEGIN")
         yield LockedRows(sql)
     finally:
-        await sql.close()  # and with it the transaction
+        await sql.close()  # also rolls the transaction back
 
 
 @asynccontextmanager
@@ -90,7 +90,7 @@ async def wait_until_all_replaced(fleet: Fleet, killed: dict[str, int]) -> None:
 
 
 async def is_gone(fleet: Fleet, word: str, *, but: set[str]) -> None:
-    """Wait until only these tables, and no file, contain a value."""
+    """Wait until no file and no tables but these contain a value."""
 
     async def gone() -> bool:
         return not files_of(fleet, word) and await rows_with(fleet, word) <= but
@@ -111,7 +111,7 @@ async def test_purged_bytes_are_deleted_although_gateway_and_scheduler_are_kille
             await until(purges.is_awaited)
             killed = {part: fragile.kill(part) for part in ("scheduler", "gateway")}
             await purges.terminate_waiting_backends()
-            assert all(path.exists() for path in folders)  # the kill came between commit and effect
+            assert all(path.exists() for path in folders)  # killed after the commit, before the deletion
     await wait_until_all_replaced(fragile, killed)
     await until(lambda: not any(path.exists() for path in folders), within_s=60)
     async with fragile.client() as client:
@@ -184,7 +184,7 @@ async def test_account_is_erased_although_every_service_is_killed_before_and_dur
             assert erased.status_code == 204, erased.text
             await wait_until_all_replaced(fragile, {part: fragile.kill(part) for part in parts})
 
-            async def are_awaited() -> bool:  # at the same time: a service that waits too long starts over
+            async def are_awaited() -> bool:  # both at the same time, because a service that waits too long starts over
                 return await limits.is_awaited() and await workflows.is_awaited()
 
             await until(are_awaited, within_s=60)  # services that start later are notified too

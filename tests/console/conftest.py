@@ -25,13 +25,13 @@ WIDTH, HEIGHT, PHONE = 1280, 860, 390
 TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
 """Resolves when the browser has drawn what was just changed, and transitions have ended."""
 ACCESSIBILITY_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-EXPECT_WITHIN_S = 30  # Playwright's default of 5 s is too short for a chain of paused processes
-IGNORED = ("status of 401", "status of 404", "status of 409", "status of 422")  # refused requests that a test provokes
+EXPECT_WITHIN_S = 30  # Playwright's default of 5 s is too short if several processes pause
+IGNORED = ("status of 401", "status of 404", "status of 409", "status of 422")  # refusals that tests provoke
 
 
 @pytest.fixture(scope="package")
 def chromium() -> str:
-    """Path of the browser."""
+    """The path of the browser's executable."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if not (CONSOLE / "dist/index.html").exists():
         pytest.skip("the console is not built: run ./dev console, which needs npm access")
@@ -76,7 +76,7 @@ class Visitor:
             self.errors.append(message.text)
 
     async def go_to(self, path: str) -> None:
-        """Go to a page of the console, as a link would, and wait until it has replaced the page before."""
+        """Navigate to a page of the console, as a link does, and wait until it has replaced the previous page."""
         await self.page.evaluate(
             "path => { history.pushState(null, '', path); dispatchEvent(new PopStateEvent('popstate')) }", path
         )
@@ -120,7 +120,7 @@ async def repeat_while_unavailable(route: Route) -> None:
     If a request fails, the page receives a network error.
     """
     if "text/event-stream" in (await route.request.header_value("accept") or ""):
-        await route.continue_()  # it has no end
+        await route.continue_()  # an event stream has no end, so it cannot be fetched as a whole
         return
     try:
         response = await repeat_until(

@@ -1,4 +1,4 @@
-"""Every page: it opens, breaks no rule of the content security policy, and axe finds nothing."""
+"""Every page opens, obeys the content security policy, and passes axe's accessibility checks."""
 
 from urllib.parse import urlsplit
 
@@ -46,7 +46,7 @@ def own_pages(known: dict[str, str]) -> list[str]:
 
 
 async def find_faults_in_each_look(visitor: Visitor) -> dict[str, list[str]]:
-    """Run axe on the page as it is, in dark colours, and at the width of a phone."""
+    """Run axe on the page in light colours, in dark colours, and at the width of a phone."""
     page = visitor.page
     light = await visitor.find_accessibility_faults()
     await page.emulate_media(color_scheme="dark", reduced_motion="reduce")

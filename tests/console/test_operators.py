@@ -1,4 +1,4 @@
-"""What operators do in the console reaches the fleet."""
+"""Actions of operators in the console take effect in the fleet."""
 
 import pytest
 from playwright.async_api import expect

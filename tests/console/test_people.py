@@ -1,4 +1,4 @@
-"""What people do in the console: make pictures, watch and cancel them, use images and workflows, make a key."""
+"""Actions of users in the console: generate images, watch and cancel jobs, use uploads and workflows, create a key."""
 
 import re
 from pathlib import Path
@@ -52,7 +52,7 @@ async def test_job_shows_live_progress_and_cancel_reaches_the_node(new_visitor: 
         runs = await visitor.fleet.list_runs()
         return any(run.get("interrupted") or run.get("outcome") == "interrupted" for run in runs)
 
-    await until(is_interrupted)  # the job is cancelled for its user before its node has noticed
+    await until(is_interrupted)  # the user sees the job as cancelled before its node stops it
 
 
 @pytest.mark.requirement("C-5")

@@ -1,6 +1,6 @@
-"""The pictures in the documents: made here, and current.
+"""Takes the screenshots of the documentation, and checks that they are current.
 
-``SCREENSHOTS=write ./dev test tests/console/test_screenshots.py`` takes them anew after a change of the console.
+``SCREENSHOTS=write ./dev test tests/console/test_screenshots.py`` retakes them after a change of the console.
 """
 
 import hashlib
@@ -31,7 +31,7 @@ def source_digest() -> str:
 @pytest.mark.skipif(WRITES, reason="the pictures are taken anew")
 @pytest.mark.requirement("C-7")
 def test_screenshots_in_the_documentation_show_the_current_console() -> None:
-    assert DIGEST.read_text().strip() == source_digest(), "run this file with SCREENSHOTS=write"
+    assert DIGEST.read_text().strip() == source_digest(), "outdated: run this file with SCREENSHOTS=write"
 
 
 @pytest.mark.requirement("C-7")

@@ -124,7 +124,7 @@ def test_files_that_compose_mounts_exist() -> None:
     volumes = [volume for service in content["services"].values() for volume in service.get("volumes", ())]
     for source in {volume.split(":")[0] for volume in volumes}:
         assert source in content["volumes"] or (ROOT / source).exists(), source
-    assert (ROOT / "deploy/postgres/init.sh").stat().st_mode & 0o111, "PostgreSQL's image would source it"
+    assert (ROOT / "deploy/postgres/init.sh").stat().st_mode & 0o111, "not executable: PostgreSQL would source it"
 
 
 @pytest.mark.requirement("S-79")

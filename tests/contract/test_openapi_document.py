@@ -20,7 +20,7 @@ NOWHERE = (
     "/ws-tickets",
     "/login-links",
     "/{workflow_name}",
-)  # what they create has no URL, or that of the request
+)  # the created resource has no URL, or the URL of the request
 HEALTH = ("/healthz", "/readyz")
 CODES = {refusal.code: str(HTTP_STATUS[refusal.kind]) for refusal in (*REFUSALS, *list_refusals("gateway"))}
 

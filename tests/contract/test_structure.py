@@ -40,7 +40,7 @@ def test_service_has_the_files_that_each_service_has(service: str) -> None:
     assert (ROOT / "services" / service / "README.md").exists()
 
 
-# Purges and erasures delete dead letters by the tokens of their subjects.
+# Exception: purges and erasures find dead letters by the ids in their subjects.
 ALLOWED_IN_CHASSIS = {"dead_letters.py": {"tenant_id", "job_id", "attempts"}}
 
 

@@ -77,7 +77,7 @@ async def read_database(fleet: Fleet) -> tuple[list[asyncpg.Record], list[asyncp
 def find_violations(
     attempts: list[asyncpg.Record], ledgers: list[dict[str, Any]], statuses: dict[str, str], cancelled: set[str]
 ) -> list[str]:
-    """Return what should not have happened."""
+    """Return a description of each violated guarantee."""
     jobs_by_prompt = {str(attempt["prompt_id"]): str(attempt["job_id"]) for attempt in attempts}
     found = [f"node with {ledger['max_running']} prompts at a time" for ledger in ledgers if ledger["max_running"] > 1]
     runs: Counter[str] = Counter()
@@ -96,7 +96,7 @@ def find_violations(
 
 
 async def run(arguments: argparse.Namespace) -> int:
-    """Print what happened; returns the exit status."""
+    """Run the drill and print the results; returns the exit status."""
     chance = random.Random(arguments.seed)  # noqa: S311 - a reproducible order, no secret
     async with running_fleet("--nodes", "2", "--step-ms", "0", EXECUTOR_PREFETCH="true") as fleet:
         key = await asyncio.to_thread(lambda: fleet.create_user("prefetch", "enterprise", graph_policy="open"))

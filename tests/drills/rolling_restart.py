@@ -47,17 +47,17 @@ REPLICATED = ("auth", "scheduler", "notifier", "gateway")
 EXECUTORS = ("executor-1", "executor-2")
 DRAIN_DELAY_S, PROBE_S, PROBE_WITHIN_S = 4.0, 0.1, 2.0
 MAX_PRIORITY = 100
-KEEP_ALIVE_S = 3.0  # less than a service's, as the compose file's proxy has it
-SERVICE_RESTART = 1012  # close code
+KEEP_ALIVE_S = 3.0  # shorter than that of the services, as in the proxy of the compose file
+SERVICE_RESTART = 1012  # WebSocket close code
 LONG_JOB_S, EXECUTOR_DRAIN_S = 8.0, 1.0
 JOB_S, CANCEL_AFTER_S = 0.9, 2.0  # two nodes can just run the jobs that are not cancelled
 READY_S, END_S = 60.0, 300.0
-ANSWER_S = 90.0  # more than a request that waits for its result may take
+ANSWER_S = 90.0  # longer than a request that waits for its result may take
 ENVIRONMENT: dict[str, Any] = {
     "GATEWAY_DRAIN_DELAY_S": str(DRAIN_DELAY_S),
     "NOTIFIER_DRAIN_DELAY_S": str(DRAIN_DELAY_S),
     "NOTIFIER_HANDSHAKES_PER_MINUTE": "1000000",
-    "NOTIFIER_REREAD_S": "10",  # live events are to arrive by themselves
+    "NOTIFIER_REREAD_S": "10",  # long, so that a reread does not hide a lost live event
     "EXECUTOR_ON_STOP": "hand_back",
     "EXECUTOR_DRAIN_S": str(EXECUTOR_DRAIN_S),
     **{f"{name.upper()}_DATABASE_POOL": "3" for name in REPLICATED},
@@ -66,7 +66,7 @@ ENVIRONMENT: dict[str, Any] = {
 
 @dataclass
 class Figures:
-    """What the clients saw."""
+    """Counts and latencies that the clients observed."""
 
     requests: Counter[str] = field(default_factory=Counter)
     failed_requests: list[str] = field(default_factory=list)
@@ -150,8 +150,9 @@ class Clients:
     """Submits jobs at a fixed rate and watches each.
 
     Args:
-        http: for requests that are answered at once.
-        waiting: for those that take as long as their job; a pool's work grows with its open connections.
+        http: client for requests that are answered at once.
+        waiting: client for requests that last as long as their job. It is separate because the CPU time of a pool
+            grows with its open connections.
     """
 
     def __init__(self, at: str, key: str, http: httpx.AsyncClient, waiting: httpx.AsyncClient) -> None:

@@ -42,7 +42,7 @@ WHO = ("alice", "bob", "bob_key", "weak", "nobody", "root")
 class Row:
     """Expected status per credential, in the order of ``WHO``.
 
-    ``scope`` is what the route declares; "" for any credential.
+    ``scope`` is the scope that the route declares; "" if any credential is accepted.
     """
 
     statuses: tuple[int, int, int, int, int, int]
@@ -52,27 +52,27 @@ class Row:
 
 
 def own(scope: str, status: int = 200, **more: Any) -> Row:
-    """A route on the user's own data: every user with the scope is allowed."""
+    """Return the row of a route on the user's own data: every user with the scope is allowed."""
     return Row((status, status, status, 403, 401, status), scope, **more)
 
 
 def object_of_alice(scope: str, status: int = 200, **more: Any) -> Row:
-    """A route on an object of Alice's: for others the object does not exist."""
+    """Return the row of a route on an object of Alice's: others get the status of an object that does not exist."""
     return Row((status, 404, 404, 403, 401, 404), scope, **more)
 
 
 def admins(status: int = 200, **more: Any) -> Row:
-    """A route for admins only."""
+    """Return the row of a route for admins only."""
     return Row((403, 403, 403, 403, 401, status), "admin", **more)
 
 
 def session_only(status: int) -> Row:
-    """A route that accepts a session but no API key."""
+    """Return the row of a route that accepts a session but no API key."""
     return Row((status, status, 403, 403, 401, 403), "", json={})
 
 
 def open_to_all(status: int = 200) -> Row:
-    """A route that needs no credential and ignores any."""
+    """Return the row of a route that needs no credential and ignores any."""
     return Row((status,) * 6, None)
 
 
@@ -143,7 +143,7 @@ ROWS: dict[str, Row] = {
     "DELETE /api/v1/admin/users/{user_id}": admins(404, paths={"user_id": NOBODY}),
     "PATCH /api/v1/admin/users/{user_id}": admins(json={"is_active": True}),
     "GET /api/v1/admin/tiers": admins(),
-    # not changed, because other tests depend on it
+    # an empty change, because other tests depend on the current state
     "PATCH /api/v1/admin/tiers/{name}": admins(json={"limits": {"queue_cap": 10}}),
     "GET /api/v1/admin/class-rules": admins(),
     "PUT /api/v1/admin/class-rules/classes/{class_name}": admins(json={"verdict": "deny"}),

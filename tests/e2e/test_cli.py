@@ -1,4 +1,4 @@
-"""The command line on the whole system, used like a person does."""
+"""The command line on the whole system, used as in a shell."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ class Said:
 
 
 class Person:
-    """A user at a shell with a separate home directory. If ``commands`` is set, commands are forked."""
+    """A user at a shell with a separate home directory. ``commands`` runs commands in forks; None: new processes."""
 
     def __init__(self, url: str, home: Path, commands: Commands | None = None) -> None:
         self.home, self._commands = home, commands
@@ -50,7 +50,7 @@ class Person:
         self._environment = outside | {"COMFYFLEET_URL": url, "COMFYFLEET_CONFIG_DIR": str(home / "config")}
 
     async def runs(self, *arguments: object, stdin: str = "", **environment: str) -> Said:
-        """Run a command and return its result. No failure may print a traceback."""
+        """Run a command and return its result. Fail if it prints a traceback."""
         run = self._commands.run if self._commands is not None else run_program
         async with asyncio.timeout(90):
             status, out, err = await run(
@@ -61,7 +61,7 @@ class Person:
         return said
 
     async def does(self, *arguments: object, **more: str) -> Said:
-        """Run a command that must succeed."""
+        """Run a command and assert that it succeeds."""
         said = await self.runs(*arguments, **more)
         assert said.status == 0, said.err
         return said

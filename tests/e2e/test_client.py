@@ -1,4 +1,4 @@
-"""The Python client on the whole system, over a network that fails."""
+"""The Python client on the whole system, over a network that drops connections."""
 
 import asyncio
 import re
@@ -38,17 +38,17 @@ from tests.kit.http import http_client
 from tests.kit.waiting import until
 
 EAGER = Retry(first_delay_s=0.05)
-MAX_JOBS = 5  # a job that ends during a pause sends too little for the last cut
+MAX_JOBS = 5  # attempts; a job that ends while a process is paused sends too few bytes for the last cut
 
 
 class Network:
     """A TCP proxy. Each new connection takes the next limit and is cut after that many bytes from the server.
 
     Attributes:
-        limits: of future connections; without one nothing is cut.
-        swap: bytes from the server to replace.
+        limits: bytes allowed per future connection; a connection without a limit is not cut.
+        swap: replacements of bytes from the server.
         cut: number of cut connections.
-        said: what clients sent.
+        said: the bytes that clients sent.
         unavailable: number of responses with status 503.
     """
 
@@ -92,13 +92,13 @@ class Network:
                 left -= len(passed)
                 if len(passed) < len(chunk) or left == 0:
                     self.cut += 1
-                    writer.close()  # forwarded bytes arrive, then the end
+                    writer.close()  # the forwarded bytes arrive before the end of the stream
                     return
 
 
 @asynccontextmanager
 async def network(fleet: Fleet, *limits: int) -> AsyncIterator[tuple[Network, str]]:
-    """A failing network in front of the system, and its URL."""
+    """Run a failing network in front of the system; yields it and its URL."""
     bad = Network(fleet.base_url)
     bad.limits.extend(limits)
     server = await asyncio.start_server(bad.serve, "127.0.0.1", 0)
@@ -176,7 +176,7 @@ async def watch_over_failing_network(fleet: Fleet, job: Job, *, sync: bool) -> i
 @simulated_only
 async def test_watching_yields_progress_and_the_end_of_a_cancelled_job(fleeting: AsyncClient) -> None:
     graph = slow(1)
-    for node in range(10, 70):  # a minute, with progress each second
+    for node in range(10, 70):  # runs for a minute and reports progress every second
         graph[str(node)] = graph["2"] | {"inputs": {"image": graph["3"]["inputs"]["images"], "seconds": 1}}
         graph["3"]["inputs"]["images"] = [str(node), 0]
     job = await fleeting.jobs.submit(workflow=graph)
@@ -208,7 +208,7 @@ async def test_interrupted_download_resumes(fleet: Fleet, fleeting: AsyncClient,
         assert bad.cut == 2
         requests = bad.said.count(f"GET /api/v1/jobs/{job.job_id}/result".encode())
         assert requests - 1 >= 2
-        # a request is repeated without a range if nothing was received
+        # the client repeats a request without a Range header if it has received no bytes
         assert requests - 1 - bad.unavailable <= bad.said.lower().count(b"\r\nrange: bytes=") <= requests - 1
         assert file.read_bytes() == whole
         assert output == job.outputs[0]

@@ -26,7 +26,7 @@ from tests.kit.retrying_fleet import RetryingTransport
 from tests.kit.waiting import until
 
 DATABASES = ("auth", "gateway", "scheduler", "notifier")
-# Rows that remain for a while record a deletion, or are needed to publish it again if a stream is lost.
+# These rows remain for a while: they record a deletion, or are needed to republish it if a stream is lost.
 STAYS_OF_A_JOB = {"gateway.purged_jobs", "notifier.purged_jobs", "scheduler.outbox"}
 STAYS_OF_A_TENANT = {
     *("auth.users", "auth.changes", "auth.erasures", "auth.audit_log"),
@@ -38,7 +38,7 @@ pytestmark = simulated_only
 
 
 async def rows_with(fleet: Fleet, word: str) -> set[str]:
-    """Return every table of every service that contains this value in a row."""
+    """Return the tables of all services that contain this value."""
     found = set()
     for service in DATABASES:
         sql = await asyncpg.connect(database_of(fleet, service))
@@ -59,7 +59,7 @@ def database_of(fleet: Fleet, service: str) -> str:
 
 
 def files_of(fleet: Fleet, word: str) -> list[Path]:
-    folders = os.walk(fleet.state / "artifacts")  # it ignores files that vanish meanwhile
+    folders = os.walk(fleet.state / "artifacts")  # ignores files that are deleted during the search
     return [
         Path(folder) / name for folder, names, files in folders for name in (*names, *files) if word in folder + name
     ]
@@ -226,7 +226,7 @@ async def test_cli_purges_jobs_and_erases_the_account(fleet: Fleet, tmp_path: Pa
         refused = await person.runs("purge", running, **key)
         assert (refused.status, refused.out) == (REFUSED, b"")
         assert "Cancel it first" in refused.err
-        # after its node has released it
+        # after the node has released the job
         assert (await person.does("cancel", running, "--purge", **key)).text == "cancelled"
         await person.does("purge", done, **key)
         assert (await person.runs("purge", done, **key)).status == REFUSED

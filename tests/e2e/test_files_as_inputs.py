@@ -1,4 +1,4 @@
-"""Files of every kind are passed to jobs unchanged; so are outputs of earlier jobs."""
+"""Files of every kind, and outputs of earlier jobs, reach jobs unchanged."""
 
 import hashlib
 import os
@@ -23,7 +23,7 @@ LOADERS = {"audio": ("LoadAudio", "audio", 0), "video": ("LoadVideo", "file", 0)
 
 @pytest.fixture(scope="module")
 def own_key(fleet: Fleet) -> str:
-    """The key of a user who may use the class that saves a file unchanged."""
+    """The API key of a user whose policy allows the class that saves a file unchanged."""
     return fleet.create_user(f"files-{uuid4().hex[:8]}", "enterprise", graph_policy="open")
 
 
@@ -68,7 +68,7 @@ async def test_node_receives_exact_bytes_of_uploads_and_outputs(fleet: Fleet, ow
             graph = saved_as_is(sample.kind, await uploaded(client, content), picture)
             (output,) = await outputs_of(fleet, client, graph)
             assert output["sha256"] == hashlib.sha256(content).hexdigest(), extension
-            assert output["name"].endswith(f".{extension}"), "loaders go by the end of the name"
+            assert output["name"].endswith(f".{extension}"), "loaders choose the format by the file extension"
             if extension == "splat":
                 continue
             again = saved_as_is(sample.kind, f"output:{output['id']}", picture)
@@ -136,7 +136,7 @@ async def test_upload_of_the_wrong_kind_is_refused_before_queueing(client: httpx
 
 @real_only
 async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str) -> None:
-    """Each is loaded by its stock class and saved by another class."""
+    """Each file kind is loaded by its stock class and saved by another class."""
     async with fleet.client(own_key) as client:
         picture = await uploaded(client, encode_image(Image.new("RGB", (64, 64), "teal")))
         saving = {
@@ -147,13 +147,13 @@ async def test_comfyui_loaders_accept_uploaded_files(fleet: Fleet, own_key: str)
         }
         async with http_client() as node:
             described = (await node.get(f"{REAL}/object_info/Load3D")).json()
-        models = ("glb", "obj") if "FILE_3D" in described["Load3D"]["output"] else ()  # 0.3.64 cannot pass on a file
+        models = ("glb", "obj") if "FILE_3D" in described["Load3D"]["output"] else ()  # 0.3.64: no file output
         for extension in ("wav", "mp3", "ogg", "flac", "m4a", "mp4", "webm", "mov", "latent", *models):
             sample = samples()[extension]
             class_type, place, slot = saving[sample.kind]
             inputs: dict[str, Any] = {place: ["1", slot], "filename_prefix": "a"}
             if class_type == "SaveVideo":
-                inputs |= {"format": "auto", "codec": "auto", "format.codec": "auto"}  # part of the format since 0.33
+                inputs |= {"format": "auto", "codec": "auto", "format.codec": "auto"}  # nested since 0.33
             graph = {
                 "1": loading(sample.kind, await uploaded(client, sample.content), picture),
                 "2": {"class_type": class_type, "inputs": inputs},

@@ -1,4 +1,4 @@
-"""The fleet's models and classes are those of its nodes."""
+"""The API lists the models and classes that the nodes have."""
 
 import httpx
 import pytest

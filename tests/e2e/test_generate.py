@@ -1,4 +1,4 @@
-"""Synchronous generation and batches on the whole system, compared with what the nodes did and with the quota."""
+"""Synchronous generation and batches on the whole system; the nodes' history and the quota are checked."""
 
 import asyncio
 from typing import Any
@@ -51,7 +51,7 @@ async def test_client_disconnect_frees_the_node(fleet: Fleet) -> None:
     async def is_interrupted() -> bool:
         return await outcomes() == ["interrupted"]
 
-    # with an idempotency key, the job would go on
+    # with an idempotency key, a disconnect would not cancel the job
     async with fleet.client(transport=RetryingTransport(with_keys=False)) as leaving:
         waiting = asyncio.create_task(leaving.post("/generate", json={"workflow": slow(60)}))
         await until(is_running)
@@ -77,7 +77,7 @@ async def test_failed_workflow_is_returned_as_a_problem(client: httpx.AsyncClien
 @simulated_only
 async def test_batch_uses_exactly_the_remaining_quota(fleet: Fleet) -> None:
     async with fleet.client(fleet.create_user("batcher", "basic", graph_policy="open")) as client:
-        held = await fleet.submit(client, **PICTURE, num_images=7)  # 7 of 10, after the limit is set to 10
+        held = await fleet.submit(client, **PICTURE, num_images=7)  # of 10, to which the quota is set below
         me = (await client.get("/auth/me")).json()
         admin = {"X-API-Key": fleet.credentials["admin_key"]}
         limited = await client.patch(f"/admin/users/{me['id']}", json={"limits": {"images_per_day": 10}}, headers=admin)

@@ -1,4 +1,4 @@
-"""Graphs that ComfyUI accepts run in any notation; graphs that would fail on a node are refused immediately."""
+"""Every notation of a graph that ComfyUI accepts runs; graphs that would fail on a node are refused at submission."""
 
 from typing import Any
 

@@ -22,7 +22,7 @@ PASSWORD = "seventeen blue lanterns at sea"
 WITHIN_S = 8.0
 """A gateway reads changes whose event was lost every 10 s. ``integration/authn/test_identity.py`` proves that the event
 alone takes effect."""
-LIFTED_LIMIT = 1_000_000  # requests per minute; a session may send more
+LIFTED_LIMIT = 1_000_000  # requests per minute of a key; a session may send more
 
 
 def bearer(session: dict[str, Any]) -> dict[str, str]:
@@ -36,7 +36,7 @@ async def registered(client: httpx.AsyncClient, name: str) -> dict[str, Any]:
     answer = await client.post("/auth/register", json=account)
     assert_registered(answer)
     session = await logged_in(client, username)
-    if answer.status_code != 201:  # an earlier request of the transport created the account
+    if answer.status_code != 201:  # an earlier attempt of the retrying transport created the account
         answer = await client.get("/auth/me", headers=bearer(session))
     user: dict[str, Any] = answer.json()
     return user | session
@@ -102,12 +102,12 @@ async def test_new_user_registers_and_generates_an_image(fleet: Fleet, public: h
     assert key["scopes"] == ["jobs:read", "jobs:write"]
     async with fleet.client(key["key"]) as client:
         job = await fleet.submit(client, workflow=HELLO)
-        # immediate, because the change went through this gateway
+        # up to date at once, because the submission went through this gateway
         assert (await client.get("/auth/me")).json()["used_today"] > 0
         ended = await fleet.wait_until_ended(client, job["job_id"])
         assert ended["status"] == "completed", ended
         assert (await client.get(f"/jobs/{job['job_id']}/result")).content.startswith(b"\x89PNG")
-        assert (await client.get("/auth/keys")).status_code == 403  # not among its scopes
+        assert (await client.get("/auth/keys")).status_code == 403  # the key lacks the scope
     listed = (await public.get("/auth/keys", headers=bearer(user))).json()
     assert [kept["id"] for kept in listed["keys"]] == [key["id"]]
     assert "key" not in listed["keys"][0]
@@ -299,6 +299,6 @@ def slow(seconds: float) -> dict[str, Any]:
 
 @asynccontextmanager
 async def stopped(fleet: Fleet, name: str) -> AsyncIterator[None]:
-    """Freeze a process of the system during the block."""
+    """Suspend a process of the system during the block."""
     with frozen(fleet.pid(name)):
         yield

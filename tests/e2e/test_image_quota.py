@@ -1,4 +1,4 @@
-"""Image quota: the same rule at submit and at the end, and never above the quota."""
+"""Image quota: the count reserved at submission is the count charged at the end, and the quota is never exceeded."""
 
 import asyncio
 from typing import Any
@@ -156,7 +156,7 @@ KILLERS: dict[str, tuple[Workflow, str]] = {
 
 
 async def used(client: httpx.AsyncClient) -> int:
-    """Return today's images, uncached."""
+    """Return the number of images used today, read without a cache."""
     usage = (await client.get("/usage", params={"days": 1})).json()["usage"]
     return int(usage[0]["images"]) if usage else 0
 
@@ -201,7 +201,7 @@ async def test_job_that_exceeds_its_reservation_stores_only_the_reserved_images(
             ten = {"limits": {"images_per_day": 10}}
             assert (await admin.patch(f"/admin/users/{me['id']}", json=ten)).status_code == 200
         answers = await asyncio.gather(*(client.post("/jobs", json={"workflow": workflow}) for _ in range(10)))
-        # Ended jobs use up the rest, so the last submits may be refused.
+        # Jobs that end meanwhile may use up the quota, so the last submissions may be refused.
         refused = {answer.json()["code"] for answer in answers if answer.status_code != 201}
         assert refused <= {"quota.images_exceeded"}
         accepted = [answer.json()["job_id"] for answer in answers if answer.status_code == 201]

@@ -29,7 +29,7 @@ def slow(seconds: float) -> dict[str, Any]:
 @simulated_only
 async def test_last_quota_image_goes_to_exactly_one_of_thirty_submissions(fleet: Fleet) -> None:
     async with fleet.client(fleet.create_user("quota", "free", graph_policy="open")) as client:
-        running = await fleet.submit(client, workflow=slow(120))  # occupies the only slot, so later jobs wait
+        running = await fleet.submit(client, workflow=slow(120))  # takes the only slot, so that later jobs wait
         await until(partial(is_processing, client, running["job_id"]))
         await fleet.submit(client, **PICTURE, num_images=8)  # 1 + 8 of 10
         for _ in range(ROUNDS):

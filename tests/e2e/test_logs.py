@@ -13,8 +13,8 @@ from tests.kit.held_nodes import no_job_starts
 from tests.kit.waiting import until
 
 REQUEST_ID = "follow-this-job-0001"
-ACCEPTED = ("gateway", "gateway.job.accepted")  # after admitted; the claim may come before or after it
-STORED = ("notifier", "notifier.event.stored")  # after ended; the delivery may come before or after it
+ACCEPTED = ("gateway", "gateway.job.accepted")  # logged after job.admitted, before or after job.claimed
+STORED = ("notifier", "notifier.event.stored")  # logged after the end, before or after the delivery
 STORY = (
     ("auth", "auth.key.verified"),
     ("scheduler", "scheduler.job.admitted"),

@@ -76,14 +76,14 @@ async def test_metrics_show_jobs_requests_nodes_and_connections_without_naming_a
 
 
 async def is_idle(admin: httpx.AsyncClient) -> bool:
-    """Whether no job runs or waits."""
+    """Return whether no job runs or waits."""
     nodes = (await admin.get("/admin/nodes")).json()["nodes"]
     queue = (await admin.get("/admin/queue")).json()["tenants"]
     return not queue and all(node["state"] == "idle" for node in nodes)
 
 
 def expect_ended_jobs(found: Scraper, *, cancelled_on_node: int) -> None:
-    """Assert one success, one failure, one cancelled job that never started and others that ran."""
+    """Assert one success, one failure, one job cancelled before its start, and jobs cancelled while they ran."""
     ended, attempts = "comfyfleet_jobs_ended_total", "comfyfleet_attempts_ended_total"
     assert found.compute_growth(ended, tier="basic", outcome="succeeded", code="none") == 1
     assert found.compute_growth(ended, tier="basic", outcome="failed", code="workflow.execution_failed") == 1
@@ -109,7 +109,7 @@ def expect_stored_artifacts(found: Scraper) -> None:
 def expect_requests(found: Scraper, *, accepted: int, repeated: int) -> None:
     """Assert one refused and ``accepted`` accepted submissions over HTTP, and the latter over NATS.
 
-    Of the requests that were repeated because no reply arrived, each may have been counted.
+    Each of the ``repeated`` requests, which got no reply at first, may have been counted twice.
     """
     of_route = partial(found.compute_growth, "comfyfleet_http_request_seconds_count", **JOBS_ROUTE)
     over_nats = found.compute_growth("comfyfleet_rpc_seconds_count", **SUBMIT, outcome="ok")

@@ -37,7 +37,7 @@ async def test_outside_system_submits_and_follows_jobs_over_nats(fleet: Fleet, c
     await wait_until_processed(outside)
     reply = await request(outside, "jobs.submit", json.dumps({"workflow": HELLO}).encode())
     job_id = json.loads(reply.data)["job_id"]
-    assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # committed, and owned by the demo user
+    assert (await client.get(f"/jobs/{job_id}")).status_code == 200  # the job is committed and belongs to the demo user
     await fleet.wait_until_ended(client, job_id)
     await until(lambda: any(event["state"] == "succeeded" for _, event in events if event["job_id"] == job_id))
     own = [event["seq"] for subject, event in events if subject == f"jobs.event.{job_id}"]

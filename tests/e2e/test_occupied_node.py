@@ -1,4 +1,4 @@
-"""Another client uses a node directly: operators see it, jobs run elsewhere, and one command frees the node."""
+"""A client uses a node directly: operators see it, jobs run on other nodes, and one command frees the node."""
 
 import secrets
 from pathlib import Path
@@ -80,7 +80,7 @@ async def test_foreign_prompt_blocks_one_node_until_an_operator_clears_it(
 async def test_model_added_to_a_node_is_soon_available(fleet: Fleet) -> None:
     added = f"{secrets.token_hex(4)}.safetensors"
     async with fleet.client() as client, http_client() as direct:
-        for url in fleet.nodes:  # and it remains there
+        for url in fleet.nodes:  # the nodes keep it after the test
             there = (await direct.get(f"{url}/models/loras")).json()
             await direct.post(f"{url}/simnode/models", json={"folder": "loras", "names": [*there, added]})
 

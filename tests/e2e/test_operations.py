@@ -245,7 +245,7 @@ async def test_admin_holds_prioritizes_releases_and_repeats_jobs(
                 return bool((pro["waiting"], pro["held"]) == (2, 1) and stats["nodes"]["cordoned"] == len(names))
 
             await until(told)
-            await operator.does("uncordon", names[0])  # one node starts one job after the other
+            await operator.does("uncordon", names[0])  # one node runs the jobs one after the other
             assert (await fleet.wait_until_ended(client, jobs[1]))["status"] == "completed"
         finally:
             for node in names:
@@ -302,7 +302,7 @@ async def test_admin_repeats_a_failed_job_as_a_new_one(fleet: Fleet, person: Per
         assert again["retry_of"] == job_id
         assert (await operator.job("requeue", job_id))["job_id"] == again["job_id"]
         second = await fleet.wait_until_ended(client, again["job_id"])
-        assert (second["status"], second["error"]) == ("failed", first["error"])  # it had an upload, too
+        assert (second["status"], second["error"]) == ("failed", first["error"])  # the retry has the upload, too
         assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "failed"
 
         async def failed() -> bool:

@@ -1,4 +1,4 @@
-"""What the operators' pages of a console read: nodes, the queue, trends, and what an order would do."""
+"""The routes behind the console's pages for operators: nodes, the queue, trends, and previews of actions."""
 
 import secrets
 from typing import Any
@@ -63,7 +63,7 @@ async def test_admin_sees_what_nodes_run_and_who_waits(fleet: Fleet) -> None:
         assert (await admin.delete(f"/admin/nodes/{running['node']}", params=dry)).json()["code"] == "node.alive"
         cancel = (await admin.post(f"/admin/jobs/{job_id}/cancel", params=dry)).json()
         assert [effect["code"] for effect in cancel["effects"]] == ["job_stopped"]
-        # nodes may hold the first ones by now
+        # nodes may have claimed the first jobs by now
         requeue = (await admin.post(f"/admin/jobs/{waiting[-1]}/requeue", params=dry)).json()
         assert [effect["code"] for effect in requeue["effects"]] == ["no_effect"]
         assert (await client.get(f"/jobs/{job_id}")).json()["status"] == "processing"

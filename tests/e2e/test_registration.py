@@ -37,7 +37,7 @@ async def test_concurrent_registrations_from_one_address_are_limited() -> None:
         asked = [account() for _ in range(30)]
         answers = await asyncio.gather(*(http.post("/auth/register", json=one) for one in asked))
         codes = [answer.status_code for answer in answers]
-        # a request that was repeated can have used up the limit twice
+        # a repeated request may have counted twice against the limit
         assert codes.count(429) - transport.repeated <= 30 - BY_ADDRESS <= codes.count(429)
         assert all(int(answer.headers["retry-after"]) > 60 for answer in answers if answer.status_code == 429)
         found = await http.get(
@@ -46,7 +46,7 @@ async def test_concurrent_registrations_from_one_address_are_limited() -> None:
         assert 1 <= len(found.json()["users"]) <= BY_ADDRESS
         name = asked[codes.index(201)]["username"]
         login = await http.post("/auth/login", json={"username": name, "password": PASSWORD})
-        assert login.status_code == 200, "logins of the address go on"
+        assert login.status_code == 200, "logins from the address are still allowed"
 
 
 @pytest.mark.requirement(

@@ -44,7 +44,7 @@ def picture(content: bytes) -> Image.Image:
 
 
 def shows(content: bytes, color: tuple[int, ...], off: int = 0) -> bool:
-    """Whether the whole image has this colour; ``off`` is the tolerance per channel for lossy formats."""
+    """Return whether the whole image has this colour; ``off`` is the tolerance per channel for lossy formats."""
     channels = picture(content).convert("RGB").tobytes()
     return all(abs(value - color[at % 3]) <= off for at, value in enumerate(channels))
 
@@ -72,7 +72,7 @@ async def test_result_is_selected_by_index_or_node_with_its_digest_as_etag(
     saved = [output for output in outputs if output["node_id"] != "5"]
     for path in ("result", "image"):
         first = await client.get(f"/jobs/{job_id}/{path}")
-        assert hashlib.sha256(first.content).hexdigest() == saved[0]["sha256"], "a preview is nobody's first"
+        assert hashlib.sha256(first.content).hexdigest() == saved[0]["sha256"], "the first output is never a preview"
     beyond = await client.get(f"/jobs/{job_id}/result", params={"index": len(outputs)})
     assert (beyond.status_code, beyond.json()["code"]) == (404, "output.not_found")
 
@@ -113,7 +113,7 @@ async def test_result_is_converted_to_another_format(client: httpx.AsyncClient, 
         assert answer.status_code == 200, answer.text
         assert answer.headers["content-type"] == f"image/{asked}"
         assert (picture(answer.content).format or "").lower() == asked
-        assert picture(answer.content).size == (16, 12), "its shape is kept"
+        assert picture(answer.content).size == (16, 12), "the aspect ratio is kept"
         assert shows(answer.content, DARK, off=6)
         head = await client.head(url, params=query)
         assert (head.status_code, head.content) == (200, b"")
@@ -121,9 +121,9 @@ async def test_result_is_converted_to_another_format(client: httpx.AsyncClient, 
         known = await client.get(url, params=query, headers={"If-None-Match": answer.headers["etag"]})
         assert (known.status_code, known.content) == (304, b"")
         etags.add(answer.headers["etag"])
-    assert len(etags) == 4, "each is bytes of its own"
+    assert len(etags) == 4, "each format has its own ETag"
     whole = await client.get(url, params={"format": "jpeg", "width": 4000})
-    assert picture(whole.content).size == SIZE, "and never enlarged"
+    assert picture(whole.content).size == SIZE, "images are never enlarged"
     rough, fine = [await client.get(url, params={"format": "jpeg", "quality": quality}) for quality in (10, 95)]
     assert coarseness(rough.content) > coarseness(fine.content)
 
@@ -135,7 +135,7 @@ async def test_thumbnail_of_any_output_is_a_small_webp(client: httpx.AsyncClient
         assert (small.status_code, small.headers["content-type"]) == (200, "image/webp")
         assert (picture(small.content).format, picture(small.content).size) == ("WEBP", (32, 24))
         assert shows(small.content, DARK if output["node_id"] == "3" else BRIGHT, off=6)
-    assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "it is smaller than 256"
+    assert picture((await client.get(f"/jobs/{job_id}/thumbnail")).content).size == SIZE, "not enlarged to 256"
 
 
 @pytest.mark.requirement("GET /api/v1/jobs/{job_id}/outputs.zip")

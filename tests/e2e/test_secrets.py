@@ -32,7 +32,7 @@ async def test_no_secret_is_in_logs_tables_streams_or_command_lines(fleet: Fleet
         assert (await http.get("/auth/me", headers={"X-API-Key": made["key"]})).status_code == 200
     secrets = [PASSWORD, WRONG, made["key"], *_tokens(session), *_tokens(renewed), fleet.key]
     kept = "\n".join([*await _rows(fleet), *_files(fleet.state), *_command_lines(fleet)])
-    assert name in kept, "we look where it would be"
+    assert name in kept, "the searched data contains the account, so it would contain its secrets"
     assert [secret for secret in secrets if secret in kept] == []
 
 
@@ -72,7 +72,7 @@ def _files(state: Path) -> Iterator[str]:
     for folder in ("logs", "nats"):
         for path in (state / folder).rglob("*"):
             if path.is_file() and path.suffix != ".conf":
-                with suppress(FileNotFoundError):  # JetStream deletes files
+                with suppress(FileNotFoundError):  # JetStream deletes files meanwhile
                     yield path.read_bytes().decode(errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""Two tenants share one real ComfyUI: no class shows the second tenant anything of the first."""
+"""Two tenants share one real ComfyUI: no class reveals data of the first tenant to the second."""
 
 import asyncio
 import json
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """Data that the first tenant left on the node, as known to a well informed attacker."""
+    """Data that the first tenant left on the node; the attacker is assumed to know all of it."""
 
     words: tuple[str, ...]
     job_ids: tuple[str, ...]
@@ -172,7 +172,7 @@ def without(content: AnyStr, parts: Iterable[AnyStr]) -> AnyStr:
 
 
 async def run(fleet: Fleet, client: httpx.AsyncClient, graph: Graph, seen: Seen) -> dict[str, Any] | None:
-    """Submit a graph and collect everything that the tenant receives; None if it is refused."""
+    """Submit a graph and collect everything that the tenant receives. Return None if the graph is refused."""
     answer = await client.post("/jobs", json={"workflow": graph, "run_within_seconds": 5})
     seen.answer(answer)
     if answer.status_code != 201:

@@ -64,7 +64,7 @@ async def test_cli_and_client_uploads_are_identical(fleet: Fleet, tmp_path: Path
         assert (await client.uploads.add(path)).id == upload_id
         made = await client.uploads.get(upload_id)
         assert await anext(client.uploads.list()) == made
-        assert made.expires_at, "the tier says for how long"
+        assert made.expires_at, "the tier's retention sets the expiry"
         async with fleet.client() as http:
             content, head = await http.get(made.url), await http.head(made.url)
         assert hashlib.sha256(content.content).hexdigest() == made.sha256

@@ -1,4 +1,4 @@
-"""Uploaded images in jobs: the result depends on the user's own image and on no other."""
+"""Uploaded images in jobs: the result depends only on the image that the user uploaded."""
 
 import asyncio
 import json
@@ -116,7 +116,7 @@ async def test_upload_can_be_used_in_every_file_input(fleet: Fleet, client: http
     inverted = await made(fleet, client, workflow_name=name, parameters={"picture": white})
     assert pixel(inverted, 5, 5) == (0, 0, 0)
     connection, _ = await fleet.connect_external_system()
-    try:  # over NATS the tenant is the demo user too
+    try:  # the tenant of this NATS connection is the demo user, too
         answer = await connection.request("jobs.submit", f'{{"prompt": "a", "image": "{image}"}}'.encode(), timeout=10)
         assert b'"job_id"' in answer.data, answer.data
     finally:
@@ -128,10 +128,10 @@ async def test_extreme_image_shape_is_refused(fleet: Fleet, client: httpx.AsyncC
     asked = {"width": 2048, "height": 64}
     icon, speck = await upload(client, png("red", (32, 32))), await upload(client, png("red", (4, 1)))
     cut = {"image": ["1", 0], "upscale_method": "lanczos", "crop": "center", **asked}
-    if not REAL:  # which may have more fields
+    if not REAL:  # a real node may have more inputs
         graph = loading(icon) | {"2": {"class_type": "ImageScale", "inputs": cut}}
         black = await made(fleet, client, workflow=graph)
-        assert (black.size, black.getbbox()) == ((2048, 64), None), "a node makes it of nothing"
+        assert (black.size, black.getbbox()) == ((2048, 64), None), "the crop leaves nothing: black"
     answer = await client.post("/jobs", json={**OVER, "image": icon, **asked})
     assert answer.status_code == 422, answer.text
     (error,) = answer.json()["errors"]
@@ -182,7 +182,7 @@ async def test_replay_is_accepted_after_its_upload_expired(fleet: Fleet, client:
     assert ids(await answers(key)) == accepted
     *refused, batch = await answers(str(uuid4()))
     assert [one["errors"][0]["code"] for one in refused] == ["file_not_uploaded"] * 2
-    assert batch["jobs"][0]["status"] == 422, "nothing of it is there for another job"
+    assert batch["jobs"][0]["status"] == 422, "a new job cannot use an expired upload"
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ async def test_job_survives_an_executor_kill_between_staging_and_posting(
 
 
 async def run_with_executor_kill(fleet: Fleet, client: httpx.AsyncClient, image: str) -> tuple[dict[str, Any], int]:
-    """Kill an executor after its first post was refused. Return the ended job, and how many posts were refused."""
+    """Kill an executor after its node refused its first prompt. Return the ended job and the number of refusals."""
 
     async def count_posts() -> list[int]:
         return [await fleet.count_fault_occurrences("prompt_500", node) for node in range(len(fleet.nodes))]
@@ -270,7 +270,7 @@ async def test_upload_is_kept_while_its_job_runs_and_when_the_job_runs_again(
         twice = await admin.post(f"/admin/jobs/{job['job_id']}/requeue")
         assert twice.json()["job_id"] == again["job_id"]
         assert (await admin.post(f"/admin/jobs/{done['job_id']}/requeue")).status_code == 409
-    # Neither the existing retry nor the refused one keeps it.
+    # Neither the existing retry nor the refused one prevents the deletion of the upload.
     assert (await client.delete(f"/uploads/{image}")).status_code == 204
 
 

@@ -9,7 +9,7 @@ from tests.kit.fleet import HELLO, Fleet
 
 
 def graph_of(seed: int, model: str) -> dict[str, Any]:
-    """Return a graph with one saved image and one sampler whose latent is previewed."""
+    """Return a graph that saves one image and previews the latent of one sampler."""
     usual = {"steps": 1, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
     links = {"model": ["5", 0], "positive": ["6", 0], "negative": ["6", 0], "latent_image": ["7", 0]}
     plain = {"width": 64, "height": 48, "batch_size": 1, "color": 0}

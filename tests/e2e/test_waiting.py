@@ -1,4 +1,4 @@
-"""The API shows why a job waits."""
+"""The API returns the reason for which a job waits."""
 
 import json
 from pathlib import Path

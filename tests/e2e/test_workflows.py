@@ -58,7 +58,7 @@ async def test_saved_workflow_runs_by_name_with_parameters(fleet: Fleet, client:
 async def test_described_inputs_make_the_parameters_of_a_saved_workflow(
     fleet: Fleet, client: httpx.AsyncClient
 ) -> None:
-    told = await client.post("/workflows/inputs", json=GRAPH)  # a bare graph, as a submission takes it
+    told = await client.post("/workflows/inputs", json=GRAPH)  # a submission accepts a bare graph, too
     assert told.status_code == 200, told.text
     form = told.json()
     assert form["graph"] == GRAPH
@@ -96,7 +96,7 @@ async def test_described_inputs_make_the_parameters_of_a_saved_workflow(
 
 
 def parameters_of(form: dict[str, Any]) -> dict[str, Any]:
-    """What the console saves for each input of a form."""
+    """Return the parameters that the console saves for the inputs of a form."""
     kept = ("type", "minimum", "maximum")
     return {
         one["name"]: {"node": one["node_id"], "input": one["input"], "title": one["title"]}

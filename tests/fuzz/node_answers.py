@@ -30,9 +30,9 @@ from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
 from tests.kit.retrying_fleet import RetryingFleet
 from tests.kit.waiting import until
 
-CATALOG_ROUTES = ("object_info", "written_models", "models", "system_stats")  # read from time to time, not for a job
+CATALOG_ROUTES = ("object_info", "written_models", "models", "system_stats")  # read periodically, not for a job
 ROUTES = (*("history",) * 6, *("frame",) * 4, *("queue", "prompt", "view") * 2, *CATALOG_ROUTES)
-MUTATIONS_PER_JOB = 5  # mutated responses per job, so that an ordinary job gets its turn
+MUTATIONS_PER_JOB = 5  # maximum mutated responses per job, so that the job ends and an ordinary job can run
 JOBS_PER_ROUND = 10  # mutated jobs between two ordinary ones
 MAX_JOB_S = 60.0  # maximum duration of a job
 ORDINARY_COLOUR = 0xFFFFFF  # colour by which the proxy recognizes an ordinary job

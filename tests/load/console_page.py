@@ -2,8 +2,8 @@
 
     ./dev load console_page [--outputs 10000] [--jobs 200]
 
-The page is the built one with its content security policy; its API is made up here, so that only the browser is
-measured. Prints, beside the same figure of an empty page of the same height in the same browser:
+The page is the built one with its content security policy. This process simulates its API, so that only the browser
+is measured. Prints, beside the same figure of an empty page of the same height in the same browser:
 
 * requests and compressed bytes of the first load, and the time until the sign-in form can be used on a CPU that the
   browser slows down four times;
@@ -165,7 +165,7 @@ def build_page(request: Request, total: int, make: Callable[[int], Any], noun: s
 
 @asynccontextmanager
 async def served(outputs: int, jobs: int) -> AsyncIterator[str]:
-    """Run the made-up API in a process of its own."""
+    """Run the simulated API in a separate process."""
     port = find_free_ports(1)[0]
     arguments = ("--serve", str(port), "--outputs", str(outputs), "--jobs", str(jobs))
     process = await asyncio.create_subprocess_exec(sys.executable, "-m", "tests.load.console_page", *arguments)

@@ -55,8 +55,8 @@ from tests.kit.scripted import Script
 TARGET = 0.80
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 OPENING = 32  # handshakes at the same time
-SAMPLED = 40  # one socket in so many measures latency
-QUIET_S = 0.5  # a side has sent everything when no frame arrives for this time
+SAMPLED = 40  # one of this many sockets measures latency
+QUIET_S = 0.5  # if no frame arrives for this long, a side has sent everything
 END_WITHIN_S = 60.0
 SOURCES = "services/*/src"
 END = b'"type": "end"'
@@ -254,7 +254,7 @@ def serve_uvicorn(port: int) -> None:
 
 
 async def serve_websockets(port: int) -> None:
-    """Serve the same with the websockets library and its ``broadcast``."""
+    """Serve the same progress with ``broadcast`` of the websockets library."""
     client = await nats.connect(os.environ["FANOUT_NATS"])
     sockets: dict[str, list[ServerConnection]] = defaultdict(list)
 
@@ -291,7 +291,7 @@ class Server:
 
 @dataclass
 class Side:
-    """One side with its jobs and its results, one of each a round."""
+    """One side with its jobs, and its results per round."""
 
     name: str
     server_pid: int
@@ -389,7 +389,7 @@ async def measure(arguments: argparse.Namespace) -> int:
                 "NOTIFIER_DATABASE_URL": database_url,
                 "NOTIFIER_PORT": str(port),
                 "NOTIFIER_METRICS_PORT": str(metrics_port),
-                "NOTIFIER_TRUSTED_PROXIES": "127.0.0.1/32",  # each client counts as an address of its own
+                "NOTIFIER_TRUSTED_PROXIES": "127.0.0.1/32",  # makes each client appear to have its own address
             }
             servers = [Server("notifier", port, "/ws/jobs/{job}", ("notifier", "serve"), notifier)]
             if arguments.other:

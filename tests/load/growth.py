@@ -149,7 +149,7 @@ async def measure_jobs(jobs: int, nodes: int) -> None:
 
 
 def print_jobs(before: dict[str, int], after: dict[str, int], count: int) -> None:
-    """Print what grew, bytes per job."""
+    """Print the growth of tables, streams and files, in bytes per job."""
     grown = {name: (value - before.get(name, 0)) / count for name, value in after.items()}
     print(f"{'bytes per job':<44}{'data':>8}{'indexes':>9}")
     for name in sorted(grown):

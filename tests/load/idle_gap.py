@@ -56,7 +56,7 @@ class DelayingProxy:
         await asyncio.gather(self._copy(reader, upstream_writer), self._copy(upstream_reader, writer))
 
     async def _copy(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Read at once and write later, so that data in transit do not add up their delays."""
+        """Read immediately and write after the delay, so that the delays of consecutive chunks do not add up."""
         clock = asyncio.get_running_loop().time
         transit: asyncio.Queue[tuple[float, bytes]] = asyncio.Queue()
 

@@ -89,7 +89,7 @@ async def compare(fleet: Fleet, *, seconds: float, logins: float, reads: float) 
             sys.executable, "-m", "tests.load.login_flood", *options, stdout=asyncio.subprocess.PIPE
         )
         assert flooder.stdout is not None
-        await flooder.stdout.readline()  # started
+        await flooder.stdout.readline()  # the flood has started
         await flooded.run(seconds)
         logged_in = json.loads(await flooder.stdout.read())
         after = peak_rss_mib(fleet.pid("auth"))

@@ -65,7 +65,7 @@ async def fill(url: str, number: int) -> None:
 
 
 def build_queries(connection: asyncpg.Connection) -> dict[str, Callable[[], Awaitable[object]]]:
-    """Return the queries for operators and their tenants."""
+    """Return the queries by name."""
     tenant, then = UUID(int=7), datetime.now(UTC) - timedelta(hours=12)
 
     def build_search(**query: object) -> Callable[[], Awaitable[object]]:

@@ -50,7 +50,7 @@ from tests.kit.postgres import PostgresServer
 from tests.load.submit_rate import TICK_S
 
 IDLE_S, SETTLE_S, WAIT_S = 15.0, 8.0, 5.0
-ROUNDS, SUBMITS_PER_ROUND, PAUSE_S = 20, 10, 0.1  # of a comparison
+ROUNDS, SUBMITS_PER_ROUND, PAUSE_S = 20, 10, 0.1  # for --compare
 MODEL = "common.safetensors"
 FILL = (
     "INSERT INTO requirements (digest, needs) VALUES ('nobody', '{NoSuchClass}') ON CONFLICT DO NOTHING",
@@ -92,7 +92,7 @@ def measure_cpu(roots: Mapping[str, int]) -> dict[str, float]:
 
 
 class Executors:
-    """Nodes that request work without a pause. A job that one gets is finished at once."""
+    """Executors that request work without a pause and finish each job at once."""
 
     def __init__(self, nodes: Sequence[Node], *, heartbeat_s: float = 0, empty_replies: int = 0) -> None:
         self._nodes, self._heartbeat_s = nodes, heartbeat_s
@@ -271,7 +271,7 @@ async def measure_backlogs(arguments: argparse.Namespace) -> None:
             requests, before = fleet.executors.requests, await fleet.count_claims()
             found = await fleet.submit_jobs(arguments.submits, every_s=1 / arguments.per_s)
             made = await fleet.count_claims() - before
-            # Each job makes its executor request another one.
+            # Of the new requests, one for each started job got a job; subtract the claims of the others.
             claims = made.total() - (fleet.executors.requests - requests) + len(found.started)
             print(
                 f"{backlog:10,}{'':8}{idle}{claims / arguments.submits:16.1f}{'':6}{describe(found.answered)}{'':5}"

@@ -43,7 +43,7 @@ from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.waiting import until
 
 KEY = {"X-API-Key": "alice-key"}
-PATH = "/api/v1/me/not-there"  # routed and then refused, so only the edge is measured
+PATH = "/api/v1/me/not-there"  # routed and then refused, so that only the gateway is measured
 LIMIT = 600
 PLENTY = 1_000_000
 WARM_UP = 200

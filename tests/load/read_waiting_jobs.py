@@ -59,7 +59,7 @@ async def fill(url: str, *, number: int, tenants: int) -> list[Place]:
     places = [
         Place("first", last, ids[0]), Place("middle", last, ids[len(ids) // 2]), Place("last", last, ids[-1])
     ]  # fmt: skip
-    for place in places:  # a queued job has an event, which says since when
+    for place in places:  # the event of a queued job has the time since which it waits
         await sql.execute(
             "INSERT INTO job_events (job_id, seq, event) VALUES ($1, 1, jsonb_build_object('at', now()))", place.job_id
         )

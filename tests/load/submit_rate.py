@@ -111,7 +111,7 @@ async def keep_node_busy(fleet: Fleet) -> AsyncIterator[None]:
 
         await until(begun)
         yield
-        await client.delete(f"/jobs/{job['job_id']}")  # a stopping executor would wait for it
+        await client.delete(f"/jobs/{job['job_id']}")  # otherwise a stopping executor waits for the endless job
 
 
 async def measure(arguments: argparse.Namespace) -> None:
@@ -143,7 +143,7 @@ async def measure(arguments: argparse.Namespace) -> None:
                 before = measure_cpu_seconds(fleet)
                 load = Load([side.url], side.key, side.body, arguments.connections, arguments.seconds)
                 result = await run_load_generator(load)
-                if side is sides.get("real /prompt"):  # it would go on with what was queued
+                if side is sides.get("real /prompt"):  # otherwise it would run the queued prompts
                     (await client.post(f"{real}/queue", json={"clear": True})).raise_for_status()
                 if not number:  # the first round is a warm-up
                     continue

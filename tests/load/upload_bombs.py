@@ -50,7 +50,7 @@ class Helpers:
             for children in self._tasks.glob("*/children"):
                 with suppress(OSError, StopIteration):
                     for pid in children.read_text().split():
-                        # before that, it is a copy of the gateway
+                        # before the exec, the process is a copy of the gateway
                         if HELPER in Path(f"/proc/{pid}/cmdline").read_bytes():
                             self.started.add(pid)
                             self.peak_mib = max(self.peak_mib, memory_mib(int(pid), "VmHWM"))
@@ -97,7 +97,7 @@ async def main(rounds: int) -> int:
     within = True
     async with running_fleet("--nodes", "1") as fleet, fleet.client() as client:
         gateway = fleet.pid("gateway")
-        await measure(client, encode_image(Image.new("L", (64, 64))), 3)  # so that modules that load once are loaded
+        await measure(client, encode_image(Image.new("L", (64, 64))), 3)  # warm-up: imports modules
         print(
             f"{'file':42}{'bytes':>11}{'median ms':>11}{'worst':>8}{'gateway MiB':>13}{'helpers':>9}{'their MiB':>11}"
         )

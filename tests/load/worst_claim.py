@@ -56,7 +56,7 @@ FINISH = (
 
 
 class Queue(NamedTuple):
-    """How a million jobs wait: expressions of their number ``n``."""
+    """A queue of a million jobs, as SQL expressions of the number ``n`` of a job."""
 
     tenants: int
     tenant: str
@@ -66,7 +66,7 @@ class Queue(NamedTuple):
 
 
 class Arrangement(NamedTuple):
-    """A queue as one node meets it: the requirements that it can run, and what to do to the tenants first."""
+    """A queue, the requirements that the node can run, and a statement that prepares the tenants."""
 
     name: str
     runnable: Sequence[int]
@@ -74,12 +74,12 @@ class Arrangement(NamedTuple):
 
 
 LIMIT_REACHED = "UPDATE tenants SET max_running = 1, running = 1 WHERE vtime < 10000"
-# Ten thousand tenants with a hundred jobs each: the first half need 1, the second half 2, the last one 3.
+# Ten thousand tenants with a hundred jobs each. The first half needs requirement 1, the second half 2, the last one 3.
 MANY_TENANTS = Queue(
     10_000, "1 + n % 10000", "CASE WHEN n % 10000 < 5000 THEN 1 WHEN n % 10000 < 9999 THEN 2 ELSE 3 END"
 )
-# The first tenant has nine tenths of the jobs, and others the rest. The node can run its last 200, of the lowest
-# priority, and 200 on hold, of the highest.
+# The first tenant has 90 % of the jobs. Of these the node can run only the last 200, which have the lowest priority,
+# and 200 jobs on hold, which have the highest.
 ONE_TENANT = Queue(
     1000,
     "CASE WHEN n <= {jobs} * 0.9 THEN 1 ELSE 1 + n % 1000 END",
@@ -138,7 +138,7 @@ async def fill(sql: asyncpg.Connection, queue: Queue, number: int) -> None:
 
 
 async def select_now(connection: Connection, runnable: Sequence[int], node: str = NODE) -> UUID | None:
-    """Select a job as the scheduler does, without what it caches for a second."""
+    """Select a job as the scheduler does, but without its one-second caches."""
     tenants = await claims.find_tenants_with_jobs(connection, runnable, node=node)
     tenant = await claims.lock_next_tenant(connection, tenants) if tenants else None
     found = await claims.lock_first_job(connection, tenant, runnable, node=node) if tenant else None

@@ -4,8 +4,8 @@
 
 Without ``COMFYUI_URL`` the node is simulated. Alone, a bare client keeps two prompts in flight: it posts the next one
 when the node's WebSocket says that one has ended, and reads no result. Through comfyfleet, all jobs are submitted while
-the executor is suspended. On both sides the first three jobs are left out, and the rate is that of ends. Rounds
-of the sides alternate; the ratio is that of the medians.
+the executor is suspended. On both sides the first three jobs are left out, and the rate counts ends of prompts. Rounds
+of the sides alternate; the printed ratio is that of the medians.
 """
 
 import argparse
@@ -44,7 +44,7 @@ def graph() -> dict[str, Any]:
 
 
 def rate_of(ends: Sequence[float]) -> float:
-    """Return ends a second, without the first ``WARM_UP`` ends."""
+    """Return the number of ends per second, without the first ``WARM_UP`` ends."""
     counted = sorted(ends)[WARM_UP:]
     return (len(counted) - 1) / (counted[-1] - counted[0])
 

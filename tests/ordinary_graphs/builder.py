@@ -84,12 +84,12 @@ class OrdinaryGraph:
 
     @property
     def uploads(self) -> frozenset[str]:
-        """Those of ``UPLOADS`` that the workflow uses."""
+        """Return the names in ``UPLOADS`` that the workflow uses."""
         return frozenset(value for value in self._texts() if value in UPLOADS)
 
     @property
     def models(self) -> frozenset[tuple[str, str]]:
-        """Every model file that the workflow loads, as (``Class.input``, file name)."""
+        """Return every model file that the workflow loads, as (``Class.input``, file name)."""
         return frozenset(
             (f"{node['class_type']}.{name}", value)
             for node in self.workflow.values()

@@ -17,7 +17,7 @@ from executor.domain.catalog import parse_catalog
 from tests.ordinary_graphs.builder import CLASSES, MODEL_SUFFIXES, OrdinaryGraph
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
-MAX_TEXT = 40  # maximum length of a default; longer ones are prose
+MAX_TEXT = 40  # maximum length of a stored default; longer defaults are prose
 
 # ComfyUI does not flag these, although they accept a file of the input folder.
 UNFLAGGED_UPLOADS = frozenset({("LoadLatent", "latent")})

@@ -30,9 +30,9 @@ class BusyNode(NamedTuple):
     """A node and its newest job.
 
     Attributes:
-        model: that it has loaded.
-        cost_s: GPU-seconds of the job. Once its end is settled, 0.
-        charged_s: what its claim charged.
+        model: the model that it has loaded.
+        cost_s: GPU-seconds of the job; 0 once its end is settled.
+        charged_s: GPU-seconds that the claim charged.
     """
 
     free_at: float
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
         started: number of started jobs, by queue: one for each tenant and model.
         passed_over_at: by tenant, when the job whose turn it is was first passed over.
         nodes: sorted.
-        idle_since: since when some node was idle although jobs were queued.
+        idle_since: time since which some node has been idle although jobs were queued.
     """
 
     now: float
@@ -100,7 +100,7 @@ class Rules:
         return len(wanted)
 
     def list_next(self, plan: Plan) -> Iterator[tuple[Plan, int, bool]]:
-        """List the plans that follow: with the loads that they add, and whether a job was started."""
+        """List the next plans, each with the loads that it adds and whether it starts a job."""
         queued = self._list_queued(plan)
         idle = {node.model: node for node in plan.nodes if node.free_at <= plan.now + ROUNDING}
         if not queued or not idle:
@@ -196,7 +196,7 @@ class Rules:
         )
 
     def _is_first(self, plan: Plan, queue: int) -> bool:
-        """Whether the first job of this queue is the first of its tenant."""
+        """Return whether the first job of this queue is the first of its tenant."""
         number = self.queues[queue][plan.started[queue]]
         tenant = queue // self._models
         return all(

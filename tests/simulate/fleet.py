@@ -16,7 +16,7 @@ class Job:
 
     Attributes:
         number: increases with the time of submission.
-        passed_over_at: when another job was first preferred when it was the turn of this one.
+        passed_over_at: when another job was first started although it was the turn of this one.
     """
 
     number: int
@@ -67,7 +67,7 @@ class Policy(ABC):
         """Start a job on a node that has just become idle, if there is one."""
 
     def finish(self, job: Job, node: Node) -> None:  # noqa: B027 - few policies need it
-        """Learn that a job has ended. Its node claims after the gap."""
+        """Handle the end of a job. Its node claims after the gap."""
 
 
 @dataclass(slots=True)

@@ -161,7 +161,7 @@ class Pressure(Policy):
     def __init__(self, fleet: Fleet) -> None:
         super().__init__(fleet)
         self._queues: dict[int, deque[Job]] = {}  # by model
-        self._first_at: dict[int, float] = {}  # when the pressure of a model began
+        self._first_at: dict[int, float] = {}  # by model: since when its pressure grows
         self._loading_until: dict[int, float] = {}
         self._next_pass_at = -1.0
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from tests.simulate.fleet import Ledger
 from tests.simulate.workload import Workload
 
-WINDOW_S = 600.0  # in which shares of tenants are compared
+WINDOW_S = 600.0  # length of the windows in which the shares of tenants are compared
 
 
 class Waits(NamedTuple):

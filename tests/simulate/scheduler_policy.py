@@ -29,9 +29,9 @@ from scheduler.store.claims import FIRST_TENANTS
 from scheduler.usecases.dispatch_jobs import HEAD_START_S
 from tests.simulate.fleet import Fleet, Job, Node, Policy
 
-MEAN_OF_JOBS = 20  # scheduler.store.attempts.compute_mean_gpu_seconds
+MEAN_OF_JOBS = 20  # as in scheduler.store.attempts.compute_mean_gpu_seconds
 
-# Jobs have one model each, and of a node only the model of its newest job is known, as executors report it.
+# Each job has one model. As executors report it, only the model of a node's newest job is known.
 NODE_CLASS = "GPU"
 MODEL: frozenset[str] = frozenset({"model"})
 WARM = rate_warmth(MODEL, MODEL, MODEL)
@@ -123,12 +123,12 @@ class SchedulerPolicy(Policy):
         self._free_at: list[dict[int, float]] = [{} for _ in fleet.workload.models]
         self._times = LearnedTimes()
         self._demand = ModelDemand()
-        self._woken_at: dict[int, float] = {}  # by model, when a node is woken for jobs that were left
-        self._deferred_since: dict[int, float] = {}  # by model, whose jobs are deferred to nodes that have loaded it
+        self._woken_at: dict[int, float] = {}  # by model: when a node is woken for jobs that were deferred
+        self._deferred_since: dict[int, float] = {}  # by model: since when its jobs are deferred
         smallest_gb, largest_gb = min(fleet.workload.vram_gb), max(model.size_gb for model in fleet.workload.models)
         self._fits_everywhere = largest_gb <= smallest_gb
         self._costs: deque[float] = deque(maxlen=MEAN_OF_JOBS)
-        self._charged: dict[int, float] = {}  # by number of a running job
+        self._charged: dict[int, float] = {}  # by number of a running job: the GPU-seconds that its claim charged
 
     def submit(self, job: Job) -> None:
         tenant, model = self._tenants[job.submission.tenant], job.submission.model
@@ -181,7 +181,7 @@ class SchedulerPolicy(Policy):
             self._wake_node(model, is_head_start_over=True)
 
     def _leaves(self, model: int, node: Node) -> bool:
-        """Whether the node defers jobs with this model to a node that has loaded it; then wake a node again later.
+        """Return whether the node defers jobs with this model to a node that has loaded it; if so, schedule a wake.
 
         As ``scheduler.usecases.warm_node_waits`` does.
         """

@@ -6,9 +6,9 @@ from math import ceil
 
 from tests.simulate.workload import Workload
 
-MAX_JOBS = 400  # whose deadlines lie within one interval
-MAX_TRIED_JOBS = 64  # their deadlines are all tried as the end of an interval; later ones:
-END_EVERY_JOBS = 8  # of one in so many jobs, and of the first job with its model
+MAX_JOBS = 400  # maximum number of jobs whose deadlines lie within one interval
+MAX_TRIED_JOBS = 64  # the deadlines of this many jobs are all tried as the end of an interval
+END_EVERY_JOBS = 8  # of later jobs, one deadline in this many is tried, and that of each model's first job
 ROUNDING = 1e-9
 
 
@@ -28,7 +28,7 @@ def bound_loads(workload: Workload, deadlines: Sequence[float]) -> int:
     by_deadline = sorted(range(len(submissions)), key=lambda number: deadlines[number])
     ordered = [deadlines[number] for number in by_deadline]
     begins = sorted({one.at for one in submissions})
-    best = [0] * (len(begins) + 1)  # by the first beginning that intervals may have
+    best = [0] * (len(begins) + 1)  # best[n]: largest sum over intervals that begin at begins[n] or later
     for number in range(len(begins) - 1, -1, -1):
         begin = begins[number]
         held = slots if number else 0  # nothing is loaded before the first submission

@@ -18,7 +18,7 @@ COMPARED = ("comfyfleet", "fifo", "least-loaded", "exhaustive")
 
 
 class Target(NamedTuple):
-    """A figure, in words, and the values by seed. Each must be at most, or at least, the limit."""
+    """A figure with its description and its value per seed. Each value must be at most, or at least, the limit."""
 
     figure: str
     limit: float
@@ -71,7 +71,7 @@ def check_swaps(shape: Shape) -> Iterator[Target]:
     p99s = [run.figures.waits.p99 / other.waits.p99 for run, other in zip(ours, fifo, strict=True)]
     yield Target("p99 wait / that of FIFO", 1.2, True, p99s)
     jains = [run.figures.jain for run in ours if run.figures.jain is not None]
-    if jains:  # only where tenants have queued jobs throughout a window
+    if jains:  # None unless several tenants have queued jobs throughout a window
         yield Target("Jain index", 0.95, False, jains)
 
 
@@ -112,7 +112,7 @@ def check_shares() -> Iterator[Target]:
 
 
 def check_newcomer() -> Iterator[Target]:
-    """A round is one job on each node."""
+    """Check how soon a new tenant's job starts, in rounds of one job on each node."""
     shape = Shape(jobs=10_000, arrivals="backlog")
     rounds = []
     for seed in SEEDS:

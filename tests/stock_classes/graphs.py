@@ -7,7 +7,7 @@ from typing import Any
 
 Workflow = dict[str, dict[str, Any]]
 ObjectInfo = Mapping[str, Any]
-Described = tuple[str, Any, Mapping[str, Any]]  # name, type and facts of an input
+Described = tuple[str, Any, Mapping[str, Any]]  # name, type and options of an input
 
 WIDGETS: Mapping[str, Any] = {"INT": 1, "FLOAT": 1.0, "STRING": "a", "BOOLEAN": True}
 SIDE = 64  # pixels; the default sizes of many classes take minutes on a CPU
@@ -223,7 +223,7 @@ class GraphBuilder:
 
 
 def is_api(described: Mapping[str, Any]) -> bool:
-    """Whether a class calls an external service."""
+    """Return whether a class calls an external service."""
     return bool(described.get("api_node")) or described["python_module"].startswith("comfy_api_nodes")
 
 

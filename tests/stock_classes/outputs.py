@@ -15,9 +15,9 @@ from tests.kit.waiting import until
 from tests.stock_classes.graphs import Workflow
 
 RUN_S = 120
-MANY = 100  # values under one key
-FLAGS = {"animated"}  # describe the files next to them
-NAMES_FILES = {"result"}  # of 3D previews
+MANY = 100  # more values under one key count as one output
+FLAGS = {"animated"}  # keys whose values describe the files of other keys
+NAMES_FILES = {"result"}  # keys whose texts name files; 3D previews use them
 _ADDRESS = re.compile(rb"0x[0-9a-f]{6,}")
 
 
@@ -31,7 +31,7 @@ class StoredOutput:
 
     @property
     def is_message(self) -> bool:
-        """Whether this is not an output but the reason why there is none."""
+        """Return whether this is the reason for a missing output rather than an output."""
         return not self.suffix
 
     def __str__(self) -> str:
@@ -70,7 +70,7 @@ async def run_on_node(client: httpx.AsyncClient, workflow: Workflow) -> Outputs:
             if key not in FLAGS:
                 items = listed if isinstance(listed, list) else [listed]
                 if len(items) > MANY and not any(map(list, map(files_in, items))):
-                    items = [items]  # one output, as a job gives it
+                    items = [items]  # a job returns them as one output, too
                 for item in items:
                     outputs += await outputs_of(client, node_id, key, item)
     return outputs

@@ -1,4 +1,4 @@
-"""Images that are only sent, and nodes that expand into others, as in ComfyUI 0.3 and 0.33."""
+"""Images that are sent over the WebSocket only, and nodes that expand into others, as in ComfyUI 0.3 and 0.33."""
 
 import json
 import struct

@@ -44,8 +44,8 @@ def test_password_may_use_any_characters(password: str) -> None:
     [
         ("", "password_too_short"),
         ("fourteen chars", "password_too_short"),
-        ("\ufdfa", "password_too_short"),  # one character that is normalized to 18
-        ("e\u0301" * 8, "password_too_short"),  # sixteen that are normalized to eight
+        ("\ufdfa", "password_too_short"),  # one character, 18 after normalization
+        ("e\u0301" * 8, "password_too_short"),  # sixteen characters, eight after normalization
         ("ab c" * 65, "password_too_long"),
         ("\ufdfa" * 20, "password_too_long"),
         (" " * 20, "password_repetitive"),
@@ -134,7 +134,7 @@ def test_bcrypt_does_not_match_truncated_passwords() -> None:
 
 
 class Counting(CryptContext):  # type: ignore[misc] # passlib has no types
-    """Counts argon2 calls."""
+    """A hasher that counts its argon2 calls."""
 
     verified = 0
 

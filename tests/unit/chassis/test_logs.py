@@ -45,7 +45,7 @@ def lines(capfdbinary: pytest.CaptureFixture[bytes]) -> Iterator[Callable[[], li
     before, handlers, level = structlog.get_config(), list(root.handlers), root.level
     yield lambda: [json.loads(line) for line in capfdbinary.readouterr().out.splitlines()]
     structlog.configure(**before)
-    root.handlers[:] = handlers  # the test's own writes to a stream that is closed now
+    root.handlers[:] = handlers  # the handler of this test would write to a closed stream
     root.setLevel(level)
 
 

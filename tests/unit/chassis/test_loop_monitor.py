@@ -46,7 +46,7 @@ async def test_loop_monitor_measures_only_within_its_block() -> None:
         await until(measured)
     counted = sum(monitor.counts)
     later = asyncio.Event()
-    asyncio.get_running_loop().call_later(0.01, later.set)  # after every wake-up that could still be due
+    asyncio.get_running_loop().call_later(0.01, later.set)  # after all wake-ups still scheduled
     await later.wait()
     assert sum(monitor.counts) == counted
 

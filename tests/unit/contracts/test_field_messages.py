@@ -1,4 +1,4 @@
-"""What a validation error says."""
+"""Messages of validation errors."""
 
 from enum import StrEnum
 from typing import Annotated, Any, Literal

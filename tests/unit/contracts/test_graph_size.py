@@ -497,7 +497,7 @@ def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> N
 
 
 def calls_of(work: Callable[[], object]) -> int:
-    """Return the number of Python and C calls of a function."""
+    """Return the number of Python and C calls that a function makes."""
     count = 0
 
     def counted(_frame: object, event: str, _arg: object) -> None:

@@ -74,7 +74,7 @@ def test_every_trait_and_role_is_used() -> None:
     used = Counter(trait for reviewed in STOCK_CLASSES.values() for trait in reviewed.traits)
     roles = {role for reviewed in STOCK_CLASSES.values() for role in reviewed.inputs.values()}
     assert set(used) == set(Trait)
-    assert roles | {InputRole.URL} == set(InputRole)  # no stock class accepts a URL today; custom ones do
+    assert roles | {InputRole.URL} == set(InputRole)  # no stock class accepts a URL today, but custom classes do
 
 
 @pytest.mark.parametrize(

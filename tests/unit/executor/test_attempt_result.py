@@ -74,7 +74,7 @@ def test_errors_of_the_gpu_machine_count_as_node_faults(kind: str, message: str,
     assert result.outcome is Outcome.NODE_FAULT
     assert result.error is not None
     assert result.error.code == code
-    assert result.node_failed is (code == "node.fault")  # the workflow decides how much memory it takes
+    assert result.node_failed is (code == "node.fault")  # memory use depends on the workflow
 
 
 @pytest.mark.parametrize(

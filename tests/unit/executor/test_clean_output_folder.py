@@ -1,4 +1,4 @@
-"""Folders of ended jobs are deleted from a shared output folder; everything else stays."""
+"""Folders of ended jobs are deleted from a shared output folder; other files are kept."""
 
 import os
 import time

@@ -44,7 +44,7 @@ def test_outputs_under_every_key_are_collected_in_graph_order() -> None:
 
 
 def found_in(shape: Shape) -> list[FoundOutput]:
-    """What is found of a shape, with each text that names one of its files as that file."""
+    """Return the outputs found in a shape's report; a text that names one of the shape's files counts as that file."""
     written = {
         NodeFilePath(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]
     }

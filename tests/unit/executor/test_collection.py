@@ -1,4 +1,4 @@
-"""Outputs are collected once, whatever reports them, for every node."""
+"""Outputs of every graph node are collected once, whether the WebSocket, the history or both report them."""
 
 from typing import Any
 

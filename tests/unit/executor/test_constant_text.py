@@ -56,4 +56,4 @@ def test_each_node_is_evaluated_once() -> None:
         for place in range(1, 20)
     }
     texts = ConstantTexts(graph)
-    assert texts.evaluate(["19", 0]) == ""  # half a million ways lead there
+    assert texts.evaluate(["19", 0]) == ""  # 2**19 paths through the graph lead to this node

@@ -1,4 +1,4 @@
-"""Every reviewed input that names something, in every form, is refused or stays in its folder.
+"""Every reviewed input that names a file or folder is refused or stays in its folder, whatever form its value has.
 
 With COMFYUI_URL set, the inputs of a real node's catalog are tested too.
 """

@@ -1,4 +1,4 @@
-"""One attempt at a time is on the node; a stopped one never gets it."""
+"""The node has one attempt at a time; a stopped attempt never reaches it."""
 
 import asyncio
 from uuid import uuid4

@@ -63,12 +63,12 @@ def test_node_reports_the_modification_time_of_a_file(
     ("after_start_ms", "uncertainty_ms", "expected"),
     [
         (0, 0, True),
-        (-9, 0, True),  # the clock of a file system may lag by a tick
+        (-9, 0, True),  # a file system's clock may lag by one tick
         (2_000, 0, True),
         (300, 1_000, True),
         (-20, 0, False),
         (-500, 1_000, False),
-        (2_001, 0, False),  # of the next prompt
+        (2_001, 0, False),  # written during the next prompt
         (1_500, 1_000, False),
     ],
 )

@@ -13,7 +13,7 @@ GRAPH = {
 
 
 class Node:
-    """A node on a clock that the test moves."""
+    """The idle time and model loads of a node; the test sets its clock."""
 
     def __init__(self) -> None:
         self.now_s = 0.0

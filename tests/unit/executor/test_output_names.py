@@ -16,7 +16,7 @@ LONGEST_FILE_NAME = 255  # maximum bytes of a file name
 
 
 def named(requested: str, ending: str = "_00001_.png", **tokens: int) -> str:
-    """The name that comes back for the first file of a node that was asked for this prefix."""
+    """Return the name reported for the first file that a node writes for this requested prefix."""
     prefix = encode_prefix(requested)
     for token, value in tokens.items():
         prefix = prefix.replace(f"%{token}%", str(value))

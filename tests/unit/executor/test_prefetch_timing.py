@@ -8,7 +8,7 @@ def test_next_job_is_requested_at_once_after_short_prompts_and_late_after_long_o
     assert math.isinf(timing.compute_delay_s(0))
     timing.record_prompt_start(10)
     assert timing.compute_delay_s(10) == 0
-    timing.record_prompt_end(30)  # it took 20 s
+    timing.record_prompt_end(30)  # the prompt took 20 s
     assert timing.compute_delay_s(30) == 0
     timing.record_prompt_start(30)
     assert timing.compute_delay_s(31) == 17.5

@@ -1,4 +1,4 @@
-"""An executor that has been idle for long requests work less often."""
+"""An executor requests work less often once it has been idle for a long time."""
 
 from executor.domain.request_timing import LONG_IDLE_REPLIES, choose_wait_s
 

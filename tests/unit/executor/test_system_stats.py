@@ -1,4 +1,4 @@
-"""What the executor reports about the software and the GPUs of its node."""
+"""The executor's report on the software and GPUs of its node."""
 
 from typing import Any
 

@@ -118,7 +118,7 @@ def test_output_token_is_valid_until_it_expires() -> None:
 def test_altered_token_is_invalid(place: int, other: str) -> None:
     right = OutputTokenClaims(uuid4(), uuid4(), attempt=2, output_id=uuid4(), expires_s=1_000)
     token = output_token.sign(KEYS, right)
-    place %= len(token) - 1  # the last character has bits without meaning
+    place %= len(token) - 1  # the last character has unused bits, so changing it may not change the token
     modified = token[:place] + other + token[place + 1 :]
     if modified != token:
         with pytest.raises(BadOutputToken):
@@ -204,7 +204,7 @@ def test_invalid_json_is_refused_as_malformed(body: bytes) -> None:
 
 
 def nested(depth: int) -> bytes:
-    """Objects and lists in turn."""
+    """Return JSON of alternating objects and lists, nested to this depth."""
     value: Any = {}
     for number in range(depth - 1):
         value = [value, 1] if number % 2 else {"a": value, "b": "c"}

@@ -1,4 +1,4 @@
-"""Types of files by their first bytes."""
+"""File types are detected from the first bytes."""
 
 import struct
 from io import BytesIO

@@ -23,14 +23,14 @@ helper = subprocess.Popen(sys.argv[1:], stderr=subprocess.DEVNULL)
 _, status, used = os.wait4(helper.pid, 0)
 print(used.ru_maxrss, file=sys.stderr)
 sys.exit(os.waitstatus_to_exitcode(status))
-"""  # a process between: what a child has had at most includes what its parent had when it began
+"""  # An intermediate process, because the peak memory of a child includes that of its parent at the fork.
 RED, BLUE = (255, 0, 0), (0, 0, 255)
 
 
 def run(
     source: bytes, wanted: str = "png", *, quality: int = 90, box: tuple[int, int] = (0, 0)
 ) -> tuple[int, bytes, int]:
-    """Its exit status, what it gave, and the most memory that it had, KiB."""
+    """Run the helper; return its exit status, its output, and its peak memory in KiB."""
     bounds = (0, PIXELS, 96 << 20, 1 << 30, 20)
     command = [
         sys.executable,
@@ -74,7 +74,7 @@ def png(width: int, height: int, *chunks: bytes) -> bytes:
 
 
 def halves(size: tuple[int, int] = (64, 32)) -> Image.Image:
-    """Red on the left, blue on the right."""
+    """Return an image that is red on the left and blue on the right."""
     picture = Image.new("RGB", size, RED)
     picture.paste(BLUE, (size[0] // 2, 0, *size))
     return picture

@@ -1,4 +1,4 @@
-"""What the header of an image says before it is decoded."""
+"""Decompression bombs are found without decoding the image."""
 
 import zlib
 

@@ -21,7 +21,7 @@ SIDES = st.none() | st.integers(8, 256).map(lambda eighth: 8 * eighth)
 
 
 def left_by_a_node(picture: Size, width: int, height: int) -> Size:
-    """ComfyUI's ``common_upscale`` with crop="center", without its floats."""
+    """Return the size after the crop of ComfyUI's ``common_upscale`` with crop="center", in exact arithmetic."""
     wider = picture.width * height - width * picture.height
     if wider > 0:
         return Size(picture.width - 2 * round(Fraction(wider, 2 * height)), picture.height)
@@ -79,8 +79,8 @@ def test_scaling_never_reduces_an_image_to_nothing(
         assert max(made) <= 2048
         return
     if "/image" in {error.pointer for error in refusal.details.errors}:
-        assert width or height, "without sides it keeps its shape"
-        assert min(picture) <= 32, "no shape that may be asked for is further away"
+        assert width or height, "without width and height the aspect ratio is kept, so the image cannot be refused"
+        assert min(picture) <= 32, "an allowed aspect ratio cannot shrink a side of more than 32 pixels to nothing"
 
 
 @pytest.mark.parametrize(

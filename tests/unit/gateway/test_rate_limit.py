@@ -83,7 +83,7 @@ def test_refused_request_gets_a_sufficient_retry_delay() -> None:
 
 @given(st.integers(1, 1000), st.lists(st.tuples(st.floats(0, 3), st.booleans()), max_size=200))
 def test_prefetched_and_shared_tokens_never_exceed_the_limit(limit: int, steps: list[tuple[float, bool]]) -> None:
-    """A replica that draws now and then, and spends or not: no burst is ever larger than the limit."""
+    """A replica fetches and spends tokens at arbitrary times; a burst never exceeds the limit."""
     policy, tokens, shared, now = Policy("read", limit), PrefetchedTokens(Policy("read", limit)), float(limit), 0.0
     for pause, spends in steps:
         now += pause

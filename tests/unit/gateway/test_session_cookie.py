@@ -22,7 +22,7 @@ def test_cookie_is_sent_over_tls_only_where_clients_use_https() -> None:
 @pytest.mark.parametrize(
     ("origin", "is_own"),
     [
-        ("https://api.example", True),  # the public address, whatever host a proxy passes on
+        ("https://api.example", True),  # the public address is accepted whatever Host header a proxy passes on
         ("https://internal:8000", True),
         ("http://api.example", False),
         ("https://api.example.evil", False),

@@ -1,4 +1,4 @@
-"""Whether an artifact store and a database belong together."""
+"""An artifact store and a database are matched by id, age and content."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4

@@ -189,7 +189,7 @@ async def test_viewer_receives_a_new_waiting_reason_once() -> None:
     add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=queue.model_copy(update={"since": datetime.now(UTC)})))
     add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=first))
     add_event(viewer, event(2, JobState.LEASED))
-    add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event came
+    add_waiting(viewer, job(1, JobState.QUEUED, 0, waiting=queue))  # read before the event arrived
     add_event(viewer, event(3, JobState.QUEUED))
     add_waiting(viewer, job(3, JobState.QUEUED, waiting=first))
     frames_ = await next_frames(viewer, 5)

@@ -17,7 +17,7 @@ UNLIMITED = Concurrency(None, 0, 0)
 
 
 def simulate_position(tenants: list[tuple[float, float, int]], own: int, jobs_ahead: int, cost_s: float) -> int:
-    """Let nodes take jobs one by one; return which of them is the job of ``own`` with ``jobs_ahead`` before it."""
+    """Simulate claims one by one; return which of them takes tenant ``own``'s job with ``jobs_ahead`` before it."""
     turns = [(vtime, number, 0) for number, (vtime, _, queued) in enumerate(tenants) if queued]
     heapq.heapify(turns)
     position = 0

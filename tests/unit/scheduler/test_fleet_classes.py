@@ -50,7 +50,7 @@ def test_page_size_is_bounded_but_a_page_has_at_least_one_class() -> None:
 def test_policy_determines_which_classes_and_folders_are_shown() -> None:
     dataset = "comfy_extras.nodes_dataset"
     folder = InputSpec(type="COMBO", required=True, options=("3d", "cats"))
-    stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # of an executor of an earlier release
+    stale = InputSpec(type="COMBO", required=True, options=("other.latent",))  # from an executor of an old release
     catalog = {
         "LoadImageDataSetFromFolder": ClassSpec(
             inputs={"folder": folder}, outputs=(), output_node=False, module=dataset

@@ -1,4 +1,4 @@
-"""A job that arrives by two ways counts once."""
+"""A new job that is announced over two channels counts once."""
 
 from collections import Counter
 

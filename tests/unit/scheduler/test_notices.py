@@ -1,4 +1,4 @@
-"""Warnings of a validation: where the node runs something else than was sent."""
+"""Warnings of a validation: inputs for which the node runs something other than what was sent."""
 
 from typing import Any
 

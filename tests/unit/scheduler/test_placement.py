@@ -212,7 +212,7 @@ def test_heartbeat_that_was_sent_before_a_claim_does_not_replace_its_models() ->
 
 @dataclass
 class Backlog:
-    """Tenants whose queues never end, and one node. A job runs for 1 s after its model was loaded, for 4 s."""
+    """Tenants with endless queues, and one node. A job runs for 1 s; a model load before it takes 4 s."""
 
     weights: tuple[float, ...]
     random: Random = field(default_factory=lambda: Random(1))  # noqa: S311 - not a secret
@@ -277,5 +277,5 @@ def test_tenants_get_shares_by_weight_and_models_change_seldom_in_an_endless_bac
         backlog.run_job()
     shares = [used / sum(backlog.used) for used in backlog.used]
     assert shares == pytest.approx([1 / 7, 2 / 7, 4 / 7], abs=0.02)
-    assert backlog.changes < 0.15 * jobs  # three quarters without preference
+    assert backlog.changes < 0.15 * jobs  # without a preference for warm jobs, 75 % of the jobs change the model
     assert backlog.longest_passed_over_s < 2 * BOUND_S

@@ -80,7 +80,7 @@ def test_prediction_prefers_history_of_the_workflow_then_of_its_models_then_of_t
         run(60, gpu_model="RTX 3060"),
     )  # fmt: skip
     assert predict(run_times) == pytest.approx(5, rel=0.1)
-    assert predict(run_times, KIND._replace(fingerprint=99)) == pytest.approx(5, rel=0.1)  # of 5 and 20, newer counts
+    assert predict(run_times, KIND._replace(fingerprint=99)) == pytest.approx(5, rel=0.1)  # the newer of 5 and 20
     assert predict(run_times, KIND._replace(nodes_by_gpu={"RTX 3060": 1})) == pytest.approx(60, rel=0.1)
     unknown = JobKind(99, 99, {GPU: 1})
     assert predict(run_times, unknown) == pytest.approx(20, rel=0.1)  # median of all five

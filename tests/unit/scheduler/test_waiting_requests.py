@@ -98,7 +98,7 @@ async def test_event_that_comes_twice_wakes_one_node_which_claims_again_if_it_fi
     assert await fleet.settle() == ["1"]
     fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == []
-    first.wake = None  # it found nothing
+    first.wake = None  # its claim found no job
     await fleet.wait_again(first)
     assert await fleet.settle() == ["1"]
 
@@ -141,9 +141,9 @@ async def test_polling_node_leaves_a_new_job_to_the_node_woken_for_it(fleet: Fle
     assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
     assert fleet.requests.skip_claimed_requirements(first, [COMMON]) == [COMMON]
     await fleet.wait_again(late)
-    fleet.requests.pass_on_wake(first)  # it may not take the job
+    fleet.requests.pass_on_wake(first)  # the node may not take the job
     assert await fleet.settle() == ["late"]
-    late.wake = None  # it found nothing
+    late.wake = None  # its claim found no job
     assert fleet.requests.skip_claimed_requirements(first, [COMMON, RARE]) == [COMMON, RARE]
 
 
@@ -153,8 +153,8 @@ async def test_second_job_reaches_the_request_that_left_the_first_one_to_a_woken
     assert await fleet.settle() == ["woken"]
     late, unsuitable = fleet.open("late", LARGE), fleet.open("unsuitable", NONE)
     assert fleet.requests.skip_claimed_requirements(late, [COMMON, RARE]) == [RARE]
-    fleet.requests.wake_for_jobs(COMMON)  # the woken node counts for this job, too
-    fleet.requests.end_wake_after_job(woken)  # it got the first one
+    fleet.requests.wake_for_jobs(COMMON)  # no other node is woken for this job: the wake of this node covers it
+    fleet.requests.end_wake_after_job(woken)  # it got the first job
     fleet.requests.close_request(woken)
     await fleet.wait_again(late)
     await fleet.wait_again(unsuitable)
@@ -165,10 +165,10 @@ async def test_wake_lasts_until_a_claim_that_began_after_the_newest_job_finds_no
     woken = await fleet.wait("woken")
     fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == ["woken"]
-    fleet.requests.wake_for_jobs(COMMON, 2)  # while it claims
+    fleet.requests.wake_for_jobs(COMMON, 2)  # submitted during the claim
     late = fleet.open("late")
     for expected in ([], [COMMON]):
-        fleet.requests.end_wake_without_job(woken)  # it found nothing
+        fleet.requests.end_wake_without_job(woken)  # the claim found no job
         assert fleet.requests.skip_claimed_requirements(late, [COMMON]) == expected
         await fleet.wait_again(woken)
     assert await fleet.settle() == ["woken"]
@@ -222,7 +222,7 @@ async def test_request_of_a_node_claims_again_once_another_request_of_the_node_i
     earlier, _ = await fleet.wait("1"), await fleet.wait("1")
     fleet.requests.wake_for_jobs(COMMON)
     assert await fleet.settle() == ["1"]
-    earlier.wake = None  # it got a job, and its executor is gone
+    earlier.wake = None  # it got a job, and its executor has disconnected
     fleet.requests.close_request(earlier)
     assert await fleet.settle() == ["1"]
 

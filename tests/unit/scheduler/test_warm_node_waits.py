@@ -13,14 +13,14 @@ from scheduler.usecases.run_time_history import RunTimeHistory
 from scheduler.usecases.warm_node_waits import MIN_WAIT_S, WarmNodeWaits
 
 MODEL = "L.ckpt=base.safetensors"
-JOB, WITHOUT_MODEL, NEVER_LOADED = 1, 2, 3  # requirements
+JOB, WITHOUT_MODEL, NEVER_LOADED = 1, 2, 3  # ids of requirements
 RUN_S, LOAD_S = 100.0, 60.0
-PRECISION = 0.35  # of a load: it is the difference of two run times that are right within 10 %
+PRECISION = 0.35  # relative error of a load time: it is the difference of two run times, each precise to 10 %
 COLD, WARM = "cold node", "warm node"
 
 
 class Fleet(FleetState):
-    """A fleet whose requirements are known."""
+    """A fleet state with given requirements."""
 
     def __init__(self) -> None:
         """Read nothing from a database."""
@@ -69,7 +69,7 @@ def test_jobs_are_deferred_until_waiting_is_no_longer_worth_a_load() -> None:
     world.clock.now += MAX_WAIT_IN_LOADS * load_s - 5
     world.run_on_warm_node(4)
     assert world.waits.list_deferred_requirements([JOB], COLD) == {JOB: pytest.approx(4 + MIN_WAIT_S)}
-    world.run_on_warm_node(6)  # the warm nodes do not keep up
+    world.run_on_warm_node(6)  # ends later than is worth waiting for
     assert not world.is_deferred()
 
 

@@ -1,7 +1,7 @@
 """The most frequent refusals of workflows, word for word.
 
-Somebody who only knows ComfyUI must learn from each text what to do next. ``refusals.md`` has them all. Where a text
-changes on purpose, write it with ``REFUSALS=write`` and read the diff as that person.
+A reader who knows only ComfyUI must learn from each text what to do next. ``refusals.md`` has the texts. After an
+intended change, write the file with ``REFUSALS=write`` and read the diff as that reader.
 """
 
 import os
@@ -31,7 +31,7 @@ LIMITS = Limits(
 )
 TERMS = CheckContext(TenantPolicy(), LIMITS, {}, 16, now=datetime(2026, 11, 29, tzinfo=UTC))
 CATALOG = simulated_catalog("sim_xl.safetensors", "sim_anime.safetensors")
-_COUNT = re.compile(r"lists the \d+ ")  # of what a simulated node has; grows with it
+_COUNT = re.compile(r"lists the \d+ ")  # the number of a simulated node's classes, which changes with the catalog
 
 
 def errors_of(graph: dict[str, Any]) -> tuple[FieldError, ...]:

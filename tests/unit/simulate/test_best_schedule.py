@@ -1,4 +1,4 @@
-"""The best schedule is found by trying all, and keeps the rules of the scheduler."""
+"""The search finds the schedule with the fewest loads that keeps the scheduler's rules."""
 
 import pytest
 

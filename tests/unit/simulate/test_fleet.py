@@ -1,4 +1,4 @@
-"""Every policy runs every job once, on one node at a time; loads and swaps are counted as on paper."""
+"""Every policy runs every job once, and a node runs one job at a time; loads and swaps match hand-computed counts."""
 
 import random
 from collections.abc import Callable, Sequence
@@ -139,13 +139,13 @@ def test_least_loaded_policy_sends_each_job_to_the_shortest_queue_at_once() -> N
 def test_pressure_policy_loads_the_model_with_most_requests_after_a_minimum_wait() -> None:
     jobs = [(0.0, 0, 0), (0.0, 0, 1), (0.0, 0, 1)]
     ledger = Fleet(build_workload(*jobs, nodes=2)).run(Pressure)
-    assert ledger.starts[0] == 2.0  # after the second pass of the loop; then the other node is the only idle one
+    assert ledger.starts[0] == 2.0  # in the second pass of the loop; after that only the other node is idle
     assert ledger.starts[1] == 2.0
     assert ledger.nodes[1] != ledger.nodes[0]
     ledger = Fleet(build_workload(*jobs)).run(Pressure)
     assert list_order(ledger) == [0, 1, 2]
     ledger = Fleet(build_workload((0.0, 0, 0), (1.0, 0, 1), (1.0, 0, 2), (1.0, 0, 2))).run(Pressure)
-    assert list_order(ledger) == [0, 2, 1, 3]  # first the model with two requests; then the oldest request
+    assert list_order(ledger) == [0, 2, 1, 3]  # most requests first, then the oldest request
 
 
 def test_exhaustive_policy_leaves_a_model_only_when_no_job_needs_it() -> None:
@@ -156,7 +156,7 @@ def test_exhaustive_policy_leaves_a_model_only_when_no_job_needs_it() -> None:
 def test_scheduler_policy_prefers_warm_jobs_until_the_warm_bound() -> None:
     jobs = [(0.0, 0, 0), *((1.0, 0, model) for model in (1, 0, 0, 0, 0, 0, 0))]
     ledger = Fleet(build_workload(*jobs)).run(SchedulerPolicy)
-    assert list_order(ledger) == [0, 2, 3, 4, 1, 5, 6, 7]  # passed over first at 15 s, due at 45 s
+    assert list_order(ledger) == [0, 2, 3, 4, 1, 5, 6, 7]  # job 1 is first passed over at 15 s, and overdue at 45 s
     assert sum(load > 0 for load in ledger.loads) == 3
 
 

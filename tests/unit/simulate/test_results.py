@@ -93,7 +93,7 @@ def test_jain_index_compares_tenants_with_backlogs_by_weight() -> None:
 def test_lower_bound_of_model_loads_matches_hand_computed_cases() -> None:
     alternating = build_workload(*((20.0 * number, 0, number % 2) for number in range(6)))
     at_once = [one.at for one in alternating.submissions]
-    assert bound_loads(alternating, at_once) == 4  # six are needed: disjoint pairs of jobs do not see all of them
+    assert bound_loads(alternating, at_once) == 4  # the optimum is six; a bound from disjoint intervals misses two
     assert bound_loads(alternating, [1000.0] * 6) == 2
     copies = build_workload(*((0.0, 0, 0) for _ in range(4)), nodes=4)
     assert bound_loads(copies, [0.0] * 4) == 4
