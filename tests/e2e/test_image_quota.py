@@ -1,4 +1,4 @@
-"""Image quota: the count reserved at submission is the count charged at the end, and the quota is never exceeded."""
+"""Image quota: images are counted by one rule at submission and at the end, and the quota is never exceeded."""
 
 import asyncio
 from typing import Any
