@@ -8,6 +8,7 @@ from playwright.async_api import expect
 from gateway.console.routes import PAGE_PATHS
 from tests.console.conftest import HEIGHT, PHONE, TWO_FRAMES, WIDTH, NewVisitor, Visitor
 
+COLOURS = "[...document.querySelectorAll('main *')].map(element => getComputedStyle(element).color)"
 CONTRAST = "color-contrast"  # the slowest rule by far, and the only one that depends on the theme
 
 
@@ -24,6 +25,19 @@ async def test_page_is_accessible_in_light_dark_and_on_a_phone(new_visitor: NewV
         found = await find_faults_in_each_look(visitor)
         faults |= {f"{path} {look}": rules for look, rules in found.items() if rules}
     assert faults == {}
+
+
+@pytest.mark.requirement("C-3")
+async def test_colours_change_with_the_theme_at_once_if_motion_is_reduced(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("calm")
+    await visitor.page.emulate_media(color_scheme="light", reduced_motion="reduce")
+    await visitor.open("/account/usage")
+    light = await visitor.page.evaluate(COLOURS)
+    dark = await visitor.page.evaluate(f"document.documentElement.dataset.theme = 'dark'; {COLOURS}")
+    assert len(light) == len(dark) > 10
+    assert not set(light) & set(dark)
+    await visitor.page.evaluate(TWO_FRAMES)
+    assert await visitor.page.evaluate(COLOURS) == dark
 
 
 @pytest.mark.requirement("C-3")
