@@ -5,6 +5,7 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.chaos.conftest import graph
@@ -68,7 +69,9 @@ async def test_job_survives_a_dependency_outage_longer_than_a_lease(fragile: Fle
 
         await until(is_running)
         with frozen(fleet.process.pid):  # the frozen supervisor does not restart killed processes
+            pids = [fleet.pid(part), *(child.pid for child in psutil.Process(fleet.pid(part)).children(recursive=True))]
             killed = fleet.kill(part)
+            await until(lambda: not any(map(is_alive, pids)))  # PostgreSQL's backends outlive the postmaster briefly
             answer = await client.post("/jobs", json={"workflow": HELLO})
             assert answer.status_code == 503, answer.text
             assert answer.headers["content-type"] == "application/problem+json"
