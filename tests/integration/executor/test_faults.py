@@ -89,6 +89,27 @@ async def test_prompt_is_adopted_by_id_when_the_journal_is_lost(spawn_executor, 
     assert len(await node.ledger(given.prompt_id)) == 1
 
 
+async def test_two_attempts_are_adopted_one_after_the_other_when_the_journal_is_lost(
+    spawn_executor, scheduler, gateway, node, tmp_path
+) -> None:
+    gateway.put_statuses.extend([503] * 1000)
+    first, second = await scheduler.offer_job(hello()), await scheduler.offer_job(slow(6))
+    async with spawn_executor(prefetch=True, prefetch_hold_s=600) as executor:
+        await scheduler.until(
+            lambda: any(one.job_id == second.ref.job_id and one.node == "2" for one in scheduler.progress)
+        )
+        assert not scheduler.finishes
+        await executor.stop(signal.SIGKILL)
+        for file in tmp_path.glob("journal.sqlite*"):
+            file.unlink()
+        gateway.put_statuses.clear()
+        await executor.start()
+        for given in (first, second):
+            assert (await scheduler.wait_for_finish(given)).outcome is Outcome.SUCCEEDED
+            (entry,) = await node.ledger(given.prompt_id)
+            assert entry["outcome"] == "success"
+
+
 @pytest.mark.requirement("F-41", "F-54")
 async def test_node_restart_ends_the_attempt_as_lost(start_executor, scheduler, node) -> None:
     await start_executor()

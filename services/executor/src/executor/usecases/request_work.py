@@ -221,8 +221,9 @@ class WorkRequester:
             return None
         assignment = reply.assignment
         self.idle_time.switch_to(IdleReason.NO_WORK)
-        wanted = str(assignment.prompt_id) if assignment else None
-        await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
+        if assignment is None or not assignment.renewed:  # else further earlier attempts may follow, one per request
+            wanted = str(assignment.prompt_id) if assignment else None
+            await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:
             self._empty_replies += 1
             return None
