@@ -231,6 +231,7 @@ def create_app(
             every_s=reclaim_prefetched.EVERY_S,
         ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
+        Loop("scheduler.observe_availability", attempt_ender.observe, every_s=end_attempts.OBSERVE_EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure_fleet, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", trend_recorder.tick, every_s=RECORD_EVERY_S),
         Loop("scheduler.learn_run_times", learner.save_recorded, every_s=LEARN_EVERY_S),
