@@ -180,6 +180,7 @@ def create_app(
             lease_s=settings.lease_s,
             forget_after_s=settings.node_forgotten_s,
             node_attempts=settings.node_attempts,
+            metrics=job_metrics,
         ),
         dead_letters=dead_letters,
     )
