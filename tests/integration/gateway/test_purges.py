@@ -149,7 +149,7 @@ async def use_up_deliveries(script: Script, jobs: Collection[UUID]) -> None:
         GATEWAY_JOB_PURGES.name, stream=GATEWAY_JOB_PURGES.stream.name
     )
     while left:
-        for message in await consumer.fetch(len(left), timeout=20):
+        for message in await consumer.fetch(len(left), timeout=60):
             if message.metadata.num_delivered >= GATEWAY_JOB_PURGES.max_deliver:
                 left.discard(message.subject.rpartition(".")[2])
             await message.nak()
