@@ -5,9 +5,10 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel
 
-from chassis.messaging.bus import Bus
-from contracts.wire.errors import ErrorKind, Refusal
-from contracts.wire.topic import Rpc
+from chassis.messaging.bus import Bus, Subscriber, Unsubscribe
+from contracts.permissions import inbox_prefix
+from contracts.wire.errors import ErrorKind, Refusal, Unavailable
+from contracts.wire.topic import Rpc, Topic
 from tests.kit.waiting import repeat_until
 
 P = TypeVar("P", bound=BaseModel)
@@ -32,6 +33,27 @@ class PatientBus(Bus):
     async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:
         timeout_s = max(options.pop("within_s", None) or topic.timeout_s, REPLY_WITHIN_S)
         return await super().request(topic, payload, within_s=timeout_s, **options)
+
+
+class UnreliableBus(Bus):
+    """Every second subscription fails, as if the connection were lost at that moment.
+
+    Attributes:
+        topics: topics of the successful subscriptions.
+    """
+
+    def __init__(self, url: str, *, name: str) -> None:
+        super().__init__(url, name=name, user=None, password=None, inbox_prefix=inbox_prefix(name))
+        self._attempts = 0
+        self.topics: list[Topic[Any]] = []
+
+    async def subscribe(self, topic: Topic[P], subscriber: Subscriber[P], **options: Any) -> Unsubscribe:
+        self._attempts += 1
+        if self._attempts % 2 == 0:
+            raise Unavailable(service=topic.owner, retry_after_s=1)
+        unsubscribe = await super().subscribe(topic, subscriber, **options)
+        self.topics.append(topic)
+        return unsubscribe
 
 
 async def until_available(request: Callable[[], Awaitable[T]]) -> T:

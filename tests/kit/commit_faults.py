@@ -1,4 +1,4 @@
-"""Cuts connections to PostgreSQL before or after the commit of a transaction."""
+"""Cuts connections to PostgreSQL before or after the commit of a transaction, or drops their traffic silently."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -17,6 +17,7 @@ class CommitFaults:
     Attributes:
         has_cut: whether a connection was cut since the last ``cut_commit``.
         refuses_connections: whether new connections are closed at once, as during a restart of the server.
+        sessions: the open connections.
     """
 
     def __init__(self, database_url: str) -> None:
@@ -28,6 +29,7 @@ class CommitFaults:
         self._port, self.has_cut, self.refuses_connections = port, False, False
         self._statement, self._is_before = b"", False
         self._server: asyncio.Server | None = None
+        self.sessions: set[_Session] = set()
         login = parts.netloc.rpartition("@")[0]
         self.url = urlunsplit(parts._replace(netloc=f"{login}@127.0.0.1:{port}", query="sslmode=disable"))
 
@@ -46,6 +48,11 @@ class CommitFaults:
         """
         self._statement, self._is_before, self.has_cut = statement.encode(), when == "before", False
 
+    def silence_sessions(self) -> None:
+        """Drop all further traffic of the open connections, which both ends still take for open."""
+        for session in self.sessions:
+            session.is_silent = True
+
     def fail_over(self, port: int) -> None:
         """Forward new connections to another server, at this local port."""
         self._target = ("127.0.0.1", port)
@@ -60,11 +67,13 @@ class CommitFaults:
             writer.close()
             return
         session = _Session()
+        self.sessions.add(session)
         requests = asyncio.create_task(self._forward_requests(session, reader, server_writer))
         replies = asyncio.create_task(_forward_replies(session, server_reader, writer))
         try:
             await asyncio.wait({requests, replies}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            self.sessions.discard(session)
             for task in (requests, replies):
                 task.cancel()
             server_writer.close()
@@ -84,8 +93,9 @@ class CommitFaults:
                     if self._is_before:
                         return
                     session.loses_reply = True
-                writer.write(kind + message)
-                await writer.drain()
+                if not session.is_silent:
+                    writer.write(kind + message)
+                    await writer.drain()
 
 
 class _Session:
@@ -94,7 +104,7 @@ class _Session:
     def __init__(self) -> None:
         self._prepared: dict[bytes, bytes] = {}
         self._statements: list[bytes] = []
-        self.is_committing, self.loses_reply = False, False
+        self.is_committing, self.loses_reply, self.is_silent = False, False, False
 
     def record(self, kind: bytes, body: bytes) -> None:
         """Record a message of the client, as in "Message Formats" of PostgreSQL's documentation."""
@@ -118,8 +128,9 @@ async def _forward_replies(session: _Session, reader: asyncio.StreamReader, writ
         while data := await reader.read(1 << 16):
             if session.loses_reply:
                 return
-            writer.write(data)
-            await writer.drain()
+            if not session.is_silent:
+                writer.write(data)
+                await writer.drain()
 
 
 async def _read_message(reader: asyncio.StreamReader) -> bytes:

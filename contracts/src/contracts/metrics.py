@@ -105,6 +105,11 @@ NODES_CORDONED = Metric(
     "comfyfleet_nodes_cordoned_total", "counter", ("node",), ("scheduler",),
     "How often the scheduler cordoned the node by itself, because different jobs failed on it in a row.",
 )  # fmt: skip
+DUPLICATE_EXECUTORS = Metric(
+    "comfyfleet_duplicate_executor_heartbeats_total", "counter", ("node",), ("scheduler",),
+    "Heartbeats that show that two running executors have the same node name: each executor is heard again after the "
+    "other one.",
+)  # fmt: skip
 NODE_IDLE_SECONDS = Metric(
     "comfyfleet_node_idle_seconds_total", "counter", ("node", "reason"), ("executor",),
     "Time during which the node ran no prompt for its executor. reason: starting, node_offline, occupied (by prompts "
@@ -175,6 +180,7 @@ METRICS = (
     CLAIMS,
     NODE_STATE,
     NODES_CORDONED,
+    DUPLICATE_EXECUTORS,
     NODE_IDLE_SECONDS,
     MODEL_LOADS,
     OUTBOX_OLDEST_SECONDS,

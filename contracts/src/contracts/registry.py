@@ -96,7 +96,7 @@ GATEWAY_JOB_PURGES = DurableConsumer(
     stream=JOB_PURGES,
     topic=purges.JOB_PURGED,
     service="gateway",
-    max_deliver=10,  # an hour: the artifact store may be unavailable for longer than a database
+    max_deliver=10,  # an hour: a lost purge leaves data of users behind
     backoff_s=(1, 5, 30, 120, 600),
 )
 CONSUMERS: tuple[DurableConsumer[Any], ...] = (NOTIFIER_JOB_EVENTS, NOTIFIER_JOB_PURGES, GATEWAY_JOB_PURGES)

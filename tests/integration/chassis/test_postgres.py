@@ -226,3 +226,25 @@ async def test_transaction_that_a_failover_lost_never_counts_as_committed(
         await opened.close()
         faults.stop()
         successor.remove()
+
+
+async def test_listening_resumes_after_a_silent_loss_of_its_connection(postgres_server: PostgresServer) -> None:
+    url = await postgres_server.create_database("scheduler")
+    sql = await asyncpg.connect(url.replace("+asyncpg", ""))
+    heard: list[str] = []
+
+    async def hears(payload: str) -> bool:
+        await sql.execute("SELECT pg_notify('channel', $1)", payload)
+        return payload in heard
+
+    async with running_faults(url) as faults:
+        database = Database(faults.url, name="listener", connect_timeout_s=PATIENCE_S, listen_check_s=2.5)
+        listening = asyncio.create_task(database.listen({"channel": heard.append}))
+        await until(lambda: hears("before"))
+        faults.silence_sessions()
+        await until(lambda: hears("after"), within_s=60)
+        listening.cancel()
+        await asyncio.wait({listening})
+        await database.close()
+    assert heard.count("") >= 2, "the callback is told after each connection that notifications may be missing"
+    await sql.close()

@@ -10,6 +10,7 @@ from nats.js.errors import NotFoundError
 from chassis.messaging import streams
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetters, DeadLetterStore
+from chassis.messaging.stream_consumer import RedeliverLater
 from contracts.wire.dead_letters import (
     DeadLetterFailedAgain,
     DeadLetterNotRedrivable,
@@ -174,6 +175,17 @@ async def test_unavailable_database_does_not_use_up_deliveries(stream: Bus, lett
         await until(lambda: handler.seqs == [1])
     assert handler.attempts == [(1, 1)] * CONSUMER.max_deliver
     assert handler.metadata[0].delivery == 1
+
+
+async def test_message_to_redeliver_later_never_becomes_a_dead_letter(stream: Bus, letters: DeadLetterStore) -> None:
+    await streams.create_missing_streams(stream, (NOTES,))
+    too_early = RedeliverLater("not yet")
+    handler = Handler(lambda _, told: too_early if told.delivery <= CONSUMER.max_deliver + 2 else None)
+    async with consuming(stream, handler, letters) as consumer:
+        await store_notes(stream, 1, 2)
+        await until(lambda: sorted(handler.seqs) == [1, 2])
+        assert await list_letters(letters, consumer) == []
+    assert {metadata.delivery for metadata in handler.metadata} == {CONSUMER.max_deliver + 3}
 
 
 @pytest.mark.requirement("F-74")

@@ -46,6 +46,12 @@ async def database_url(postgres_server: PostgresServer) -> str:
     return url
 
 
+@pytest.fixture
+async def own_database(postgres_server: PostgresServer) -> str:
+    """A database that no other test uses."""
+    return await postgres_server.create_database("gateway")
+
+
 def mark(folder: Path) -> None:
     """Write the store marker into this folder, so that the store belongs to the tests' database."""
     marker = folder / MARKER_KEY

@@ -42,11 +42,6 @@ GRAPH = {"1": {"class_type": "SaveImage", "inputs": {}}}
 MIB = 1 << 20
 
 
-@pytest.fixture
-async def own_database(postgres_server: PostgresServer) -> str:
-    return await postgres_server.create_database("gateway")
-
-
 def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) -> Settings:
     return Settings.model_validate(
         {

@@ -1,21 +1,28 @@
 """Files and rows of a purged job are deleted even if the purge message is duplicated, delayed or lost."""
 
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Collection
 from datetime import UTC, datetime
+from pathlib import Path
 from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
+from nats.js.errors import NotFoundError
 
 from chassis.messaging import streams
-from contracts.registry import STREAMS
+from contracts.registry import GATEWAY_JOB_PURGES, STREAMS
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.purges.erasure_store import ERASED_USER
+from gateway.purges.service import MAX_MISSED
+from gateway.storage.objects import MARKER_KEY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.test_artifact_store import gateway_at, until_reason
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
+from tests.kit.postgres import PostgresServer
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -98,13 +105,20 @@ async def test_purge_whose_message_was_lost_is_detected_later(
     assert await rows(sql, kept) == 1
 
 
-async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(
-    gateway: Gateway, script: Script, sql: asyncpg.Connection, nats_server: NatsServer, database_url: str
+@pytest.mark.parametrize("is_pending", [True, False], ids=["this version", "earlier version"])
+async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(  # noqa: PLR0917 - by name
+    gateway: Gateway,
+    script: Script,
+    sql: asyncpg.Connection,
+    nats_server: NatsServer,
+    database_url: str,
+    is_pending: bool,
 ) -> None:
     """A process killed during a purge leaves the tombstone and part of the data; the next sweep deletes the rest."""
     job_id, (first, _) = await finished(gateway, script, b"gone already", b"not yet")
     (gateway.folder / str(script.alice) / str(job_id) / "1" / str(first.id)).unlink()
-    await sql.execute("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", job_id, script.alice)
+    tombstone = "INSERT INTO purged_jobs (job_id, tenant_id, is_pending) VALUES ($1, $2, $3)"
+    await sql.execute(tombstone, job_id, script.alice, is_pending)
     settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
     async with serving(create_patient_app(settings)) as at:
         await until_ready(gateway.http)
@@ -115,6 +129,109 @@ async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(
 
         await until(forgotten)
     assert not (gateway.folder / str(script.alice) / str(job_id)).exists()
+
+
+async def until_consumer_exists(script: Script) -> None:
+    async def exists() -> bool:
+        try:
+            await script.bus.jetstream.consumer_info(GATEWAY_JOB_PURGES.stream.name, GATEWAY_JOB_PURGES.name)
+        except NotFoundError:
+            return False
+        return True
+
+    await until(exists)
+
+
+async def use_up_deliveries(script: Script, jobs: Collection[UUID]) -> None:
+    """Let deliveries of these purges fail until one more failure is too many. No gateway may be running."""
+    left = {str(job_id) for job_id in jobs}
+    consumer = await script.bus.jetstream.pull_subscribe_bind(
+        GATEWAY_JOB_PURGES.name, stream=GATEWAY_JOB_PURGES.stream.name
+    )
+    while left:
+        for message in await consumer.fetch(len(left), timeout=60):
+            if message.metadata.num_delivered >= GATEWAY_JOB_PURGES.max_deliver:
+                left.discard(message.subject.rpartition(".")[2])
+            await message.nak()
+    await consumer.unsubscribe()
+
+
+async def test_purges_outlast_any_mismatch_of_the_artifact_store(
+    script: Script, nats_server: NatsServer, own_database: str, tmp_path: Path
+) -> None:
+    await streams.create_missing_streams(script.scheduler_bus, STREAMS)
+    async with gateway_at(nats_server, own_database, tmp_path) as gateway:
+        await until_ready(gateway.http)
+        # More than a comparison with the scheduler would delete.
+        jobs = [(await finished(gateway, script, b"output"))[0] for _ in range(MAX_MISSED + 1)]
+        await until_consumer_exists(script)
+    for job_id in jobs:
+        del script.scheduler.jobs[job_id]
+        await say_purged(script, job_id)
+    await use_up_deliveries(script, jobs)
+    marker = tmp_path / MARKER_KEY
+    content = marker.read_bytes()
+    marker.unlink()
+    sql = await asyncpg.connect(own_database.replace("+asyncpg", ""))
+
+    async def are_recorded() -> bool:
+        recorded: int = await sql.fetchval("SELECT count(*) FROM purged_jobs WHERE job_id = ANY($1)", jobs)
+        return recorded == len(jobs)
+
+    async def are_forgotten() -> bool:
+        return not await sql.fetchval("SELECT count(*) FROM artifacts")
+
+    async with gateway_at(nats_server, own_database, tmp_path, remains_every_s=0.1) as gateway:
+        await until_reason(gateway, "Perhaps a volume is not mounted")
+        await until(are_recorded)
+        await sql.execute("UPDATE purged_jobs SET at = now() - interval '1 month'")
+        assert len(stored_files(tmp_path)) == len(jobs)
+        marker.write_bytes(content)
+        await until(are_forgotten)
+    assert stored_files(tmp_path) == []
+    assert await sql.fetchval("SELECT count(*) FROM dead_letters") == 0
+    await sql.close()
+
+
+async def test_purge_stays_in_the_stream_while_the_database_may_be_the_wrong_one(
+    script: Script, nats_server: NatsServer, own_database: str, postgres_server: PostgresServer, tmp_path: Path
+) -> None:
+    await streams.create_missing_streams(script.scheduler_bus, STREAMS)
+    async with gateway_at(nats_server, own_database, tmp_path) as gateway:
+        await until_ready(gateway.http)
+        job_id, _ = await finished(gateway, script, b"output")
+        await until_consumer_exists(script)
+    wrong_database = await postgres_server.create_database("gateway")
+    sql = await asyncpg.connect(wrong_database.replace("+asyncpg", ""))
+    del script.scheduler.jobs[job_id]
+    await say_purged(script, job_id)
+
+    async def is_recorded() -> bool:
+        return bool(await sql.fetchval("SELECT count(*) FROM purged_jobs WHERE job_id = $1", job_id))
+
+    async with gateway_at(nats_server, wrong_database, tmp_path):
+        await until(is_recorded)
+    async with gateway_at(nats_server, own_database, tmp_path):
+        await until(lambda: stored_files(tmp_path) == [])
+    await sql.close()
+
+
+async def test_file_that_cannot_be_deleted_does_not_stop_other_purges(
+    script: Script, nats_server: NatsServer, own_database: str, tmp_path: Path
+) -> None:
+    async with gateway_at(nats_server, own_database, tmp_path, remains_every_s=0.1) as gateway:
+        await until_ready(gateway.http)
+        stuck, other = [(await finished(gateway, script, b"output"))[0] for _ in range(2)]
+        folder = tmp_path / str(script.alice) / str(stuck)
+        unreadable = folder / "1" / os.fsdecode(b"\xff")  # fails each listing of its folder
+        unreadable.write_bytes(b"")
+        for job_id in (stuck, other):
+            del script.scheduler.jobs[job_id]
+            await say_purged(script, job_id)
+        await until(lambda: not (tmp_path / str(script.alice) / str(other)).exists())
+        assert folder.exists()
+        unreadable.unlink()
+        await until(lambda: not folder.exists())
 
 
 async def test_purge_deletes_uploads_used_only_by_the_job(

@@ -9,12 +9,13 @@ import pytest
 
 from chassis.database.postgres import Database
 from contracts.auth.accounts import Role
-from contracts.auth.changes import UserChanged
-from contracts.auth.tiers import Tier
+from contracts.auth.changes import USER_CHANGED, UserChanged
+from contracts.auth.tiers import TIER_CHANGED, Tier
 from contracts.permissions import inbox_prefix
+from scheduler.consumers import follow_tenant_changes
 from scheduler.usecases.tenant_limits import TenantLimits
 from tests.integration.scheduler.conftest import UNLIMITED, Auth
-from tests.kit.calling_bus import PatientBus
+from tests.kit.calling_bus import PatientBus, UnreliableBus
 from tests.kit.nats import NatsServer, running_nats
 from tests.kit.postgres import PostgresServer, patient_database
 from tests.kit.waiting import until
@@ -64,6 +65,18 @@ async def count_waiting(database: Database) -> int:
     async with database.connection() as connection:
         number: int = await connection.fetchval(COUNT_WAITING)
     return number
+
+
+async def test_failed_subscription_to_tenant_changes_is_repeated(nats: NatsServer, database: Database) -> None:
+    bus = UnreliableBus(nats.url, name="scheduler")
+    loop = follow_tenant_changes(bus, TenantLimits(database, bus, fresh_s=3600))
+    try:
+        await bus.start()
+        loop.start()
+        await until(lambda: bus.topics == [USER_CHANGED, TIER_CHANGED])
+    finally:
+        await loop.stop()
+        await bus.stop()
 
 
 async def test_old_limits_are_not_cached_beyond_a_change_that_is_being_saved(

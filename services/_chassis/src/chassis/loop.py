@@ -10,12 +10,14 @@ from chassis.telemetry.logs import log
 from chassis.telemetry.metrics import Metrics
 
 RETRY_S = 0.5  # pause after a failure: long enough not to flood the log, short enough that a restart goes unnoticed
+LONGEST_RETRY_S = 30.0  # after many failures
 
 
 class Loop:
     """Runs a task periodically until stopped.
 
-    A failed run is logged and repeated after ``RETRY_S``. If the database is unavailable, the log line is short.
+    A failed run is logged and repeated after ``RETRY_S``. The pause doubles with each further failure, up to
+    ``LONGEST_RETRY_S`` and ``every_s``. If the database is unavailable, the log line is short.
     ``stop`` is safe to call twice or before ``start``, and returns only once the task has stopped.
 
     Args:
@@ -55,14 +57,21 @@ class Loop:
             await asyncio.wait({self._task}, timeout=RETRY_S)
 
     async def _run(self) -> None:
+        retry_s = RETRY_S
         while not self._stopping:
             self._wake.clear()
-            await self._tick()
+            if await self._tick():
+                pause_s, retry_s = self._every_s, RETRY_S
+            else:
+                await asyncio.sleep(RETRY_S)  # also if it is woken
+                pause_s = min(retry_s, self._every_s, LONGEST_RETRY_S) - RETRY_S
+                retry_s = min(2 * retry_s, LONGEST_RETRY_S)
             with suppress(TimeoutError):
-                async with asyncio.timeout(self._every_s):
+                async with asyncio.timeout(pause_s):
                     await self._wake.wait()
 
-    async def _tick(self) -> None:
+    async def _tick(self) -> bool:
+        """Run the task once. Return whether it succeeded."""
         try:
             await self._run_task()
             if self._metrics is not None:
@@ -72,4 +81,5 @@ class Loop:
                 log.warning("loop.dependency_unavailable", loop=self._name, error=type(error).__name__)
             else:
                 log.exception("loop.failed", loop=self._name)
-            await asyncio.sleep(RETRY_S)
+            return False
+        return True

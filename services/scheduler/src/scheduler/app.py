@@ -180,6 +180,7 @@ def create_app(
             lease_s=settings.lease_s,
             forget_after_s=settings.node_forgotten_s,
             node_attempts=settings.node_attempts,
+            metrics=job_metrics,
         ),
         dead_letters=dead_letters,
     )
@@ -231,6 +232,7 @@ def create_app(
             every_s=reclaim_prefetched.EVERY_S,
         ),
         Loop("scheduler.end_attempts", attempt_ender.tick, every_s=end_attempts.EVERY_S),
+        Loop("scheduler.observe_availability", attempt_ender.observe, every_s=end_attempts.OBSERVE_EVERY_S),
         Loop("scheduler.measure_fleet", meter.measure_fleet, every_s=MEASURE_EVERY_S),
         Loop("scheduler.record_trends", trend_recorder.tick, every_s=RECORD_EVERY_S),
         Loop("scheduler.learn_run_times", learner.save_recorded, every_s=LEARN_EVERY_S),

@@ -1,5 +1,6 @@
 """The NATS requests that the scheduler answers and the events that it follows."""
 
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from chassis.database.postgres import UNAVAILABLE_ERRORS
@@ -325,13 +326,17 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
         limits.drop_cached_limits()
 
-    async def subscribe() -> None:
-        if not subscriptions:
-            subscriptions.append(await bus.subscribe(USER_CHANGED, on_user_changed))
-            subscriptions.append(await bus.subscribe(TIER_CHANGED, on_tier_changed))
+    subscribers: tuple[Callable[[], Awaitable[Unsubscribe]], ...] = (
+        lambda: bus.subscribe(USER_CHANGED, on_user_changed),
+        lambda: bus.subscribe(TIER_CHANGED, on_tier_changed),
+    )
+
+    async def subscribe_once() -> None:
+        while len(subscriptions) < len(subscribers):  # each may fail
+            subscriptions.append(await subscribers[len(subscriptions)]())
 
     bus.on_connect(limits.drop_cached_limits)
-    return Loop("scheduler.follow_tenant_changes", subscribe, every_s=SUBSCRIBE_EVERY_S)
+    return Loop("scheduler.follow_tenant_changes", subscribe_once, every_s=SUBSCRIBE_EVERY_S)
 
 
 def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:

@@ -17,6 +17,7 @@ CONNECT_TIMEOUT_S = 1.5  # a client gets an error within 2 s if the database is 
 MIN_OUTCOME_READS = 2  # a pause of this process or of the server can use up the time of one
 READ_OUTCOME_PAUSE_S = 0.05  # a commit that is in progress takes milliseconds, a refused connection none
 STATEMENT_TIMEOUT_S = 10
+LISTEN_CHECK_S = 5.0  # a network can drop a connection without telling either end
 SESSION_TIMEOUTS = {
     "lock_timeout": "5s",
     "statement_timeout": f"{STATEMENT_TIMEOUT_S}s",
@@ -159,6 +160,7 @@ class Database:
         pool_size: maximum number of connections, besides that of ``listen``.
         listen_url: URL of the server itself for ``listen``, if ``url`` is that of a pooler.
         connect_timeout_s: time to connect, and to wait for a free connection, seconds.
+        listen_check_s: seconds between two checks of the connection of ``listen``, and for the reply to a check.
     """
 
     def __init__(
@@ -169,6 +171,7 @@ class Database:
         pool_size: int = 10,
         listen_url: DatabaseUrl | None = None,
         connect_timeout_s: float = CONNECT_TIMEOUT_S,
+        listen_check_s: float = LISTEN_CHECK_S,
     ) -> None:
         url = DatabaseUrl.parse(url) if isinstance(url, str) else url
         self.address = url.address
@@ -176,6 +179,7 @@ class Database:
         self._connector = Connector(url, timeout_s=connect_timeout_s)
         self._listen_connector = Connector(listen_url or url, timeout_s=connect_timeout_s)
         self._name, self._pool_size, self._connect_timeout_s = name, pool_size, connect_timeout_s
+        self._listen_check_s = listen_check_s
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
 
@@ -231,6 +235,9 @@ class Database:
     async def listen(self, channels: dict[str, Callable[[str], None]]) -> None:
         """Call back with the payload of every NOTIFY of these channels, forever. Reconnects if the connection is lost.
 
+        The connection is checked periodically: after a silent loss, notifications are missed for at most twice
+        ``listen_check_s`` and the time to connect.
+
         Each callback is also called once with "" after every (re)connection, because notifications in between are lost.
         """
         while True:
@@ -282,7 +289,9 @@ class Database:
 
     async def _listen_once(self, channels: dict[str, Callable[[str], None]]) -> None:
         connection = await self._listen_connector.connect(
-            server_settings={"application_name": f"{self._name} listen"}, statement_cache_size=0
+            server_settings={"application_name": f"{self._name} listen"},
+            statement_cache_size=0,
+            command_timeout=self._listen_check_s,
         )
         lost = asyncio.Event()
         connection.add_termination_listener(lambda _: lost.set())
@@ -296,7 +305,15 @@ class Database:
             for channel, callback in channels.items():
                 await connection.add_listener(channel, lambda *arguments, call=callback: call(arguments[-1]))
                 callback("")
-            await lost.wait()
+            while not lost.is_set():
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._listen_check_s):
+                        await lost.wait()
+                        return
+                await connection.execute("SELECT 1")
+        except TimeoutError:
+            connection.terminate()  # closing it waits for the server
+            raise
         finally:
             with suppress(Exception):
                 await connection.close(timeout=1)

@@ -47,6 +47,10 @@ class ReceivedMessage(NamedTuple, Generic[P]):
     metadata: Metadata
 
 
+class RedeliverLater(Exception):
+    """Raised by a handler that cannot handle messages yet: they are delivered again, however long that lasts."""
+
+
 Handler = Callable[[Sequence[ReceivedMessage[P]]], Awaitable[None]]
 """Handles messages, all of them or, by raising, none. It must be idempotent."""
 
@@ -61,7 +65,8 @@ class StreamConsumer(Generic[P]):
     large) becomes a dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
 
     While the database is unavailable the handler is retried for up to ``DATABASE_WAIT_S`` seconds, which counts
-    as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again.
+    as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again. Messages
+    for which the handler raises ``RedeliverLater`` never become dead letters for that; the pauses are the same.
 
     The server does not limit deliveries (its ``max_deliver`` would drop a message without a trace): a message
     leaves the consumer acknowledged or as a dead letter.
@@ -159,7 +164,7 @@ class StreamConsumer(Generic[P]):
             give_up_at = monotonic() + DATABASE_WAIT_S
             if len(new) > 1:
                 failure = await self._call_until_available([received for _, received in new], give_up_at)
-                if failure is None or (failure.error is not None and _is_unavailable(failure.error)):
+                if failure is None or _fails_every_message(failure):
                     for message, _ in new:
                         await self._settle_message(message, failure)
                     new = []
@@ -179,6 +184,9 @@ class StreamConsumer(Generic[P]):
     async def _call_handler(self, received: Sequence[ReceivedMessage[P]]) -> Failure | None:
         try:
             await self._handler(received)
+        except RedeliverLater as error:
+            log.info("streams.redelivery_requested", consumer=self._consumer.name, reason=str(error))
+            return Failure(Unavailable.code, str(error), error)
         except Exception as error:  # noqa: BLE001 - the edge of a message: it is delivered again or becomes a dead letter
             reason = f"{type(error).__name__}: {error}"
             if _is_unavailable(error):
@@ -194,13 +202,19 @@ class StreamConsumer(Generic[P]):
         if failure is None:
             self._first_failures.pop(metadata.sequence.stream, None)
             await _send_acknowledgement(message.ack())
+        elif isinstance(failure.error, RedeliverLater):
+            await self._request_redelivery(message)
         elif metadata.num_delivered >= self._consumer.max_deliver:
             await self._store_dead_letter(message, failure)
         else:
             if len(self._first_failures) >= MAX_FIRST_FAILURES:  # of messages that other replicas handled meanwhile
                 self._first_failures.clear()
             self._first_failures.setdefault(metadata.sequence.stream, datetime.now(UTC))
-            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(metadata.num_delivered)))
+            await self._request_redelivery(message)
+
+    async def _request_redelivery(self, message: Msg) -> None:
+        """Have a message delivered again after the consumer's pause."""
+        await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(message.metadata.num_delivered)))
 
     async def _store_dead_letter(self, message: Msg, failure: Failure) -> None:
         metadata, body, address = message.metadata, message.data, self._consumer.topic.parse_subject(message.subject)
@@ -224,7 +238,7 @@ class StreamConsumer(Generic[P]):
             await self._dead_letters.add(dead, failure)
         except Exception as error:  # noqa: BLE001 - the message stays in the stream
             log.error("streams.dead_letter_not_stored", consumer=self._consumer.name, sequence=sequence, exc_info=error)
-            await _send_acknowledgement(message.nak(self._consumer.redelivery_delay_s(metadata.num_delivered)))
+            await self._request_redelivery(message)
             return
         self._first_failures.pop(sequence, None)
         log.error(
@@ -278,6 +292,11 @@ async def _send_acknowledgement(acknowledgement: Awaitable[None]) -> None:
     """Send an acknowledgement. If it is lost, the message is delivered again."""
     with suppress(NatsError, OSError):
         await acknowledgement
+
+
+def _fails_every_message(failure: Failure) -> bool:
+    """Whether the messages of a batch fail for a reason that is not in one of them."""
+    return failure.error is not None and (_is_unavailable(failure.error) or isinstance(failure.error, RedeliverLater))
 
 
 def _is_unavailable(error: Exception) -> bool:

@@ -3,7 +3,7 @@
 A missed event is corrected within 30 s, when the cache expires.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from chassis.loop import Loop
@@ -27,9 +27,13 @@ def create_limit_change_loop(
     async def handle_user(user: UserChanged, _: Metadata) -> None:
         on_user_changed(user.user_id)
 
+    subscribers: tuple[Callable[[], Awaitable[Unsubscribe]], ...] = (
+        lambda: bus.subscribe(TIER_CHANGED, handle_tier),
+        lambda: bus.subscribe(USER_CHANGED, handle_user),
+    )
+
     async def subscribe_once() -> None:
-        if not subscriptions:
-            subscriptions.append(await bus.subscribe(TIER_CHANGED, handle_tier))
-            subscriptions.append(await bus.subscribe(USER_CHANGED, handle_user))
+        while len(subscriptions) < len(subscribers):  # each may fail
+            subscriptions.append(await subscribers[len(subscriptions)]())
 
     return Loop("gateway.subscribe_limit_changes", subscribe_once, every_s=EVERY_S)

@@ -1,21 +1,31 @@
-"""Consumes the purges of jobs. A message is acknowledged once all data of its job is deleted."""
+"""Consumes the purges of jobs. A message is acknowledged once its purge is recorded in the right database."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from chassis.messaging.bus import Bus
 from chassis.messaging.dead_letters import DeadLetterStore
-from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
+from chassis.messaging.stream_consumer import ReceivedMessage, RedeliverLater, StreamConsumer
 from contracts.registry import GATEWAY_JOB_PURGES
 from contracts.scheduler.purges import JobPurged
 from gateway.purges.service import PurgedDataRemover
+from gateway.storage.status import StoreNotPaired
 
 
 def create_purge_consumer(
-    bus: Bus, remover: PurgedDataRemover, dead_letters: DeadLetterStore
+    bus: Bus, remover: PurgedDataRemover, dead_letters: DeadLetterStore, *, on_recorded: Callable[[], None]
 ) -> StreamConsumer[JobPurged]:
-    """Return the consumer that deletes what belonged to purged jobs."""
+    """Return the consumer that records purges, so that the data of these jobs is deleted.
 
-    async def delete(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:
-        await remover.delete_purged_jobs([message.payload for message in messages])
+    While the artifact store is not known to be paired with the database, this may be the wrong database. Then the
+    messages stay in the stream, too, for any length of time.
+    """
 
-    return StreamConsumer(bus, GATEWAY_JOB_PURGES, delete, dead_letters)
+    async def record(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:
+        await remover.record_purges([message.payload for message in messages])
+        on_recorded()
+        try:
+            remover.require_pairing()
+        except StoreNotPaired as error:
+            raise RedeliverLater(str(error)) from error
+
+    return StreamConsumer(bus, GATEWAY_JOB_PURGES, record, dead_letters)

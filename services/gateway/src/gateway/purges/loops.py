@@ -9,6 +9,11 @@ ERASE_EVERY_S = 2.0
 PRUNE_EVERY_S = 3600.0
 
 
+def create_deletion_loop(remover: PurgedDataRemover, *, every_s: float) -> Loop:
+    """Return the loop that deletes the data of jobs whose purge is recorded. Wake it after a purge."""
+    return Loop("gateway.delete_purged", remover.delete_recorded, every_s=every_s)
+
+
 def create_leftovers_loop(remover: PurgedDataRemover, *, every_s: float) -> Loop:
     """Return the loop that deletes leftovers of purged jobs, and detects missed purges."""
 

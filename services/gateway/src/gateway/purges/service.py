@@ -1,12 +1,16 @@
-"""Deletes the data of purged jobs: the files first, then the rows.
+"""Records purges, and deletes the data of purged jobs: the files first, then the rows.
 
-A process that is killed in between finds the rows again and starts over. Deleting a missing file is not an error.
+A recorded purge is pending until all data of its job is deleted. A process that is killed in between finds the purge
+again and starts over. Deleting a missing file is not an error.
 """
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from uuid import UUID
 
+from obstore.exceptions import BaseError
+
+from chassis.database.statement import Row
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
 from contracts.scheduler.purges import FIND_JOBS, MAX_FIND_JOBS, FindJobs, JobPurged
@@ -20,38 +24,71 @@ BEFORE_FIRST_JOB = UUID(int=0)
 
 
 class PurgedDataRemover:
-    """Deletes the data of purged jobs, and detects purges whose message was lost."""
+    """Records purges, deletes the data of purged jobs, and detects purges whose message was lost."""
 
     def __init__(self, bus: Bus, purges: PurgeStore, objects: ArtifactStore) -> None:
         self._bus, self._purges, self._objects = bus, purges, objects
         self._after = BEFORE_FIRST_JOB
 
-    async def delete_purged_jobs(self, purges: Sequence[JobPurged]) -> None:
-        """Delete the outputs and shares of these jobs, and refuse later outputs. Idempotent.
-
-        Also deletes the uploads that only these jobs use, if the purge includes inputs. Uploads that were copied from
-        the outputs expire.
+    def require_pairing(self) -> None:
+        """Refuse unless the artifact store is known to be paired with the database.
 
         Raises:
-            StoreNotPaired: the artifact store is not paired with the database; the purge is repeated later.
+            StoreNotPaired: it is not, so nothing can be deleted, and this may be the wrong database.
         """
-        if not purges:
-            return
         self._objects.status.require_pairing()
-        await self._purges.record_purges(purges)
-        for job in purges:
-            # By folder, too: files of an upload that was interrupted before its row was written are in no table.
-            await self._objects.delete_folder(f"{job.tenant_id}/{job.job_id}")
-        if with_inputs := [job.job_id for job in purges if job.with_inputs]:
-            await self._purges.delete_exclusive_uploads(with_inputs, self._objects.delete)
-        await self._purges.expire_uploads_from_outputs([job.job_id for job in purges])
-        await self._purges.delete_shares([job.job_id for job in purges])
-        await self._purges.delete_upload_uses([job.job_id for job in purges])
-        await self.delete_leftovers()
+
+    async def record_purges(self, purges: Sequence[JobPurged]) -> None:
+        """Record that all data of these jobs is to be deleted, and refuse later outputs. Idempotent.
+
+        Needs the database only, so a purge is not lost while the artifact store is unavailable or mismatched.
+        ``delete_recorded`` deletes the data. Uploads that were copied from the outputs expire.
+        """
+        if purges:
+            await self._purges.record_purges(purges)
+
+    async def delete_recorded(self) -> None:
+        """Delete the outputs of all jobs whose purge is recorded, and the uploads of each purge that includes inputs.
+
+        Only uploads that no other job uses are deleted. A job whose files cannot be deleted remains for the next call,
+        and does not stop the deletion of the others.
+
+        Raises:
+            StoreNotPaired: the artifact store is not paired with the database.
+            OSError, BaseError: files of some jobs could not be deleted; the error is that of the last one.
+        """
+        after, failed = BEFORE_FIRST_JOB, 0
+        last_error: Exception | None = None
+        while jobs := await self._purges.list_pending(after, limit=BATCH_SIZE):
+            deleted = []
+            for job in jobs:
+                self.require_pairing()
+                try:
+                    await self._delete_files(job)
+                except (OSError, BaseError) as error:
+                    failed, last_error = failed + 1, error
+                else:
+                    deleted.append(job["job_id"])
+            if deleted:
+                await self._purges.end_pending(deleted)
+            after = jobs[-1]["job_id"]
+        if last_error is not None:
+            log.warning("gateway.purges.files_not_deleted", jobs=failed, error=str(last_error))
+            raise last_error
+
+    async def _delete_files(self, job: Row) -> None:
+        # By folder: files of an upload that was interrupted before its row was written are in no table.
+        await self._objects.delete_folder(f"{job['tenant_id']}/{job['job_id']}")
+        if job["with_inputs"]:
+            await self._purges.delete_inputs(job["job_id"], self._objects.delete)
 
     async def delete_leftovers(self) -> None:
-        """Delete what is left of purged jobs, such as an upload that overlapped with the purge."""
-        self._objects.status.require_pairing()
+        """Delete outputs of recently purged jobs that arrived after the deletion, such as an upload in progress.
+
+        Raises:
+            StoreNotPaired: the artifact store is not paired with the database.
+        """
+        self.require_pairing()
         while leftovers := await self._purges.list_leftovers(limit=BATCH_SIZE):
             for row in leftovers:
                 await self._objects.delete(row["key"])
@@ -64,7 +101,11 @@ class PurgedDataRemover:
 
         This detects a purge whose message was lost with its stream. Jobs that the scheduler does not know count as
         purged, unless there are more than ``MAX_MISSED`` of them: then its database is empty, restored or another one.
+
+        Raises:
+            StoreNotPaired: the artifact store is not paired with the database, which may then be the wrong one.
         """
+        self.require_pairing()
         jobs = {
             row["job_id"]: row["tenant_id"]
             for row in await self._purges.list_jobs_with_artifacts(self._after, limit=MAX_FIND_JOBS)
@@ -89,5 +130,5 @@ class PurgedDataRemover:
                 )
             elif missing:
                 log.warning("gateway.purges.missed", count=len(missing))
-                await self.delete_purged_jobs(missing)
+                await self.record_purges(missing)
         self._after = max(jobs) if len(jobs) == MAX_FIND_JOBS else BEFORE_FIRST_JOB

@@ -9,17 +9,24 @@ from chassis.database.statement import Row, Statement
 from contracts.scheduler.purges import JobPurged
 
 _RECORD = Statement("""
-INSERT INTO purged_jobs (job_id, tenant_id)
-SELECT * FROM unnest(CAST(:jobs AS uuid[]), CAST(:tenants AS uuid[])) ON CONFLICT (job_id) DO NOTHING
+INSERT INTO purged_jobs AS known (job_id, tenant_id, with_inputs, is_pending)
+SELECT *, true FROM unnest(CAST(:jobs AS uuid[]), CAST(:tenants AS uuid[]), CAST(:with_inputs AS boolean[]))
+ON CONFLICT (job_id) DO UPDATE SET with_inputs = known.with_inputs OR excluded.with_inputs, is_pending = true
 """)
-# Only of recent purges: there are millions of older ones, and what they left is found by comparison with the scheduler.
+_PENDING = Statement("""
+SELECT job_id, tenant_id, with_inputs FROM purged_jobs
+WHERE is_pending AND job_id > :after ORDER BY job_id LIMIT :limit
+""")
+_END_PENDING = Statement("UPDATE purged_jobs SET is_pending = false WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+# Only of recent purges: there are millions of older ones, whose data was deleted long after the last upload.
 _LEFTOVERS = Statement("""
 SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id
-WHERE p.at > now() - interval '2 hours' LIMIT :limit
+WHERE p.at > now() - interval '2 hours' AND NOT p.is_pending LIMIT :limit
 """)
 _DELETE_ARTIFACTS = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
+_DELETE_ARTIFACTS_OF_JOBS = Statement("DELETE FROM artifacts WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 # A link to upload an output expires after minutes; after a week nothing of the job can arrive.
-_OLD_PURGES = ExpiredRows("purged_jobs", "at < now() - interval '7 days'")
+_OLD_PURGES = ExpiredRows("purged_jobs", "at < now() - interval '7 days' AND NOT is_pending")
 _JOBS_WITH_ARTIFACTS = Statement("""
 SELECT DISTINCT job_id, tenant_id FROM artifacts
 WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id LIMIT :limit
@@ -51,40 +58,49 @@ class PurgeStore:
         self._database = database
 
     async def record_purges(self, purges: Iterable[JobPurged]) -> None:
-        """Record these jobs as purged, so that no output of them is accepted any more."""
-        purged = list(purges)
-        async with self._database.connection() as connection:
-            jobs, tenants = [job.job_id for job in purged], [job.tenant_id for job in purged]
-            await _RECORD.execute(connection, jobs=jobs, tenants=tenants)
+        """Record that all data of these jobs is to be deleted, and end their shares.
 
-    async def delete_exclusive_uploads(
-        self, job_ids: Collection[UUID], delete: Callable[[str], Awaitable[None]]
-    ) -> None:
-        """Delete uploads that only these jobs used. ``delete`` deletes the file of each by its key."""
+        From now on, no output of them is accepted or returned. Uploads that were copied from their outputs expire; each
+        is deleted once no job uses it. Idempotent: a purge that is recorded again is pending again.
+        """
+        by_job: dict[UUID, JobPurged] = {}
+        for purge in purges:
+            if purge.job_id not in by_job or purge.with_inputs:
+                by_job[purge.job_id] = purge
+        jobs = sorted(by_job)  # in one order, so that concurrent statements cannot deadlock
+        tenants, with_inputs = [by_job[job].tenant_id for job in jobs], [by_job[job].with_inputs for job in jobs]
         async with self._database.transaction() as connection:
-            locked = await _LOCK_UPLOADS.fetch_all(connection, jobs=list(job_ids))
-            for row in await _DELETE_EXCLUSIVE_UPLOADS.fetch_all(
-                connection, ids=[row["id"] for row in locked], jobs=list(job_ids)
-            ):
+            await _RECORD.execute(connection, jobs=jobs, tenants=tenants, with_inputs=with_inputs)
+            await _DELETE_SHARES.execute(connection, jobs=jobs)
+            await _EXPIRE_COPIES.execute(connection, jobs=jobs)
+
+    async def list_pending(self, after: UUID, *, limit: int) -> Sequence[Row]:
+        """Return purged jobs (job_id, tenant_id, with_inputs) with data to delete, ordered by id, after ``after``."""
+        async with self._database.connection() as connection:
+            return await _PENDING.fetch_all(connection, after=after, limit=limit)
+
+    async def delete_inputs(self, job_id: UUID, delete: Callable[[str], Awaitable[None]]) -> None:
+        """Delete uploads that only this job used. ``delete`` deletes the file of each by its key.
+
+        The record of which uploads the job used is deleted in the same transaction: if two jobs that share an upload
+        are purged at once, the second one deletes it.
+        """
+        jobs = [job_id]
+        async with self._database.transaction() as connection:
+            locked = await _LOCK_UPLOADS.fetch_all(connection, jobs=jobs)
+            ids = [row["id"] for row in locked]
+            for row in await _DELETE_EXCLUSIVE_UPLOADS.fetch_all(connection, ids=ids, jobs=jobs):
                 await delete(row["key"])
+            await _DELETE_USES.execute(connection, jobs=jobs)
 
-    async def expire_uploads_from_outputs(self, job_ids: Collection[UUID]) -> None:
-        """Expire the uploads that were copied from these jobs' outputs; each is deleted once no job uses it."""
-        async with self._database.connection() as connection:
-            await _EXPIRE_COPIES.execute(connection, jobs=list(job_ids))
-
-    async def delete_upload_uses(self, job_ids: Collection[UUID]) -> None:
-        """Delete the records of which uploads these jobs used."""
-        async with self._database.connection() as connection:
-            await _DELETE_USES.execute(connection, jobs=list(job_ids))
-
-    async def delete_shares(self, job_ids: Collection[UUID]) -> None:
-        """Delete the shares of these jobs."""
-        async with self._database.connection() as connection:
-            await _DELETE_SHARES.execute(connection, jobs=list(job_ids))
+    async def end_pending(self, job_ids: Collection[UUID]) -> None:
+        """Delete the rows of purged jobs whose files are deleted: their data is not pending any more."""
+        async with self._database.transaction() as connection:
+            for statement in (_DELETE_USES, _DELETE_ARTIFACTS_OF_JOBS, _END_PENDING):
+                await statement.execute(connection, jobs=list(job_ids))
 
     async def list_leftovers(self, *, limit: int) -> Sequence[Row]:
-        """Return artifacts (id, key) of jobs that were purged in the last two hours."""
+        """Return artifacts (id, key) of jobs that were purged in the last two hours and are not pending."""
         async with self._database.connection() as connection:
             return await _LEFTOVERS.fetch_all(connection, limit=limit)
 
@@ -94,7 +110,7 @@ class PurgeStore:
             await _DELETE_ARTIFACTS.execute(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
-        """Delete records of purges so old that no output can arrive any more."""
+        """Delete records of purges so old that no output can arrive any more, unless their data is not deleted yet."""
         await _OLD_PURGES.delete(self._database)
 
     async def list_jobs_with_artifacts(self, after: UUID, *, limit: int) -> Sequence[Row]:

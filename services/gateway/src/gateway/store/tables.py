@@ -80,6 +80,15 @@ PURGED_JOBS = Table(
     Column("job_id", Uuid, primary_key=True),
     Column("tenant_id", Uuid, nullable=False),
     Column("at", DateTime(timezone=True), nullable=False, server_default=func.now(), index=True),
+    Column(
+        "with_inputs",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="the uploads that only this job used are deleted, too",
+    ),
+    Column("is_pending", Boolean, nullable=False, server_default=false(), comment="its data is not deleted yet"),
+    Index("ix_purged_jobs_pending", "job_id", postgresql_where=text("is_pending")),
     comment="Purged jobs: late messages about them are ignored. Kept longer than any message can take.",
 )
 

@@ -4,7 +4,7 @@ from collections.abc import Set
 
 from chassis.telemetry.metrics import Metrics
 from contracts.auth.tiers import Tier
-from contracts.metrics import ATTEMPTS_ENDED, CLAIMS, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
+from contracts.metrics import ATTEMPTS_ENDED, CLAIMS, DUPLICATE_EXECUTORS, JOB_WAIT_SECONDS, JOBS_ENDED, NODES_CORDONED
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import FINAL_STATES, JOB_ERRORS
 from scheduler.domain.settlement import WITHDRAWN
@@ -23,6 +23,7 @@ class JobMetrics:
     def __init__(self, metrics: Metrics) -> None:
         self._ended, self._attempts = metrics.counter(JOBS_ENDED), metrics.counter(ATTEMPTS_ENDED)
         self._wait, self._cordons = metrics.histogram(JOB_WAIT_SECONDS), metrics.counter(NODES_CORDONED)
+        self._duplicates = metrics.counter(DUPLICATE_EXECUTORS)
         claims = metrics.counter(CLAIMS)
         self._claims = {outcome: claims.labels(outcome) for outcome in CLAIM_OUTCOMES}
         self._nodes: set[str] = set()
@@ -55,11 +56,17 @@ class JobMetrics:
         self._add_node(node)
         self._cordons.labels(node).inc()
 
+    def count_duplicate_executor(self, node: str) -> None:
+        """Count a heartbeat that shows that two executors have this node name."""
+        self._add_node(node)
+        self._duplicates.labels(node).inc()
+
     def set_nodes(self, nodes: Set[str]) -> None:
         """Begin the series of new nodes at 0, and remove those of all nodes that are not among these."""
         for node in self._nodes - nodes:
             self._nodes.remove(node)
             self._cordons.remove(node)
+            self._duplicates.remove(node)
             for outcome in OUTCOMES:
                 self._attempts.remove(node, outcome)
         for node in nodes:
@@ -69,5 +76,6 @@ class JobMetrics:
         if node not in self._nodes:
             self._nodes.add(node)
             self._cordons.labels(node)
+            self._duplicates.labels(node)
             for outcome in OUTCOMES:
                 self._attempts.labels(node, outcome)

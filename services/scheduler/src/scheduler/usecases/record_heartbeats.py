@@ -1,5 +1,7 @@
 """Records heartbeats and catalogs that executors send."""
 
+from time import monotonic
+
 from chassis.database.postgres import Database
 from chassis.offload import offload
 from chassis.telemetry.logs import log
@@ -9,10 +11,14 @@ from contracts.scheduler.jobs import JobState
 from contracts.wire.errors import InvalidMessage
 from contracts.workflow import is_model_file_name
 from scheduler.domain.catalog import Catalog, decode_catalog
+from scheduler.domain.duplicate_executors import DuplicateExecutorDetector
 from scheduler.domain.states import is_final
 from scheduler.store import attempts, nodes
 from scheduler.usecases.fleet_state import FleetState
+from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.loaded_models import LoadedModels
+
+REPORT_DUPLICATE_EVERY_S = 60.0
 
 
 class HeartbeatRecorder:
@@ -31,10 +37,13 @@ class HeartbeatRecorder:
         lease_s: float,
         forget_after_s: float,
         node_attempts: int,
+        metrics: JobMetrics,
     ) -> None:
         self._database, self._fleet, self._loaded = database, fleet, loaded
         self._lease_s, self._forget_after_s = lease_s, forget_after_s
-        self._node_attempts = node_attempts
+        self._node_attempts, self._metrics = node_attempts, metrics
+        self._duplicates = DuplicateExecutorDetector()
+        self._reported_at: dict[str, float] = {}
 
     async def record_heartbeat(self, node: str, heartbeat: Heartbeat) -> HeartbeatReply:
         """Record a heartbeat and renew the leases of its attempts.
@@ -42,6 +51,8 @@ class HeartbeatRecorder:
         The reply says whether the leases still hold, whether the catalog must be sent, and what operators requested.
         """
         self._loaded.record_heartbeat(node, heartbeat.loaded if heartbeat.online else ())
+        if self._duplicates.record_heartbeat(node, heartbeat.boot_id):
+            self._report_duplicate(node)
         async with self._database.transaction() as connection:
             recorded = await nodes.save_heartbeat(
                 connection, node, heartbeat, offline_after_s=self._lease_s, forget_after_s=self._forget_after_s
@@ -61,6 +72,18 @@ class HeartbeatRecorder:
             clear=recorded.clear_requested_at,
             refresh=recorded.refresh_requested_at,
         )
+
+    def _report_duplicate(self, node: str) -> None:
+        self._metrics.count_duplicate_executor(node)
+        now = monotonic()
+        if now - self._reported_at.get(node, -REPORT_DUPLICATE_EVERY_S) >= REPORT_DUPLICATE_EVERY_S:
+            self._reported_at[node] = now
+            log.error(
+                "scheduler.node.duplicate_executor",
+                node=node,
+                reason="Two running executors have this node name. Both get the same attempts, so each job runs twice.",
+                action="Stop one of them, or give it another EXECUTOR_NODE.",
+            )
 
     async def _renew_other_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
         """Renew the lease of another attempt that the node reports.
