@@ -160,8 +160,8 @@ async def test_file_of_another_job_is_neither_fetched_nor_stored(
     camera = {"a": [entry_of(path) for path in paths]}
     attack = {**slow(0.01), "4": reporting({"result": ["", camera, None], "images": [entry_of(paths[0])]})}
     finish = await scheduler.wait_for_finish(await scheduler.offer_job(attack))
-    assert (finish.outcome, finish.node_failed) == (Outcome.SUCCEEDED, False)
     assert fetched == ["slow_00001_.png"]  # its own
+    assert (finish.outcome, finish.node_failed) == (Outcome.SUCCEEDED, False)
     hidden = {**entry_of(paths[0]), "filename": "ComfyUI_temp_.png"}
     assert [(output.node_id, output.source, output.value) for output in finish.outputs] == [
         ("3", OutputSource.FILE, None),
