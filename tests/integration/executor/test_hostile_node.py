@@ -207,7 +207,9 @@ async def test_reported_file_outside_of_the_nodes_folders_is_json(scheduler, hos
     finish = await run_job(scheduler)
     assert hostile.replaced["history"]
     assert finish.outcome is Outcome.SUCCEEDED
-    assert (finish.outputs[1].source, finish.outputs[1].value["subfolder"]) == (OutputSource.VALUE, "../..")
+    reported = finish.outputs[1]
+    assert reported.source is OutputSource.VALUE
+    assert reported.value == {"filename": "img_00001_.png", "subfolder": "../..", "type": "output"}
 
 
 @pytest.mark.requirement("B-99")

@@ -212,6 +212,20 @@ async def test_missing_file_outside_of_the_attempt_folder_does_not_count_against
     assert not finish.node_failed
 
 
+async def test_failed_lookup_of_a_file_is_repeated(start_executor, scheduler, gateway, proxy: HostileNode) -> None:
+    async def fail_once(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and not proxy.replaced["view"]:
+            return Reply(b"", status=503)
+        return reply
+
+    proxy.change_reply = fail_once
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
+    (output,) = (await scheduler.wait_for_finish(await scheduler.offer_job(graph))).outputs
+    assert proxy.replaced["view"] == 1
+    assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("temp/seen.png"))
+
+
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:
     await start_executor()
     graph = {"1": reporting({"text": ["something"]}), "2": reporting({}), "3": reporting({"images": [None]})}
