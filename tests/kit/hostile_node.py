@@ -51,12 +51,13 @@ class Reply:
 
 @dataclass(frozen=True)
 class NodeRequest:
-    """A request to the node: the name of its route in ``ROUTES``, the id in its path, and its body."""
+    """A request to the node: the name of its route in ``ROUTES``, the id in its path, and parts of the request."""
 
     route: str
     prompt_id: str
     body: bytes
     query: dict[str, str]
+    range: str
 
 
 ReplyChange = Callable[[NodeRequest, Reply], Awaitable[Reply]]
@@ -169,11 +170,12 @@ async def _forward_to_node(near: web.WebSocketResponse, far: aiohttp.ClientWebSo
 
 
 def _identify_request(request: web.Request, body: bytes) -> NodeRequest:
+    query, byte_range = dict(request.query), request.headers.get("Range", "")
     for method, path, route in ROUTES:
         found = path.fullmatch(request.path)
         if found and request.method == method:
-            return NodeRequest(route, "".join(found.groups("")), body, dict(request.query))
-    return NodeRequest("other", "", body, dict(request.query))
+            return NodeRequest(route, "".join(found.groups("")), body, query, byte_range)
+    return NodeRequest("other", "", body, query, byte_range)
 
 
 async def _send_reply(request: web.Request, reply: Reply) -> web.StreamResponse:

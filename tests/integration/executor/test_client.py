@@ -14,6 +14,7 @@ from executor.clients.comfyui import ComfyUIClient, FileUnavailable
 from executor.clients.comfyui_events import NodeEvents
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.collect_outputs import FoundOutput, collect_outputs
+from executor.domain.file_ownership import FileOwnership
 from executor.store.journal import Journal
 from executor.usecases.find_prompt import PromptState, find_prompt
 from executor.usecases.node_state import NodeState
@@ -83,7 +84,7 @@ async def test_prompt_runs_and_its_files_can_be_downloaded(client: ComfyUIClient
     seen = await find_prompt(client, prompt_id)
     assert seen.state is PromptState.ENDED
     assert seen.entry is not None
-    found = collect_outputs(seen.entry.content, graph)
+    found = collect_outputs(seen.entry.content, graph, FileOwnership("hello"))
     async with client.download_file(found[0]) as viewed:
         content = b"".join([chunk async for chunk in viewed.chunks])
     assert len(content) == viewed.size

@@ -1,13 +1,16 @@
 """Every output is stored under its name and graph node. Set ``COMFYUI_URL`` to run the tests with a real node."""
 
+import json
 import os
 from typing import Any
 
 import pytest
 
 from contracts.scheduler.attempts import Outcome
+from contracts.scheduler.outputs import OutputSource
 from tests.integration.executor.graphs import picture
 from tests.integration.executor.processes import Node
+from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
 
 pytestmark = pytest.mark.usefixtures("gateway")
 
@@ -145,3 +148,51 @@ async def test_prefetched_job_with_an_expanding_class_is_never_served_from_the_c
     finish = await scheduler.wait_for_finish(second)
     assert [output.node_id for output in finish.outputs] == ["3", "3", "4"]
     assert all(str(second.ref.job_id).encode() in gateway.stored[output.id] for output in finish.outputs)
+
+
+def echoing(value: dict[str, Any], *, simulated: bool) -> dict[str, Any]:
+    """Return a node that reports the value unchanged, as the camera of a 3D preview."""
+    if simulated:
+        return node_of("SimReport", report=json.dumps({"result": ["a.glb", value, None]}), writes="{}")
+    return node_of("Preview3D", model_file="a.glb", camera_info=value)
+
+
+async def test_json_of_a_workflow_never_becomes_a_file_of_another_job(
+    start_executor, scheduler, gateway, url, node: Node
+) -> None:
+    """Previews of one node id have the same random prefix in all jobs, so a tenant could guess the names of others."""
+    viewed: list[tuple[str, str, str]] = []
+
+    async def record_view(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and asked.range != "bytes=0-0":
+            viewed.append((asked.query["type"], asked.query["subfolder"], asked.query["filename"]))
+        return reply
+
+    proxy = HostileNode(url)
+    await proxy.start()
+    try:
+        proxy.change_reply = record_view
+        await start_executor(comfyui_url=proxy.url)
+        preview = {
+            "1": picture(),
+            "2": node_of("PreviewImage", images=["1", 0]),
+            "3": node_of("SaveImage", images=["1", 0], filename_prefix="private"),
+        }
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(preview))
+        assert [output.name for output in finish.outputs] == ["ComfyUI_temp_00001_.png", "private_00001_.png"]
+        assert len(viewed) == 2
+        foreign = [dict(zip(("type", "subfolder", "filename"), file, strict=True)) for file in viewed]
+        attack = {**preview, "1": picture(), "4": echoing({"a": foreign}, simulated=url == node.url)}
+        stolen = set(viewed)
+        viewed.clear()
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job(attack))
+    finally:
+        await proxy.stop()
+    assert finish.outcome is Outcome.SUCCEEDED, finish
+    assert [output.name for output in finish.outputs[:2]] == ["ComfyUI_temp_00001_.png", "private_00001_.png"]
+    assert len(viewed) == 2  # its own preview and image
+    assert not stolen & set(viewed)
+    (camera,) = [output for output in finish.outputs if output.node_id == "4" and output.position == 1]
+    assert camera.source is OutputSource.VALUE
+    shown = json.loads(gateway.stored[camera.id])["a"]
+    assert {file["filename"] for file in shown} == {"ComfyUI_temp_.png", "private_00001_.png"}

@@ -335,7 +335,7 @@ async def test_permanently_missing_file_is_a_node_fault(start_executor, schedule
     await node.arm_fault("view_404", count=100)
     await start_executor()
     finish = await scheduler.wait_for_finish(await scheduler.offer_job(hello()))
-    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert (finish.outcome, finish.error.code, finish.node_failed) == (Outcome.NODE_FAULT, "node.fault", True)
 
 
 @pytest.mark.requirement("F-142")

@@ -10,6 +10,7 @@ from structlog.testing import capture_logs
 
 from contracts.scheduler.attempts import FinishAttempt, Outcome
 from contracts.scheduler.heartbeats import LeaseState
+from contracts.scheduler.outputs import OutputSource
 from contracts.wire.errors import InternalFault, InvalidMessage, Refusal
 from tests.integration.executor.graphs import failing, hello, slow
 from tests.integration.executor.processes import Node
@@ -125,7 +126,6 @@ async def test_non_utf_8_folder_names_do_not_hide_new_models(
         {"filename": "caf\udce9.png"},
         {"filename": "a..b.png"},
         {"filename": "/srv/a.png"},
-        {"subfolder": "../.."},
     ],
     ids=ascii,
 )
@@ -199,10 +199,23 @@ async def test_malformed_history_entry_ends_the_attempt(scheduler, hostile, chan
     await assert_ordinary_job_runs(scheduler, hostile)
 
 
+async def test_reported_file_outside_of_the_nodes_folders_is_json(scheduler, hostile) -> None:
+    def change(entry: dict[str, Any]) -> None:
+        entry["outputs"]["3"]["images"][0]["subfolder"] = "../.."
+
+    hostile.change_reply = replace_history_entries(change)
+    finish = await run_job(scheduler)
+    assert hostile.replaced["history"]
+    assert finish.outcome is Outcome.SUCCEEDED
+    reported = finish.outputs[1]
+    assert reported.source is OutputSource.VALUE
+    assert reported.value == {"filename": "img_00001_.png", "subfolder": "../..", "type": "output"}
+
+
 @pytest.mark.requirement("B-99")
 async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
-        entry["outputs"]["3"]["images"] = [{"filename": f"{n}", "type": "output"} for n in range(6_000)]
+        entry["outputs"]["3"] = {f"{n}": ["t"] for n in range(6_000)}
 
     hostile.change_reply = replace_history_entries(change)
     finish = await run_job(scheduler)

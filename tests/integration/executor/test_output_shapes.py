@@ -1,6 +1,7 @@
 """An executor stores all outputs that nodes report, in each format. The simulated node reports given data."""
 
 import json
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -33,6 +34,13 @@ def reporting(report: dict[str, Any], *files: str) -> dict[str, Any]:
     """Return a graph whose node writes these files and reports this."""
     writes = {path: content_of(path).decode() for path in files}
     return {"class_type": "SimReport", "inputs": {"report": json.dumps(report), "writes": json.dumps(writes)}}
+
+
+def entry_of(path: str) -> dict[str, str]:
+    """Return a file reference in ComfyUI's format."""
+    kind, _, inside = path.partition("/")
+    subfolder, _, filename = inside.rpartition("/")
+    return {"filename": filename, "subfolder": subfolder, "type": kind}
 
 
 def graph_of(shapes: tuple[Shape, ...]) -> dict[str, Any]:
@@ -94,13 +102,13 @@ async def test_text_output_never_matches_a_file_older_than_the_prompt(
     assert gateway.stored[output.id] == b"3d/secret.glb"
 
 
-async def test_text_output_never_matches_a_file_of_the_next_prompt(
+async def test_output_never_matches_a_file_of_the_next_prompt(
     start_executor, scheduler, gateway, node: Node, proxy: HostileNode
 ) -> None:
     """The next prompt, of another tenant, runs while the outputs of this one are looked up."""
     await start_executor(comfyui_url=proxy.url, prefetch=True, prefetch_hold_s=600, reply_s=30.0)
-    text = reporting({"result": ["3d/next.glb"]})
-    first = await scheduler.offer_job({**slow(0.5), "4": text})
+    text, file = reporting({"result": ["3d/next.glb"]}), reporting({"3d": [entry_of("output/3d/next.glb")]})
+    first = await scheduler.offer_job({**slow(0.5), "4": text, "5": file})
 
     async def has_run() -> bool:
         return any(entry["finished"] for entry in await node.ledger(second.prompt_id))
@@ -116,8 +124,106 @@ async def test_text_output_never_matches_a_file_of_the_next_prompt(
     outputs = {output.node_id: output for output in finish.outputs}
     assert (outputs["4"].source, outputs["4"].value) == (OutputSource.VALUE, "3d/next.glb")
     assert gateway.stored[outputs["4"].id] == b"3d/next.glb"
+    assert (outputs["5"].source, outputs["5"].value) == (OutputSource.VALUE, entry_of("output/3d/next.glb"))
     (output,) = (await scheduler.wait_for_finish(second)).outputs
     assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("output/3d/next.glb"))
+
+
+async def test_file_of_another_job_is_neither_fetched_nor_stored(
+    start_executor, scheduler, gateway, proxy: HostileNode, tmp_path
+) -> None:
+    """Stock classes such as Preview3DAdvanced report JSON of the workflow unchanged."""
+    fetched: list[str] = []
+
+    async def record_download(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and asked.range != "bytes=0-0":
+            fetched.append(asked.query["filename"])
+        return reply
+
+    proxy.change_reply = record_download
+    await start_executor(comfyui_url=proxy.url)
+    victim = await scheduler.offer_job(
+        {
+            **slow(0.01),
+            "4": {"class_type": "PreviewImage", "inputs": {"images": ["1", 0]}},
+            "5": reporting({"files": [entry_of("output/private.txt")]}, "output/private.txt"),
+        }
+    )
+    finish = await scheduler.wait_for_finish(victim)
+    assert len(finish.outputs) == 3
+    (preview,) = (tmp_path / "node" / "temp").glob("ComfyUI_temp_*.png")
+    assert preview.name in fetched
+    folder = f"output/{victim.ref.job_id}/{victim.ref.attempt}"
+    paths = [f"temp/{preview.name}", "output/private.txt", f"{folder}/slow_00001_.png", "output/missing.png"]
+    fetched.clear()
+    stored_before = set(gateway.stored)
+    camera = {"a": [entry_of(path) for path in paths]}
+    attack = {**slow(0.01), "4": reporting({"result": ["", camera, None], "images": [entry_of(paths[0])]})}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(attack))
+    assert fetched == ["slow_00001_.png"]  # its own
+    assert (finish.outcome, finish.node_failed) == (Outcome.SUCCEEDED, False)
+    hidden = {**entry_of(paths[0]), "filename": "ComfyUI_temp_.png"}
+    assert [(output.node_id, output.source, output.value) for output in finish.outputs] == [
+        ("3", OutputSource.FILE, None),
+        ("4", OutputSource.VALUE, ""),
+        ("4", OutputSource.VALUE, {"a": [hidden, *map(entry_of, paths[1:])]}),
+        ("4", OutputSource.VALUE, hidden),
+    ]
+    new = [content for output, content in gateway.stored.items() if output not in stored_before]
+    assert len(new) == len(finish.outputs)
+    assert not any(str(victim.ref.job_id).encode() in content for content in new[1:] if content.startswith(b"\x89PNG"))
+    assert content_of("output/private.txt") not in new
+
+
+async def test_file_that_a_later_prompt_replaced_is_not_stored(
+    start_executor, scheduler, gateway, proxy: HostileNode, tmp_path
+) -> None:
+    """A file outside of the attempt's folder can be overwritten before it is fetched."""
+    file = tmp_path / "node" / "output" / "fixed.txt"
+
+    async def replace_after_lookup(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and asked.range == "bytes=0-0":
+            file.write_text("of somebody else")
+            os.utime(file, ns=(0, file.stat().st_mtime_ns + 1_000_000_000))
+        return reply
+
+    proxy.change_reply = replace_after_lookup
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"files": [entry_of("output/fixed.txt")]}, "output/fixed.txt")}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert file.read_text() == "of somebody else"
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert not finish.node_failed
+    assert not gateway.stored
+
+
+async def test_missing_file_outside_of_the_attempt_folder_does_not_count_against_the_node(
+    start_executor, scheduler, proxy: HostileNode
+) -> None:
+    async def lose_file(asked: NodeRequest, reply: Reply) -> Reply:
+        return Reply(b"", status=404) if asked.route == "view" and asked.range != "bytes=0-0" else reply
+
+    proxy.change_reply = lose_file
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"files": [entry_of("output/lost.txt")]}, "output/lost.txt")}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert proxy.replaced["view"]
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert not finish.node_failed
+
+
+async def test_failed_lookup_of_a_file_is_repeated(start_executor, scheduler, gateway, proxy: HostileNode) -> None:
+    async def fail_once(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and not proxy.replaced["view"]:
+            return Reply(b"", status=503)
+        return reply
+
+    proxy.change_reply = fail_once
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
+    (output,) = (await scheduler.wait_for_finish(await scheduler.offer_job(graph))).outputs
+    assert proxy.replaced["view"] == 1
+    assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("temp/seen.png"))
 
 
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:

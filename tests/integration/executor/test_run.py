@@ -27,6 +27,9 @@ async def test_attempt_runs_once_and_stores_every_output_unchanged(start_executo
     assert finish.images == 2
     assert [output.node_id for output in finish.outputs] == ["3", "3", "4", "4", "5"]
     assert [output.temporary for output in finish.outputs] == [False, False, True, True, False]
+    assert [output.name for output in finish.outputs] == [
+        "img_00001_.png", "img_00002_.png", "ComfyUI_temp_00001_.png", "ComfyUI_temp_00002_.png", "5.txt"
+    ]  # fmt: skip
     for output in finish.outputs:
         stored = gateway.stored[output.id]
         assert (len(stored), hashlib.sha256(stored).hexdigest()) == (output.size_bytes, output.sha256)

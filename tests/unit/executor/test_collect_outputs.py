@@ -10,15 +10,25 @@ from executor.domain.collect_outputs import (
     TEXT_TYPE,
     FoundOutput,
     ValueTooDeep,
-    collect_outputs,
-    drop_duplicate_files,
+    list_unproven_files,
 )
-from executor.domain.named_files import NodeFilePath
+from executor.domain.collect_outputs import collect_outputs as collect_outputs_of
+from executor.domain.file_ownership import FileOwnership
+from executor.domain.named_files import ModifiedTime, NodeFilePath
 from tests.kit.output_shapes import KINDS, SHAPES, ExpectedOutput, Shape
+
+FOLDER = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee/1"
+OTHER_FOLDER = "0199f2b0-7c3e-7a51-9d24-000000000000/1"
+
+
+def collect_outputs(
+    entry: dict[str, Any], graph: dict[str, Any], written: dict[NodeFilePath, ModifiedTime] | None = None
+) -> list[FoundOutput]:
+    return collect_outputs_of(entry, graph, FileOwnership(FOLDER, written or {}))
 
 
 def file(name: str, kind: str = "output", **more: Any) -> dict[str, Any]:
-    return {"filename": name, "subfolder": "job/1", "type": kind, **more}
+    return {"filename": name, "subfolder": FOLDER, "type": kind, **more}
 
 
 def test_outputs_under_every_key_are_collected_in_graph_order() -> None:
@@ -44,15 +54,11 @@ def test_outputs_under_every_key_are_collected_in_graph_order() -> None:
 
 
 def found_in(shape: Shape) -> list[FoundOutput]:
-    """Return the outputs found in a shape's report; a text that names one of the shape's files counts as that file."""
-    written = {
-        NodeFilePath(kind, folder, name): path for path in shape.files for kind, folder, name in [place_of(path)]
-    }
-    found = collect_outputs({"outputs": {"9": shape.report}}, {"9": {}})
-    named = [
-        next((item.to_file_output(place) for place in item.possible_files if place in written), item) for item in found
-    ]
-    return list(drop_duplicate_files(named))
+    """Return the outputs found in a shape's report; the node wrote the shape's files during the prompt."""
+    written = {place_of(path): ModifiedTime(7) for path in shape.files}
+    entry = {"outputs": {"9": shape.report}}
+    unproven = list_unproven_files(entry, FileOwnership(FOLDER))
+    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven if path in written})
 
 
 def place_of(path: str) -> NodeFilePath:
@@ -160,3 +166,89 @@ def test_objects_without_a_file_name_become_json_outputs() -> None:
     found = collect_outputs({"outputs": {"1": {"images": odd}, "3": 5}, "meta": []}, {})
     assert [json.loads(item.content or b"") for item in found] == [*odd, 5]
     assert {item.content_type for item in found} == {JSON_TYPE}
+
+
+PREVIEW = {"filename": "ComfyUI_temp_abcde_00001_.png", "subfolder": "", "type": "temp"}
+FOREIGN_FILES = [
+    {"filename": "ComfyUI_00001_.png", "subfolder": "", "type": "output"},
+    {"filename": "ComfyUI_00001_.png"},
+    {"filename": "a.png", "subfolder": "sub", "type": "output"},
+    {"filename": "a.png", "subfolder": OTHER_FOLDER, "type": "output"},
+    {"filename": "a.png", "subfolder": f"{FOLDER}/../../{OTHER_FOLDER}", "type": "output"},
+    {"filename": "a.png", "subfolder": f"{FOLDER}\\..\\..", "type": "output"},
+    {"filename": "a.png", "subfolder": f"{FOLDER}/.. /..", "type": "output"},
+    {"filename": "a.png", "subfolder": f"{FOLDER}0", "type": "output"},
+    {"filename": "a.png", "subfolder": f"/{FOLDER}", "type": "output"},
+    {"filename": f"{FOLDER}/../../a.png", "subfolder": "", "type": "output"},
+    {"filename": "a.png [input]", "subfolder": FOLDER, "type": "output"},
+    {"filename": "blake3:0123", "subfolder": FOLDER, "type": "output"},
+]
+
+
+def report_of_preview(camera: Any) -> dict[str, Any]:
+    """Return what a 3D preview reports about a camera that the workflow gave."""
+    return {"outputs": {"1": {"result": ["", camera, None]}}}
+
+
+@pytest.mark.parametrize("entry", FOREIGN_FILES, ids=str)
+def test_object_that_names_a_file_of_others_is_json(entry: dict[str, Any]) -> None:
+    report = report_of_preview({"a": [entry]})
+    _, found = collect_outputs(report, {"1": {}})
+    assert found.content is not None
+    assert json.loads(found.content) == {"a": [entry]}
+    (direct,) = collect_outputs({"outputs": {"1": {"images": [entry]}}}, {"1": {}})
+    assert direct.content is not None
+    assert json.loads(direct.content) == entry
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (NodeFilePath("output", "", "a.png"), True),
+        (NodeFilePath("temp", "pack/sub", "a.png"), True),
+        (NodeFilePath("output", "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee", "a.png"), True),
+        (NodeFilePath("output", OTHER_FOLDER, "a.png"), False),
+        (NodeFilePath("output", f"{OTHER_FOLDER.upper()}/sub", "a.png"), False),
+        (NodeFilePath("output", f"./{OTHER_FOLDER.replace('/', '//')}", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet", "a.png"), False),
+        (NodeFilePath("temp", "./ComfyFleet/sub", "a.png"), False),
+        (NodeFilePath("output", "a/../comfyfleet", "a.png"), False),
+        (NodeFilePath("output", "", "a..png"), False),
+        (NodeFilePath("output", "", "a.png [temp]"), False),
+    ],
+    ids=str,
+)
+def test_modification_time_proves_nothing_in_folders_where_others_write(path: NodeFilePath, *, expected: bool) -> None:
+    assert FileOwnership(FOLDER).may_be_written(path) is expected
+    entry = {"type": path.folder, "subfolder": path.subfolder, "filename": path.filename}
+    listed = list_unproven_files({"outputs": {"1": {"images": [entry]}}}, FileOwnership(FOLDER))
+    assert listed == ([path] if expected else [])
+
+
+@pytest.mark.parametrize("kind", ["output", "temp"])
+@pytest.mark.parametrize("subfolder", [FOLDER, f"{FOLDER}/sub", f"{FOLDER}\\sub", f"./{FOLDER}/"])
+def test_file_in_the_attempt_folder_is_an_output_without_a_lookup(kind: str, subfolder: str) -> None:
+    entry = {"outputs": {"1": {"images": [{"filename": "a.png", "subfolder": subfolder, "type": kind}]}}}
+    (found,) = collect_outputs(entry, {"1": {}})
+    assert (found.filename, found.subfolder, found.folder, found.content) == ("a.png", subfolder, kind, None)
+    assert list_unproven_files(entry, FileOwnership(FOLDER)) == []
+
+
+def test_file_written_during_the_prompt_is_an_output() -> None:
+    entry = {"outputs": {"1": {"images": [PREVIEW]}}}
+    (path,) = list_unproven_files(entry, FileOwnership(FOLDER))
+    (found,) = collect_outputs(entry, {"1": {}}, {path: ModifiedTime(7)})
+    assert (found.filename, found.temporary, found.modified) == (PREVIEW["filename"], True, ModifiedTime(7))
+
+
+def test_json_output_hides_the_name_of_a_temporary_file() -> None:
+    reported = {"image": {**PREVIEW, "fullpath": f"/srv/temp/{PREVIEW['filename']}"}, "score": 0.5}
+    (found,) = collect_outputs({"outputs": {"1": {"found": [reported]}}}, {"1": {}})
+    hidden = {**PREVIEW, "filename": "ComfyUI_temp_.png", "fullpath": "/srv/temp/ComfyUI_temp_.png"}
+    assert found.content is not None
+    assert json.loads(found.content) == {"image": hidden, "score": 0.5}
+
+
+def test_upload_that_a_node_reports_is_no_output() -> None:
+    upload = {"filename": "0123.png", "subfolder": "comfyfleet", "type": "temp"}
+    assert collect_outputs({"outputs": {"1": {"images": [upload]}}}, {"1": {}}) == []

@@ -6,11 +6,12 @@ import pytest
 
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.collect_outputs import collect_outputs
+from executor.domain.file_ownership import FileOwnership
 from executor.domain.inline_values import MAX_JOB_BYTES, extract_inline_value, limit_inline_values
 
 
 def inline(value: Any) -> Any:
-    (found,) = collect_outputs({"outputs": {"1": {"value": [value]}}}, {})
+    (found,) = collect_outputs({"outputs": {"1": {"value": [value]}}}, {}, FileOwnership("job/1"))
     return extract_inline_value(found)
 
 
@@ -25,7 +26,8 @@ def test_value_that_a_database_or_browser_cannot_hold_is_not_inlined(value: Any)
 
 
 def test_file_output_has_no_inline_value() -> None:
-    (found,) = collect_outputs({"outputs": {"1": {"images": [{"filename": "a.png"}]}}}, {})
+    entry = {"outputs": {"1": {"images": [{"filename": "a.png", "subfolder": "job/1"}]}}}
+    (found,) = collect_outputs(entry, {}, FileOwnership("job/1"))
     assert extract_inline_value(found) is None
 
 

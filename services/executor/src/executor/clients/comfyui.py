@@ -36,6 +36,7 @@ SMALL_RESPONSE_BYTES = 1 << 20  # bytes, for responses that contain no tenant da
 STAGED_TYPE = "temp"  # no class lists files there, and a restart of the node deletes them
 MAX_LOG_BYTES = 8 << 20  # bytes, for 300 log entries that any node class may have written
 MAX_MODEL_FOLDERS = 200  # kinds of models; a stock node has some 20
+FIRST_SERVER_ERROR = 500
 CHUNK_BYTES = 256 << 10  # bytes, chunk of an output
 MIN_BYTES_PER_S = 64 << 10  # bytes per second, minimum transfer rate
 
@@ -46,6 +47,10 @@ class FileUnavailable(Exception):
 
 class FileNameRefused(FileUnavailable):
     """The node refuses to return files with such a name."""
+
+
+class FileReplaced(FileUnavailable):
+    """The node returns another file of this name than the prompt wrote."""
 
 
 class FileTooLarge(Exception):
@@ -305,13 +310,15 @@ class ComfyUIClient:
         request: dict[str, Any] = {"params": query, "headers": {"Range": "bytes=0-0"}, "allow_redirects": False}
         try:
             async with asyncio.timeout(self._reply_s), self._http.get(f"{self._url}/view", **request) as response:
-                exists, headers = response.status in {200, 206, 416}, response.headers  # 416: the file is empty
+                exists = response.status in {200, 206, 416}  # 416: the file is empty
                 response.close()
+                if response.status >= FIRST_SERVER_ERROR:
+                    raise NodeUnavailable(f"GET /view returned status {response.status}")
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"GET /view: {type(error).__name__}") from error
-        return parse_modified_time(headers.get("etag"), headers.get("last-modified")) if exists else None
+        return _parse_modified_time(response) if exists else None
 
     @asynccontextmanager
     async def download_file(self, found: FoundOutput) -> AsyncIterator[FileDownload]:
@@ -319,6 +326,7 @@ class ComfyUIClient:
 
         Raises:
             FileNameRefused: the node returns no file of this name.
+            FileReplaced: the file was modified since ``found.modified``; a later prompt may have done so.
             FileUnavailable: the node does not return it.
             NodeUnavailable: the node is unreachable. Iterating over the chunks raises it too.
         """
@@ -333,6 +341,8 @@ class ComfyUIClient:
                 raise FileNameRefused(f"GET /view returned status {response.status}")
             if response.status != 200:
                 raise FileUnavailable(f"GET /view returned status {response.status}")
+            if found.modified is not None and found.modified != _parse_modified_time(response):
+                raise FileReplaced("GET /view returned a file with another modification time")
             yield FileDownload(
                 parse_content_length(response.headers.get("content-length", "")),
                 _iterate_response_chunks(response, self._reply_s),
@@ -385,6 +395,10 @@ class ComfyUIClient:
             raise NodeUnavailable(f"{method} {path}: {type(error).__name__}", may_have_arrived=False) from error
         except TRANSPORT_ERRORS as error:
             raise NodeUnavailable(f"{method} {path}: {type(error).__name__}") from error
+
+
+def _parse_modified_time(response: aiohttp.ClientResponse) -> ModifiedTime | None:
+    return parse_modified_time(response.headers.get("etag"), response.headers.get("last-modified"))
 
 
 def _quote_folder(name: str) -> str:

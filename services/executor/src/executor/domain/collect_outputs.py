@@ -3,31 +3,41 @@
 A history entry lists by node and key what each node showed its user: ``{"9": {"images": [{"filename": ...}]}}``. Nodes
 choose the keys and shapes, so every key is walked:
 
-* an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``;
-* a string is a text, unless it names a file that this prompt wrote (``FoundOutput.possible_files``);
-* any other value is kept as JSON;
-* ``null``, the flag ``animated``, an empty list or object beside a file, and files of type "input" are not outputs.
+* an object with a ``filename`` is a file, at any depth down to ``MAX_DEPTH``, if the file belongs to the attempt
+  (``FileOwnership``);
+* a string is a text, unless it names a file that this prompt wrote;
+* any other value is kept as JSON, without the names that nodes chose for temporary files;
+* ``null``, the flag ``animated``, an empty list or object beside a file, and input files are not outputs.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import find_root_node
+from executor.domain.file_ownership import FileOwnership, is_staged
 from executor.domain.media_types import find_media_type
-from executor.domain.named_files import NodeFilePath, list_possible_files
-from executor.domain.node_text import clean_name, format_file_name, is_addressable, is_servable
+from executor.domain.named_files import ModifiedTime, NodeFilePath, list_possible_files
+from executor.domain.node_text import (
+    clean_name,
+    format_file_name,
+    format_temporary_name,
+    is_addressable,
+    is_servable,
+)
 
-STORED_TYPES = frozenset({"output", "temp"})
+TEMPORARY_TYPE = "temp"
+STORED_TYPES = frozenset({"output", TEMPORARY_TYPE})
 INPUT_TYPE = "input"
 WEBSOCKET_SOURCE = "websocket"
 FLAG_KEYS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # contains texts by convention, never file names
 MAX_OUTPUTS = 10_000  # outputs of a prompt
+MAX_NAMED_FILES = 600  # files that strings of a prompt may name; further strings are texts
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
 SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
@@ -50,8 +60,8 @@ class FoundOutput:
         filename: with ``subfolder`` and ``folder`` the exact name on the node; "" with ``content``.
         folder: ComfyUI's ``type``: "output" or "temp".
         content: the bytes, when there is no file on the node.
-        possible_files: files that the text may name. It stands for the first of them that this prompt wrote, if it
-            wrote one.
+        modified: when the file was modified, if that proves that it belongs to the attempt; None for files in the
+            attempt's own folder.
     """
 
     node_id: str
@@ -66,7 +76,7 @@ class FoundOutput:
     subfolder: str = ""
     folder: str = "output"
     content: bytes | None = None
-    possible_files: tuple[NodeFilePath, ...] = ()
+    modified: ModifiedTime | None = None
 
     @property
     def is_downloadable(self) -> bool:
@@ -78,36 +88,23 @@ class FoundOutput:
     @property
     def temporary(self) -> bool:
         """Whether the output is a preview."""
-        return self.folder == "temp"
-
-    def to_file_output(self, path: NodeFilePath) -> "FoundOutput":
-        """Return the output as the file that its text names."""
-        kind, content_type = find_media_type(path.filename)
-        return FoundOutput(
-            node_id=self.node_id,
-            reported_by=self.reported_by,
-            name=format_file_name(path.filename),
-            kind=kind,
-            content_type=content_type,
-            key=self.key,
-            position=self.position,
-            filename=path.filename,
-            subfolder=path.subfolder,
-            folder=path.folder,
-        )
+        return self.folder == TEMPORARY_TYPE
 
 
-def collect_outputs(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[FoundOutput]:
+def collect_outputs(
+    entry: Mapping[str, Any], graph: Mapping[str, Any], ownership: FileOwnership, *, during_run: bool = False
+) -> list[FoundOutput]:
     """Return all outputs of a prompt in the order of the graph's nodes, at most ``MAX_OUTPUTS``.
 
     A file named twice by one node is one output; a file named by two nodes is an output of each.
 
+    Args:
+        during_run: leave out what depends on files that the prompt has yet to be proven to have written.
+
     Raises:
         ValueTooDeep: a value is nested too deeply for JSON.
     """
-    outputs = entry.get("outputs")
-    if not isinstance(outputs, Mapping):
-        return []
+    outputs = _get_outputs(entry)
     meta = entry.get("meta")
     owners = {
         reported_by: _find_display_node(reported_by, meta if isinstance(meta, Mapping) else {}, graph)
@@ -118,9 +115,47 @@ def collect_outputs(entry: Mapping[str, Any], graph: Mapping[str, Any]) -> list[
     found = (
         item
         for reported_by in ordered
-        for item in _collect_from_node(owners[reported_by], reported_by, outputs[reported_by])
+        for item in _collect_from_node(
+            _NodeReportParser(clean_name(owners[reported_by]) or "", reported_by, ownership, during_run),
+            outputs[reported_by],
+        )
     )
-    return list(islice(drop_duplicate_files(found), MAX_OUTPUTS))
+    return list(islice(_drop_duplicate_files(found), MAX_OUTPUTS))
+
+
+def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> list[NodeFilePath]:
+    """Return the files that an entry may name outside of the attempt's folder: those of objects, then of strings.
+
+    They belong to the attempt only if the node wrote them while the prompt ran.
+    """
+    of_objects, of_strings = dict[NodeFilePath, None](), dict[NodeFilePath, None]()
+    for report in _get_outputs(entry).values():
+        for key, listed in _iterate_report(report):
+            for item in listed:
+                of_objects |= dict.fromkeys(_iterate_unproven_files(item, ownership))
+                if isinstance(item, str):
+                    of_strings |= dict.fromkeys(_iterate_named_files(key, item, ownership))
+    strings = islice((path for path in of_strings if path not in of_objects), MAX_NAMED_FILES)
+    return [*islice(of_objects, MAX_OUTPUTS), *strings]
+
+
+def _get_outputs(entry: Mapping[str, Any]) -> Mapping[str, Any]:
+    outputs = entry.get("outputs")
+    return outputs if isinstance(outputs, Mapping) else {}
+
+
+def _iterate_unproven_files(item: Any, ownership: FileOwnership) -> Iterator[NodeFilePath]:
+    """Yield the files in objects whose modification times decide whether they belong to the attempt."""
+    for entry in islice(_iterate_file_entries(item), MAX_OUTPUTS):
+        path = _get_path(entry)
+        if not ownership.is_in_folder(path) and ownership.may_be_written(path):
+            yield path
+
+
+def _iterate_named_files(key: str, text: str, ownership: FileOwnership) -> Iterator[NodeFilePath]:
+    """Yield the files that a string may name, most likely first."""
+    if key != TEXT_KEY:
+        yield from (path for path in list_possible_files(text) if ownership.may_be_written(path))
 
 
 def _find_display_node(reported_by: str, meta: Mapping[str, Any], graph: Mapping[str, Any]) -> str:
@@ -132,7 +167,7 @@ def _find_display_node(reported_by: str, meta: Mapping[str, Any], graph: Mapping
     return shown if isinstance(shown, str) and shown in graph else find_root_node(reported_by, graph) or reported_by
 
 
-def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
+def _drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
     """Yield the outputs, each file of a node only once."""
     seen = set[tuple[str, str, str, str]]()
     for item in items:
@@ -144,25 +179,34 @@ def drop_duplicate_files(items: Iterable[FoundOutput]) -> Iterator[FoundOutput]:
         yield item
 
 
-def _collect_from_node(node_id: str, reported_by: str, report: Any) -> Iterator[FoundOutput]:
+def _collect_from_node(node: "_NodeReportParser", report: Any) -> Iterator[FoundOutput]:
+    for key, listed in _iterate_report(report):
+        yield from node.parse_outputs(clean_name(key) or "", listed)
+
+
+def _iterate_report(report: Any) -> Iterator[tuple[str, list[Any]]]:
+    """Yield each key of a node's report with the list under it."""
     report = report if isinstance(report, Mapping) else {"": report}
-    node = _NodeReportParser(clean_name(node_id) or "", reported_by)
     for key, reported in report.items():
         if key not in FLAG_KEYS:
-            yield from node.parse_outputs(clean_name(key) or "", reported if isinstance(reported, list) else [reported])
+            yield key, reported if isinstance(reported, list) else [reported]
 
 
 @dataclass(frozen=True, slots=True)
 class _NodeReportParser:
     node_id: str
     reported_by: str
+    ownership: FileOwnership
+    during_run: bool
 
     def parse_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
         files = [file for position, item in enumerate(listed) for file in self._parse_file_outputs(key, position, item)]
         yield from files
-        values = [(position, item) for position, item in enumerate(listed) if _is_value(item)]
-        if files or any(isinstance(value, str) and list_possible_files(value) for _, value in values):
+        if self.during_run and self._has_unproven_files(key, listed):
+            return
+        values = [(position, item) for position, item in enumerate(listed) if self._is_value(item)]
+        if files or self._has_unproven_files(key, listed):
             values = [(position, value) for position, value in values if value not in ([], {})]  # about the file
         texts = [value for _, value in values if isinstance(value, str)]
         if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):
@@ -172,38 +216,72 @@ class _NodeReportParser:
             return
         for position, value in values:
             yield (
-                self._build_text_output(key, position, value)
+                self._build_string_output(key, position, value)
                 if isinstance(value, str)
                 else self._build_json_output(key, position, value)
             )
 
+    def _has_unproven_files(self, key: str, listed: list[Any]) -> bool:
+        return any(
+            any(_iterate_named_files(key, item, self.ownership))
+            if isinstance(item, str)
+            else any(_iterate_unproven_files(item, self.ownership))
+            for item in listed
+        )
+
+    def _is_value(self, item: Any) -> bool:
+        """Whether an item contains anything but files of the attempt and input files."""
+        remaining = [item]
+        while remaining:
+            value = remaining.pop()
+            if value is None or self._is_own_file(value) or _is_input_file(value) or _is_websocket_image(value):
+                continue
+            if not isinstance(value, Mapping | list) or not value or _is_file(value):
+                return True
+            remaining.extend(value.values() if isinstance(value, Mapping) else value)
+        return False
+
+    def _is_own_file(self, value: Any) -> bool:
+        return _is_file(value) and self.ownership.is_own(_get_path(value))
+
     def _parse_file_outputs(self, key: str, position: int, item: Any) -> Iterator[FoundOutput]:
         for entry in islice(_iterate_file_entries(item), MAX_OUTPUTS):
-            kind, content_type = find_media_type(entry["filename"])
-            filename, subfolder = _split_file_path(entry)
-            yield FoundOutput(
-                node_id=self.node_id,
-                reported_by=self.reported_by,
-                name=format_file_name(entry["filename"]),
-                kind=kind,
-                content_type=content_type,
-                key=key,
-                position=position,
-                filename=filename,
-                subfolder=subfolder,
-                folder=entry.get("type", "output"),
-            )
+            path = _get_path(entry)
+            if self.ownership.is_own(path):
+                yield self._build_file_output(key, position, path, shown_name=entry["filename"])
+
+    def _build_string_output(self, key: str, position: int, text: str) -> FoundOutput:
+        for path in _iterate_named_files(key, text, self.ownership):
+            if path in self.ownership.written:
+                return self._build_file_output(key, position, path, shown_name=path.filename)
+        return self._build_text_output(key, position, text)
+
+    def _build_file_output(self, key: str, position: int, path: NodeFilePath, *, shown_name: str) -> FoundOutput:
+        kind, content_type = find_media_type(path.filename)
+        return FoundOutput(
+            node_id=self.node_id,
+            reported_by=self.reported_by,
+            name=format_file_name(shown_name),
+            kind=kind,
+            content_type=content_type,
+            key=key,
+            position=position,
+            filename=path.filename,
+            subfolder=path.subfolder,
+            folder=path.folder,
+            modified=None if self.ownership.is_in_folder(path) else self.ownership.written.get(path),
+        )
 
     def _build_text_output(self, key: str, position: int, text: str) -> FoundOutput:
         try:
             content = text.encode()
         except UnicodeEncodeError:  # lone surrogates are valid in JSON but not in UTF-8
             return self._build_json_output(key, position, text)
-        possible_files = () if key == TEXT_KEY else list_possible_files(text)
-        return replace(self._build_value_output(key, position, content, TEXT_TYPE), possible_files=possible_files)
+        return self._build_value_output(key, position, content, TEXT_TYPE)
 
     def _build_json_output(self, key: str, position: int, value: Any) -> FoundOutput:
-        return self._build_value_output(key, position, _to_json(value), JSON_TYPE)
+        shown = _hide_temporary_names(value, self.ownership)
+        return self._build_value_output(key, position, _to_json(shown), JSON_TYPE)
 
     def _build_value_output(self, key: str, position: int, content: bytes, content_type: str) -> FoundOutput:
         parts = [self.node_id, "" if key == TEXT_KEY else key, str(position + 1) if position else ""]
@@ -221,19 +299,6 @@ class _NodeReportParser:
         )
 
 
-def _is_value(item: Any) -> bool:
-    """Whether an item contains anything but files."""
-    remaining = [item]
-    while remaining:
-        value = remaining.pop()
-        if value is None or _is_file(value) or _is_input_file(value) or _is_websocket_image(value):
-            continue
-        if not isinstance(value, Mapping | list) or not value:
-            return True
-        remaining.extend(value.values() if isinstance(value, Mapping) else value)
-    return False
-
-
 def _iterate_file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
     """Yield every object that names a file, in order, down to ``MAX_DEPTH``."""
     remaining = [(value, 0)]
@@ -246,21 +311,47 @@ def _iterate_file_entries(value: Any) -> Iterator[Mapping[str, Any]]:
             remaining.extend((part, depth + 1) for part in reversed(inner))
 
 
-def _split_file_path(entry: Mapping[str, Any]) -> tuple[str, str]:
-    """Return file name and subfolder as ``/view`` expects them: it ignores a folder inside the file name."""
-    subfolder: str = entry.get("subfolder", "")
+def _get_path(entry: Mapping[str, Any]) -> NodeFilePath:
+    """Return the path of a file as ``/view`` expects it: it ignores a folder inside the file name."""
+    folder, subfolder = entry.get("type", "output"), entry.get("subfolder", "")
     inner, slash, filename = entry["filename"].rpartition("/")
     if not slash or not filename or inner[:1] in {"", "/"} or ".." in inner:
-        return entry["filename"], subfolder
-    return filename, f"{subfolder}/{inner}" if subfolder else inner
+        return NodeFilePath(folder, subfolder, entry["filename"])
+    return NodeFilePath(folder, f"{subfolder}/{inner}" if subfolder else inner, filename)
+
+
+def _hide_temporary_names(value: Any, ownership: FileOwnership) -> Any:
+    """Return a value without the names that nodes chose for temporary files.
+
+    A node uses the same random prefix for the previews of all tenants.
+    """
+    if not any(_is_hidden_file(entry, ownership) for entry in _iterate_file_entries(value)):
+        return value
+    return _replace_temporary_names(value, ownership, MAX_DEPTH)
+
+
+def _replace_temporary_names(value: Any, ownership: FileOwnership, depth: int) -> Any:
+    if _is_hidden_file(value, ownership):
+        named, shown = value["filename"], format_temporary_name(value["filename"])
+        return {key: part.replace(named, shown) if isinstance(part, str) else part for key, part in value.items()}
+    if depth > 0 and isinstance(value, list):
+        return [_replace_temporary_names(part, ownership, depth - 1) for part in value]
+    if depth > 0 and isinstance(value, Mapping):
+        return {key: _replace_temporary_names(part, ownership, depth - 1) for key, part in value.items()}
+    return value
+
+
+def _is_hidden_file(value: Any, ownership: FileOwnership) -> bool:
+    return _is_file(value) and value.get("type") == TEMPORARY_TYPE and not ownership.is_in_folder(_get_path(value))
 
 
 def _is_file(value: Any) -> bool:
-    return _is_file_entry(value) and value.get("type", "output") in STORED_TYPES
+    return _is_file_entry(value) and value.get("type", "output") in STORED_TYPES and not _is_input_file(value)
 
 
 def _is_input_file(value: Any) -> bool:
-    return _is_file_entry(value) and value.get("type") == INPUT_TYPE
+    """Whether the entry names a file of the node's input folder, or an upload."""
+    return _is_file_entry(value) and (value.get("type") == INPUT_TYPE or is_staged(_get_path(value)))
 
 
 def _is_websocket_image(value: Any) -> bool:

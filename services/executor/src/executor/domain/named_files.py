@@ -1,4 +1,4 @@
-"""Files that a node reports as plain strings.
+"""Paths and modification times of files on a node, and files that a node reports as plain strings.
 
 3D previews and some packs report ``"3d/mesh.glb"`` instead of an object. Such a string looks like any text, which a
 tenant may have chosen, so it is taken for a file name only if the file was written during the prompt. Older files may

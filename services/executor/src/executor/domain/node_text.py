@@ -14,6 +14,9 @@ MAX_FILE_NAME = 255  # characters shown to a tenant
 NAME_END = 40  # characters kept at the end of a longer name: counter and extension
 MAX_NAME_LENGTH = 300  # characters of a class, input or option name
 
+TEMPORARY_PREFIX = "ComfyUI_temp"  # without the random letters that ComfyUI appends
+
+_EXTENSION = re.compile(r"\.[A-Za-z0-9]{1,10}$")
 _NOT_IN_FILE_NAMES = re.compile(r"[\x00-\x1f\x7f/\\]")
 _UNADDRESSABLE = re.compile("[\x00\ud800-\udfff]")
 _NOT_SERVABLE = re.compile(r"\.\.|[\r\n]|^/")
@@ -36,6 +39,13 @@ def format_file_name(name: str) -> str:
     if len(plain) > MAX_FILE_NAME:
         plain = plain[: MAX_FILE_NAME - NAME_END] + plain[-NAME_END:]
     return clean_text(plain, MAX_FILE_NAME)
+
+
+def format_temporary_name(name: str, number: int | None = None) -> str:
+    """Return a neutral name for a temporary file, with its extension. The node's own name is not for tenants."""
+    extension = _EXTENSION.search(name)
+    counter = "" if number is None else f"_{number:05}"
+    return f"{TEMPORARY_PREFIX}{counter}_{extension[0] if extension else ''}"
 
 
 def is_addressable(*names: str) -> bool:

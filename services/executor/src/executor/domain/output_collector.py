@@ -4,9 +4,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from executor.domain.collect_outputs import FoundOutput, collect_outputs
+from executor.domain.collect_outputs import FoundOutput, collect_outputs, list_unproven_files
 from executor.domain.expansion import Expansion
+from executor.domain.file_ownership import FileOwnership
 from executor.domain.media_types import find_media_type
+from executor.domain.named_files import ModifiedTime, NodeFilePath
+from executor.domain.node_text import format_temporary_name
 from executor.domain.output_names import DEFAULT_PREFIX, OutputNameTranslator
 from executor.domain.websocket_images import WebsocketImage
 
@@ -22,28 +25,43 @@ class OutputCollector:
     """
 
     def __init__(self, graph: Mapping[str, Any], folder: str) -> None:
-        self._graph = graph
+        self._graph, self._folder = graph, folder
         self._names = OutputNameTranslator(graph, folder)
         self._websocket_outputs: list[FoundOutput] = []
         self._positions = {node_id: position for position, node_id in enumerate(graph)}
         self.expansion = Expansion(graph)
 
     def collect_during_run(self, outputs: Mapping[str, Any]) -> list[FoundOutput]:
-        """Return the files that a node reported during the run: ``{node id: report}``.
+        """Return the outputs that a node reported during the run: ``{node id: report}``.
+
+        Files outside of the attempt's folder are left out, because only the history can show whose they are.
 
         Raises:
             ValueTooDeep: a value is nested too deeply for JSON.
         """
-        found = collect_outputs(self.expansion.add_display_nodes({"outputs": outputs}), self._graph)
-        return self.restore_requested_names(item for item in found if not item.possible_files)
+        entry = self.expansion.add_display_nodes({"outputs": outputs})
+        found = collect_outputs(entry, self._graph, FileOwnership(self._folder), during_run=True)
+        return self._restore_requested_names(found)
 
-    def collect_from_history(self, entry: Mapping[str, Any]) -> list[FoundOutput]:
-        """Return everything in a history entry, with the node's file names.
+    def list_unproven_files(self, entry: Mapping[str, Any]) -> list[NodeFilePath]:
+        """Return the files that a history entry names and that may belong to others, the most likely ones first."""
+        return list_unproven_files(entry, FileOwnership(self._folder))
+
+    def collect_from_history(
+        self, entry: Mapping[str, Any], written: Mapping[NodeFilePath, ModifiedTime]
+    ) -> list[FoundOutput]:
+        """Return everything in a history entry and the images of the websocket, in the order of the graph's nodes.
+
+        Args:
+            written: those of ``list_unproven_files`` that the node wrote while the prompt ran.
 
         Raises:
             ValueTooDeep: a value is nested too deeply for JSON.
         """
-        return collect_outputs(self.expansion.add_display_nodes(entry), self._graph)
+        ownership = FileOwnership(self._folder, written)
+        found = collect_outputs(self.expansion.add_display_nodes(entry), self._graph, ownership)
+        outputs = [*self._restore_requested_names(found), *self._websocket_outputs]
+        return sorted(outputs, key=lambda item: self._positions.get(item.node_id, len(self._positions)))
 
     def add_websocket_image(self, image: WebsocketImage) -> FoundOutput:
         """Add an image received over the websocket, and return its output."""
@@ -62,16 +80,14 @@ class OutputCollector:
         self._websocket_outputs.append(found)
         return found
 
-    def merge_outputs(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
-        """Return the outputs of the history and the websocket, in the order of the graph's nodes."""
-        outputs = [*self.restore_requested_names(found), *self._websocket_outputs]
-        return sorted(outputs, key=lambda item: self._positions.get(item.node_id, len(self._positions)))
+    def _restore_requested_names(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
+        """Return the outputs with the file names that their owner requested; other temporary files are numbered."""
+        numbers = dict[NodeFilePath, int]()
+        return [item if item.content is not None else self._restore_name(item, numbers) for item in found]
 
-    def restore_requested_names(self, found: Iterable[FoundOutput]) -> list[FoundOutput]:
-        """Return the outputs with the file names that their owner requested."""
-        return [
-            item
-            if item.content is not None
-            else replace(item, name=self._names.translate(item.filename, item.subfolder))
-            for item in found
-        ]
+    def _restore_name(self, item: FoundOutput, numbers: dict[NodeFilePath, int]) -> FoundOutput:
+        if item.temporary and item.modified is not None:
+            path = NodeFilePath(item.folder, item.subfolder, item.filename)
+            number = numbers.setdefault(path, len(numbers) + 1)
+            return replace(item, name=format_temporary_name(item.filename, number))
+        return replace(item, name=self._names.translate(item.filename, item.subfolder))

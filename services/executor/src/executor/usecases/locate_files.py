@@ -1,25 +1,25 @@
-"""Determines which text outputs of a prompt are names of files that it wrote."""
+"""Determines which files that a prompt's history names were written by that prompt."""
 
+import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUIClient
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt_result import NODE_LOST
-from executor.domain.collect_outputs import FoundOutput, drop_duplicate_files
 from executor.domain.named_files import ModifiedTime, NodeFilePath, RunPeriod, is_written_during_prompt
 from executor.usecases.retries import TRANSFER_RETRIES
 from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, StoringFailed
 
-MAX_LOOKUPS = 200  # texts checked per prompt; further ones stay texts
+MAX_LOOKUPS = 5_000  # files looked up per prompt, as many as a job has outputs; further ones are not outputs
+MAX_CONCURRENT = 8  # lookups
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FileLocator:
-    """Replaces reported strings that name files with those files.
+    """Asks the node when files were written.
 
     Attributes:
         unreachable_s: how long the node may be unreachable before the attempt ends.
@@ -28,27 +28,34 @@ class FileLocator:
     node: ComfyUIClient
     unreachable_s: float
 
-    async def locate_files(self, found: Sequence[FoundOutput], run_period: RunPeriod | None) -> list[FoundOutput]:
-        """Replace each text output that names a file with that file, if the prompt wrote it; keep all other outputs.
+    async def find_written_files(
+        self, paths: Sequence[NodeFilePath], run_period: RunPeriod | None
+    ) -> dict[NodeFilePath, ModifiedTime]:
+        """Return the files that were certainly written while the prompt ran, with their modification times.
 
         Args:
-            run_period: when the prompt ran; if unknown, every text stays a text.
+            run_period: when the prompt ran; if unknown, there are none.
 
         Raises:
             StoringFailed: the node became unreachable.
         """
         if run_period is None:
-            return list(found)
-        candidates = set(islice((item for item in found if item.possible_files), MAX_LOOKUPS))
-        located = [await self._locate_file(item, run_period) if item in candidates else item for item in found]
-        return list(drop_duplicate_files(located))
+            return {}
+        slots, written = asyncio.Semaphore(MAX_CONCURRENT), dict[NodeFilePath, ModifiedTime]()
 
-    async def _locate_file(self, item: FoundOutput, run_period: RunPeriod) -> FoundOutput:
-        for path in item.possible_files:
-            modified = await self._read_modified_time(path)
+        async def look_up(path: NodeFilePath) -> None:
+            async with slots:
+                modified = await self._read_modified_time(path)
             if modified is not None and is_written_during_prompt(modified, run_period):
-                return item.to_file_output(path)
-        return item
+                written[path] = modified
+
+        try:
+            async with asyncio.TaskGroup() as lookups:
+                for path in paths[:MAX_LOOKUPS]:
+                    lookups.create_task(look_up(path))
+        except ExceptionGroup as failed:
+            raise failed.exceptions[0] from failed
+        return written
 
     async def _read_modified_time(self, path: NodeFilePath) -> ModifiedTime | None:
         """Return when the node wrote this file; None if the node does not say."""

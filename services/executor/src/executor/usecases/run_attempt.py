@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from chassis.messaging.bus import Bus
 from chassis.telemetry.logs import log
@@ -66,6 +66,9 @@ RELEASE_STOP_S = 2.0  # time for the prompt of a released attempt to stop: the m
 FREE_PAUSES_S = (0.3, 0.3)  # after each request to free memory, until the node's worker has handled it
 START_WAIT_S = 1.0  # how long the report of the end waits for that of the start
 ATTEMPT_CRASHED = build_node_fault("node.fault", "The executor failed while it ran the job.")
+
+
+Parsed = TypeVar("Parsed")
 
 
 class NotStarted(Exception):
@@ -375,10 +378,9 @@ class AttemptRunner:
         if result.outcome is not Outcome.SUCCEEDED:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
-            located = await self.locator.locate_files(
-                await _collect_from_history(history, listeners.collector), find_run_period(entry)
-            )
-            found = listeners.collector.merge_outputs(located)
+            unproven = await _parse_history(history, listeners.collector.list_unproven_files)
+            written = await self.locator.find_written_files(unproven, find_run_period(entry))
+            found = await _parse_history(history, partial(listeners.collector.collect_from_history, written=written))
             stored = await uploads.finish_uploads(found)
         except ValueTooDeep:
             return _build_finish(record, HISTORY_UNREADABLE, gpu_s=gpu_s)
@@ -430,10 +432,11 @@ class EventListeners:
         self.watcher.on_disconnect()
 
 
-async def _collect_from_history(history: HistoryEntry, collector: OutputCollector) -> list[FoundOutput]:
+async def _parse_history(history: HistoryEntry, parse: Callable[[Mapping[str, Any]], Parsed]) -> Parsed:
+    """Parse a history entry, in a thread if it is large."""
     if history.size_bytes < THREAD_PARSE_BYTES:
-        return collector.collect_from_history(history.content)
-    return await asyncio.to_thread(collector.collect_from_history, history.content)
+        return parse(history.content)
+    return await asyncio.to_thread(parse, history.content)
 
 
 @asynccontextmanager

@@ -8,7 +8,7 @@ from contracts.gateway.transfers import OutputGrant, StoredOutput
 from contracts.scheduler.outputs import Output
 from contracts.wire.errors import Refusal
 from executor.clients.artifacts import ArtifactClient, StorageUnavailable, TooLarge, UploadRefused
-from executor.clients.comfyui import ComfyUIClient, FileNameRefused, FileUnavailable
+from executor.clients.comfyui import ComfyUIClient, FileNameRefused, FileReplaced, FileUnavailable
 from executor.clients.comfyui_responses import NodeUnavailable
 from executor.domain.attempt_result import (
     NODE_LOST,
@@ -29,6 +29,8 @@ MIN_BYTES_PER_S = 64 << 10
 STALE_GRANT_STATUSES = frozenset({401, 403, 404, 409, 410})  # expired or revoked grant
 
 FILE_UNAVAILABLE = build_broken_node_fault("node.fault", "The node does not return a file that it produced.")
+# Files outside of the attempt's folder are named by the workflow, so they do not count towards cordoning the node.
+OTHER_FILE_UNAVAILABLE = build_node_fault("node.fault", "The node no longer returns a file that the job wrote.")
 OUTPUT_TOO_LARGE = build_workflow_failure("workflow.output_too_large", "An output exceeds the size limit of outputs.")
 FILE_NAME_REFUSED = build_workflow_failure(
     "workflow.output_name_invalid",
@@ -91,11 +93,11 @@ class OutputUploader:
             except FileUnavailable as error:
                 attempts += 1
                 if attempts >= MAX_FILE_ATTEMPTS:
-                    raise StoringFailed(FILE_UNAVAILABLE) from error
+                    raise StoringFailed(_get_fault_of_missing_file(item)) from error
                 raise
             except NodeUnavailable as error:
                 attempts += error.may_have_arrived
-                self._raise_if_exhausted(error, attempts, unreachable_since)
+                self._raise_if_exhausted(error, attempts, unreachable_since, item)
                 raise
             except (UploadRefused, StorageUnavailable) as error:
                 # A storage fault is not the job's: retry while the lease is held, for a limited time.
@@ -107,11 +109,13 @@ class OutputUploader:
             upload_once
         )
 
-    def _raise_if_exhausted(self, error: NodeUnavailable, attempts: int, unreachable_since: float) -> None:
+    def _raise_if_exhausted(
+        self, error: NodeUnavailable, attempts: int, unreachable_since: float, item: FoundOutput
+    ) -> None:
         if not error.may_have_arrived and time.monotonic() - unreachable_since > self.unreachable_s:
             raise StoringFailed(NODE_LOST) from error
         if attempts >= MAX_FILE_ATTEMPTS:
-            raise StoringFailed(FILE_UNAVAILABLE) from error
+            raise StoringFailed(_get_fault_of_missing_file(item)) from error
 
     async def _handle_refusal(
         self, error: UploadRefused | StorageUnavailable, grant: OutputGrant, grants: OutputGrants, *, waited_s: float
@@ -134,6 +138,8 @@ class OutputUploader:
                 return await self._upload_chunks(grant, item, file.chunks, file.size)
         except FileNameRefused as error:
             raise StoringFailed(FILE_NAME_REFUSED) from error
+        except FileReplaced as error:
+            raise StoringFailed(OTHER_FILE_UNAVAILABLE) from error
 
     async def _upload_chunks(
         self, grant: OutputGrant, item: FoundOutput, chunks: AsyncIterator[bytes], size: int | None
@@ -147,6 +153,10 @@ class OutputUploader:
             max_bytes=self.output_max_bytes,
             within_s=BASE_TIMEOUT_S + expected / MIN_BYTES_PER_S,
         )
+
+
+def _get_fault_of_missing_file(item: FoundOutput) -> AttemptResult:
+    return FILE_UNAVAILABLE if item.modified is None else OTHER_FILE_UNAVAILABLE
 
 
 async def _get_grant(grants: OutputGrants, position: int) -> OutputGrant:
