@@ -230,6 +230,11 @@ async def test_cli_exits_with_1_for_a_failed_job(demo: Callable[..., Any], perso
     assert job_id in watched.err
     assert (await demo("result", job_id, "-o", "none.png")).status == REFUSED
     assert not (person.home / "none.png").exists()
+    (person.home / "folder").mkdir()
+    saved = await demo("result", job_id, "-o", "folder")
+    assert (saved.status, saved.out) == (REFUSED, b"")
+    assert "comfyfleet: " in saved.err
+    assert not list((person.home / "folder").iterdir())
 
 
 async def test_cli_exits_with_3_and_prints_every_validation_error(demo: Callable[..., Any]) -> None:
