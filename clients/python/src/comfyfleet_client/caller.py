@@ -15,6 +15,7 @@ from comfyfleet_client.retry import Retry
 from comfyfleet_client.steps import Flow, Pause, Response, RunExclusively, Send
 
 T = TypeVar("T")
+_REFRESHABLE_CODES = frozenset({"auth.credential.invalid", ""})  # "": a proxy answered for the service
 
 
 @dataclass(slots=True)
@@ -63,8 +64,8 @@ class Caller:
             used = credentials.session
         try:
             return (yield from attempt(credentials.headers()))
-        except Unauthenticated:
-            if not credentials.has_session:
+        except Unauthenticated as refusal:
+            if not credentials.has_session or refusal.code not in _REFRESHABLE_CODES:
                 raise
         yield RunExclusively(self._renew_session(used))
         return (yield from attempt(credentials.headers()))
