@@ -1,0 +1,1 @@
+"""Signed links to outputs, for browsers and without a credential."""
