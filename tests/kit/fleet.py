@@ -21,7 +21,7 @@ from nats.aio.client import Client
 from websockets.asyncio.client import ClientConnection, connect
 
 import nats
-from auth.app import bootstrap_user
+from auth.commands import bootstrap_user
 from auth.settings import Settings
 from contracts.auth.accounts import Role
 from contracts.auth.tiers import Tier

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import httpx
 
-from auth.app import bootstrap_user
 from auth.app import create_app as create_auth
+from auth.commands import bootstrap_user
 from auth.settings import Settings as AuthSettings
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import Role

@@ -14,8 +14,8 @@ import asyncpg
 import httpx
 import pytest
 
-from auth.app import bootstrap_user, count_keys_by_secret_key
 from auth.app import create_app as create_auth
+from auth.commands import bootstrap_user, count_keys_by_secret_key
 from auth.settings import Settings as AuthSettings
 from chassis.database.migrate import upgrade
 from chassis.messaging.bus import Bus

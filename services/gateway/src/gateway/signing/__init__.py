@@ -1,1 +1,1 @@
-"""Signed links to outputs, for browsers and without a credential."""
+"""Keys and signatures, and signed links to outputs, for browsers and without a credential."""
