@@ -18,8 +18,8 @@ from PIL import Image
 from executor.usecases.post_prompt import MAX_POSTS
 from tests.e2e.conftest import REAL, simulated_only
 from tests.kit.fleet import Fleet, is_processing
-from tests.kit.held_nodes import no_job_ends
 from tests.kit.http import http_client
+from tests.kit.paused_nodes import no_job_ends
 from tests.kit.waiting import until
 
 SIZE = (128, 96)

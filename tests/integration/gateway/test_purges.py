@@ -13,7 +13,7 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.purges.erasure_store import ERASED_USER
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
-from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
@@ -88,7 +88,7 @@ async def test_purge_whose_message_was_lost_is_detected_later(
     await sql.execute("UPDATE artifacts SET created_at = now() - interval '2 hours' WHERE job_id = $1", job_id)
     del script.scheduler.jobs[job_id]
     settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
-    async with serving(create_patient_app(settings)):
+    async with serving(create_app_with_long_timeouts(settings)):
 
         async def forgotten() -> bool:
             return await rows(sql, job_id) == 0
@@ -106,7 +106,7 @@ async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(
     (gateway.folder / str(script.alice) / str(job_id) / "1" / str(first.id)).unlink()
     await sql.execute("INSERT INTO purged_jobs (job_id, tenant_id) VALUES ($1, $2)", job_id, script.alice)
     settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
-    async with serving(create_patient_app(settings)) as at:
+    async with serving(create_app_with_long_timeouts(settings)) as at:
         await until_ready(gateway.http)
         assert at
 
@@ -186,7 +186,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     await until(is_counted)
     alices, nobodys = await requests(script.alice), await requests(ERASED_USER)
     script.auth.erased.append(script.alice)
-    async with serving(create_patient_app(settings_for(nats_server.url, database_url, gateway.folder))):
+    async with serving(create_app_with_long_timeouts(settings_for(nats_server.url, database_url, gateway.folder))):
 
         async def gone() -> bool:
             return not (gateway.folder / str(script.alice)).exists() and await left(script.alice) == set()

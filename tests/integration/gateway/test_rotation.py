@@ -25,7 +25,7 @@ from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs
 from contracts.permissions import inbox_prefix
 from gateway.settings import Settings as GatewaySettings
 from stack.nats_config import NatsConfig, list_logins, render_nats_config
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -168,8 +168,8 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         )  # fmt: skip
         async with (
             serving(create_auth(auth_settings(login, *keys))) as auth_at,
-            serving(create_patient_app(settings)) as at,
-            patient_client(at) as http,
+            serving(create_app_with_long_timeouts(settings)) as at,
+            client_with_long_timeout(at) as http,
         ):
 
             async def ready() -> bool:

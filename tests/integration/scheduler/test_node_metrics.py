@@ -7,7 +7,7 @@ from contracts.scheduler.attempts import Outcome
 from scheduler.usecases.job_metrics import JobMetrics
 from scheduler.usecases.measure_fleet import FleetMeter
 from tests.integration.scheduler.conftest import World
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 
 DAY_S = 86_400.0
 
@@ -24,7 +24,7 @@ def list_metrics_of_node(metrics: Metrics, node: str) -> set[str]:
 
 async def test_metrics_of_forgotten_nodes_are_removed(world: World) -> None:
     present, forgotten = await world.add_node(), await world.add_node()
-    database, metrics = patient_database(world.system.database_url, name="scheduler"), Metrics("scheduler")
+    database, metrics = database_with_long_timeout(world.system.database_url, name="scheduler"), Metrics("scheduler")
     job_metrics = JobMetrics(metrics)
     relay = OutboxRelay(database, world.system.bus)
     meter = FleetMeter(database, relay, metrics, job_metrics, offline_after_s=60, forget_after_s=DAY_S)
