@@ -10,6 +10,7 @@ from contracts.graph_size.node import UnresolvedInput
 from contracts.graph_size.size import clamp_bound
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
+from contracts.wire.text import escape_pointer_key
 from contracts.workflow import is_link
 
 GRAPH_POINTER = "/workflow"  # JSON Pointer of the graph in its request
@@ -156,5 +157,7 @@ def _format_number(value: int) -> str:
 
 
 def _build_size_error(node_id: str, name: str | None, code: str, message: str) -> FieldError:
-    where = f"{GRAPH_POINTER}/{node_id}" if name is None else f"{GRAPH_POINTER}/{node_id}/inputs/{name}"
+    where = f"{GRAPH_POINTER}/{escape_pointer_key(node_id)}"
+    if name is not None:
+        where += f"/inputs/{escape_pointer_key(name)}"
     return FieldError(pointer=where, code=code, message=message, node_id=node_id, input=name)
