@@ -35,14 +35,14 @@ def build_generated_files() -> dict[Path, str]:
     }
 
 
-def find_stale_files(root: Path = ROOT) -> list[Path]:
+def find_stale_files() -> list[Path]:
     """Return generated files that are missing or outdated, and schemas of messages that no longer exist."""
     generated = build_generated_files()
-    stale = [path for path, text in generated.items() if _read_text(root / path) != text]
+    stale = [path for path, text in generated.items() if _read_text(ROOT / path) != text]
     orphans = [
-        path.relative_to(root)
-        for path in (root / "contracts/schemas").glob("*.json")
-        if path.relative_to(root) not in generated
+        path.relative_to(ROOT)
+        for path in (ROOT / "contracts/schemas").glob("*.json")
+        if path.relative_to(ROOT) not in generated
     ]
     return sorted([*stale, *orphans])
 

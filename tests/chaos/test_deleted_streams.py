@@ -8,7 +8,7 @@ from collections import Counter
 import pytest
 
 from tests.kit.fleet import Fleet, running_fleet
-from tests.kit.held_nodes import no_job_starts
+from tests.kit.paused_nodes import no_job_starts
 from tests.kit.waiting import until
 
 JOBS = 100

@@ -9,8 +9,8 @@ import pytest
 
 from tests.chaos.conftest import attempts_of, graph
 from tests.kit.fleet import Fleet, is_processing
-from tests.kit.held_nodes import order_action
 from tests.kit.http import http_client
+from tests.kit.paused_nodes import run_node_action
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.chaos
@@ -56,7 +56,7 @@ async def uncordoned(three_nodes: Fleet) -> AsyncIterator[None]:
     """Let every node take jobs again at the end of a test, so that its failure does not spread to others."""
     yield
     async with three_nodes.client(three_nodes.credentials["admin_key"]) as admin:
-        await order_action(admin, "uncordon", *NODES)
+        await run_node_action(admin, "uncordon", *NODES)
 
 
 @pytest.mark.requirement("F-44")
@@ -64,10 +64,10 @@ async def test_job_out_of_memory_runs_on_the_node_with_the_larger_gpu(three_node
     fleet, key = three_nodes, three_nodes.create_user("largejob", "enterprise")
     async with fleet.client(key) as client, fleet.client(fleet.credentials["admin_key"]) as admin:
         await set_gpu(fleet, admin, "node-3", 48)
-        await order_action(admin, "cordon", "node-1", "node-2")
+        await run_node_action(admin, "cordon", "node-1", "node-2")
         slow = (await fleet.submit(client, workflow=sleep(1, 8)))["job_id"]
         await until(partial(is_processing, client, slow))
-        await order_action(admin, "uncordon", "node-1", "node-2")
+        await run_node_action(admin, "uncordon", "node-1", "node-2")
         before = [await fleet.count_fault_occurrences("oom", node) for node in (0, 1)]
         for node in (0, 1):
             await fleet.arm_fault("oom", node)
@@ -94,13 +94,13 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
     async with fleet.client(fleet.credentials["admin_key"]) as admin, fleet.client(keys[0]) as client:
         for node in (0, 1):
             await fleet.arm_fault("poisoned", node)
-        await order_action(admin, "cordon", "node-3")
+        await run_node_action(admin, "cordon", "node-3")
         job_id = (await fleet.submit(client, workflow=sleep(3, 0)))["job_id"]
         job = await fleet.wait_until_ended(client, job_id)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.poison", 2)
         assert {one["node"] for one in await attempts_of(fleet, job_id)} == {"node-1", "node-2"}
         await repair(fleet, admin, "node-2")
-        await order_action(admin, "uncordon", "node-3")
+        await run_node_action(admin, "uncordon", "node-3")
         jobs: list[tuple[str, str]] = []
 
         async def is_cordoned() -> bool:
@@ -118,7 +118,7 @@ async def test_job_that_fails_on_two_nodes_is_not_retried_and_a_repeatedly_faili
         known = await read_nodes(admin)
         assert [known[node]["state"] == "cordoned" for node in NODES] == [True, False, False]
         await repair(fleet, admin, "node-1")
-        await order_action(admin, "uncordon", "node-1")
+        await run_node_action(admin, "uncordon", "node-1")
         assert (await read_nodes(admin))["node-1"]["cordon_reason"] is None
 
 
@@ -135,14 +135,14 @@ async def test_time_limits_of_a_user_end_waiting_and_running_jobs(three_nodes: F
         for user, limits in ((client, {"run_seconds": 5}), (waiter, {"start_seconds": 2})):
             fleet.set_limits((await user.get("/auth/me")).json()["id"], graph_policy="open", **limits)
             assert (await user.get("/auth/me")).json()["limits"].items() >= limits.items()
-        await order_action(admin, "cordon", "node-2", "node-3")
+        await run_node_action(admin, "cordon", "node-2", "node-3")
         running = (await fleet.submit(client, workflow=sleep(4, 60)))["job_id"]
         job = await fleet.wait_until_ended(client, running)
         assert (job["status"], job["error"]["code"]) == ("failed", "job.run_time_exceeded")
         following = (await fleet.submit(client, workflow=sleep(5, 0)))["job_id"]
         assert (await fleet.wait_until_ended(client, following))["status"] == "completed"
         assert {one["node"] for one in await attempts_of(fleet, following)} == {"node-1"}
-        await order_action(admin, "cordon", "node-1")
+        await run_node_action(admin, "cordon", "node-1")
         waiting = (await fleet.submit(waiter, workflow=sleep(6, 0)))["job_id"]
         job = await fleet.wait_until_ended(waiter, waiting)
         assert (job["status"], job["error"]["code"], job["attempt"]) == ("failed", "job.start_time_passed", 0)

@@ -15,7 +15,7 @@ import executor.usecases.watch_prompt
 import scheduler.domain.settlement
 import scheduler.usecases.expire_jobs
 from contracts.scheduler.jobs import JOB_ERRORS, JOB_WARNINGS, JobError
-from executor.domain import image_quota, silent_nodes
+from executor.domain import image_quota, missing_outputs
 from executor.domain.attempt_result import AttemptResult
 
 UNSEEN = {"node.withdrawn"}  # for attempts that operators ended; their jobs continue
@@ -45,5 +45,9 @@ def test_every_job_error_code_is_documented(module: ModuleType) -> None:
 
 
 def test_every_warning_code_is_documented() -> None:
-    warnings = {image_quota.QUOTA_CODE, silent_nodes.WARNING_CODE, scheduler.domain.settlement.NO_OUTPUTS_WARNING.code}
+    warnings = {
+        image_quota.QUOTA_CODE,
+        missing_outputs.WARNING_CODE,
+        scheduler.domain.settlement.NO_OUTPUTS_WARNING.code,
+    }
     assert warnings == JOB_WARNINGS.keys()

@@ -12,8 +12,8 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import HELLO, Fleet, read_frames
-from tests.kit.held_nodes import no_job_starts
 from tests.kit.http import http_client
+from tests.kit.paused_nodes import no_job_starts
 
 FOLDER = Path(__file__).parents[1] / "workflows"
 WORKFLOWS = sorted(FOLDER.glob("*.json"))

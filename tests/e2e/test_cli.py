@@ -8,12 +8,16 @@ import secrets
 import stat
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from comfyfleet_client.cli import login_file
+from comfyfleet_client.cli.connection import open_session_client
+from comfyfleet_client.cli.login_file import Login
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_identity import PASSWORD, slow
 from tests.kit.commands import Commands
@@ -206,6 +210,45 @@ async def test_cli_session_is_refreshed_stored_and_sent_to_its_own_server_only(p
     assert "http://127.0.0.1:1" in other.err
 
 
+async def test_commands_that_run_at_the_same_time_share_the_session(
+    person: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = f"cli-{secrets.token_hex(4)}"
+    await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    await person.does("login", name, "--password-stdin", stdin=f"{PASSWORD}\n")
+    monkeypatch.setenv("COMFYFLEET_CONFIG_DIR", str(person.home / "config"))
+
+    def expire_login() -> Login:
+        login = login_file.load_login()
+        assert login is not None
+        expired = replace(login, expires_at=datetime.now(UTC))
+        login_file.save_login(expired)
+        return expired
+
+    with open_session_client(expire_login()) as long_command:
+        for _ in range(2):  # the first token of a session that was refreshed twice is taken for a stolen one
+            await person.does("keys", "list")
+            expire_login()
+        assert await asyncio.to_thread(long_command.keys.list) == ()
+        await person.does("keys", "list")
+
+
+async def test_login_during_a_long_command_is_kept(person: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = (f"cli-{secrets.token_hex(4)}" for _ in range(2))
+    for name in (first, second):
+        await person.does("register", name, f"{name}@example.com", "--password-stdin", stdin=f"{PASSWORD}\n")
+    await person.does("login", first, "--password-stdin", stdin=f"{PASSWORD}\n")
+    monkeypatch.setenv("COMFYFLEET_CONFIG_DIR", str(person.home / "config"))
+    login = login_file.load_login()
+    assert login is not None
+    with open_session_client(replace(login, expires_at=datetime.now(UTC))) as long_command:
+        await person.does("login", second, "--password-stdin", stdin=f"{PASSWORD}\n")
+        stored = login_file.load_login()
+        assert await asyncio.to_thread(long_command.keys.list) == ()
+    assert stored is not None
+    assert (stored.username, login_file.load_login()) == (second, stored)
+
+
 async def test_cli_submits_a_workflow_from_a_file_or_stdin(person: Person, demo: Callable[..., Any]) -> None:
     (person.home / "hello.json").write_text(json.dumps(HELLO))
     named = ("--idempotency-key", f"cli-{secrets.token_hex(4)}")
@@ -230,6 +273,11 @@ async def test_cli_exits_with_1_for_a_failed_job(demo: Callable[..., Any], perso
     assert job_id in watched.err
     assert (await demo("result", job_id, "-o", "none.png")).status == REFUSED
     assert not (person.home / "none.png").exists()
+    (person.home / "folder").mkdir()
+    saved = await demo("result", job_id, "-o", "folder")
+    assert (saved.status, saved.out) == (REFUSED, b"")
+    assert "comfyfleet: " in saved.err
+    assert not list((person.home / "folder").iterdir())
 
 
 async def test_cli_exits_with_3_and_prints_every_validation_error(demo: Callable[..., Any]) -> None:

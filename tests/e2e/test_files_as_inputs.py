@@ -13,8 +13,8 @@ from PIL import Image
 from tests.e2e.conftest import REAL, simulated_only
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
+from tests.kit.images import encode_image
 from tests.kit.media import samples, wav
-from tests.kit.pictures import encode_image
 
 real_only = pytest.mark.skipif(not REAL, reason="what the nodes of ComfyUI make of a file")
 LOADERS = {"audio": ("LoadAudio", "audio", 0), "video": ("LoadVideo", "file", 0), "latent": ("LoadLatent", "latent", 0),

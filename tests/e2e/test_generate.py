@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import PICTURE, slow
 from tests.kit.fleet import HELLO, Fleet
-from tests.kit.held_nodes import no_job_ends
+from tests.kit.paused_nodes import no_job_ends
 from tests.kit.retrying_fleet import RetryingTransport
 from tests.kit.waiting import until
 

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet
 from tests.kit.http import http_client
-from tests.kit.pictures import flat_png
+from tests.kit.images import flat_png
 from tests.kit.waiting import until
 
 pytestmark = simulated_only

@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import Fleet, read_frames
-from tests.kit.held_nodes import no_job_starts
+from tests.kit.paused_nodes import no_job_starts
 from tests.kit.waiting import until
 
 REQUEST_ID = "follow-this-job-0001"

@@ -14,7 +14,7 @@ from websockets.typing import Origin
 from contracts.wire.errors import Unavailable
 from tests.e2e.conftest import simulated_only
 from tests.kit.fleet import END_S, HELLO, Fleet
-from tests.kit.held_nodes import no_job_starts
+from tests.kit.paused_nodes import no_job_starts
 from tests.kit.retrying_connect import is_unavailable
 from tests.kit.waiting import repeat_until
 

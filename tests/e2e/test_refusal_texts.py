@@ -18,8 +18,8 @@ from PIL import Image
 from tests.e2e.conftest import simulated_only
 from tests.e2e.test_limits import slow
 from tests.kit.fleet import Fleet
+from tests.kit.images import chunk, encode_image, png
 from tests.kit.media import wav
-from tests.kit.pictures import chunk, encode_image, png
 from tests.kit.refused_graphs import node, saved
 
 GOLDEN = Path(__file__).with_name("refusals.md")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from tests.kit.fleet import Fleet
-from tests.kit.pictures import encode_image
+from tests.kit.images import encode_image
 
 GRAPH = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 24, "height": 16, "batch_size": 1, "color": 255}},

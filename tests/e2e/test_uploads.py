@@ -13,7 +13,7 @@ from PIL import Image
 
 from comfyfleet_client import AsyncClient, Client, InvalidRequest, NotFound
 from tests.kit.fleet import Fleet
-from tests.kit.pictures import encode_image
+from tests.kit.images import encode_image
 
 COMFYFLEET = Path(sys.executable).with_name("comfyfleet")
 

@@ -27,7 +27,7 @@ class CallingBus(Bus):
         return await super().request(topic, payload, within_s=timeout_s, **options)
 
 
-class PatientBus(Bus):
+class LongTimeoutBus(Bus):
     """Waits at least ``REPLY_WITHIN_S`` for a reply, even if the code under test sets a shorter timeout."""
 
     async def request(self, topic: Rpc[P, R], payload: P, **options: Any) -> R:

@@ -1,4 +1,4 @@
-"""Checks that every error of the gateway is declared by its route (``problems(...)``)."""
+"""Checks that every error of the gateway is declared by its route (``declare_problems(...)``)."""
 
 import json
 from typing import Any

@@ -31,7 +31,7 @@ SETTINGS = (
 )
 
 
-def patient_database(
+def database_with_long_timeout(
     url: str | DatabaseUrl, *, name: str = "test", pool_size: int = 10, listen_url: DatabaseUrl | None = None
 ) -> Database:
     """Return a database that waits 20 s for a connection, longer than a pause of a busy machine.

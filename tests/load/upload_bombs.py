@@ -20,7 +20,7 @@ import httpx
 from PIL import Image
 
 from tests.kit.fleet import running_fleet
-from tests.kit.pictures import bombs, encode_image, flat_png, text_bomb
+from tests.kit.images import bombs, encode_image, flat_png, text_bomb
 
 TARGET_MS, TARGET_MIB = 100, 64
 LOOK_S = 0.002

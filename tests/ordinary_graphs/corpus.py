@@ -18,11 +18,6 @@ def ordinary_graphs() -> tuple[OrdinaryGraph, ...]:
     return tuple(sorted(made, key=lambda graph: graph.name))
 
 
-def needed_models() -> frozenset[tuple[str, str]]:
-    """Return every model file that a graph loads, as (``Class.input``, file name)."""
-    return frozenset().union(*(graph.models for graph in ordinary_graphs()))
-
-
 def _exported() -> Iterator[OrdinaryGraph]:
     """Return the workflows that are stored as files."""
     for path in sorted((Path(__file__).parents[1] / "workflows").glob("*.json")):

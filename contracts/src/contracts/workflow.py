@@ -12,6 +12,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
+from contracts.wire.text import escape_pointer_key
 
 MAX_ERRORS = 100  # maximum number of errors of one graph
 MAX_CYCLE = 10  # nodes of a cycle listed in its error
@@ -149,7 +150,9 @@ def find_cycle_error(graph: Graph, pointer: str = "") -> FieldError | None:
         return None
     shown = cycle if len(cycle) <= MAX_CYCLE else [*cycle[: MAX_CYCLE - 1], f"{len(cycle) - MAX_CYCLE} more", cycle[-1]]
     message = f"The links between the nodes {' -> '.join(shown)} form a cycle. Remove one of them."
-    return FieldError(pointer=f"{pointer}/{cycle[0]}", code="workflow_cycle", message=message, node_id=cycle[0])
+    return FieldError(
+        pointer=f"{pointer}/{escape_pointer_key(cycle[0])}", code="workflow_cycle", message=message, node_id=cycle[0]
+    )
 
 
 def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldError]]:
@@ -164,7 +167,12 @@ def _read_nodes(raw: dict[Any, Any], pointer: str) -> tuple[Graph, list[FieldErr
             continue
         message = f"Node {format_value(str(node_id))} {fault}"
         errors.append(
-            FieldError(pointer=f"{pointer}/{node_id}", code="node_malformed", message=message, node_id=str(node_id))
+            FieldError(
+                pointer=f"{pointer}/{escape_pointer_key(node_id)}",
+                code="node_malformed",
+                message=message,
+                node_id=str(node_id),
+            )
         )
         if len(errors) == MAX_ERRORS:
             break
@@ -191,7 +199,7 @@ def _find_integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldErro
                 continue
             if exceeds_integer_range(value):
                 what = f"{make_printable(node.class_type)}.{make_printable(name)} is {format_value(value)}."
-                where = f"{pointer}/{node_id}/inputs/{name}"
+                where = f"{pointer}/{escape_pointer_key(node_id)}/inputs/{escape_pointer_key(name)}"
                 yield FieldError(
                     pointer=where,
                     node_id=node_id,
@@ -200,7 +208,7 @@ def _find_integer_range_errors(graph: Graph, pointer: str) -> Iterator[FieldErro
                     message=f"{what} {_INTEGER_RANGE_MESSAGE}",
                 )
         if exceeds_integer_range(node.meta):
-            where = f"{pointer}/{node_id}/_meta"
+            where = f"{pointer}/{escape_pointer_key(node_id)}/_meta"
             yield FieldError(pointer=where, node_id=node_id, code=_INTEGER_RANGE_CODE, message=_INTEGER_RANGE_MESSAGE)
 
 

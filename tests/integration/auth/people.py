@@ -12,7 +12,7 @@ from uuid import UUID
 import pytest
 from pydantic import BaseModel, SecretStr
 
-from auth.app import bootstrap_user
+from auth.commands import bootstrap_user
 from chassis.messaging.metadata import Metadata
 from contracts.auth.accounts import Role
 from contracts.auth.changes import USER_CHANGED, UserChanged

@@ -28,7 +28,7 @@ from tests.integration.auth.conftest import (
     new_name,
     refused,
 )
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 
 
 async def actions(sql: asyncpg.Pool, person: Person) -> list[str]:
@@ -82,7 +82,7 @@ async def test_database_refuses_to_change_the_audit_log(sql: asyncpg.Pool, perso
 
 @pytest.mark.requirement("S-82")
 async def test_concurrent_audit_entries_form_one_gapless_chain(system: System) -> None:
-    database = patient_database(system.database_url, pool_size=8)
+    database = database_with_long_timeout(system.database_url, pool_size=8)
 
     async def write(number: int) -> None:
         detail = {"n": number, "weight": 2.0, "small": 1e-7, "big": 1e22, "text": 'é\u2028"', "list": [None, True]}
@@ -106,7 +106,7 @@ async def test_audit_log_is_exported_and_verification_finds_tampering(
     postgres_server: PostgresServer, auth_commands: AuthCommands
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = database_with_long_timeout(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         for number in range(5):
             async with database.transaction() as connection:
@@ -137,7 +137,7 @@ async def test_old_audit_entries_move_to_files_and_the_chain_stays_verifiable(
     postgres_server: PostgresServer, auth_commands: AuthCommands, tmp_path: Path
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = database_with_long_timeout(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     keeping = {"AUTH_AUDIT_DAYS": "30", "AUTH_AUDIT_ARCHIVE": str(tmp_path)}
     try:
         await fill_audit_log(database, sql, old=5, young=2)
@@ -180,7 +180,7 @@ async def test_audit_log_that_was_cut_without_an_archive_entry_is_reported(
     postgres_server: PostgresServer, tmp_path: Path
 ) -> None:
     url = await postgres_server.create_database("auth")
-    database, sql = patient_database(url), await asyncpg.connect(url.replace("+asyncpg", ""))
+    database, sql = database_with_long_timeout(url), await asyncpg.connect(url.replace("+asyncpg", ""))
     try:
         await fill_audit_log(database, sql, old=3, young=2)
         await sql.execute("ALTER TABLE audit_log DISABLE TRIGGER audit_log_is_append_only")

@@ -13,7 +13,7 @@ from contracts.auth.keys import REVOKE_KEY, RevokeKey
 from contracts.auth.tiers import LimitsPatch, Tier
 from tests.integration.auth.conftest import System
 from tests.integration.auth.people import Person, somebody, told_of
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 
 
 async def read_back(person: Person, since: datetime | None = None) -> list[UserChanged]:
@@ -24,7 +24,7 @@ async def read_back(person: Person, since: datetime | None = None) -> list[UserC
 @pytest.mark.requirement("F-156", "table auth.changes")
 async def test_user_change_that_was_not_published_can_be_read(system: System) -> None:
     user = await somebody(system)
-    database = patient_database(system.database_url)
+    database = database_with_long_timeout(system.database_url)
     try:
         async with told_of(user) as heard:
             async with database.transaction() as connection:  # as if the replica crashed before it published
@@ -63,7 +63,7 @@ async def test_user_changes_can_be_read_from_a_given_time(system: System) -> Non
 
 async def test_full_page_of_user_changes_has_a_position_to_continue_from(system: System) -> None:
     user = await somebody(system)
-    database = patient_database(system.database_url)
+    database = database_with_long_timeout(system.database_url)
     try:
         async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
@@ -84,7 +84,7 @@ async def test_full_page_of_user_changes_has_a_position_to_continue_from(system:
 
 
 async def test_simultaneous_user_changes_are_not_lost_between_pages(system: System) -> None:
-    user, database = await somebody(system), patient_database(system.database_url)
+    user, database = await somebody(system), database_with_long_timeout(system.database_url)
     try:
         async with database.transaction() as connection:
             change = await changes.record_change(connection, user.id)
@@ -131,7 +131,7 @@ async def test_user_change_records_are_deleted_after_a_day(system: System) -> No
     old = "now() - interval '25 hours' WHERE user_id = $1"
     await system.sql.execute(f"UPDATE changes SET at = {old}", user.id)  # noqa: S608 - constants only
     await system.sql.execute(f"UPDATE key_requests SET created_at = {old}", user.id)  # noqa: S608 - constants only
-    database = patient_database(system.database_url)
+    database = database_with_long_timeout(system.database_url)
     try:
         await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:
@@ -153,7 +153,7 @@ async def test_long_revoked_keys_are_deleted(system: System) -> None:
     ):
         ended = f"UPDATE api_keys SET {column} = now() - $2 * interval '1 day' WHERE id = $1"  # noqa: S608 - constants only
         await system.sql.execute(ended, made[name], days)
-    database = patient_database(system.database_url)
+    database = database_with_long_timeout(system.database_url)
     try:
         await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     finally:

@@ -3,7 +3,7 @@
 import pytest
 from pydantic import SecretStr
 
-from auth.app import create_login_link
+from auth.commands import create_login_link
 from contracts.auth.accounts import Role
 from contracts.auth.erasure import ERASE_USER, EraseUser
 from contracts.auth.login_links import REDEEM_LOGIN_LINK, InvalidLoginLink, RedeemLoginLink

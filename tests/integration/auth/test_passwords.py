@@ -39,7 +39,7 @@ from tests.integration.auth.conftest import (
     system_at,
 )
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 
 OTHER = "four other words of mine"
 BAD_LOGIN = InvalidLogin().details
@@ -155,7 +155,7 @@ async def test_every_login_verifies_exactly_one_hash(system: System, sql: asyncp
     good, wrong, delayed, deactivated = [await register(system.bus) for _ in range(4)]
     await fail(sql, delayed, 50)
     await sql.execute("UPDATE users SET is_active = false WHERE id = $1", deactivated.id)
-    hashes, database = Counting(), patient_database(system.database_url, pool_size=2)
+    hashes, database = Counting(), database_with_long_timeout(system.database_url, pool_size=2)
     signer = AccessTokenSigner(
         database, SigningKeyCipher(SECRET), token_life=timedelta(minutes=15), key_life=timedelta(days=30)
     )

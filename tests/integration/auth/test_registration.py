@@ -42,7 +42,7 @@ from contracts.wire.errors import ErrorKind, RefusalDetails, RelayedRefusal
 from tests.integration.auth.conftest import PASSWORD, System, new_name, system_at
 from tests.integration.auth.people import Person, somebody
 from tests.kit.nats import running_nats
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 
 DAYS = 7
 
@@ -255,7 +255,7 @@ async def test_address_of_a_quota_group_is_hashed_and_deleted_in_time(sharing: S
     assert len(row["digest"]) == 32
     assert address not in str(dict(row))
     await sharing.sql.execute("UPDATE quota_groups SET began_at = $2 WHERE id = $1", group, row["began_at"])
-    database = patient_database(sharing.database_url)
+    database = database_with_long_timeout(sharing.database_url)
     left = "SELECT count(*) FROM quota_groups WHERE id = $1"
     try:
         for lasts, count in ((timedelta(days=DAYS), 1), (timedelta(0), 0)):

@@ -24,7 +24,7 @@ from contracts.auth.tickets import (
 from contracts.wire.errors import RelayedRefusal
 from tests.integration.auth.conftest import System, bus_as, login, register, session_id
 from tests.integration.auth.people import Person, somebody, verified
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 
 PAGE = "https://app.example"
 
@@ -156,7 +156,7 @@ async def test_tickets_are_stored_as_digests_and_expire_soon(system: System) -> 
     assert ticket.text.get_secret_value() not in str([dict(row) for row in rows])
     old = "UPDATE ws_tickets SET expires_at = now() - interval '2 minutes' WHERE user_id = $1"
     await system.sql.execute(old, principal.user_id)
-    database = patient_database(system.database_url)
+    database = database_with_long_timeout(system.database_url)
     await Pruner(database, idle=timedelta(days=7), shared_quota=timedelta(0)).tick()
     await database.close()
     assert await system.sql.fetch("SELECT 1 FROM ws_tickets WHERE user_id = $1", principal.user_id) == []

@@ -27,7 +27,7 @@ from tests.integration.auth.conftest import (
     system_at,
 )
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 
 
 async def keyset(bus: Bus) -> dict[str, Ed25519PublicKey]:
@@ -50,7 +50,7 @@ def verified(session: SessionTokens, key: Ed25519PublicKey) -> dict[str, object]
 async def keys(postgres_server: PostgresServer) -> AsyncIterator["Keys"]:
     """A separate database in which a test can change the age of signing keys."""
     url = await postgres_server.create_database("auth")
-    database = patient_database(url, pool_size=4)
+    database = database_with_long_timeout(url, pool_size=4)
     sql = await asyncpg.create_pool(url.replace("+asyncpg", ""), min_size=1, max_size=2)
     try:
         yield Keys(url, database, sql)

@@ -20,7 +20,7 @@ from contracts.auth.tiers import Tier
 from contracts.permissions import inbox_prefix
 from contracts.wire.errors import Unavailable
 from tests.integration.chassis.conftest import connected
-from tests.kit.calling_bus import PatientBus
+from tests.kit.calling_bus import LongTimeoutBus
 from tests.kit.nats import NatsServer, wait_until_processed
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED, SigningKey, key_id
@@ -46,7 +46,7 @@ async def authenticator_at(
     script: Script, url: str, *, ready: bool = True, **paces: float
 ) -> AsyncIterator[Authenticator]:
     """Run a resolver that has read all changes so far; by default it does not poll during a test."""
-    bus = PatientBus(url, name="notifier", user=None, password=None, inbox_prefix=inbox_prefix("notifier"))
+    bus = LongTimeoutBus(url, name="notifier", user=None, password=None, inbox_prefix=inbox_prefix("notifier"))
     identity = Authenticator(bus, service="notifier", **({"reread_s": NEVER_S, "revalidate_after_s": NEVER_S} | paces))
 
     async def start() -> None:

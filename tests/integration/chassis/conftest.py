@@ -15,7 +15,7 @@ from chassis.messaging.outbox import OutboxRelay
 from contracts.wire.model import StrictModel, TolerantModel
 from contracts.wire.topic import MessageKind, Rpc, Stream, Topic
 from tests.kit.nats import NatsServer, running_nats
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 
 
 class Question(StrictModel):
@@ -89,7 +89,7 @@ class Outbox:
     relays: list[Database] = field(default_factory=list)
 
     async def relay(self, bus: Bus) -> OutboxRelay:
-        database = patient_database(self.url, name="relay")
+        database = database_with_long_timeout(self.url, name="relay")
         self.relays.append(database)
         return OutboxRelay(database, bus)
 

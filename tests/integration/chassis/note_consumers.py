@@ -13,7 +13,7 @@ from chassis.messaging.stream_consumer import ReceivedMessage, StreamConsumer
 from contracts.wire.dead_letters import DeadLetter, ListDeadLetters
 from contracts.wire.topic import DurableConsumer
 from tests.integration.chassis.conftest import NOTED, NOTES, Note
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.waiting import until
 
 CONSUMER = DurableConsumer(
@@ -97,7 +97,7 @@ async def acknowledged(bus: Bus, up_to: int, consumer: DurableConsumer[Note] = C
 @asynccontextmanager
 async def letters_at(url: str) -> AsyncIterator[DeadLetterStore]:
     """Return the dead letters of a database."""
-    database = patient_database(url)
+    database = database_with_long_timeout(url)
     try:
         yield DeadLetterStore(database)
     finally:

@@ -19,7 +19,7 @@ from chassis.database.migrate import migrate
 from chassis.database.postgres import SESSION_TIMEOUTS
 from chassis.database.url import DatabaseUrl
 from tests.kit.pgbouncer import PgBouncer, find_pgbouncer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.waiting import until
 
 TASKS = 40
@@ -77,7 +77,7 @@ async def pooled_url(server_url: DatabaseUrl, certificate: Path) -> AsyncIterato
 
 
 async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_url: DatabaseUrl) -> None:
-    database = patient_database(pooled_url, pool_size=8)
+    database = database_with_long_timeout(pooled_url, pool_size=8)
 
     async def work(number: int) -> tuple[object, ...]:
         uuid = uuid4()
@@ -94,7 +94,7 @@ async def test_concurrent_statements_share_the_connections_of_a_pooler(pooled_ur
 
 
 async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: DatabaseUrl) -> None:
-    database = patient_database(pooled_url)
+    database = database_with_long_timeout(pooled_url)
     async with database.connection() as connection:
         found = {name: await connection.fetchval(f"SELECT current_setting('{name}')") for name in SESSION_TIMEOUTS}
     assert found == SESSION_TIMEOUTS
@@ -102,7 +102,7 @@ async def test_statement_and_lock_timeouts_apply_behind_a_pooler(pooled_url: Dat
 
 
 async def test_notifications_use_a_separate_connection(pooled_url: DatabaseUrl, server_url: DatabaseUrl) -> None:
-    database = patient_database(pooled_url, listen_url=server_url)
+    database = database_with_long_timeout(pooled_url, listen_url=server_url)
     heard = asyncio.Semaphore(0)
     listening = asyncio.create_task(database.listen({"channel": lambda _: heard.release()}))
     async with asyncio.timeout(20):
@@ -116,7 +116,7 @@ async def test_notifications_use_a_separate_connection(pooled_url: DatabaseUrl, 
 
 
 async def test_listening_for_notifications_through_a_pooler_is_reported(pooled_url: DatabaseUrl) -> None:
-    database = patient_database(pooled_url)
+    database = database_with_long_timeout(pooled_url)
     with capture_logs() as lines:
         listening = asyncio.create_task(database.listen({"channel": lambda _: None}))
         await until(lambda: any(line["event"] == "postgres.listen_through_pooler" for line in lines))
@@ -130,7 +130,7 @@ async def test_database_server_with_an_untrusted_certificate_is_refused(
 ) -> None:
     write_certificate(tmp_path / "other.pem")
     plain = DatabaseUrl.parse(pooled_url.render().partition("?")[0])
-    database = patient_database(plain.add_ca(tmp_path / "other.pem"))
+    database = database_with_long_timeout(plain.add_ca(tmp_path / "other.pem"))
     with pytest.raises(OSError, match="certificate verify failed"):
         await database.probe()
     await database.close()

@@ -13,7 +13,7 @@ import pytest
 from chassis.database.postgres import UNAVAILABLE_ERRORS, CommitUnknown, Database, is_unavailable
 from chassis.database.url import DatabaseUrl
 from tests.kit.commit_faults import CommitFaults, running_faults
-from tests.kit.postgres import PostgresServer, open_connections, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout, open_connections
 from tests.kit.waiting import until
 
 IMPATIENT = "SET LOCAL lock_timeout = '20ms'"
@@ -25,7 +25,7 @@ ADD = "INSERT INTO outbox (message_id, subject, body) VALUES (gen_random_uuid(),
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = patient_database(await postgres_server.create_database("scheduler"))
+    opened = database_with_long_timeout(await postgres_server.create_database("scheduler"))
     yield opened
     await opened.close()
 
@@ -95,13 +95,13 @@ async def test_invalid_statement_raises(database: Database) -> None:
 async def test_next_host_is_used_if_the_first_does_not_answer(postgres_server: PostgresServer) -> None:
     url = DatabaseUrl.parse(await postgres_server.create_database("scheduler"))
     (working,) = url.hosts
-    opened = patient_database(replace(url, hosts=(("127.0.0.1", 1), working)))
+    opened = database_with_long_timeout(replace(url, hosts=(("127.0.0.1", 1), working)))
     await opened.probe()
     await opened.close()
 
 
 async def test_database_opens_at_most_its_configured_number_of_connections(postgres_server: PostgresServer) -> None:
-    opened = patient_database(await postgres_server.create_database("scheduler"), name="counted", pool_size=3)
+    opened = database_with_long_timeout(await postgres_server.create_database("scheduler"), name="counted", pool_size=3)
 
     async def work() -> None:
         async with opened.transaction() as connection:

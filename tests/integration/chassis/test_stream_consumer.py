@@ -34,7 +34,7 @@ from tests.integration.chassis.note_consumers import (
 )
 from tests.kit.commit_faults import CommitFaults, running_faults
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.waiting import until
 
 NOWHERE = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
@@ -50,7 +50,7 @@ async def letters(letters_url: str) -> AsyncIterator[DeadLetterStore]:
     sql = await asyncpg.connect(letters_url.replace("+asyncpg", ""))
     await sql.execute("TRUNCATE dead_letters")
     await sql.close()
-    database = patient_database(letters_url)
+    database = database_with_long_timeout(letters_url)
     try:
         yield DeadLetterStore(database)
     finally:

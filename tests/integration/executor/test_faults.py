@@ -157,7 +157,7 @@ async def test_silent_websocket_does_not_block_completion(start_executor, schedu
 
 
 async def test_node_used_by_a_foreign_client_takes_work_once_free(start_executor, scheduler, node) -> None:
-    """The executor checks an occupied node after pauses that grow, and that start short for each occupation."""
+    """The executor checks an occupied node after pauses that grow, and that start short for each occupancy."""
     with capture_logs() as logs:
         await node.request("POST", "/prompt", {"prompt": slow(60), "client_id": "somebody"})
         await start_executor(heartbeat_s=0.1, ask_wait_s=0.2)

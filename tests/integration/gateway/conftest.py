@@ -18,7 +18,7 @@ from gateway.artifact_store.domain import StoreIdentity, format_marker
 from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY
 from stack.ports import find_free_ports
-from tests.integration.gateway.patience import CONVERSIONS, create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import CONVERSIONS, client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.real_auth import House, house_at
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer, running_nats
@@ -132,8 +132,10 @@ async def gateway(  # noqa: PLR0917 - pytest passes them by name
         yield shared_gateway
         return
     folder = tmp_path / "arti facts"
-    app = create_patient_app(settings_for(nats_server.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(
+        settings_for(nats_server.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES)
+    )
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, nats_server.url)
 
@@ -190,8 +192,8 @@ async def shared_gateway(
     folder = tmp_path_factory.mktemp("shared arti facts")
     never = {"remains_every_s": 86_400, "uploads_sweep_s": 86_400}
     settings = settings_for(shared_nats.url, database_url, folder, max_output_bytes=MAX_OUTPUT_BYTES, **never)
-    app = create_patient_app(settings)
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings)
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", folder, shared_nats.url)
 

@@ -11,8 +11,8 @@ from uuid import UUID
 
 import httpx
 
-from auth.app import bootstrap_user
 from auth.app import create_app as create_auth
+from auth.commands import bootstrap_user
 from auth.settings import Settings as AuthSettings
 from chassis.messaging.bus import Bus
 from contracts.auth.accounts import Role
@@ -21,7 +21,7 @@ from contracts.permissions import inbox_prefix
 from contracts.scheduler.usage import READ_TENANT_USAGE, Quota, ReadTenantUsage, TenantUsage
 from contracts.wire.topic import Address
 from gateway.settings import Settings
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -128,12 +128,12 @@ async def house_at(
         "register_per_hour": 100_000,
         "register_network_per_hour": 100_000,
     }
-    gateway = create_patient_app(Settings.model_validate(values | settings))
+    gateway = create_app_with_long_timeouts(Settings.model_validate(values | settings))
     try:
         async with (
             serving(create_auth(auth_settings)),
             serving(gateway) as at,
-            patient_client(at) as http,
+            client_with_long_timeout(at) as http,
         ):
             house = House(http, uses, {"X-API-Key": made["key"]})
             await until(house.lets_in)

@@ -19,7 +19,7 @@ from contracts.wire.topic import Address
 from gateway.app import create_app
 from gateway.edge.denials import MAX_PER_SECOND
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import SigningKey
@@ -141,8 +141,8 @@ async def listening(
 
     script.auth_bus.serve(RECORD_DENIAL, record)
     await script.start()
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield http, script
     await script.stop()
@@ -200,8 +200,8 @@ async def test_denials_are_audited_at_a_bounded_rate_without_delaying_responses(
 async def test_open_routes_work_during_an_auth_outage(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
     await script.start()
-    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         assert (await http.get(MODELS, headers=ALICE)).status_code == 200
         await script.stop_auth()

@@ -26,11 +26,11 @@ from gateway.settings import Settings
 from gateway.storage.objects import MARKER_KEY, ArtifactStore
 from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import ALICE, Gateway, stored_files, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -58,8 +58,8 @@ def settings(nats: NatsServer, database_url: str, folder: Path, **more: object) 
 
 @asynccontextmanager
 async def gateway_at(nats: NatsServer, database_url: str, folder: Path, **more: object) -> AsyncIterator[Gateway]:
-    app = create_patient_app(settings(nats, database_url, folder, **more))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings(nats, database_url, folder, **more))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         yield Gateway(http, f"http://{at}", folder, nats.url)
 
 
@@ -253,7 +253,7 @@ async def test_sweep_deletes_many_orphans_only_after_confirmation(
 
 async def test_first_sweep_for_orphans_waits_for_a_full_interval(own_database: str, tmp_path: Path) -> None:
     now = 1000.0
-    database = patient_database(own_database, pool_size=1)
+    database = database_with_long_timeout(own_database, pool_size=1)
     record, objects = ArtifactStoreRecord(database), ArtifactStore(tmp_path.as_uri(), StoreStatus(min_free_bytes=0))
     monitor = StoreMonitor(record, objects)
     hour = timedelta(hours=1)

@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.integration.gateway.patience import patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout
 from tests.integration.gateway.real_auth import PASSWORD, House, bearer
 from tests.kit.waiting import until
 
@@ -20,7 +20,7 @@ OWN_PAGE = {"Sec-Fetch-Site": "same-origin"}
 @pytest.fixture
 async def browser(house: House) -> AsyncIterator[httpx.AsyncClient]:
     """A client with its own cookies that sends the headers a browser sends for a page of this server."""
-    async with patient_client(house.http.base_url.netloc.decode(), headers=OWN_PAGE) as client:
+    async with client_with_long_timeout(house.http.base_url.netloc.decode(), headers=OWN_PAGE) as client:
         yield client
 
 

@@ -14,7 +14,7 @@ from contracts.wire.errors import Refusal, Unavailable
 from contracts.wire.topic import Address
 from gateway.accounts.public_keys import PublicKeys
 from gateway.accounts.user_cache import UserCache
-from tests.kit.calling_bus import PatientBus
+from tests.kit.calling_bus import LongTimeoutBus
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.waiting import until
@@ -22,7 +22,9 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def bus(nats_server: NatsServer) -> AsyncIterator[Bus]:
-    bus = PatientBus(nats_server.url, name="gateway", user=None, password=None, inbox_prefix=inbox_prefix("gateway"))
+    bus = LongTimeoutBus(
+        nats_server.url, name="gateway", user=None, password=None, inbox_prefix=inbox_prefix("gateway")
+    )
     await bus.start()
     yield bus
     await bus.stop()

@@ -11,7 +11,7 @@ import pytest
 from gateway.console.routes import CONTENT_SECURITY_POLICY, PAGE_PATHS
 from gateway.settings import Settings
 from tests.integration.gateway.conftest import settings_for
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.serving import serving
 
@@ -21,7 +21,7 @@ ROUTES = Path(__file__).parents[3] / "clients/console/src/routes.ts"
 @asynccontextmanager
 async def gateway_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """Run a gateway and yield an HTTP client for it."""
-    async with serving(create_patient_app(settings)) as at, patient_client(at) as http:
+    async with serving(create_app_with_long_timeouts(settings)) as at, client_with_long_timeout(at) as http:
         yield http
 
 

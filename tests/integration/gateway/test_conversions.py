@@ -13,7 +13,7 @@ from PIL import Image
 
 from contracts.scheduler.outputs import OutputKind
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
-from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.integration.gateway.test_outputs import finished
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -49,7 +49,7 @@ def helpers() -> list[int]:
 
 @asynccontextmanager
 async def one_at_a_time(nats_url: str, database_url: str, folder: Path, within_s: float) -> AsyncIterator[Gateway]:
-    app = create_patient_app(
+    app = create_app_with_long_timeouts(
         settings_for(nats_url, database_url, folder, pictures_at_once=1, picture_within_s=within_s)
     )
     async with serving(app) as at, http_client(base_url=f"http://{at}", timeout=within_s + 60) as http:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
+from tests.kit.images import encode_image
 from tests.kit.media import binary_stl, exr, safetensors, samples, splat, wav
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.serving import serving
@@ -182,8 +182,10 @@ async def test_exact_files_count_towards_the_upload_limit(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     assert script.alice
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(
+        settings_for(nats_server.url, database_url, tmp_path, max_uploads_bytes=1 << 20)
+    )
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         gateway = Gateway(http, f"http://{at}", tmp_path, nats_server.url)
         assert (await post(gateway, safetensors(width=512, height=512))).status_code == 201

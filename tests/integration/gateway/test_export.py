@@ -17,7 +17,7 @@ from gateway.storage.objects import ArtifactStore
 from gateway.storage.status import StoreStatus
 from tests.integration.gateway.conftest import Gateway
 from tests.integration.gateway.test_outputs import finished
-from tests.kit.pictures import flat_png
+from tests.kit.images import flat_png
 from tests.kit.scripted import Script, output_of
 from tests.kit.waiting import until
 

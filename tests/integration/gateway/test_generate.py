@@ -14,7 +14,7 @@ from chassis.shutdown import Shutdown
 from contracts.scheduler.jobs import JOB_CHANGED_LIVE, JobError, JobState
 from contracts.scheduler.outputs import OutputKind, OutputSource
 from tests.integration.gateway.conftest import ALICE, PUBLIC, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.real_auth import Uses
 from tests.kit.http import http_client
 from tests.kit.nats import NatsServer
@@ -217,7 +217,7 @@ async def test_stopping_gateway_answers_with_the_job_and_ends_event_streams(
     nats_server: NatsServer, database_url: str, script: Script, tmp_path: Path
 ) -> None:
     shutdown = Shutdown()
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path), shutdown=shutdown)
     async with http_client(timeout=30) as http, AsyncExitStack() as running:
         at = await running.enter_async_context(serving(app, shutdown=shutdown, finish_within_s=30))
         http.base_url = httpx.URL(f"http://{at}")
@@ -307,8 +307,8 @@ async def test_generate_survives_an_outage_while_waiting(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     script = Script(own_nats.url)
-    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await script.start()
         await until_ready(http)
         waiting = asyncio.create_task(http.post("/api/v1/generate", headers=ALICE, json=PROMPT))

@@ -26,9 +26,9 @@ from contracts.wire.topic import Address
 from gateway.app import create_app
 from gateway.timeouts import Timeouts
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import TIMEOUT_S, patient_client
+from tests.integration.gateway.long_timeouts import TIMEOUT_S, client_with_long_timeout
+from tests.kit.images import encode_image
 from tests.kit.nats import NatsServer, wait_until_processed
-from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 
@@ -43,7 +43,7 @@ async def impatient(
     """A gateway with the default timeout for replies over NATS, and long timeouts for its database."""
     timeouts = Timeouts(connect_s=TIMEOUT_S, fetch_tokens_s=TIMEOUT_S)
     app = create_app(settings_for(nats_server.url, database_url, tmp_path), timeouts=timeouts)
-    async with serving(app) as at, patient_client(at) as http:
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

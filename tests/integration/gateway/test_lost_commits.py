@@ -7,7 +7,7 @@ from uuid import uuid4
 import pytest
 
 from tests.integration.gateway.conftest import ALICE, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.integration.gateway.test_workflows import save
@@ -33,8 +33,8 @@ async def gateway(
     tmp_path: Path,
 ) -> AsyncIterator[Gateway]:
     """A gateway that reaches PostgreSQL through ``faults``."""
-    app = create_patient_app(settings_for(nats_server.url, faults.url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, faults.url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

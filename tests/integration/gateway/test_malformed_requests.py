@@ -11,7 +11,7 @@ import pytest
 
 from chassis.http.connection import ConnectionLimits
 from tests.integration.gateway.conftest import settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script
 from tests.kit.serving import PATIENT, serving
@@ -54,8 +54,8 @@ async def gateway_with(limits: ConnectionLimits, nats_url: str, database_url: st
         docs_public=False,
         cors_origins="https://app.example",
     )
-    async with serving(create_patient_app(settings), limits) as at:
-        async with patient_client(at) as http:
+    async with serving(create_app_with_long_timeouts(settings), limits) as at:
+        async with client_with_long_timeout(at) as http:
             await until_ready(http)
         yield at
 

@@ -7,7 +7,7 @@ import pytest
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.submissions import SubmitJob
 from tests.integration.gateway.conftest import ALICE, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
@@ -19,8 +19,8 @@ async def test_gateway_reports_a_nats_outage_and_recovers(
     own_nats: NatsServer, database_url: str, tmp_path: Path
 ) -> None:
     script = Script(own_nats.url)
-    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await script.start()
         await until_ready(http)
         own_nats.kill()
@@ -41,8 +41,8 @@ async def test_gateway_reports_a_nats_outage_and_recovers(
 @pytest.mark.requirement("GET /healthz", "GET /readyz")
 async def test_gateway_answers_before_its_dependencies_are_ready(tmp_path: Path) -> None:
     nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
-    app = create_patient_app(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for("nats://127.0.0.1:1", nowhere, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         assert (await http.get("/healthz")).status_code == 200
         checks = {"nats": False, "identity": False, "database": False, "schema": False, "artifact_store": False}
         checks |= {"startup": False}
@@ -57,8 +57,8 @@ async def test_database_outage_affects_only_results(script: Script, nats_server:
     nowhere = "postgresql+asyncpg://nobody@127.0.0.1:1/none"
     job = script.scheduler.add(script.alice, uuid4())
     script.scheduler.change(job.job_id, JobState.SUCCEEDED, outputs=(output_of(uuid4(), b"x"),))
-    app = create_patient_app(settings_for(nats_server.url, nowhere, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, nowhere, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
 
         async def readable() -> bool:
             return (await http.get(f"/api/v1/jobs/{job.job_id}", headers=ALICE)).status_code == 200
@@ -82,8 +82,8 @@ async def test_lost_submission_reply_leaves_no_hidden_job(
             raise ConnectionResetError
 
     script.scheduler.before_submit = commit_and_crash
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         answer = await http.post("/api/v1/jobs", headers=ALICE, json={"prompt": "a"})
         assert answer.status_code == 201
@@ -95,8 +95,8 @@ async def test_lost_submission_reply_leaves_no_hidden_job(
 @pytest.mark.timeout(60)
 async def test_missing_scheduler_is_reported_at_once(own_nats: NatsServer, database_url: str, tmp_path: Path) -> None:
     script = Script(own_nats.url)
-    app = create_patient_app(settings_for(own_nats.url, database_url, tmp_path))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(own_nats.url, database_url, tmp_path))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await script.start()
         await until_ready(http)
         await script.scheduler_bus.stop()

@@ -11,9 +11,9 @@ from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs, OutputGrant
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.outputs import Output, OutputSource
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
-from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.kit.http import http_client
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.scripted import Script, output_of
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -195,7 +195,7 @@ async def test_interrupted_output_upload_leaves_nothing(
     too_large = await gateway.http.put(here(gateway, other), content=b"x" * 20_000_001)
     assert too_large.status_code == 413
 
-    database = patient_database(database_url)
+    database = database_with_long_timeout(database_url)
     async with database.connection() as connection:
         rows = await connection.fetch("SELECT id, size_bytes FROM artifacts WHERE job_id = $1", job.job_id)
     await database.close()
@@ -217,7 +217,7 @@ async def test_output_upload_requires_a_valid_unexpired_token(
         answer = await gateway.http.put(token, content=b"x")
         assert (answer.status_code, answer.json()["code"]) == (403, "output.token_invalid")
     later = settings_for(gateway.nats_url, database_url, gateway.folder, secret_key="fedcba9876543210fedcba9876543210")
-    async with serving(create_patient_app(later)) as at, http_client() as http:
+    async with serving(create_app_with_long_timeouts(later)) as at, http_client() as http:
         assert (await http.put(f"http://{at}{path}", content=b"x")).status_code == 403
 
 

@@ -10,13 +10,13 @@ from PIL import Image
 from contracts.scheduler.jobs import JobState
 from contracts.scheduler.submissions import SubmitJob
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files
-from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.integration.gateway.test_inputs import granted, submit
 from tests.integration.gateway.test_outputs import finished
 from tests.integration.gateway.test_purges import say_purged
+from tests.kit.images import encode_image
 from tests.kit.media import safetensors, wav
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -93,7 +93,7 @@ async def test_input_survives_the_purge_of_the_job_that_produced_it(
     path = gateway.folder / str(script.alice) / str(made)
     await until(lambda: not path.exists())
     settings = settings_for(nats_server.url, database_url, gateway.folder, uploads_sweep_s=0.05)
-    async with serving(create_patient_app(settings)):  # its sweep keeps uploads that a job uses
+    async with serving(create_app_with_long_timeouts(settings)):  # its sweep keeps uploads that a job uses
         assert (await fetched(gateway, script, command.job_id))[copy][1] == PNG
         late = await submit(gateway, {"workflow": loading(f"output:{output.id}")})
         assert late.status_code == 201

@@ -18,7 +18,7 @@ from gateway.purges.erasure_store import ERASED_USER
 from gateway.purges.service import MAX_MISSED
 from gateway.storage.objects import MARKER_KEY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
-from tests.integration.gateway.patience import create_patient_app
+from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.integration.gateway.test_artifact_store import gateway_at, until_reason
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
@@ -95,7 +95,7 @@ async def test_purge_whose_message_was_lost_is_detected_later(
     await sql.execute("UPDATE artifacts SET created_at = now() - interval '2 hours' WHERE job_id = $1", job_id)
     del script.scheduler.jobs[job_id]
     settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
-    async with serving(create_patient_app(settings)):
+    async with serving(create_app_with_long_timeouts(settings)):
 
         async def forgotten() -> bool:
             return await rows(sql, job_id) == 0
@@ -120,7 +120,7 @@ async def test_purge_resumes_after_a_crash_between_deleting_files_and_rows(  # n
     tombstone = "INSERT INTO purged_jobs (job_id, tenant_id, is_pending) VALUES ($1, $2, $3)"
     await sql.execute(tombstone, job_id, script.alice, is_pending)
     settings = settings_for(nats_server.url, database_url, gateway.folder, remains_every_s=0.1)
-    async with serving(create_patient_app(settings)) as at:
+    async with serving(create_app_with_long_timeouts(settings)) as at:
         await until_ready(gateway.http)
         assert at
 
@@ -303,7 +303,7 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     await until(is_counted)
     alices, nobodys = await requests(script.alice), await requests(ERASED_USER)
     script.auth.erased.append(script.alice)
-    async with serving(create_patient_app(settings_for(nats_server.url, database_url, gateway.folder))):
+    async with serving(create_app_with_long_timeouts(settings_for(nats_server.url, database_url, gateway.folder))):
 
         async def gone() -> bool:
             return not (gateway.folder / str(script.alice)).exists() and await left(script.alice) == set()

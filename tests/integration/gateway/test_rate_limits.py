@@ -18,9 +18,9 @@ from gateway.edge.rate_limits.domain import HOUR_S, HOURLY_PREFIX, Policy
 from gateway.edge.rate_limits.service import RateLimiter
 from gateway.edge.rate_limits.store import RateLimitStore
 from tests.integration.gateway.conftest import ALICE, BOB, settings_for, until_ready
-from tests.integration.gateway.patience import TIMEOUT_S, create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import TIMEOUT_S, client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.serving import serving
@@ -38,7 +38,7 @@ async def rates_url(postgres_server: PostgresServer) -> str:
 
 @pytest.fixture
 async def database(rates_url: str) -> AsyncIterator[Database]:
-    database = patient_database(rates_url)
+    database = database_with_long_timeout(rates_url)
     yield database
     await database.close()
 
@@ -46,7 +46,7 @@ async def database(rates_url: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def limiters(url: str, count: int) -> AsyncIterator[list[RateLimiter]]:
     """Yield the rate limiters of several replicas, each with its own database connections."""
-    databases = [patient_database(url, pool_size=2) for _ in range(count)]
+    databases = [database_with_long_timeout(url, pool_size=2) for _ in range(count)]
     try:
         yield [RateLimiter(RateLimitStore(database), fetch_timeout_s=TIMEOUT_S) for database in databases]
     finally:
@@ -217,9 +217,9 @@ async def opened(nats_server: NatsServer, rates_url: str, script: Script, tmp_pa
 
         async def opened(database_url: str = rates_url, **settings: object) -> httpx.AsyncClient:
             asked: dict[str, object] = {"trusted_proxies": "127.0.0.1"} | settings
-            app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **asked))
+            app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path, **asked))
             at = await stack.enter_async_context(serving(app))
-            client = patient_client(at)
+            client = client_with_long_timeout(at)
             http = await stack.enter_async_context(client)
             if database_url == rates_url:
                 await until_ready(http)

@@ -14,8 +14,8 @@ import asyncpg
 import httpx
 import pytest
 
-from auth.app import bootstrap_user, count_keys_by_secret_key
 from auth.app import create_app as create_auth
+from auth.commands import bootstrap_user, count_keys_by_secret_key
 from auth.settings import Settings as AuthSettings
 from chassis.database.migrate import upgrade
 from chassis.messaging.bus import Bus
@@ -25,7 +25,7 @@ from contracts.gateway.transfers import GRANT_OUTPUTS, GrantOutputs
 from contracts.permissions import inbox_prefix
 from gateway.settings import Settings as GatewaySettings
 from stack.nats_config import NatsConfig, list_logins, render_nats_config
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.kit.nats import NatsServer
 from tests.kit.postgres import PostgresServer
 from tests.kit.serving import serving
@@ -54,7 +54,7 @@ class NatsLogins:
 
     def _render(self, following: dict[str, str]) -> str:
         plan = NatsConfig(
-            passwords=self.passwords, nodes=("n1",), external_systems=(), next_passwords=following,
+            passwords=self.passwords, nodes=("n1",), other_systems=(), next_passwords=following,
             listen="127.0.0.1:0", monitor="127.0.0.1:0", store="store",
         )  # fmt: skip
         lines = render_nats_config(plan).splitlines()  # the test server gets these as flags
@@ -168,8 +168,8 @@ async def test_rotation_of_secrets_ends_no_credential(postgres_server: PostgresS
         )  # fmt: skip
         async with (
             serving(create_auth(auth_settings(login, *keys))) as auth_at,
-            serving(create_patient_app(settings)) as at,
-            patient_client(at) as http,
+            serving(create_app_with_long_timeouts(settings)) as at,
+            client_with_long_timeout(at) as http,
         ):
 
             async def ready() -> bool:

@@ -13,7 +13,7 @@ from PIL import Image, ImageCms, PngImagePlugin
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, stored_files
 from tests.integration.gateway.test_uploads import post, some_png
-from tests.kit.pictures import bombs, chunk, encode_image, flat_png, jpeg_header, png, text_bomb, webp_header
+from tests.kit.images import bombs, chunk, encode_image, flat_png, jpeg_header, png, text_bomb, webp_header
 from tests.kit.waiting import until
 
 pytestmark = pytest.mark.shares_gateway

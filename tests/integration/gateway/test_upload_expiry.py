@@ -13,10 +13,10 @@ from contracts.scheduler.jobs import JobState
 from gateway.uploads.errors import UnknownUpload
 from gateway.uploads.store import UploadLimits, UploadStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.test_uploads import post, some_png
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -24,7 +24,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
-    database = patient_database(database_url, pool_size=2)
+    database = database_with_long_timeout(database_url, pool_size=2)
     yield database
     await database.close()
 
@@ -41,8 +41,8 @@ async def sweeping(
     """A gateway that continuously sweeps expired uploads and orphaned objects."""
     assert script.alice
     more = {"uploads_sweep_s": 0.05, "orphans_sweep_s": 0.05, "orphan_age_s": 3600, "delete_orphans": True}
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

@@ -17,10 +17,10 @@ from PIL import Image
 from comfyfleet_client import AsyncClient, Retry
 from stack.ports import find_free_ports
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, process, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.test_uploads import post, some_png
+from tests.kit.images import encode_image
 from tests.kit.nats import NatsServer
-from tests.kit.pictures import encode_image
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -34,8 +34,8 @@ async def small(nats_server: NatsServer, database_url: str, script: Script, tmp_
     """A gateway with low limits on the stored uploads of each user."""
     assert script.alice
     more = {"max_uploads": FILES, "max_uploads_bytes": BYTES, "upload_days": DAYS}
-    app = create_patient_app(settings_for(nats_server.url, database_url, tmp_path, **more))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_server.url, database_url, tmp_path, **more))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield Gateway(http, f"http://{at}", tmp_path, nats_server.url)
 

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway
-from tests.kit.pictures import encode_image
+from tests.kit.images import encode_image
 from tests.kit.scripted import Script
 from tests.kit.scripted_auth import UNLIMITED
 from tests.kit.waiting import until

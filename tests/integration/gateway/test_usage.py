@@ -19,11 +19,11 @@ from contracts.scheduler.usage import EndpointUsage, UsageDay
 from gateway.usage.request_counts import RequestCounts
 from gateway.usage.store import RequestCountBatch, RequestUsageStore
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, until_ready
-from tests.integration.gateway.patience import create_patient_app, patient_client
+from tests.integration.gateway.long_timeouts import client_with_long_timeout, create_app_with_long_timeouts
 from tests.integration.gateway.test_nats_surface import ask
 from tests.kit.fleet import HELLO
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until, wait_if_midnight_is_near
@@ -39,8 +39,8 @@ async def no_day_begins() -> None:
 
 @asynccontextmanager
 async def gateway_at(nats_url: str, url: str, folder: Path, flush_s: float) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_patient_app(settings_for(nats_url, url, folder, usage_flush_s=flush_s))
-    async with serving(app) as at, patient_client(at) as http:
+    app = create_app_with_long_timeouts(settings_for(nats_url, url, folder, usage_flush_s=flush_s))
+    async with serving(app) as at, client_with_long_timeout(at) as http:
         await until_ready(http)
         yield http
 
@@ -143,7 +143,7 @@ async def test_request_counts_are_flushed_on_shutdown(
 
 @pytest.fixture
 async def usage(database_url: str) -> AsyncIterator[RequestUsageStore]:
-    database = patient_database(database_url)
+    database = database_with_long_timeout(database_url)
     yield RequestUsageStore(database)
     await database.close()
 

@@ -11,7 +11,7 @@ from contracts.scheduler.jobs import JobEvent, JobState
 from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import world_at
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.waiting import until
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -19,7 +19,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
 @pytest.fixture
 async def events(database_url: str) -> AsyncIterator[EventStore]:
-    database = patient_database(database_url)
+    database = database_with_long_timeout(database_url)
     yield EventStore(database)
     await database.close()
 

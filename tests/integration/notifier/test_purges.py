@@ -16,7 +16,7 @@ from notifier.store.events import EventStore
 from tests.integration.notifier.conftest import World
 from tests.integration.notifier.test_events import event
 from tests.integration.notifier.test_watch import run_job
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.waiting import until
 
 OWNER = UUID(int=7)
@@ -107,7 +107,7 @@ async def test_event_added_during_a_purge_is_dropped(sql: asyncpg.Connection, da
 
     job_id = uuid4()
     added = event(uuid4(), job_id, 1, JobState.LEASED)
-    database = patient_database(database_url, name="notifier")
+    database = database_with_long_timeout(database_url, name="notifier")
     try:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(EventStore(database).add_events([added]))
@@ -133,7 +133,7 @@ async def test_old_events_are_deleted_in_several_batches(sql: asyncpg.Connection
         """,
         OWNER, count,
     )  # fmt: skip
-    database = patient_database(database_url, name="notifier")
+    database = database_with_long_timeout(database_url, name="notifier")
     try:
         await EventStore(database).prune_events(older_than=timedelta(days=3))
     finally:

@@ -26,7 +26,7 @@ from scheduler.domain.catalog import decode_catalog
 from scheduler.store import dead_letters
 from tests.integration.scheduler.conftest import Node, World
 from tests.kit.calling_bus import REPLY_WITHIN_S
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.waiting import until
 
 ADMIN = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee"
@@ -162,7 +162,7 @@ async def test_number_of_dead_letters_per_node_and_hour_is_bounded(world: World)
 
 
 async def test_dead_letters_are_pruned_by_age_and_by_number(world: World) -> None:
-    database = patient_database(world.system.database_url)
+    database = database_with_long_timeout(world.system.database_url)
     name = f"n-{uuid4().hex[:12]}"
 
     async def add(age_s: float) -> UUID:

@@ -20,7 +20,7 @@ from scheduler.store.run_times import lock_histograms, prune_histograms
 from scheduler.usecases.run_time_history import RunTimeHistory
 from tests.integration.scheduler.conftest import COMMON, Node, World, build_graph
 from tests.integration.scheduler.operator import Operator
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 from tests.kit.waiting import until
 
 RUN_S = 40.0
@@ -317,7 +317,7 @@ async def test_run_times_are_read_again_at_once_after_their_connection_died(
     world: World, second_sql: asyncpg.Connection
 ) -> None:
     key = HistogramKey(HistogramScope.WORKFLOW, secrets.randbits(40), "", loads_models=False)
-    database, history = patient_database(world.system.database_url, name="scheduler"), RunTimeHistory()
+    database, history = database_with_long_timeout(world.system.database_url, name="scheduler"), RunTimeHistory()
     try:
         async with database.transaction() as connection:
             await run_times.save_histograms(connection, {key: {1: 1.0}})

@@ -14,7 +14,7 @@ from scheduler.usecases.loaded_models import LoadedModels
 from scheduler.usecases.measure_fleet import FleetMeter
 from scheduler.usecases.record_heartbeats import HeartbeatRecorder
 from tests.integration.scheduler.conftest import Node, World
-from tests.kit.postgres import patient_database
+from tests.kit.postgres import database_with_long_timeout
 
 DAY_S = 86_400.0
 
@@ -31,7 +31,7 @@ def list_metrics_of_node(metrics: Metrics, node: str) -> set[str]:
 
 async def test_metrics_of_forgotten_nodes_are_removed(world: World) -> None:
     present, forgotten = await world.add_node(), await world.add_node()
-    database, metrics = patient_database(world.system.database_url, name="scheduler"), Metrics("scheduler")
+    database, metrics = database_with_long_timeout(world.system.database_url, name="scheduler"), Metrics("scheduler")
     job_metrics = JobMetrics(metrics)
     relay = OutboxRelay(database, world.system.bus)
     meter = FleetMeter(database, relay, metrics, job_metrics, offline_after_s=60, forget_after_s=DAY_S)
@@ -57,7 +57,7 @@ async def test_metrics_of_forgotten_nodes_are_removed(world: World) -> None:
 async def test_two_executors_of_one_node_are_counted_and_logged(world: World) -> None:
     first = await world.add_node()
     second = Node(world.system, first.name, first.models)
-    database, metrics = patient_database(world.system.database_url, name="scheduler"), Metrics("scheduler")
+    database, metrics = database_with_long_timeout(world.system.database_url, name="scheduler"), Metrics("scheduler")
     recorder = HeartbeatRecorder(
         database,
         FleetState(database, offline_after_s=60, forget_after_s=DAY_S, catalog_grace_s=0),

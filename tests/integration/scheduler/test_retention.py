@@ -24,7 +24,7 @@ from tests.integration.scheduler.conftest import System, World, bus_as, run_syst
 from tests.integration.scheduler.operator import Operator
 from tests.kit.calling_bus import REPLY_WITHIN_S
 from tests.kit.nats import running_nats
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.waiting import until, wait_if_midnight_is_near
 
 TABLES = "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
@@ -198,7 +198,7 @@ async def test_new_retention_of_a_tier_reaches_a_tenant_that_submits_nothing_any
 @pytest.mark.requirement("retention.catalogs")
 async def test_catalogs_that_no_node_has_are_deleted_after_a_day(world: World) -> None:
     await world.add_node()
-    sql, database = world.system.sql, patient_database(world.system.database_url)
+    sql, database = world.system.sql, database_with_long_timeout(world.system.database_url)
     listed = "SELECT digest FROM catalogs"
     await sql.execute("UPDATE catalogs SET reported_at = now() - interval '2 days'")
     await sql.execute("""

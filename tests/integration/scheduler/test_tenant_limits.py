@@ -15,9 +15,9 @@ from contracts.permissions import inbox_prefix
 from scheduler.consumers import follow_tenant_changes
 from scheduler.usecases.tenant_limits import TenantLimits
 from tests.integration.scheduler.conftest import UNLIMITED, Auth
-from tests.kit.calling_bus import PatientBus, UnreliableBus
+from tests.kit.calling_bus import LongTimeoutBus, UnreliableBus
 from tests.kit.nats import NatsServer, running_nats
-from tests.kit.postgres import PostgresServer, patient_database
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.waiting import until
 
 TENANT = UUID("0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee")
@@ -34,7 +34,7 @@ async def nats() -> AsyncIterator[NatsServer]:
 
 @pytest.fixture
 async def database(postgres_server: PostgresServer) -> AsyncIterator[Database]:
-    opened = patient_database(await postgres_server.create_database("scheduler"))
+    opened = database_with_long_timeout(await postgres_server.create_database("scheduler"))
     yield opened
     await opened.close()
 
@@ -51,7 +51,7 @@ async def auth(nats: NatsServer) -> AsyncIterator[Auth]:
 @pytest.fixture
 async def limits(nats: NatsServer, auth: Auth, database: Database) -> AsyncIterator[TenantLimits]:
     """Limits that are cached as ``OLD``."""
-    bus = PatientBus(nats.url, name="scheduler", user=None, password=None, inbox_prefix=inbox_prefix("scheduler"))
+    bus = LongTimeoutBus(nats.url, name="scheduler", user=None, password=None, inbox_prefix=inbox_prefix("scheduler"))
     await bus.start()
     limits = TenantLimits(database, bus, fresh_s=3600)
     assert await limits.refresh_limits(TENANT) == OLD

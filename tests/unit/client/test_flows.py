@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import nullcontext
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Any
@@ -24,7 +25,15 @@ from comfyfleet_client.errors import (
 )
 from comfyfleet_client.pages import iterate_pages
 from comfyfleet_client.retry import Retry
-from comfyfleet_client.steps import HandshakeRefused, OpenWebSocket, Pause, Receive, SendText, WebSocketClosed
+from comfyfleet_client.steps import (
+    HandshakeRefused,
+    OpenWebSocket,
+    Pause,
+    Receive,
+    Response,
+    SendText,
+    WebSocketClosed,
+)
 from comfyfleet_client.watch import MAX_JOBS_PER_SOCKET, wait_until_ended, watch, watch_many
 from tests.unit.client.scripted_runner import URL, Script, answer, caller, problem
 from tests.unit.client.test_calls import JOB
@@ -39,6 +48,7 @@ OUTPUT = {
 }  # fmt: skip
 OUTPUTS = answer(body={"outputs": [OUTPUT]})
 WHOLE = answer(etag=f'"{SHA}"')
+EXPIRED = answer(401, {"code": "auth.credential.invalid"})
 
 
 def session(seconds: float = 900) -> Session:
@@ -99,13 +109,38 @@ def test_session_is_refreshed_shortly_before_expiry() -> None:
     assert asking.credentials.session == kept[0]
 
 
-def test_expired_session_is_refreshed_once() -> None:
-    script = Script(problem(401), answer(body=FRESH), answer(body={"keys": []}))
+@pytest.mark.parametrize("expired", [EXPIRED, answer(401)])
+def test_expired_session_is_refreshed_once(expired: Response) -> None:
+    script = Script(expired, answer(body=FRESH), answer(body={"keys": []}))
     assert script.run(caller(session=session()).execute(calls.list_keys())) == ()
     assert [bearer(step) for step in script.sent] == ["Bearer a1", None, "Bearer a2"]
-    script = Script(problem(401), answer(body=FRESH), problem(401))
+    script = Script(expired, answer(body=FRESH), expired)
     with pytest.raises(Unauthenticated):
         script.run(caller(session=session()).execute(calls.list_keys()))
+
+
+def test_wrong_current_password_is_sent_once() -> None:
+    script = Script(answer(401, {"code": "auth.login.failed"}))
+    with pytest.raises(Unauthenticated):
+        script.run(caller(session=session()).execute(calls.change_password("wrong", "new")))
+    assert [step.url.rsplit("/", 1)[1] for step in script.sent] == ["password"]
+
+
+def test_session_that_another_program_refreshed_is_used() -> None:
+    newer = Session("a2", "r2", datetime.now(UTC) + timedelta(minutes=15))
+    asking = caller(session=session(5), lock_session=lambda: nullcontext(newer))
+    script = Script(answer(body={"keys": []}))
+    script.run(asking.execute(calls.list_keys()))
+    assert list(map(bearer, script.sent)) == ["Bearer a2"]
+
+
+def test_expiring_session_of_another_program_is_refreshed_with_its_newest_token() -> None:
+    newer = Session("a2", "r2", datetime.now(UTC))
+    asking = caller(session=session(5), lock_session=lambda: nullcontext(newer))
+    script = Script(answer(body=FRESH | {"access_token": "a3"}), answer(body={"keys": []}))
+    script.run(asking.execute(calls.list_keys()))
+    assert json.loads(script.sent[0].content or b"") == {"refresh_token": "r2"}
+    assert bearer(script.sent[1]) == "Bearer a3"
 
 
 def test_client_with_a_password_logs_in_when_needed() -> None:
@@ -207,7 +242,7 @@ def test_watching_an_unknown_job_ends_with_an_error() -> None:
 def test_session_is_refreshed_while_watching() -> None:
     script = Script(
         None, frame("snapshot", seq=1, status="pending"), WebSocketClosed(4401, "auth.credential.invalid"),
-        HandshakeRefused(problem(401)), answer(body=FRESH),
+        HandshakeRefused(EXPIRED), answer(body=FRESH),
         None, *END,
     )  # fmt: skip
     script.run(watch(caller(session=session()), "j"))

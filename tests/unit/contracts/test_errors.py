@@ -24,6 +24,10 @@ def test_very_many_errors_are_reported_as_a_number() -> None:
     assert (error.code, str(MAX_COUNTED_ERRORS * 50 + 1) in error.message) == ("too_many_errors", True)
 
 
+def test_pointer_of_an_unknown_field_escapes_special_characters() -> None:
+    assert errors_of({"a/b~c": 1})[-1].pointer == "/a~1b~0c"
+
+
 def test_long_key_is_truncated_in_the_pointer_of_an_error() -> None:
     errors = errors_of({"k" * 1_000_000: 1})
     assert max(len(error.pointer) for error in errors) == MAX_POINTER

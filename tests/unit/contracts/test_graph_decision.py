@@ -132,6 +132,15 @@ def test_refusal_names_the_class_the_reason_and_whom_to_ask() -> None:
     assert "ask the operator of this API to allow the class or its pack comfy_api_nodes.nodes_openai." in error.message
 
 
+def test_pointer_of_a_refused_class_or_input_escapes_special_characters() -> None:
+    graph, _ = read_graph({
+        "a/b~c": {"class_type": "OpenAIChatNode", "inputs": {"prompt": "x"}},
+        "d/e": {"class_type": "Load3D", "inputs": {"model_file": "other.glb"}},
+    })  # fmt: skip
+    pointers = {error.pointer for error in find_violations(graph, CLASSES, STRICT, frozenset())}
+    assert pointers == {"/workflow/a~1b~0c/class_type", "/workflow/d~1e/inputs/model_file"}
+
+
 def test_custom_class_with_the_name_of_a_stock_class_is_custom() -> None:
     custom = CLASSES["SaveImage"].model_copy(update={"module": "custom_nodes.pack"})
     assert not decide_class("SaveImage", custom, STRICT).allowed

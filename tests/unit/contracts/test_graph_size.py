@@ -449,6 +449,12 @@ def test_oversized_graph_is_refused_naming_its_node_and_input(
     assert errors[0].message.endswith(".")
 
 
+def test_pointer_of_an_oversized_node_escapes_special_characters() -> None:
+    raw = {"a/b~c": latent(8, 16384, 16384), "2": node("SaveLatent", samples=["a/b~c", 0], filename_prefix="x")}
+    (error,) = check_bounds(measured(raw), FREE)
+    assert error.pointer.startswith("/workflow/a~1b~0c/inputs/")
+
+
 def test_number_from_an_unknown_link_must_be_given_directly() -> None:
     raw = chain(node("CustomCombo"), latent(["a", 1]), save("b"))
     (error,) = check_unknown_counts(measured(raw))

@@ -1,12 +1,11 @@
 """Input roles: from the review for stock classes, by pattern for others."""
 
 from dataclasses import dataclass, field
-from typing import Any
 
 import pytest
 
 from contracts.catalog import ClassSpec, InputSpec
-from contracts.graph_policy.input_roles import ClassRoles, NamedValue, find_input_role, find_role_by_pattern
+from contracts.graph_policy.input_roles import ClassRoles, find_role_by_pattern
 from contracts.graph_policy.registry import InputRole
 
 
@@ -134,45 +133,28 @@ def test_long_input_names_are_classified_by_their_suffix() -> None:
 )
 def test_reviewed_roles_apply_to_stock_classes(class_type: str, module: str, name: str, role: InputRole | None) -> None:
     spec = Described(module=module, inputs={name: combo()} if class_type == "CustomCombo" else {name: text()})
-    assert find_input_role(class_type, name, spec) is role
+    assert ClassRoles(class_type, spec).find_role(name) is role
 
 
 def test_unreviewed_input_is_classified_by_pattern() -> None:
     spec = Described(module="nodes", inputs={"output_folder": text(), "quality": text()})
-    assert find_input_role("SaveImage", "output_folder", spec) is InputRole.OUTPUT_NAME
-    assert find_input_role("SaveImage", "quality", spec) is None
+    assert ClassRoles("SaveImage", spec).find_role("output_folder") is InputRole.OUTPUT_NAME
+    assert ClassRoles("SaveImage", spec).find_role("quality") is None
 
 
 def test_pack_class_with_a_stock_name_is_classified_by_pattern() -> None:
     spec = Described(module="custom_nodes.pack", inputs={"image": text(), "mask_path": text()})
-    assert find_input_role("LoadImage", "image", spec) is None
-    assert find_input_role("LoadImage", "mask_path", spec) is InputRole.FILE
+    assert ClassRoles("LoadImage", spec).find_role("image") is None
+    assert ClassRoles("LoadImage", spec).find_role("mask_path") is InputRole.FILE
 
 
 def test_catalog_without_module_names_is_classified_by_pattern() -> None:
     spec = ClassSpec(inputs={"filename_prefix": text(), "images": text()}, outputs=(), output_node=True)
-    assert find_input_role("SaveImage", "filename_prefix", spec) is InputRole.OUTPUT_NAME
-    assert find_input_role("SaveImage", "images", spec) is None
+    assert ClassRoles("SaveImage", spec).find_role("filename_prefix") is InputRole.OUTPUT_NAME
+    assert ClassRoles("SaveImage", spec).find_role("images") is None
 
 
-def test_values_with_a_role_are_found_in_records_links_and_wrapped_lists() -> None:
-    recording = {"image": "a.png", "mask": ["7", 0], "camera_info": {"x": 1}}
-    load = Described(module="comfy_extras.nodes_load_3d", inputs={"image": InputSpec(type="LOAD_3D", required=True)})
-    assert list(ClassRoles("Load3D", load).iterate_named_values({"image": recording, "width": 5})) == [
-        NamedValue(("image",), InputRole.RECORD, recording),
-        NamedValue(("image", "image"), InputRole.FILE, "a.png"),
-        NamedValue(("image", "mask"), InputRole.FILE, ["7", 0]),
-    ]
-    save = Described(module="nodes", output_node=True)
-    for value in (["4", 0], {"__value__": "checkpoints/evil"}, None, 7, True):
-        found: list[NamedValue] = list(
-            ClassRoles("SaveImage", save).iterate_named_values({"filename_prefix": value, "images": ["1", 0]})
-        )
-        assert found == [NamedValue(("filename_prefix",), InputRole.OUTPUT_NAME, value)]
-
-
-def test_unknown_inputs_of_a_graph_are_classified_by_name() -> None:
-    inputs: dict[str, Any] = {"videos.video_path3": "x", "note": "y"}
-    assert [found.path for found in ClassRoles("Any", Described()).iterate_named_values(inputs)] == [
-        ("videos.video_path3",)
-    ]
+def test_unknown_input_is_classified_by_name() -> None:
+    roles = ClassRoles("Any", Described())
+    assert roles.find_role("videos.video_path3") is InputRole.FILE
+    assert roles.find_role("note") is None

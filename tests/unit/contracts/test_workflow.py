@@ -56,6 +56,26 @@ def test_value_that_is_not_a_graph_is_refused(raw: Any, code: str) -> None:
     assert all(error.pointer.startswith("/workflow") for error in errors)
 
 
+@pytest.mark.parametrize(
+    ("body", "pointer"),
+    [
+        (5, "/workflow/a~1b~0c"),
+        ({"class_type": "X", "inputs": {"d/e~f": 2**64}}, "/workflow/a~1b~0c/inputs/d~1e~0f"),
+        ({**NODE, "_meta": {"a": 2**64}}, "/workflow/a~1b~0c/_meta"),
+    ],
+)
+def test_pointer_escapes_special_characters_in_ids_and_names(body: Any, pointer: str) -> None:
+    _, (error,) = read_graph({"a/b~c": body}, "/workflow")
+    assert error.pointer == pointer
+
+
+def test_pointer_of_a_cycle_escapes_special_characters() -> None:
+    graph, _ = read_graph({"a/b~c": {"class_type": "X", "inputs": {"a": ["a/b~c", 0]}}})
+    error = find_cycle_error(graph, "/workflow")
+    assert error is not None
+    assert error.pointer == "/workflow/a~1b~0c"
+
+
 def chain(length: int) -> dict[str, Any]:
     raw: dict[str, Any] = {"0": NODE}
     for n in range(1, length):

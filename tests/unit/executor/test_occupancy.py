@@ -34,7 +34,7 @@ def test_foreign_prompt_that_runs_beyond_the_bound_blocks_the_node() -> None:
     assert (after.seconds, after.blocked) == (601, True)
 
 
-def test_new_prompt_restarts_the_occupation_timer() -> None:
+def test_new_prompt_restarts_the_occupancy_timer() -> None:
     occupancy = seen(FOREIGN, for_s=601)
     occupancy.record_occupant(FOREIGN._replace(prompt_id="c"), 1_700)
     state = occupancy.build_report(1_701)

@@ -117,7 +117,3 @@ def test_cached_node_sends_no_images(images: WebsocketImageDecoder) -> None:
     images.apply_event("execution_cached", {"nodes": ["3", 5], "prompt_id": PROMPT})
     run(images, "2", None)
     assert images.missing_nodes == ["3"]
-
-
-def test_graph_without_websocket_image_nodes_expects_no_images() -> None:
-    assert not WebsocketImageDecoder({"1": GRAPH["1"], "4": GRAPH["4"]}, PROMPT).are_images_expected

@@ -8,8 +8,8 @@ from PIL import Image
 
 from gateway.storage.file_extensions import find_extension
 from gateway.uploads.file_signatures import SIGNATURE_BYTES, detect_file_type, may_be_recognized_by_size, read_exr_size
+from tests.kit.images import encode_image
 from tests.kit.media import binary_stl, exr, obj, samples, splat
-from tests.kit.pictures import encode_image
 
 UNMARKED = {"stl", "splat"}
 SMALL = Image.new("RGB", (8, 8))

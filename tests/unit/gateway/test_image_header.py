@@ -6,7 +6,7 @@ import pytest
 
 from gateway.images.formats import ImageFormat
 from gateway.images.headers import MAX_CHUNKS, MAX_INFLATED_BYTES, HeaderProblem, ImageHeader, read_header
-from tests.kit.pictures import chunk, flat_png, text_bomb
+from tests.kit.images import chunk, flat_png, text_bomb
 
 END = chunk(b"IEND", b"")
 SMALL = ImageHeader(ImageFormat.PNG, 8, 8)

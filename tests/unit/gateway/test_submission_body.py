@@ -215,6 +215,7 @@ def test_extra_data_of_listed_keys_reaches_nodes() -> None:
     [
         ({"api_key_comfy_org": "SECRET"}, "/extra_data/api_key_comfy_org", "extra_data_key"),
         ({"anything": 1}, "/extra_data/anything", "extra_data_key"),
+        ({"a/b~c": 1}, "/extra_data/a~1b~0c", "extra_data_key"),
         ({"extra_pnginfo": []}, "/extra_data/extra_pnginfo", "extra_data_value"),
         ({"extra_pnginfo": {"workflow": None}}, "/extra_data/extra_pnginfo", "extra_data_value"),
         ({"preview_method": "fast"}, "/extra_data/preview_method", "extra_data_value"),

@@ -15,6 +15,7 @@ from comfyfleet_client.retry import Retry
 from comfyfleet_client.steps import Flow, Pause, Response, RunExclusively, Send
 
 T = TypeVar("T")
+_REFRESHABLE_CODES = frozenset({"auth.credential.invalid", ""})  # "": a proxy answered for the service
 
 
 @dataclass(slots=True)
@@ -63,8 +64,8 @@ class Caller:
             used = credentials.session
         try:
             return (yield from attempt(credentials.headers()))
-        except Unauthenticated:
-            if not credentials.has_session:
+        except Unauthenticated as refusal:
+            if not credentials.has_session or refusal.code not in _REFRESHABLE_CODES:
                 raise
         yield RunExclusively(self._renew_session(used))
         return (yield from attempt(credentials.headers()))
@@ -105,13 +106,21 @@ class Caller:
         return self.run_with_retries(send_once, repeatable=request.repeatable)
 
     def _renew_session(self, stale: Session | None) -> Flow[None]:
-        """Replace the stale session, unless it was replaced already."""
+        """Replace the stale session, unless this or another program has replaced it already."""
         credentials = self.credentials
         if credentials.session is not stale:
             return
-        if stale is not None:
+        with credentials.lock_session() as stored:
+            if stored is not None and stored != stale and not stored.is_expiring(datetime.now(UTC)):
+                credentials.session = stored
+            else:
+                yield from self._refresh_or_log_in(stored or stale)
+
+    def _refresh_or_log_in(self, session: Session | None) -> Flow[None]:
+        credentials = self.credentials
+        if session is not None:
             try:
-                credentials.store_tokens((yield from self.execute(calls.refresh(stale.refresh_token))))
+                credentials.store_tokens((yield from self.execute(calls.refresh(session.refresh_token))))
             except Unauthenticated:
                 if not credentials.can_log_in:
                     raise

@@ -1,6 +1,7 @@
 """Credentials of a client."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Self
@@ -32,7 +33,8 @@ class Session:
 class Credentials:
     """The credentials of a client, in order of preference: key, token, session, username and password.
 
-    ``on_session`` is called with every session that is opened or refreshed, so that it can be stored.
+    ``on_session`` is called with every session that is opened or refreshed, so that it can be stored. ``lock_session``
+    locks the stored session for as long as a refresh takes, and returns it; None if there is none.
     """
 
     key: str | None = field(default=None, repr=False)
@@ -41,6 +43,7 @@ class Credentials:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     on_session: Callable[[Session], None] | None = None
+    lock_session: Callable[[], AbstractContextManager[Session | None]] = nullcontext
 
     @property
     def has_session(self) -> bool:

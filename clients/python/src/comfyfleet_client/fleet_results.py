@@ -9,8 +9,8 @@ from comfyfleet_client.results import Job, JobError
 
 
 @dataclass(frozen=True, slots=True)
-class Occupation:
-    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt or dead_worker."""
+class Occupancy:
+    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt, storage or dead_worker."""
 
     by: str
     since: datetime
@@ -40,7 +40,7 @@ class Node:
     attempt: int | None = None
     leased_at: datetime | None = None
     blocked: bool = False
-    occupied: Occupation | None = None
+    occupied: Occupancy | None = None
 
 
 @dataclass(frozen=True, slots=True)

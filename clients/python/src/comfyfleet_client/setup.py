@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 from uuid import uuid4
 
@@ -29,6 +30,7 @@ def create_caller(
     password: str | None,
     on_session: Callable[[Session], None] | None,
     retry: Retry | None,
+    lock_session: Callable[[], AbstractContextManager[Session | None]] = nullcontext,
 ) -> Caller:
     """Return a caller with the given values, else ``COMFYFLEET_URL`` and ``COMFYFLEET_KEY``."""
     if key is None and token is None and session is None and username is None:
@@ -37,7 +39,7 @@ def create_caller(
         if credential is not None and not VISIBLE_ASCII.fullmatch(credential):
             raise ValueError("A key or token must consist of visible ASCII characters.")
     url = normalize_url(base_url or os.environ.get("COMFYFLEET_URL") or DEFAULT_URL)
-    credentials = Credentials(key, token, session, username, password, on_session)
+    credentials = Credentials(key, token, session, username, password, on_session, lock_session)
     return Caller(url, credentials, retry or Retry())
 
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -39,6 +40,8 @@ class Client:
         username: user to log in as when needed.
         password: password of this user.
         on_session: called with every session that is opened or refreshed, so that it can be stored.
+        lock_session: locks the stored session for as long as a refresh takes, and returns it. Programs that share it
+            then use the session that another one has refreshed, instead of refreshing an older one.
         timeout: seconds for each connection, and between two chunks of a response.
         retry: the retry policy.
     """
@@ -53,12 +56,13 @@ class Client:
         username: str | None = None,
         password: str | None = None,
         on_session: Callable[[Session], None] | None = None,
+        lock_session: Callable[[], AbstractContextManager[Session | None]] = nullcontext,
         timeout: float = 30.0,
         retry: Retry | None = None,
     ) -> None:
         self._caller = create_caller(
             base_url, key=key, token=token, session=session, username=username, password=password,
-            on_session=on_session, retry=retry,
+            on_session=on_session, retry=retry, lock_session=lock_session,
         )  # fmt: skip
         self._runner = SyncRunner(httpx.Client(timeout=timeout, headers={"User-Agent": USER_AGENT}))
         self.jobs = Jobs(self._caller, self._runner)

@@ -1,4 +1,4 @@
-"""The API for external systems that connect to NATS."""
+"""The API for other systems that connect to NATS."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from contracts.wire.topic import MessageKind, Rpc
 
 
 class NatsJobRequest(StrictModel):
-    """Identifies a job of an external system."""
+    """Identifies a job of another system."""
 
     job_id: UUID
 

@@ -20,6 +20,7 @@ from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
+from contracts.wire.text import escape_pointer_key
 from contracts.workflow import LITERAL_WRAPPER, Graph, GraphNode, is_link
 
 MAX_ERRORS = 100  # bounds the size of a reply
@@ -287,7 +288,7 @@ def _is_plain_path(value: Any) -> bool:
 
 def _build_class_error(node_id: str, class_type: str, decision: ClassDecision) -> FieldError:
     return FieldError(
-        pointer=f"/workflow/{node_id}/class_type",
+        pointer=f"/workflow/{escape_pointer_key(node_id)}/class_type",
         code="node_class_not_allowed",
         message=(
             f"The node class {format_value(class_type)} is not allowed here, because "
@@ -305,5 +306,5 @@ def _sentence_to_clause(sentence: str) -> str:
 def _build_input_error(
     node_id: str, name: str, code: str, message: str, allowed: tuple[Any, ...] | None = None
 ) -> FieldError:
-    pointer = f"/workflow/{node_id}/inputs/{name}"
+    pointer = f"/workflow/{escape_pointer_key(node_id)}/inputs/{escape_pointer_key(name)}"
     return FieldError(pointer=pointer, code=code, message=message, node_id=node_id, input=name, allowed=allowed)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from contracts.graph_policy.registry import InputRole, find_stock_class
 from contracts.workflow import MODEL_SUFFIXES
@@ -140,14 +140,6 @@ class ClassDescription(Protocol):
     def output_node(self) -> bool: ...
 
 
-class NamedValue(NamedTuple):
-    """An input value of a node that names something: its path within ``inputs`` and its role."""
-
-    path: tuple[str, ...]
-    role: InputRole
-    value: Any
-
-
 class ClassRoles:
     """The input roles of one class of one catalog. Build it once per catalog: a lookup takes less than 1 us.
 
@@ -176,18 +168,6 @@ class ClassRoles:
         """Return the catalog's descriptions of a part of a dynamic input, one per option that has the part."""
         return self._nested_descriptions.get(input_name, ())
 
-    def iterate_named_values(self, inputs: Mapping[str, Any]) -> Iterator[NamedValue]:
-        """Yield every value of a node that has a role, including links, wrapped values and parts of records."""
-        for name, value in inputs.items():
-            role = self.find_role(name)
-            if role is None:
-                continue
-            yield NamedValue((name,), role, value)
-            if role is InputRole.RECORD and isinstance(value, dict):
-                for part, inner in value.items():
-                    if (inner_role := self.find_role(f"{name}.{part}")) is not None:
-                        yield NamedValue((name, part), inner_role, inner)
-
     def _decide_role(self, name: str, described: InputDescription | None) -> InputRole | None:
         if self._stock is not None:
             if (role := self._stock.find_role(name)) is not None:
@@ -208,11 +188,6 @@ def _expand_dynamic_inputs(inputs: Mapping[str, Any], prefix: str = "") -> Itera
         grown = getattr(described, "grown", None)
         if grown is not None:
             yield from _expand_dynamic_inputs(dict.fromkeys(grown.names, grown.input), f"{name}.")
-
-
-def find_input_role(class_type: str, input_name: str, spec: ClassDescription) -> InputRole | None:
-    """Return the role of one input. Use ``ClassRoles`` for many lookups."""
-    return ClassRoles(class_type, spec).find_role(input_name)
 
 
 def find_role_by_pattern(name: str, described: InputDescription | None, *, output_node: bool) -> InputRole | None:

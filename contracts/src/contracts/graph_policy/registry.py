@@ -107,11 +107,6 @@ class StockClass:
         """The trait for which the policy ``strict`` refuses the class; None if the class is safe."""
         return next((trait for trait in STRICT_REASONS if trait in self.traits), None)
 
-    @property
-    def is_safe(self) -> bool:
-        """Whether every tenant may use the class."""
-        return self.unsafe_trait is None
-
     def find_role(self, input_name: str) -> InputRole | None:
         if (role := self.inputs.get(input_name)) is not None:
             return role

@@ -18,6 +18,7 @@ from pydantic import ValidationError
 
 from contracts.wire.field_messages import build_field_message
 from contracts.wire.model import TolerantModel
+from contracts.wire.text import escape_pointer_key
 
 
 class ErrorKind(StrEnum):
@@ -161,7 +162,7 @@ def build_field_errors(error: ValidationError, prefix: str = "") -> tuple[FieldE
     found = error.errors(include_url=False, include_input=False)
     return tuple(
         FieldError(
-            pointer=(prefix + "".join(f"/{part}" for part in item["loc"]))[:MAX_POINTER],
+            pointer=(prefix + "".join(f"/{escape_pointer_key(part)}" for part in item["loc"]))[:MAX_POINTER],
             code=item["type"],
             message=build_field_message(item),
         )

@@ -1,4 +1,4 @@
-"""Text types for external text in messages. The type sanitizes and bounds every value.
+"""Text types for external text in messages, and JSON Pointers. The types sanitize and bound every value.
 
 Three things make a message impossible to send or store: NUL (PostgreSQL refuses it), lone surrogates (UTF-8 cannot
 encode them) and unbounded length. A field of these types can contain none of them.
@@ -30,6 +30,11 @@ def clean_text(text: str, max_length: int) -> str:
 def is_clean_text(text: str) -> bool:
     """Whether ``clean_text`` would leave the text unchanged."""
     return _INVALID_CHARACTER.search(text) is None
+
+
+def escape_pointer_key(key: int | str) -> str:
+    """Return a key or index as one part of a JSON Pointer (RFC 6901)."""
+    return str(key).replace("~", "~0").replace("/", "~1")
 
 
 def _clean_value(value: Any, *, max_length: int) -> Any:

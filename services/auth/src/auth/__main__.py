@@ -8,11 +8,11 @@ from typing import Annotated
 
 import typer
 
-from auth.app import (
+from auth.app import create_app
+from auth.commands import (
     archive_audit,
     bootstrap_user,
     count_keys_by_secret_key,
-    create_app,
     create_login_link,
     export_audit,
     rotate_keys,

@@ -2,14 +2,13 @@
 
 import os
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
-from typing import Any
+from datetime import timedelta
 
 from fastapi import FastAPI
 
-from auth.consumers import audit, class_rules, credentials, erasures, keys, registration, sessions, users
+from auth.consumers import accounts, audit, class_rules, credentials, erasures, invites, keys, sessions, users
 from auth.domain.api_key import ApiKeyPepper
 from auth.domain.password import PasswordPolicy
 from auth.domain.password_hash import PasswordHasher
@@ -18,12 +17,8 @@ from auth.domain.refresh_token import RefreshTokenPepper
 from auth.domain.signing_key import SigningKeyCipher
 from auth.loops import prune, record_key_uses
 from auth.settings import Settings
-from auth.store import keys as keys_store
-from auth.usecases import audit_log
 from auth.usecases.announce_changes import Announcer
 from auth.usecases.archive_audit import AuditArchiver
-from auth.usecases.audit_log import ChainVerification
-from auth.usecases.bootstrap import bootstrap
 from auth.usecases.change_password import PasswordChanger
 from auth.usecases.change_tier import TierChanger
 from auth.usecases.change_user import UserChanger
@@ -61,9 +56,6 @@ from chassis.loop import Loop
 from chassis.messaging.bus import Bus
 from chassis.shutdown import Shutdown
 from chassis.telemetry.metrics import Metrics
-from contracts.auth.accounts import Role
-from contracts.auth.tiers import Tier
-from contracts.graph_policy.policy import GraphPolicy
 from contracts.permissions import inbox_prefix
 
 ARCHIVE_EVERY_S = 3600.0
@@ -118,15 +110,20 @@ def create_app(
     class_rules.register(
         bus, reader=ClassRuleReader(database, rules), changer=ClassRuleChanger(database, rules, announcer)
     )
-    registration.register(bus, invites=InviteService(database))
-    audit.register(bus, recorder=ActionRecorder(database), reader=AuditReader(database))
+    invites.register(bus, invites=InviteService(database))
+    audit.register(
+        bus,
+        action_recorder=ActionRecorder(database),
+        denial_recorder=DenialRecorder(database),
+        reader=AuditReader(database),
+    )
     keys.register(
         bus,
         creator=KeyCreator(database, pepper, life=timedelta(days=settings.key_days), max_keys=settings.keys_per_user),
         lister=KeyLister(database),
         revoker=KeyRevoker(database, announcer),
     )
-    signer = _create_signer(settings, database)
+    signer = create_signer(settings, database)
     hashing = HashingPool(
         PasswordHasher(), threads=settings.hashing_threads or _count_spare_cores(), queue=settings.hashing_queue
     )
@@ -151,7 +148,7 @@ def create_app(
         ),
     ]
 
-    if (archiver := _create_archiver(settings, database)) is not None:
+    if (archiver := create_archiver(settings, database)) is not None:
         loops.append(Loop("auth.archive_audit", archiver.tick, every_s=ARCHIVE_EVERY_S))
 
     startup = Startup()
@@ -189,7 +186,7 @@ def _register_sessions(
 ) -> None:
     policy, pepper = PasswordPolicy(settings.password_min_length), RefreshTokenPepper(*settings.accepted_secret_keys)
     grace, idle = timedelta(seconds=settings.refresh_grace_s), timedelta(days=settings.refresh_token_idle_days)
-    sessions.register_accounts(
+    accounts.register(
         bus,
         registrar=Registrar(
             database,
@@ -200,7 +197,6 @@ def _register_sessions(
             shared_quota=timedelta(days=settings.shared_quota_days),
         ),
         password_changer=PasswordChanger(database, hashing, policy, announcer, token_life=signer.token_life + grace),
-        denial_recorder=DenialRecorder(database),
     )
     opener = SessionOpener(
         database, hashing, signer, pepper, life=timedelta(days=settings.refresh_token_days), idle=idle
@@ -225,7 +221,7 @@ def _register_sessions(
     )
 
 
-def _create_signer(settings: Settings, database: Database) -> AccessTokenSigner:
+def create_signer(settings: Settings, database: Database) -> AccessTokenSigner:
     return AccessTokenSigner(
         database,
         SigningKeyCipher(*settings.accepted_secret_keys),
@@ -234,7 +230,8 @@ def _create_signer(settings: Settings, database: Database) -> AccessTokenSigner:
     )
 
 
-def _create_archiver(settings: Settings, database: Database) -> AuditArchiver | None:
+def create_archiver(settings: Settings, database: Database) -> AuditArchiver | None:
+    """Return the archiver of the audit log; None if ``audit_days`` or ``audit_archive`` is not set."""
     if settings.audit_days is None or settings.audit_archive is None:
         return None
     return AuditArchiver(database, settings.audit_archive, age=timedelta(days=settings.audit_days))
@@ -243,111 +240,3 @@ def _create_archiver(settings: Settings, database: Database) -> AuditArchiver | 
 def _count_spare_cores() -> int:
     """Return the number of cores that this process may use minus one, but at least one."""
     return max(1, len(os.sched_getaffinity(0)) - 1) if sys.platform == "linux" else max(1, (os.cpu_count() or 1) - 1)
-
-
-async def rotate_keys(settings: Settings) -> str | None:
-    """Create the next signing key and return its id, or None when one is already scheduled."""
-    database = Database(settings.database, name="auth")
-    try:
-        return await _create_signer(settings, database).rotate_keys_now()
-    finally:
-        await database.close()
-
-
-async def count_keys_by_secret_key(settings: Settings) -> tuple[int, int, datetime | None]:
-    """Count working API keys whose hashes depend on the current secret key, and those that depend on earlier ones.
-
-    Returns:
-        Both numbers, and when a key that depends on an earlier secret key was last used.
-    """
-    database = Database(settings.database, name="auth")
-    try:
-        async with database.connection() as connection:
-            counts = await keys_store.count_keys_by_pepper(connection)
-    finally:
-        await database.close()
-    current, _ = counts.pop(ApiKeyPepper(*settings.accepted_secret_keys).pepper_id, (0, None))
-    last_used = max((used for _, used in counts.values() if used is not None), default=None)
-    return current, sum(number for number, _ in counts.values()), last_used
-
-
-async def create_login_link(settings: Settings, username: str) -> str:
-    """Create a login link for the user of that name; returns its token."""
-    database = Database(settings.database, name="auth")
-    try:
-        created = await LoginLinkCreator(database).create_for_operator(username)
-    finally:
-        await database.close()
-    return created.token.get_secret_value()
-
-
-async def verify_audit(settings: Settings) -> ChainVerification:
-    database = Database(settings.database, name="auth")
-    try:
-        return await audit_log.verify_chain(database)
-    finally:
-        await database.close()
-
-
-async def verify_audit_files(settings: Settings) -> int | None:
-    """Verify the archives; returns the number of their entries, or None if ``audit_archive`` is not set.
-
-    Raises:
-        ArchiveDamaged: says which file is missing or was changed.
-    """
-    if settings.audit_archive is None:
-        return None
-    database = Database(settings.database, name="auth")
-    try:
-        return await audit_log.verify_files(database, settings.audit_archive)
-    finally:
-        await database.close()
-
-
-async def archive_audit(settings: Settings) -> int | None:
-    """Archive old entries now. Returns their number; None if ``audit_days`` is not set. Raises ``ArchiveDamaged``."""
-    database = Database(settings.database, name="auth")
-    try:
-        archiver = _create_archiver(settings, database)
-        return None if archiver is None else await archiver.archive_old_entries()
-    finally:
-        await database.close()
-
-
-async def export_audit(settings: Settings, write: Callable[[dict[str, Any]], None]) -> None:
-    """Write every entry of the audit log, oldest first."""
-    database = Database(settings.database, name="auth")
-    try:
-        async for entry in audit_log.export_entries(database):
-            write(entry)
-    finally:
-        await database.close()
-
-
-async def bootstrap_user(
-    settings: Settings,
-    *,
-    username: str,
-    email: str | None,
-    role: Role,
-    tier: Tier,
-    graph_policy: GraphPolicy | None = None,
-    password: str | None = None,
-) -> dict[str, str]:
-    """Create the user unless it exists, and a new key; returns ``user_id``, ``username`` and ``key``."""
-    database = Database(settings.database, name="auth")
-    try:
-        result = await bootstrap(
-            database,
-            ApiKeyPepper(*settings.accepted_secret_keys),
-            PasswordPolicy(settings.password_min_length),
-            username=username,
-            email=email or f"{username}@localhost",
-            role=role,
-            tier=tier,
-            graph_policy=graph_policy,
-            password=password,
-        )
-    finally:
-        await database.close()
-    return {"user_id": str(result.user_id), "username": username, "key": result.key}

@@ -10,7 +10,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from chassis.faults import Fault, FaultLog
-from chassis.http.app import create_web_app
+from chassis.http.app import NotReady, create_web_app
 from chassis.ids import new_id
 from chassis.lifecycle import retry_with_backoff, run_start_steps
 from chassis.loop import Loop
@@ -48,10 +48,6 @@ from executor.usecases.upload_output import OutputUploader
 from executor.usecases.watch_occupancy import OccupancyMonitor
 
 CLEAR_EVERY_S = 60.0  # woken on demand
-
-
-class NotReady(Exception):
-    """A dependency of the executor is unavailable."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,17 +105,26 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     if settings.on_stop == "hand_back":
         shutdown.register_drain(drain)
 
-    def build_probe(is_ready: Callable[[Components], bool]) -> Callable[[], Awaitable[None]]:
+    def build_probe(is_ready: Callable[[Components], bool], reason: str) -> Callable[[], Awaitable[None]]:
         async def check_readiness() -> None:
             if not is_ready(components[0]):
-                raise NotReady
+                raise NotReady(reason)
 
         return check_readiness
 
     probes = {
-        "nats": build_probe(lambda components: components.bus.connected),
-        "node": build_probe(lambda components: components.state.online),
-        "catalog": build_probe(lambda components: components.state.is_catalog_reported),
+        "nats": build_probe(
+            lambda components: components.bus.connected,
+            "NATS is unreachable. Check that it runs, and NATS_URL.",
+        ),
+        "node": build_probe(
+            lambda components: components.state.online,
+            "ComfyUI does not respond. Check that it runs, and EXECUTOR_COMFYUI_URL.",
+        ),
+        "catalog": build_probe(
+            lambda components: components.state.is_catalog_reported,
+            "The scheduler has not received the node's catalog yet. Wait, or check the scheduler.",
+        ),
     }
     return create_web_app(
         "executor",

@@ -17,35 +17,115 @@ class Settings(ServiceSettings):
     comfyui_url: str = "http://127.0.0.1:8188"
     journal_path: Path
 
-    heartbeat_s: float = Field(default=3.0, gt=0)  # five of them fit into a lease of 15 s
-    ask_wait_s: float = Field(default=5.0, ge=0, le=6)  # how long a work request waits; its timeout is 7 s
-    poll_s: float = Field(default=1.0, gt=0)  # delay of completion when the websocket is silent
-    probe_s: float = Field(default=1.0, gt=0)  # delay until a node's death or return is noticed
-    catalog_every_s: float = Field(default=60.0, gt=0)  # reading it makes the node scan its model folders
-    models_every_s: float = Field(default=5.0, gt=0)  # delay until added or removed model files are noticed
+    heartbeat_s: float = Field(
+        default=3.0, gt=0, description="seconds between two heartbeats; five of them fit into a lease of 15 s"
+    )
+    ask_wait_s: float = Field(
+        default=5.0, ge=0, le=6, description="seconds for which a work request waits; its timeout is 7 s"
+    )
+    poll_s: float = Field(
+        default=1.0, gt=0, description="seconds by which the end of a prompt is noticed late if the websocket is silent"
+    )
+    probe_s: float = Field(
+        default=1.0, gt=0, description="seconds by which the death or return of the node is noticed late"
+    )
+    catalog_every_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="seconds between two reads of the catalog, for which the node scans its model folders",
+    )
+    models_every_s: float = Field(
+        default=5.0, gt=0, description="seconds by which added or removed model files are noticed late"
+    )
 
     reply_s: float = Field(
-        default=5.0, gt=0
-    )  # a node running a class that holds the GIL answers this late (measured: 4.5 s)
-    post_s: float = Field(default=30.0, gt=0)  # validating a large graph checks every file that it names
-    catalog_s: float = Field(default=60.0, gt=0)  # several MB, and model folders may be on network disks
-    unreachable_s: float = Field(default=10.0, gt=0)  # longer than one slow answer, shorter than a lease
+        default=5.0,
+        gt=0,
+        description="timeout of a short request to ComfyUI, seconds; a node that runs a class which holds the GIL "
+        "answers late (measured: 4.5 s)",
+    )
+    post_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="timeout of posting a prompt, seconds; ComfyUI checks every file that a large graph names",
+    )
+    catalog_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="timeout of reading the catalog, seconds; it has several MB, and model folders may be on network "
+        "disks",
+    )
+    unreachable_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="seconds without an answer after which a node is lost; longer than one slow answer, shorter than a "
+        "lease",
+    )
 
-    drain_s: float = Field(default=25.0, ge=0)  # a spot instance gets 30 s: handing back takes up to 5 s
-    on_stop: Literal["hand_back", "leave_running"] = "hand_back"  # leave_running: a successor with the journal adopts
-    stop_within_s: float = Field(default=30.0, gt=0)  # node code without interrupt checks cannot be stopped
-    dead_worker_s: float = Field(default=10.0, gt=0)  # queued while nothing runs: ComfyUI takes work within 1 ms
-    behind_others_s: float = Field(default=30.0, gt=0)  # wait behind a foreign prompt before the job is withdrawn
-    blocked_after_s: float = Field(default=600.0, gt=0)  # duration of one foreign prompt before operators are alerted
-    storage_wait_s: float = Field(default=3600.0, gt=0)  # outputs wait for a full store before the job is given back
-    stalled_s: float = Field(default=900.0, gt=0)  # loading a large model for the first time took 5 minutes
+    drain_s: float = Field(
+        default=25.0,
+        ge=0,
+        description="seconds after SIGTERM within which a running job may end; a spot instance gets 30 s, and handing "
+        "back takes up to 5 s",
+    )
+    on_stop: Literal["hand_back", "leave_running"] = Field(
+        default="hand_back",
+        description="what happens to the job after SIGTERM; leave_running: a successor with the same journal adopts "
+        "the prompt",
+    )
+    stop_within_s: float = Field(
+        default=30.0,
+        gt=0,
+        description="seconds that an interrupted prompt may take to stop; node code that does not check for interrupts "
+        "cannot be stopped",
+    )
+    dead_worker_s: float = Field(
+        default=10.0,
+        gt=0,
+        description="seconds for which a prompt may be queued while nothing runs; ComfyUI starts one within 1 ms",
+    )
+    behind_others_s: float = Field(
+        default=30.0, gt=0, description="seconds behind a foreign prompt after which the job is withdrawn"
+    )
+    blocked_after_s: float = Field(
+        default=600.0,
+        gt=0,
+        description="seconds that a prompt or a full store may occupy the node before operators are alerted",
+    )
+    storage_wait_s: float = Field(
+        default=3600.0,
+        gt=0,
+        description="seconds that outputs wait for a full or unavailable artifact store before the job is handed back",
+    )
+    stalled_s: float = Field(
+        default=900.0,
+        gt=0,
+        description="seconds of silence after which a prompt has stalled; loading a large model for the first time "
+        "took 5 minutes",
+    )
 
     answer_max_bytes: int = Field(
-        default=64 << 20, gt=0
-    )  # bytes of a JSON response; a history entry contains its whole workflow
-    output_max_bytes: int = Field(default=4 << 30, gt=0)  # bytes of one output
-    output_dir: Path | None = None  # the node's output folder, if this machine shares it
-    output_keep_s: float = Field(default=86_400.0, gt=0)  # seconds after the last write to a job's files in it
-    prefetch: bool = True  # request the next job while one runs, so that the node does not wait for it
-    prefetch_hold_s: float = Field(default=3.0, gt=0)  # a prefetched job that waits this long is handed back
-    uploads: int = Field(default=4, ge=1, le=64)  # concurrent uploads of outputs; more did not increase throughput
+        default=64 << 20,
+        gt=0,
+        description="maximum bytes of a JSON response of the node; a history entry contains its whole workflow",
+    )
+    output_max_bytes: int = Field(default=4 << 30, gt=0, description="maximum bytes of one output")
+    output_dir: Path | None = Field(default=None, description="the node's output folder, if this machine shares it")
+    output_keep_s: float = Field(
+        default=86_400.0,
+        gt=0,
+        description="seconds for which a job's files stay in output_dir after the last write to them",
+    )
+    prefetch: bool = Field(
+        default=True,
+        description="whether the next job is requested while one runs, so that the node does not wait for it",
+    )
+    prefetch_hold_s: float = Field(
+        default=3.0, gt=0, description="seconds that a prefetched job may wait before it is handed back"
+    )
+    uploads: int = Field(
+        default=4,
+        ge=1,
+        le=64,
+        description="concurrent uploads of outputs; more did not increase throughput",
+    )

@@ -132,7 +132,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
     @classmethod
     def _check_origin(cls, url: str) -> str:
         if not url.startswith(("http://", "https://")):
-            raise ValueError("an http:// or https:// URL")
+            raise ValueError("Use an http:// or https:// URL.")
         return url.rstrip("/")
 
     @field_validator("trusted_proxies")
@@ -146,7 +146,10 @@ class Settings(DatabaseSettings, SecretKeySettings):
     def _check_origins(cls, text: str | None) -> str | None:
         for origin in filter(None, (text or "").split(",")):
             if not _ORIGIN.fullmatch(origin.strip()):
-                raise ValueError("exact origins, https://app.example or http://localhost:3000, without a path or *")
+                raise ValueError(
+                    "Use comma-separated origins such as https://app.example or http://localhost:3000, "
+                    "without a path or *."
+                )
         return text
 
     @field_validator("extra_data_keys")
@@ -154,7 +157,7 @@ class Settings(DatabaseSettings, SecretKeySettings):
     def _normalize_extra_data_keys(cls, text: str | None) -> str | None:
         names = [name.strip() for name in (text or "").split(",") if name.strip()]
         if any(not _EXTRA_KEY.fullmatch(name) for name in names):
-            raise ValueError("names of letters, digits and _, comma separated")
+            raise ValueError("Use comma-separated names of letters, digits and _, which begin with a letter.")
         return ",".join(names) or None
 
     @model_validator(mode="before")

@@ -67,7 +67,8 @@ def logout(
     except Unauthenticated:
         pass  # the session had already ended
     finally:
-        login_file.delete_login()
+        with login_file.lock_login():
+            login_file.delete_login()
     typer.echo(f"{stored.username} is logged out of {stored.url}.")
 
 
@@ -116,7 +117,8 @@ def erase_account(
     password = _ask_password(from_stdin=password_stdin)
     with open_session_client(stored) as client:
         client.erase(password)
-    login_file.delete_login()
+    with login_file.lock_login():
+        login_file.delete_login()
     typer.echo(f"{stored.username} is erased.")
 
 

@@ -1,6 +1,8 @@
 """Creates the client of a command."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import typer
 
@@ -47,14 +49,31 @@ def open_client(context: typer.Context) -> Client:
 
 
 def open_session_client(login: Login) -> Client:
-    """Return a client that continues a login and stores refreshed sessions."""
+    """Return a client that continues a login and shares its session with the commands that run at the same time."""
+
+    def load_same_login() -> Login | None:
+        stored = login_file.load_login()
+        return stored if stored is not None and (stored.url, stored.username) == (login.url, login.username) else None
+
+    @contextmanager
+    def lock_session() -> Iterator[Session | None]:
+        with login_file.lock_login():
+            stored = load_same_login()
+            yield stored.session if stored is not None else None
 
     def store_session(session: Session) -> None:
-        store_login(login.url, login.username, session)
+        if load_same_login() is not None:  # the user has neither logged out nor logged in as somebody else since
+            save_session(login.url, login.username, session)
 
-    return Client(login.url, session=login.session, on_session=store_session)
+    return Client(login.url, session=login.session, on_session=store_session, lock_session=lock_session)
 
 
 def store_login(url: str, username: str, session: Session) -> None:
     """Store a session for the next command."""
+    with login_file.lock_login():
+        save_session(url, username, session)
+
+
+def save_session(url: str, username: str, session: Session) -> None:
+    """Store a session for the next command. The caller holds the lock."""
     login_file.save_login(Login(url, username, session.access_token, session.refresh_token, session.expires_at))

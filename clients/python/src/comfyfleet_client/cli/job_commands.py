@@ -2,6 +2,7 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
@@ -104,7 +105,7 @@ def follow_job(client: Client, job: Job, *, wait: bool, watch: bool, output: Pat
     if wait or watch or output is not None:
         job = _wait_until_ended(client, job, show_progress=watch)
     if output is not None and job.succeeded:
-        _save_outputs(client, job, output, silent=json)
+        _save_outputs(client, job, job.outputs, output, silent=json)
     if json:
         show.print_json(job)
     _exit_if_failed(job)
@@ -157,7 +158,7 @@ def result(
         elif str(output) == "-":
             sys.stdout.buffer.write(client.jobs.download(job, index))
         elif output.is_dir() and index is None:
-            _save_outputs(client, client.jobs.get(job), output, silent=json)
+            _save_outputs(client, client.jobs.get(job), client.jobs.outputs(job), output, silent=json)
         else:
             saved = client.jobs.download(job, index, to=output)
             if json:
@@ -267,8 +268,8 @@ def _print_texts(client: Client, job: str, index: int | None, *, json: bool) -> 
         show.print_note(f"comfyfleet: not printed: {', '.join(others)}. Save them with --output.")
 
 
-def _save_outputs(client: Client, job: Job, folder: Path, *, silent: bool) -> None:
-    for index, output in enumerate(job.outputs):
+def _save_outputs(client: Client, job: Job, outputs: Sequence[Output], folder: Path, *, silent: bool) -> None:
+    for index, output in enumerate(outputs):
         file = folder / _build_file_name(job, index, output)
         client.jobs.download(job, index, to=file)
         if not silent:

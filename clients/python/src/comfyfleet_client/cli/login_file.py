@@ -2,8 +2,10 @@
 
 import json
 import os
+import sys
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -11,6 +13,9 @@ from pathlib import Path
 from comfyfleet_client.credentials import Session
 from comfyfleet_client.errors import UnreadableResponse
 from comfyfleet_client.json_values import build_json_value, from_json
+
+if sys.platform != "win32":
+    import fcntl
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +60,17 @@ def save_login(login: Login) -> None:
         Path(name).replace(file)
     finally:
         Path(name).unlink(missing_ok=True)
+
+
+@contextmanager
+def lock_login() -> Iterator[None]:
+    """Exclude the other commands that change the stored login. Not reentrant; no effect on Windows."""
+    file = find_login_path().with_suffix(".lock")
+    file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with os.fdopen(os.open(file, os.O_RDWR | os.O_CREAT, 0o600)) as opened:
+        if sys.platform != "win32":
+            fcntl.flock(opened, fcntl.LOCK_EX)  # released when the file is closed
+        yield
 
 
 def delete_login() -> None:

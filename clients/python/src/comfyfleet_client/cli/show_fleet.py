@@ -12,7 +12,7 @@ from comfyfleet_client.fleet_results import (
     EtaAccuracy,
     FleetJob,
     Node,
-    Occupation,
+    Occupancy,
     Stats,
     UsageDay,
 )
@@ -27,7 +27,7 @@ def nodes(found: Sequence[Node]) -> None:
     table(("node", "online", "work", "job", "seen"), rows)
     for node in found:
         if node.occupied is not None:
-            typer.echo(f"{node.node}: {_describe_occupation(node.node, node.occupied)}")
+            typer.echo(f"{node.node}: {_describe_occupancy(node.node, node.occupied)}")
 
 
 def jobs(found: Iterable[FleetJob]) -> None:
@@ -146,7 +146,7 @@ def _describe_work(node: Node) -> str:
     return "yes"
 
 
-def _describe_occupation(node: str, occupied: Occupation) -> str:
+def _describe_occupancy(node: str, occupied: Occupancy) -> str:
     """Return what occupies a node, and what to do."""
     causes = {
         "foreign_prompt": "the prompt of another client",

@@ -41,7 +41,7 @@ UNAVAILABLE_ERRORS = (
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.TooManyConnectionsError,
-    # the database is available, but the transaction was rolled back and can be retried; the next one too
+    # the database is available, but it rolled the transaction back or refuses it for now; a retry can succeed
     asyncpg.DeadlockDetectedError,
     asyncpg.LockNotAvailableError,
     asyncpg.QueryCanceledError,  # statement timeout: overload
@@ -53,7 +53,7 @@ UNAVAILABLE_ERRORS = (
 )
 UNSTORABLE_ERRORS = (
     asyncpg.DataError,  # server error: NUL in a text, or a number out of range
-    asyncpg.exceptions._base.DataError,  # noqa: SLF001 - the client, before it sends: has no public name of its own
+    asyncpg.exceptions._base.DataError,  # noqa: SLF001 - raised by asyncpg before it sends; the class has no public name
     UnicodeEncodeError,  # a lone surrogate
 )
 

@@ -42,7 +42,7 @@ class Schema(NamedTuple):
 
 
 class SchemaFit(StrEnum):
-    """How code and schema go together. Code may run with ``CURRENT`` and ``NEWER``."""
+    """Whether code works with a schema. Code may run with ``CURRENT`` and ``NEWER``."""
 
     CURRENT = "current"
     NEWER = "newer"

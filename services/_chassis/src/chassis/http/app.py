@@ -247,7 +247,7 @@ def build_problem_response(request: Request, details: RefusalDetails) -> Problem
     return ProblemResponse(body, status_code=body["status"], headers=headers)
 
 
-def build_http_problem(request: Request, error: HTTPException, *, code: str = "") -> ProblemResponse:
+def build_http_problem(request: Request, error: HTTPException) -> ProblemResponse:
     """Return the response to an HTTP error such as 404 or 405."""
     phrase = HTTPStatus(error.status_code).phrase
     body = {
@@ -255,7 +255,7 @@ def build_http_problem(request: Request, error: HTTPException, *, code: str = ""
         "title": phrase,
         "status": error.status_code,
         "detail": str(error.detail),
-        "code": code or "http." + phrase.lower().replace(" ", "_"),
+        "code": "http." + phrase.lower().replace(" ", "_"),
         "instance": _build_instance(request),
         "request_id": request.state.request_id,
     }

@@ -14,7 +14,7 @@ from chassis.shutdown import Shutdown
 class Server(uvicorn.Server):
     """uvicorn 0.54's server with a ``Shutdown``.
 
-    After the first SIGTERM or SIGINT it serves on for ``delay_s``, and until the work that is registered with
+    After the first SIGTERM or SIGINT it keeps serving for ``delay_s``, and until the work that is registered with
     ``shutdown`` is drained; then it closes the listener and finishes running requests, at most
     ``timeout_graceful_shutdown`` seconds of its configuration. A second signal ends the drain; a third one aborts.
 

@@ -1,1 +1,4 @@
-"""NATS request handlers of auth, one module per subject. The tenant comes from the NATS subject, never the payload."""
+"""NATS request handlers of auth, one module per topic area.
+
+The tenant comes from the NATS subject, never the payload.
+"""

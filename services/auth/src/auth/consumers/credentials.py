@@ -13,7 +13,7 @@ from contracts.wire.topic import Address
 
 def register(bus: Bus, *, verifier: CredentialVerifier, change_reader: ChangeReader, tickets: TicketService) -> None:
     async def verify_credential(command: VerifyCredential, _: Address) -> Principal:
-        return await verifier.verify(command.credential.get_secret_value())
+        return await verifier.verify_key(command.credential.get_secret_value())
 
     async def read_changes(query: ReadChanges, _: Address) -> Changes:
         return await change_reader.read_changes(query.since)

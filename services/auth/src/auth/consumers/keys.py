@@ -12,13 +12,13 @@ from contracts.wire.topic import Address
 
 def register(bus: Bus, *, creator: KeyCreator, lister: KeyLister, revoker: KeyRevoker) -> None:
     async def create_key(command: CreateKey, address: Address) -> CreatedKey:
-        return await creator.create(parse_user_id(address), command)
+        return await creator.create_key(parse_user_id(address), command)
 
     async def list_keys(_: ListKeys, address: Address) -> Keys:
         return await lister.list_keys(parse_user_id(address))
 
     async def revoke_key(command: RevokeKey, address: Address) -> Done:
-        return await revoker.revoke(parse_user_id(address), command)
+        return await revoker.revoke_key(parse_user_id(address), command)
 
     bus.serve(CREATE_KEY, create_key)
     bus.serve(LIST_KEYS, list_keys)

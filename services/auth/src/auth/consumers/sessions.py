@@ -1,18 +1,13 @@
-"""Registration, login, login links, sessions and passwords."""
+"""Login, login links, sessions, and the keys that verify access tokens."""
 
 from auth.consumers.request_user import parse_user_id
-from auth.usecases.change_password import PasswordChanger
 from auth.usecases.end_session import SessionEnder
 from auth.usecases.list_sessions import SessionLister
 from auth.usecases.manage_login_links import LoginLinkCreator, LoginLinkRedeemer
 from auth.usecases.open_session import SessionOpener
-from auth.usecases.record_denial import DenialRecorder
 from auth.usecases.refresh_session import SessionRefresher
-from auth.usecases.register import Registrar
 from auth.usecases.sign_tokens import AccessTokenSigner
 from chassis.messaging.bus import Bus
-from contracts.auth.accounts import CHANGE_PASSWORD, REGISTER, ChangePassword, Register, User
-from contracts.auth.audit import RECORD_DENIAL, RecordDenial
 from contracts.auth.credentials import READ_KEYSET, Keyset, ReadKeyset
 from contracts.auth.fields import Done
 from contracts.auth.login_links import (
@@ -37,23 +32,6 @@ from contracts.auth.sessions import (
     SessionTokens,
 )
 from contracts.wire.topic import Address
-
-
-def register_accounts(
-    bus: Bus, *, registrar: Registrar, password_changer: PasswordChanger, denial_recorder: DenialRecorder
-) -> None:
-    async def register(command: Register, _: Address) -> User:
-        return await registrar.register(command)
-
-    async def change_password(command: ChangePassword, address: Address) -> Done:
-        return await password_changer.change_password(parse_user_id(address), command)
-
-    async def record_denial(command: RecordDenial, address: Address) -> Done:
-        return await denial_recorder.record_denial(parse_user_id(address), command)
-
-    bus.serve(REGISTER, register)
-    bus.serve(CHANGE_PASSWORD, change_password)
-    bus.serve(RECORD_DENIAL, record_denial)
 
 
 def register_login_links(bus: Bus, *, creator: LoginLinkCreator, redeemer: LoginLinkRedeemer) -> None:

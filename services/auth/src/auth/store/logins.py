@@ -5,8 +5,6 @@ from datetime import datetime
 from uuid import UUID
 
 from chassis.database.statement import Connection, Statement
-from contracts.auth.accounts import Role, User
-from contracts.auth.tiers import Tier
 
 UNKNOWN_USER_ID = UUID(int=0)  # no account has this id: unknown accounts cause the same work as known ones
 
@@ -37,11 +35,6 @@ WHERE id = :user_id
 """)
 _SET_HASH = Statement("""
 UPDATE users SET password_hash = :password_hash, failed_logins = 0, failed_login_at = NULL WHERE id = :user_id
-""")
-_CREATE = Statement("""
-INSERT INTO users (id, username, email, password_hash, role, tier)
-VALUES (:id, :username, :email, :password_hash, 'user', :tier) ON CONFLICT DO NOTHING
-RETURNING id, username, email, tier, role, is_active, created_at
 """)
 
 
@@ -77,15 +70,3 @@ async def record_login_success(connection: Connection, user_id: UUID, *, upgrade
 
 async def set_password_hash(connection: Connection, user_id: UUID, password_hash: str) -> None:
     await _SET_HASH.execute(connection, user_id=user_id, password_hash=password_hash)
-
-
-async def create_user(
-    connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
-) -> User | None:
-    """Create an account; None when the name or address is taken, ignoring case."""
-    row = await _CREATE.fetch_first(
-        connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
-    )
-    if row is None:
-        return None
-    return User(**{**row, "tier": Tier(row["tier"]), "role": Role(row["role"])})

@@ -9,6 +9,7 @@ from auth.domain.user import User
 from chassis.database.statement import Connection, Row, Statement
 from chassis.ids import new_id
 from contracts.auth.accounts import ListUsers, Role
+from contracts.auth.accounts import User as RegisteredUser
 from contracts.auth.tiers import Limits, Tier
 
 USER_COLUMNS = f"""
@@ -45,6 +46,11 @@ UPDATE users SET tier = :tier, role = :role, is_active = :is_active, limits = :o
 """)
 _END_SESSIONS = Statement("UPDATE sessions SET ended_at = now() WHERE user_id = :id AND ended_at IS NULL")
 _CREATE = Statement("""
+INSERT INTO users (id, username, email, password_hash, role, tier)
+VALUES (:id, :username, :email, :password_hash, 'user', :tier) ON CONFLICT DO NOTHING
+RETURNING id, username, email, tier, role, is_active, created_at
+""")
+_CREATE_WITHOUT_PASSWORD = Statement("""
 INSERT INTO users (id, username, email, role, tier, limits) VALUES (:id, :username, :email, :role, :tier, :own)
 ON CONFLICT DO NOTHING
 """)
@@ -124,6 +130,18 @@ async def end_sessions(connection: Connection, user_id: UUID) -> None:
     await _END_SESSIONS.execute(connection, id=user_id)
 
 
+async def create_user(
+    connection: Connection, user_id: UUID, *, username: str, email: str, password_hash: str, tier: Tier
+) -> RegisteredUser | None:
+    """Create a user; None when the name or address is taken, ignoring case."""
+    row = await _CREATE.fetch_first(
+        connection, id=user_id, username=username, email=email, password_hash=password_hash, tier=tier
+    )
+    if row is None:
+        return None
+    return RegisteredUser(**{**row, "tier": Tier(row["tier"]), "role": Role(row["role"])})
+
+
 async def find_or_create_user(
     connection: Connection, *, username: str, email: str, role: Role, tier: Tier, own_limits: Mapping[str, Any]
 ) -> User | None:
@@ -133,7 +151,7 @@ async def find_or_create_user(
         own_limits: limits that override the tier, if the user is created.
     """
     values = {"username": username, "email": email, "role": role, "tier": tier, "own": _serialize_limits(own_limits)}
-    await _CREATE.execute(connection, id=new_id(), **values)
+    await _CREATE_WITHOUT_PASSWORD.execute(connection, id=new_id(), **values)
     row = await _FIND_BY_NAME.fetch_first(connection, username=username)
     return build_user(row) if row else None
 

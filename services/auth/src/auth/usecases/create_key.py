@@ -27,7 +27,7 @@ class KeyCreator:
     def __init__(self, database: Database, pepper: ApiKeyPepper, *, life: timedelta, max_keys: int) -> None:
         self._database, self._pepper, self._life, self._max_keys = database, pepper, life, max_keys
 
-    async def create(self, user_id: UUID, command: CreateKey) -> CreatedKey:
+    async def create_key(self, user_id: UUID, command: CreateKey) -> CreatedKey:
         """Return a new key, or the same key again for a repeated request with the same Idempotency-Key.
 
         Raises:

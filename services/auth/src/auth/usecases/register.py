@@ -6,7 +6,7 @@ from auth.domain.account import normalize_email, validate_account
 from auth.domain.invite import digest_invite_token
 from auth.domain.password import PasswordPolicy
 from auth.domain.quota_group import AddressPepper
-from auth.store import audit, invites, logins, quota_groups
+from auth.store import audit, invites, quota_groups, users
 from auth.store.audit import NewAuditEntry
 from auth.usecases.hash_passwords import HashingPool
 from chassis.database.postgres import Database
@@ -72,7 +72,7 @@ class Registrar:
                     if redeemed is None:
                         raise InvalidInvite
                     tier, detail = redeemed.tier, {"invite_id": str(redeemed.id), "tier": redeemed.tier}
-                user = await logins.create_user(
+                user = await users.create_user(
                     connection, user_id, username=username, email=email, password_hash=password_hash, tier=tier
                 )
                 if user is None:

@@ -14,7 +14,7 @@ class KeyRevoker:
     def __init__(self, database: Database, announcer: Announcer) -> None:
         self._database, self._announcer = database, announcer
 
-    async def revoke(self, user_id: UUID, command: RevokeKey) -> Done:
+    async def revoke_key(self, user_id: UUID, command: RevokeKey) -> Done:
         """Revoke the key. Revoking it again succeeds.
 
         Raises:

@@ -14,7 +14,7 @@ class CredentialVerifier:
     def __init__(self, database: Database, pepper: ApiKeyPepper) -> None:
         self._database, self._pepper = database, pepper
 
-    async def verify(self, credential: str) -> Principal:
+    async def verify_key(self, credential: str) -> Principal:
         """Return the principal of a key. Malformed keys are refused without a lookup.
 
         Raises:

@@ -47,7 +47,7 @@ class Occupancy:
         self._occupant = None
 
     def is_suspicious(self, now: float) -> bool:
-        """Whether the occupation has lasted long enough to look for signs of a dead worker."""
+        """Whether the occupancy has lasted long enough to look for signs of a dead worker."""
         return self._occupant is not None and now - self._since > self._dead_worker_s
 
     def build_report(self, now: float) -> ReportedOccupancy | None:

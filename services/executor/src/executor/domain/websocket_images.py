@@ -62,11 +62,6 @@ class WebsocketImageDecoder:
         self.has_ended = False
 
     @property
-    def are_images_expected(self) -> bool:
-        """Whether the graph has nodes that send images."""
-        return bool(self._states)
-
-    @property
     def missing_nodes(self) -> list[str]:
         """Nodes whose images may be missing. Meaningful only after the prompt has ended."""
         received_all = self.is_complete and self.has_ended

@@ -34,11 +34,11 @@ from executor.domain.idle_time import IdleReason
 from executor.domain.image_quota import ImageCounter, ImageQuota
 from executor.domain.inline_values import limit_inline_values
 from executor.domain.loaded_models import list_graph_models
+from executor.domain.missing_outputs import build_missing_outputs_warning
 from executor.domain.model_loads import ModelLoads
 from executor.domain.output_collector import OutputCollector
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.domain.progress import ProgressTracker
-from executor.domain.silent_nodes import build_silent_node_warning
 from executor.domain.staging import build_attempt_folder
 from executor.domain.websocket_images import WebsocketImageDecoder
 from executor.settings import Settings
@@ -386,8 +386,8 @@ class AttemptRunner:
             return _build_finish(record, HISTORY_UNREADABLE, gpu_s=gpu_s)
         except StoringFailed as reason:
             return _build_finish(record, reason.result, gpu_s=gpu_s)
-        silent = self._build_silent_node_warning(record, found)
-        warnings = (*stored.warnings, silent) if silent else stored.warnings
+        missing = self._build_missing_outputs_warning(record, found)
+        warnings = (*stored.warnings, missing) if missing else stored.warnings
         return _build_finish(
             record,
             SUCCEEDED,
@@ -397,12 +397,12 @@ class AttemptRunner:
             warnings=warnings,
         )
 
-    def _build_silent_node_warning(self, record: AttemptRecord, found: Sequence[FoundOutput]) -> JobWarning | None:
+    def _build_missing_outputs_warning(self, record: AttemptRecord, found: Sequence[FoundOutput]) -> JobWarning | None:
         classes = self.state.classes
         if classes is None:
             return None
         specs = classes.specs
-        return build_silent_node_warning(
+        return build_missing_outputs_warning(
             record.assignment.graph,
             lambda class_type: class_type in specs and specs[class_type].output_node,
             (item.node_id for item in found),

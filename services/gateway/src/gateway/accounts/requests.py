@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from contracts.auth.accounts import Role
@@ -11,14 +11,8 @@ from contracts.auth.fields import Secret
 from contracts.auth.keys import KeyName
 from contracts.auth.tiers import Cap, Days, LargeCap, LimitsPatch, Tier
 from contracts.graph_policy.policy import GraphPolicy
+from gateway.edge.request_model import RequestBody
 from gateway.edge.timestamps import Timestamp
-
-
-class RequestBody(BaseModel):
-    """A request body: strict types, no unknown fields, and no values in error messages."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True, hide_input_in_errors=True)
-
 
 TierField = Annotated[Tier, Field(strict=False)]
 RoleField = Annotated[Role, Field(strict=False)]
@@ -91,7 +85,7 @@ class KeyRequest(RequestBody):
     """A new key. It expires at ``expires_at``, or after the default lifetime of a key."""
 
     name: KeyName
-    scopes: Annotated[list[ScopeField], Field(min_length=1, max_length=len(Scope))] = [
+    scopes: Annotated[list[ScopeField], Field(min_length=1, max_length=len(Scope))] = [  # noqa: RUF012 - pydantic copies it
         Scope.JOBS_READ,
         Scope.JOBS_WRITE,
     ]

@@ -4,7 +4,8 @@ from typing import Literal
 
 from contracts.auth.invites import InviteDays
 from contracts.auth.tiers import Tier
-from gateway.accounts.requests import RequestBody, TierField
+from gateway.accounts.requests import TierField
+from gateway.edge.request_model import RequestBody
 
 
 class ClassRuleRequest(RequestBody):

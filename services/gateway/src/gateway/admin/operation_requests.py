@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from gateway.accounts.requests import RequestBody
+from gateway.edge.request_model import RequestBody
 
 
 class JobPatch(RequestBody):

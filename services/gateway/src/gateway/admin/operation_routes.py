@@ -10,7 +10,8 @@ from contracts.auth.credentials import Principal
 from contracts.scheduler.job_actions import JobAction, JobHasEnded, JobNotRepeatable, JobNotWaiting
 from contracts.scheduler.jobs import JobStatus, UnknownJob
 from contracts.scheduler.nodes import LIST_NODES, MAX_GRACE_S, ListNodes, NodeAction, NodeAlive, UnknownNode
-from gateway.admin.dry_run import DryRun, DryRunBody, build_dry_run_body, preview_job_action
+from gateway.admin.dry_run import DryRun, DryRunBody
+from gateway.admin.job_actions import JobActionService
 from gateway.admin.node_actions import NodeActionService
 from gateway.admin.operation_requests import JobPatch
 from gateway.admin.operation_schemas import (
@@ -233,28 +234,6 @@ def create_search_router(*, search: AdminSearch, public_url: str) -> APIRouter:
         return AuditBody(audit=[build_audit_entry_body(entry) for entry in found], next_cursor=next_cursor)
 
     return routes
-
-
-class JobActionService:
-    """Performs or previews actions on jobs of any user."""
-
-    def __init__(self, operations: AdminActions, public_url: str) -> None:
-        self._operations, self._public_url = operations, public_url
-
-    async def change_job(
-        self, admin: AdminContext, job_id: str, action: JobAction, *, priority: int | None = None
-    ) -> InspectedJobBody:
-        """Change a job and return it, or the new job that runs it again."""
-        job = await self._operations.run_job_action(admin, job_id, action, priority=priority)
-        return build_inspected_job_body(await self._operations.read_job(admin, job.job_id), self._public_url)
-
-    async def change_or_preview(
-        self, admin: AdminContext, job_id: str, action: JobAction, *, dry_run: bool
-    ) -> InspectedJobBody | DryRunBody:
-        """Change a job, or return only what would happen. The audit log records a dry run as reading the job."""
-        if dry_run:
-            return build_dry_run_body(preview_job_action(await self._operations.inspect_job(admin, job_id), action))
-        return await self.change_job(admin, job_id, action)
 
 
 def create_jobs_router(*, operations: AdminActions, public_url: str) -> APIRouter:

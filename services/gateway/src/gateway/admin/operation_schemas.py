@@ -41,7 +41,7 @@ def _with_example(**example: Any) -> ConfigDict:
     return ConfigDict(json_schema_extra={"examples": [example]})
 
 
-class OccupationBody(BaseModel):
+class OccupancyBody(BaseModel):
     """What keeps a reachable node from taking jobs.
 
     Attributes:
@@ -136,7 +136,7 @@ class NodeBody(BaseModel):
     attempt: int | None
     leased_at: datetime | None
     blocked: bool
-    occupied: OccupationBody | None
+    occupied: OccupancyBody | None
     state: NodeState
     state_since: datetime | None
     running: RunningJobBody | None
@@ -325,7 +325,7 @@ def build_node_body(node: NodeStatus, usernames: Mapping[UUID, str]) -> NodeBody
     occupied = None
     if node.occupied is not None:
         seconds = max((node.seen_at - node.occupied.since).total_seconds(), 0.0)
-        occupied = OccupationBody(**node.occupied.model_dump(), seconds=round(seconds, 1))
+        occupied = OccupancyBody(**node.occupied.model_dump(), seconds=round(seconds, 1))
     running, system = node.running, node.system
     return NodeBody(
         **node.model_dump(exclude={"occupied", "state", "running", "system"}),

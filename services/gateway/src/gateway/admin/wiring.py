@@ -8,9 +8,9 @@ from gateway.admin import (
     class_rule_routes,
     dead_letter_routes,
     invite_routes,
-    load_routes,
     login_link_routes,
     operation_routes,
+    queue_routes,
 )
 from gateway.admin.dead_letters import AllDeadLetters
 from gateway.admin.invites import InviteDirectory
@@ -59,7 +59,7 @@ def wire_admin(infra: Infrastructure, pins: InputPins, own_dead_letters: DeadLet
             ),
             operation_routes.create_node_actions_router(node_actions=node_actions),
             operation_routes.create_search_router(search=search, public_url=url),
-            load_routes.create_router(bus=bus, usernames=usernames),
+            queue_routes.create_router(bus=bus, usernames=usernames),
             dead_letter_routes.create_router(search=search, operations=operations, dead_letters=dead_letters),
             operation_routes.create_jobs_router(operations=operations, public_url=url),
         ),

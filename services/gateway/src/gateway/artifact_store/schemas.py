@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from gateway.accounts.requests import RequestBody
+from gateway.edge.request_model import RequestBody
 
 
 class DeleteOrphans(RequestBody):

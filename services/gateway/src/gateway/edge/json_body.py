@@ -16,9 +16,9 @@ from pydantic import BaseModel, ValidationError
 
 from contracts.wire.errors import FieldError
 from contracts.wire.field_messages import build_field_message
+from contracts.wire.text import escape_pointer_key
 from gateway.edge.errors import InvalidRequest, Malformed
 from gateway.edge.json_faults import describe_parser_error
-from gateway.edge.json_pointer import escape_pointer_key
 
 MAX_WORKFLOW_BODY_BYTES = 8 << 20  # the largest workflow worth running is far below
 MAX_DEPTH = 32

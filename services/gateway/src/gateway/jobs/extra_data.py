@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 import orjson
 
 from contracts.wire.errors import FieldError
+from contracts.wire.text import escape_pointer_key
 from contracts.workflow import exceeds_integer_range
 from gateway.edge.errors import InvalidRequest
 from gateway.edge.json_faults import shorten_key
@@ -51,7 +52,7 @@ class ExtraDataKeys:
         return kept
 
     def _check_value(self, name: str, value: Any) -> None:
-        pointer = f"/{shorten_key(name)}"
+        pointer = f"/{escape_pointer_key(shorten_key(name))}"
         if name not in self.allowed:
             listed = ", ".join(sorted(self.allowed))
             message = f'"{shorten_key(name)}" is not passed to ComfyUI. Leave it out. extra_data can have: {listed}.'

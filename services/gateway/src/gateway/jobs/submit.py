@@ -276,9 +276,8 @@ class JobSubmitter:
                 raise first_refusal from first_refusal.__cause__
         except (Unavailable, InternalFault):
             raise first_refusal from first_refusal.__cause__
-        if (
-            first_refusal.details.kind is ErrorKind.INTERNAL
-        ):  # not committed, and submitting it again would hit the same bug
+        # An internal error: the job was not committed, and submitting it again would hit the same bug.
+        if first_refusal.details.kind is ErrorKind.INTERNAL:
             raise first_refusal from first_refusal.__cause__
         try:
             reply = self._bus.request(

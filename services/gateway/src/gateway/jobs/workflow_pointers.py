@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from contracts.wire.errors import FieldError
-from gateway.edge.json_pointer import escape_pointer_key
+from contracts.wire.text import escape_pointer_key
 from gateway.workflows.submission_formats import WORKFLOW_POINTER
 
 

@@ -1,0 +1,1 @@
+"""Keys and signatures, and signed links to outputs, for browsers and without a credential."""

@@ -1,0 +1,1 @@
+"""Signed links by which executors download inputs and upload outputs."""

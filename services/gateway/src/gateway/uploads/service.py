@@ -120,7 +120,7 @@ class UploadService:
         if existing is not None:
             return existing, False
         self.objects.status.require_space_for_new_work()
-        await self.uploads.check_limits(tenant, size_bytes=0)
+        await self.uploads.check_limits(tenant)
         async with self.limiter.slot(tenant):  # held until it is stored, which limits the images in memory
             content = bytes(sent) if exact else await self._reencode_image(sent, STORED_FORMAT[header.format], header)
             new = await _describe_image(content, STORED_FORMAT[header.format], UUID(tenant), sent_sha256, exact=exact)
@@ -149,7 +149,7 @@ class UploadService:
             StorageFull, StoreMismatch: nothing can be stored now.
         """
         self.objects.status.require_space_for_new_work()
-        await self.uploads.check_limits(tenant, size_bytes=0)
+        await self.uploads.check_limits(tenant)
         upload_id = new_id()
         key = f"{tenant}/uploads/{upload_id}"
         measured = MeasuredStream(_iterate_file(prefix, rest), max_bytes, FileTooLarge(limit=max_bytes))

@@ -156,20 +156,20 @@ class UploadStore:
             if existing is not None:
                 return Upload(**existing), False
             if new.source_job_id is None:
-                await self._check_limits(connection, new.tenant_id, new.size_bytes)
+                await self._check_limits(connection, new.tenant_id, size_bytes=new.size_bytes)
             row = await _ADD.fetch_first(connection, retention=retention, **asdict(new))
         return Upload(**_require_row(row)), True
 
-    async def check_limits(self, tenant_id: str, size_bytes: int) -> None:
-        """Refuse early what ``add_or_extend`` would refuse.
+    async def check_limits(self, tenant_id: str) -> None:
+        """Refuse early what ``add_or_extend`` would refuse for a file of any size.
 
         Raises:
             TooManyUploads: the tenant has too many uploads.
         """
         async with self._database.connection() as connection:
-            await self._check_limits(connection, UUID(tenant_id), size_bytes)
+            await self._check_limits(connection, UUID(tenant_id), size_bytes=0)
 
-    async def _check_limits(self, connection: Connection, tenant_id: UUID, size_bytes: int) -> None:
+    async def _check_limits(self, connection: Connection, tenant_id: UUID, *, size_bytes: int) -> None:
         totals = _require_row(await _TOTALS.fetch_first(connection, tenant_id=tenant_id))
         if totals["files"] >= self._limits.files or totals["bytes"] + size_bytes > self._limits.bytes:
             raise TooManyUploads(files=self._limits.files, bytes=self._limits.bytes)

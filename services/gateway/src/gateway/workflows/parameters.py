@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value
-from gateway.edge.json_pointer import escape_pointer_key
+from contracts.wire.text import escape_pointer_key
 
 MAX_PARAMETERS = 100
 MAX_CHOICES = 100

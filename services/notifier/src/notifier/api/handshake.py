@@ -105,7 +105,7 @@ class WebSocketAuthenticator:
             case [str(credential)], []:
                 return await self._identity.authenticate(credential)
             case [], [ticket]:
-                return await self._tickets.redeem(ticket, socket.headers.getlist("origin"))
+                return await self._tickets.redeem_ticket(ticket, socket.headers.getlist("origin"))
             case _:
                 raise InvalidCredential
 

@@ -17,7 +17,7 @@ class TicketRedeemer:
     def __init__(self, bus: Bus) -> None:
         self._bus = bus
 
-    async def redeem(self, ticket: str, origins: Sequence[str]) -> Principal:
+    async def redeem_ticket(self, ticket: str, origins: Sequence[str]) -> Principal:
         """Redeem a ticket and return its principal. It works once, across all replicas.
 
         Args:

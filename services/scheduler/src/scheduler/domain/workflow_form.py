@@ -12,6 +12,7 @@ from contracts.scheduler.submissions import EmptyFleet, InvalidWorkflow
 from contracts.scheduler.workflow_forms import FormInput, FormOutput, InputFormat, WorkflowForm
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value
+from contracts.wire.text import escape_pointer_key
 from contracts.workflow import MAX_ERRORS, Graph, GraphNode, graph_to_json, is_link, is_ui_format, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.editor_file.convert import convert_editor_file
@@ -78,7 +79,7 @@ def describe_workflow(raw: Mapping[str, Any], catalogs: Sequence[Catalog], *, no
         )
     warnings = [
         FieldError(
-            pointer=f"/workflow/{_escape_pointer_key(node_id)}"[:256],
+            pointer=f"/workflow/{escape_pointer_key(node_id)}"[:256],
             code="unknown_class",
             message=f"No ComfyUI server of the fleet has the class {format_value(node.class_type)}.",
             node_id=node_id,
@@ -241,7 +242,7 @@ def _find_prompt_roles(graph: Graph) -> dict[str, str]:
 
 def _describe_missing_option(literal: _LiteralInput) -> FieldError:
     return FieldError(
-        pointer=f"/workflow/{_escape_pointer_key(literal.node_id)}/inputs/{_escape_pointer_key(literal.name)}"[:256],
+        pointer=f"/workflow/{escape_pointer_key(literal.node_id)}/inputs/{escape_pointer_key(literal.name)}"[:256],
         code="not_an_option",
         message=f"No node of the fleet has the value {format_value(literal.value)} for "
         f"{literal.node.class_type}.{literal.name}.",
@@ -258,8 +259,3 @@ def _find_title(node: GraphNode) -> str | None:
 def _humanize_name(name: str) -> str:
     words = name.rpartition(".")[2].replace("_", " ").strip()
     return words[:1].upper() + words[1:]
-
-
-def _escape_pointer_key(key: str) -> str:
-    """Escape a key for a JSON Pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")

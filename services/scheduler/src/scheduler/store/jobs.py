@@ -105,13 +105,13 @@ ORDER BY j.id DESC LIMIT :limit
 _LIST_EVENTS = Statement("SELECT event FROM job_events WHERE job_id = :id AND seq > :after ORDER BY seq")
 # An attempt that was handed back counts only if its start was reported. Any other one has started, even if the report
 # of its start was lost.
-_IS_OVERDUE = f"""state = 'queued' AND start_by < now() AND NOT EXISTS (
+_IS_PAST_START_BY = f"""state = 'queued' AND start_by < now() AND NOT EXISTS (
     SELECT 1 FROM attempts a WHERE a.job_id = jobs.id AND a.outcome NOT IN {UNCOUNTED_OUTCOMES}
 ) AND NOT EXISTS (
     SELECT 1 FROM job_events e WHERE e.job_id = jobs.id AND e.event->>'cause' = '{Cause.STARTED}'
 )"""  # noqa: S608 - constants only
-_LIST_OVERDUE = Statement(f"SELECT id, tenant_id FROM jobs WHERE {_IS_OVERDUE} ORDER BY start_by LIMIT 100")  # noqa: S608 - constants only
-_CHECK_OVERDUE = Statement(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND {_IS_OVERDUE})")  # noqa: S608 - constants only
+_LIST_PAST_START_BY = Statement(f"SELECT id, tenant_id FROM jobs WHERE {_IS_PAST_START_BY} ORDER BY start_by LIMIT 100")  # noqa: S608 - constants only
+_CHECK_PAST_START_BY = Statement(f"SELECT EXISTS (SELECT 1 FROM jobs WHERE id = :id AND {_IS_PAST_START_BY})")  # noqa: S608 - constants only
 
 
 async def find_job(connection: Connection, tenant_id: UUID, job_id: UUID) -> JobSnapshot | None:
@@ -144,15 +144,15 @@ async def list_events(connection: Connection, job_id: UUID, after: int) -> tuple
     return tuple(JobEvent.model_validate(row["event"]) for row in rows)
 
 
-async def list_overdue_jobs(connection: Connection) -> Sequence[Row]:
+async def list_jobs_past_start_by(connection: Connection) -> Sequence[Row]:
     """List up to 100 queued jobs (id, tenant_id) that have not started by ``start_by``. Takes no lock."""
-    return await _LIST_OVERDUE.fetch_all(connection)
+    return await _LIST_PAST_START_BY.fetch_all(connection)
 
 
-async def is_overdue(connection: Connection, job_id: UUID) -> bool:
-    """Whether ``list_overdue_jobs`` would list the job. Certain while its tenant and the job are locked."""
-    overdue: bool = await _CHECK_OVERDUE.fetch_value(connection, id=job_id)
-    return overdue
+async def is_past_start_by(connection: Connection, job_id: UUID) -> bool:
+    """Whether ``list_jobs_past_start_by`` would list the job. Certain while its tenant and the job are locked."""
+    is_past: bool = await _CHECK_PAST_START_BY.fetch_value(connection, id=job_id)
+    return is_past
 
 
 def build_snapshot(row: Row) -> JobSnapshot:

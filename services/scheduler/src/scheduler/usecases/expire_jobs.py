@@ -22,12 +22,12 @@ class JobExpirer:
     async def expire_jobs(self) -> None:
         """Expire every queued job whose ``start_by`` has passed. Its reserved images are released."""
         async with self._database.transaction() as connection:
-            overdue = await jobs.list_overdue_jobs(connection)
-        for row in overdue:
+            late_jobs = await jobs.list_jobs_past_start_by(connection)
+        for row in late_jobs:
             async with self._database.transaction() as connection:
                 locked_at = await tenants.lock_tenant(connection, row["tenant_id"])
                 job = await transitions.lock_job(connection, row["tenant_id"], row["id"])
-                if locked_at is None or job is None or not await jobs.is_overdue(connection, job.id):
+                if locked_at is None or job is None or not await jobs.is_past_start_by(connection, job.id):
                     continue  # it may have started after it was listed
                 effects = compute_unstarted_end_effects(job)
                 transition = await transitions.apply_transition(

@@ -9,12 +9,14 @@ from typing import Generic, TypeVar
 Q = TypeVar("Q", bound=Hashable)
 R = TypeVar("R")
 
+MAX_REPLIES = 32  # the least recently computed reply is dropped first
+
 
 class ReplyCache(Generic[Q, R]):
-    """Caches up to ``size`` replies for ``fresh_s`` seconds. One reply is computed at a time."""
+    """Caches up to ``MAX_REPLIES`` replies for ``fresh_s`` seconds. One reply is computed at a time."""
 
-    def __init__(self, compute: Callable[[Q], Awaitable[R]], *, fresh_s: float, size: int = 32) -> None:
-        self._compute, self._fresh_s, self._size = compute, fresh_s, size
+    def __init__(self, compute: Callable[[Q], Awaitable[R]], *, fresh_s: float) -> None:
+        self._compute, self._fresh_s = compute, fresh_s
         self._replies: OrderedDict[Q, tuple[float, R]] = OrderedDict()
         self._lock = asyncio.Lock()
 
@@ -27,6 +29,6 @@ class ReplyCache(Generic[Q, R]):
             reply = await self._compute(query)
             self._replies[query] = (monotonic() + self._fresh_s, reply)
             self._replies.move_to_end(query)
-            if len(self._replies) > self._size:
+            if len(self._replies) > MAX_REPLIES:
                 self._replies.popitem(last=False)
             return reply

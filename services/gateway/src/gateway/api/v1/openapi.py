@@ -61,7 +61,7 @@ def complete_document(app: FastAPI) -> None:
         _complete_responses(document)
         return document
 
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's describe_request_body way to extend the document
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the document
 
 
 def _iterate_request_bodies(document: dict[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from contracts.catalog import Scalar
 from contracts.wire.errors import FieldError
 from contracts.wire.show_values import format_value, make_printable
+from contracts.wire.text import escape_pointer_key
 from contracts.workflow import Graph, is_model_file_name
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding
@@ -163,4 +164,4 @@ def build_pointer(finding: Finding) -> str:
             path += ["inputs", finding.input]
         elif finding.fault.code in _CLASS_ERROR_CODES:
             path.append("class_type")
-    return "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+    return "".join("/" + escape_pointer_key(part) for part in path)

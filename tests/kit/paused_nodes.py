@@ -15,13 +15,13 @@ async def no_job_starts(fleet: Fleet) -> AsyncIterator[None]:
     async with fleet.client(fleet.credentials["admin_key"]) as admin:
         names = [node["node"] for node in (await admin.get("/admin/nodes")).json()["nodes"]]
         try:
-            await order_action(admin, "cordon", *names)
+            await run_node_action(admin, "cordon", *names)
             yield
         finally:
-            await order_action(admin, "uncordon", *names)
+            await run_node_action(admin, "uncordon", *names)
 
 
-async def order_action(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
+async def run_node_action(admin: httpx.AsyncClient, action: str, *nodes: str) -> None:
     """Cordon, uncordon or drain nodes."""
     for node in nodes:
         response = await admin.post(f"/admin/nodes/{node}/{action}")

@@ -9,8 +9,8 @@ from chassis.messaging.bus import Bus
 from contracts.auth.tiers import Tier
 from contracts.scheduler.queue import READ_QUEUE, QueueOrder, ReadQueue
 from contracts.scheduler.trends import MAX_HOURS, READ_TRENDS, ReadTrends
-from gateway.admin.load_schemas import QueueBody, TrendsBody, build_queue_body, build_trends_body
 from gateway.admin.operation_routes import Limit
+from gateway.admin.queue_schemas import QueueBody, TrendsBody, build_queue_body, build_trends_body
 from gateway.admin.usernames import UsernameDirectory
 from gateway.api.v1.problems import declare_problems
 from gateway.edge.access import Admin
