@@ -27,6 +27,7 @@ export const text = {
   errors: {
     offline: "The server cannot be reached. Check your connection; the page tries again by itself.",
     requestId: "request",
+    sessionNotEnded: (reason: string) => `This page has signed you out, but the server has not ended the session: ${reason} Sign in and out again to end it.`,
     reconnecting: "Connection lost. Reconnecting…",
     crashed: "This page stopped working. Reload it; nothing on the server is lost.",
     reload: "Reload",
@@ -282,7 +283,7 @@ export const text = {
       inpaint: "Inpainting",
       custom: "Own graph",
     } as Record<string, string>,
-    queuePosition: (position: number) => `number ${position} of yours in the queue`,
+    queuePosition: (position: number) => `number ${position} in the queue of all users`,
     eta: (duration: string) => `about ${duration} left`,
     percent: (percent: number) => `${percent} %`,
     progressOf: "Progress",
