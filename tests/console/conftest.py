@@ -135,6 +135,12 @@ async def repeat_while_unavailable(route: Route) -> None:
             await route.abort()
 
 
+async def refuse_request(route: Route) -> None:
+    """Answer a request of a page as if the service behind the gateway were stopped."""
+    problem = {"code": "service.unavailable", "detail": "The service does not answer now."}
+    await route.fulfill(status=503, content_type="application/problem+json", json=problem)
+
+
 NewVisitor = Callable[..., Awaitable[Visitor]]
 
 

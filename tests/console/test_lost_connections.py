@@ -5,16 +5,11 @@ import re
 import pytest
 from playwright.async_api import Route, WebSocketRoute, expect
 
-from tests.console.conftest import PASSWORD, NewVisitor
+from tests.console.conftest import PASSWORD, NewVisitor, refuse_request
 
 
 async def leave_silent(_socket: WebSocketRoute) -> None:
     """Accept a websocket and never send anything, as a proxy does that does not forward websockets."""
-
-
-async def refuse(route: Route) -> None:
-    problem = {"code": "service.unavailable", "detail": "The service auth does not answer now."}
-    await route.fulfill(status=503, content_type="application/problem+json", json=problem)
 
 
 async def disconnect(route: Route) -> None:
@@ -45,9 +40,9 @@ async def test_job_page_shows_the_end_of_a_job_without_a_websocket(new_visitor: 
 async def test_reload_restores_the_session_when_the_server_answers_again(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("returning")
     page = visitor.page
-    await page.route("**/api/v1/auth/refresh", refuse)
+    await page.route("**/api/v1/auth/refresh", refuse_request)
     await page.reload()
-    await expect(page.get_by_role("alert")).to_contain_text("The service auth does not answer now.")
+    await expect(page.get_by_role("alert")).to_contain_text("The service does not answer now.")
     await page.unroute("**/api/v1/auth/refresh")
     await page.get_by_role("button", name="Try again").click()
     await expect(page.get_by_role("navigation", name="Main")).to_contain_text("returning")

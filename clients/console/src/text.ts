@@ -28,6 +28,7 @@ export const text = {
     offline: "The server cannot be reached. Check your connection; the page tries again by itself.",
     requestId: "request",
     sessionNotEnded: (reason: string) => `This page has signed you out, but the server has not ended the session: ${reason} Sign in and out again to end it.`,
+    copyRefused: "The browser does not allow to copy. Select the text and copy it yourself.",
     reconnecting: "Connection lost. Reconnecting…",
     crashed: "This page stopped working. Reload it; nothing on the server is lost.",
     reload: "Reload",
