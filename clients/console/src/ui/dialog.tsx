@@ -70,7 +70,7 @@ type ConfirmProps = {
   children?: ComponentChildren;
 };
 
-/** Says what an order will do, then gives it. `effects` is null while they are being asked for. */
+/** Shows the effects of an action, then runs it when confirmed. `effects` is null while they are loading. */
 export function ConfirmDialog({ title, effects, action, isDangerous, onConfirm, onClose, children }: ConfirmProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isBusy, setBusy] = useState(false);
