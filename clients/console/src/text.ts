@@ -61,6 +61,8 @@ export const text = {
   },
   shortcuts: {
     title: "Keyboard shortcuts",
+    singleKeys: "Use shortcuts without Ctrl",
+    singleKeysHint: "Turn them off if you use speech input or press keys unintentionally. This browser remembers it.",
     help: "Show these shortcuts",
     search: "Search or filter on this page",
     submit: "Run the form",

@@ -9,6 +9,7 @@ import { NAV, ROUTES } from "../routes";
 import { text } from "../text";
 import { Button, IconButton } from "../ui/controls";
 import { ProblemNotice, showToast, Toasts } from "../ui/dialog";
+import { focusHeading } from "../ui/heading";
 import { Icon } from "../ui/icons";
 import { Empty, Skeleton } from "../ui/show";
 import icon from "./icon.svg";
@@ -59,7 +60,7 @@ function Shell() {
       <main class="page" id="content" aria-busy={isPageLoading}>
         {isConnected.value === false && <div class="notice warn" role="status"><Icon name="refresh" />{text.errors.reconnecting}</div>}
         <ErrorBoundary>
-          <Router onLoadStart={() => setPageLoading(true)} onLoadEnd={() => setPageLoading(false)}>
+          <Router onRouteChange={focusHeading} onLoadStart={() => setPageLoading(true)} onLoadEnd={() => setPageLoading(false)}>
             {ROUTES.map(({ path: pattern, page, isForAdmins }) => (
               <Route key={pattern} path={pattern} component={isForAdmins && !isAdmin.value ? AdminOnly : page} />
             ))}
