@@ -138,7 +138,8 @@ async def repeat_while_unavailable(route: Route) -> None:
 async def refuse_request(route: Route) -> None:
     """Answer a request of a page as if the service behind the gateway were stopped."""
     problem = {"code": "service.unavailable", "detail": "The service does not answer now."}
-    await route.fulfill(status=503, content_type="application/problem+json", json=problem)
+    headers = {"Content-Type": "application/problem+json", "Retry-After": "60"}
+    await route.fulfill(status=503, headers=headers, json=problem)
 
 
 NewVisitor = Callable[..., Awaitable[Visitor]]

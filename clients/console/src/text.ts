@@ -23,7 +23,7 @@ export const text = {
   chart: { table: "Show as table", chart: "Show as chart", time: "Time" },
   status: { pending: "Waiting", processing: "Running", completed: "Completed", failed: "Failed", cancelled: "Cancelled" },
   errors: {
-    offline: "The server cannot be reached. Check your connection; the page tries again by itself.",
+    offline: "The server cannot be reached. Check your connection and try again.",
     requestId: "request",
     sessionNotEnded: (reason: string) => `This page has signed you out, but the server has not ended the session: ${reason} Sign in and out again to end it.`,
     copyRefused: "The browser does not allow to copy. Select the text and copy it yourself.",
