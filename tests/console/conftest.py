@@ -26,7 +26,10 @@ TWO_FRAMES = "new Promise(done => requestAnimationFrame(() => requestAnimationFr
 """Resolves when the browser has drawn what was just changed, and transitions have ended."""
 ACCESSIBILITY_RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 EXPECT_WITHIN_S = 30  # Playwright's default of 5 s is too short if several processes pause
-IGNORED = ("status of 401", "status of 404", "status of 409", "status of 422")  # refusals that tests provoke
+IGNORED = (  # refusals and lost connections that tests provoke
+    *("status of 401", "status of 404", "status of 409", "status of 422", "status of 503"),
+    "ERR_INTERNET_DISCONNECTED",
+)
 
 
 @pytest.fixture(scope="package")
@@ -130,6 +133,13 @@ async def repeat_while_unavailable(route: Route) -> None:
     except (Error, TimeoutError):
         with suppress(Error):  # the page was closed
             await route.abort()
+
+
+async def refuse_request(route: Route) -> None:
+    """Answer a request of a page as if the service behind the gateway were stopped."""
+    problem = {"code": "service.unavailable", "detail": "The service does not answer now."}
+    headers = {"Content-Type": "application/problem+json", "Retry-After": "60"}
+    await route.fulfill(status=503, headers=headers, json=problem)
 
 
 NewVisitor = Callable[..., Awaitable[Visitor]]

@@ -41,4 +41,9 @@ describe("a watched job", () => {
     expect(job).toMatchObject({ isFinal: true, status: "completed" });
     expect(job.progress).toBeUndefined();
   });
+
+  test("is final after a refusal for good, and unchanged after a temporary one", () => {
+    expect(after({ type: "error", code: "job.not_found", message: "There is no such job." })).toMatchObject({ isFinal: true, refusal: { code: "job.not_found" } });
+    expect(after({ type: "error", code: "service.unavailable", message: "Try again." })).toEqual(START);
+  });
 });

@@ -1,14 +1,13 @@
 import createClient, { type Middleware } from "openapi-fetch";
 
-import { text } from "../text";
-import { fetchPatiently } from "./patient_fetch";
-import { OFFLINE, Problem, problemOf } from "./problem";
+import { fetchWithRetry } from "./fetch_with_retry";
+import { problemOf } from "./problem";
 import type { components, paths } from "./schema";
 import { accessToken, refreshSession } from "./session";
 
 export type Schemas = components["schemas"];
 
-/** Sends the access token with each request, and once more with a new one when it has expired. */
+/** Sends the access token with each request. */
 const authenticate: Middleware = {
   async onRequest({ request }) {
     const token = await accessToken();
@@ -17,23 +16,22 @@ const authenticate: Middleware = {
   },
 };
 
-async function fetchOnline(request: Request): Promise<Response> {
+/** The code with which the server refuses an access token. Other refusals have the status 401 as well, such as a wrong password. */
+const INVALID_CREDENTIAL = "auth.credential.invalid";
+
+async function fetchSignedIn(request: Request): Promise<Response> {
   const again = request.clone();
-  try {
-    const response = await fetchPatiently(request);
-    if (response.status !== 401 || !request.headers.has("Authorization")) return response;
-    const token = await refreshSession();
-    if (!token) return response;
-    again.headers.set("Authorization", `Bearer ${token}`);
-    return await fetchPatiently(again);
-  } catch (error) {
-    if (error instanceof DOMException && error.name === "AbortError") throw error;
-    throw new Problem(0, OFFLINE, text.errors.offline);
-  }
+  const response = await fetchWithRetry(request);
+  if (response.status !== 401 || !request.headers.has("Authorization")) return response;
+  const { code } = problemOf(response, await response.clone().json().catch(() => null));
+  const token = code === INVALID_CREDENTIAL && (await refreshSession());
+  if (!token) return response;
+  again.headers.set("Authorization", `Bearer ${token}`);
+  return fetchWithRetry(again);
 }
 
 /** The public API, typed from its OpenAPI document: `await unwrap(api.GET("/api/v1/jobs"))`. */
-export const api = createClient<paths>({ baseUrl: location.origin, fetch: fetchOnline });
+export const api = createClient<paths>({ baseUrl: location.origin, fetch: fetchSignedIn });
 api.use(authenticate);
 
 /**
@@ -53,7 +51,7 @@ export async function unwrap<T>(call: Promise<{ data?: T; error?: unknown; respo
 export async function openStream(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array<ArrayBuffer>>> {
   const token = await accessToken();
   const headers = { Accept: "text/event-stream", ...(token ? { Authorization: `Bearer ${token}` } : {}) };
-  const response = await fetchOnline(new Request(new URL(path, location.origin), { headers, signal }));
+  const response = await fetchSignedIn(new Request(new URL(path, location.origin), { headers, signal }));
   if (!response.ok || !response.body) throw problemOf(response, await response.json().catch(() => null));
   return response.body;
 }
@@ -61,7 +59,7 @@ export async function openStream(path: string, signal: AbortSignal): Promise<Rea
 /** Fetch bytes that an `<img>` cannot load itself because its URL needs a credential. */
 export async function fetchBlob(url: string, signal?: AbortSignal): Promise<Blob> {
   const token = await accessToken();
-  const response = await fetchOnline(new Request(url, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal }));
+  const response = await fetchSignedIn(new Request(url, { headers: token ? { Authorization: `Bearer ${token}` } : {}, signal }));
   if (!response.ok) throw problemOf(response, await response.json().catch(() => null));
   return response.blob();
 }

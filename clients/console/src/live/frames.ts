@@ -50,15 +50,23 @@ export type LiveJob = {
   waiting?: Schemas["Waiting"] | null;
   outputs?: LiveOutput[];
   error?: Schemas["JobError"];
-  /** Set if the job cannot be watched. */
+  /** Set if the job cannot be watched, now or later. */
   refusal?: { code: string; message: string };
   isFinal: boolean;
 };
+
+/** Codes of refusals that say nothing about the job: the same subscription can succeed later. */
+const TEMPORARY: ReadonlySet<string> = new Set(["service.unavailable", "internal", "socket.too_many_jobs"]);
 
 const FINAL: ReadonlySet<string> = new Set<Status>(["completed", "failed", "cancelled"]);
 
 export function isFinalStatus(status: string | undefined): boolean {
   return status !== undefined && FINAL.has(status);
+}
+
+/** Whether the server has ended the subscription for a reason that passes. */
+export function isTemporaryRefusal(frame: Frame): boolean {
+  return frame.type === "error" && TEMPORARY.has(frame.code ?? "");
 }
 
 /** Return the job after one more frame. Old and repeated frames change nothing. */
@@ -115,6 +123,7 @@ export function applyFrame(job: LiveJob, frame: Frame): LiveJob {
     case "end":
       return { ...job, status: frame.status ?? job.status, isFinal: true };
     case "error":
+      if (isTemporaryRefusal(frame)) return job;
       return { ...job, refusal: { code: frame.code ?? "", message: frame.message ?? "" }, isFinal: true };
     case "unsubscribed":
       return job;

@@ -6,13 +6,13 @@ import { signal, type ReadonlySignal, type Signal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 
 import { api, unwrap } from "../api/client";
-import { applyFrame, type Frame, type LiveJob } from "./frames";
+import { applyFrame, isTemporaryRefusal, type Frame, type LiveJob } from "./frames";
 
 export type { LiveJob } from "./frames";
 
 const MAX_DELAY_MS = 15_000;
 
-type Watch = { job: Signal<LiveJob>; viewers: number };
+type Watch = { job: Signal<LiveJob>; viewers: number; refusals: number; retry?: ReturnType<typeof setTimeout> };
 
 const watches = new Map<string, Watch>();
 let socket: WebSocket | null = null;
@@ -37,6 +37,7 @@ export function watch(jobId: string): () => void {
   return () => {
     entry.viewers -= 1;
     if (entry.viewers > 0) return;
+    clearTimeout(entry.retry);
     watches.delete(jobId);
     send({ type: "unsubscribe", job_id: jobId });
     if (watches.size === 0) close();
@@ -48,17 +49,29 @@ const NOTHING: ReadonlySignal<LiveJob | null> = signal(null);
 function watchOf(jobId: string): Watch {
   let entry = watches.get(jobId);
   if (!entry) {
-    entry = { job: signal({ jobId, seq: null, isFinal: false }), viewers: 0 };
+    entry = { job: signal({ jobId, seq: null, isFinal: false }), viewers: 0, refusals: 0 };
     watches.set(jobId, entry);
   }
   return entry;
 }
 
-function subscribe(jobId: string, { job }: Watch): void {
-  const after = job.value.seq;
+function subscribe(jobId: string, entry: Watch): void {
+  clearTimeout(entry.retry);
+  const after = entry.job.value.seq;
   if (socket?.readyState === WebSocket.OPEN) {
     send({ type: "subscribe", job_id: jobId, ...(after === null ? {} : { after }) });
   } else void open();
+}
+
+/** Subscribe again later, after longer pauses the more often it was refused in a row. */
+function subscribeLater(jobId: string, entry: Watch): void {
+  clearTimeout(entry.retry);
+  entry.retry = setTimeout(() => subscribe(jobId, entry), retryDelay(entry.refusals));
+  entry.refusals += 1;
+}
+
+function retryDelay(failed: number): number {
+  return Math.min(MAX_DELAY_MS, 500 * 2 ** failed) * (0.5 + Math.random() / 2);
 }
 
 function send(message: object): void {
@@ -99,7 +112,10 @@ function connect(opened: WebSocket): void {
     if (typeof data !== "string") return; // previews: binary frames
     const frame = JSON.parse(data) as Frame;
     const entry = watches.get(frame.job_id);
-    if (entry) entry.job.value = applyFrame(entry.job.value, frame);
+    if (!entry) return;
+    if (isTemporaryRefusal(frame)) return subscribeLater(frame.job_id, entry);
+    entry.refusals = 0;
+    entry.job.value = applyFrame(entry.job.value, frame);
   };
   opened.onclose = () => {
     if (socket !== opened) return;
@@ -114,9 +130,8 @@ function reopenLater(): void {
     return;
   }
   isConnected.value = false;
-  const delay = Math.min(MAX_DELAY_MS, 500 * 2 ** failures) * (0.5 + Math.random() / 2);
+  setTimeout(() => void open(), retryDelay(failures));
   failures += 1;
-  setTimeout(() => void open(), delay);
 }
 
 addEventListener("online", () => void (watches.size > 0 && open()));

@@ -1,13 +1,15 @@
 import { useErrorBoundary, useState } from "preact/hooks";
 import { ErrorBoundary, LocationProvider, Route, Router, useLocation } from "preact-iso";
 
+import { Problem } from "../api/problem";
 import { forgetResources } from "../api/resource";
-import { isAdmin, me, signOut } from "../api/session";
+import { isAdmin, me, restoreProblem, restoreSession, signOut } from "../api/session";
 import { isConnected } from "../live/watch";
 import { NAV, ROUTES } from "../routes";
 import { text } from "../text";
 import { Button, IconButton } from "../ui/controls";
-import { Toasts } from "../ui/dialog";
+import { ProblemNotice, showToast, Toasts } from "../ui/dialog";
+import { focusHeading } from "../ui/heading";
 import { Icon } from "../ui/icons";
 import { Empty, Skeleton } from "../ui/show";
 import icon from "./icon.svg";
@@ -18,13 +20,29 @@ import { chooseTheme, theme } from "./theme";
 export function App() {
   const [crash] = useErrorBoundary((error) => console.error(error));
   if (crash) return <Crashed />;
-  if (me.value === undefined) return <main class="page"><Skeleton /></main>;
+  if (me.value === undefined) return <Starting />;
   if (me.value === null) return <><SignInPage /><Toasts /></>;
   return (
     <LocationProvider>
       <Shell />
     </LocationProvider>
   );
+}
+
+/** Shown until it is known whether there is a session. */
+function Starting() {
+  const problem = restoreProblem.value;
+  return <main class="page">{problem ? <ProblemNotice problem={problem} onRetry={() => void restoreSession()} /> : <Skeleton />}</main>;
+}
+
+async function leave(): Promise<void> {
+  try {
+    await signOut();
+  } catch (error) {
+    if (!(error instanceof Problem)) throw error;
+    showToast(text.errors.sessionNotEnded(error.message), "bad");
+  }
+  forgetResources();
 }
 
 function Shell() {
@@ -42,7 +60,7 @@ function Shell() {
       <main class="page" id="content" aria-busy={isPageLoading}>
         {isConnected.value === false && <div class="notice warn" role="status"><Icon name="refresh" />{text.errors.reconnecting}</div>}
         <ErrorBoundary>
-          <Router onLoadStart={() => setPageLoading(true)} onLoadEnd={() => setPageLoading(false)}>
+          <Router onRouteChange={focusHeading} onLoadStart={() => setPageLoading(true)} onLoadEnd={() => setPageLoading(false)}>
             {ROUTES.map(({ path: pattern, page, isForAdmins }) => (
               <Route key={pattern} path={pattern} component={isForAdmins && !isAdmin.value ? AdminOnly : page} />
             ))}
@@ -85,7 +103,7 @@ function Nav({ path, onNavigate }: { path: string; onNavigate: () => void }) {
           <IconButton icon={other === "dark" ? "moon" : "sun"} label={text.nav[other]} onClick={() => chooseTheme(other)} />
           <IconButton icon="help" label={text.nav.help} onClick={openShortcuts} />
           <span class="grow" />
-          <Button look="quiet" isSmall onClick={() => void signOut().then(forgetResources)}>{text.nav.signOut}</Button>
+          <Button look="quiet" isSmall onClick={() => void leave()}>{text.nav.signOut}</Button>
         </div>
       </div>
     </nav>

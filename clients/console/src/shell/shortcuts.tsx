@@ -1,4 +1,7 @@
-/** Keyboard shortcuts: `?` lists them, `/` goes to the page's search, `g` and a letter to a page. */
+/**
+ * Keyboard shortcuts: `?` lists them, `/` goes to the page's search, `g` and a letter to a page. Speech input types single
+ * keys unintentionally, so they can be turned off (WCAG 2.1.4).
+ */
 import { signal } from "@preact/signals";
 import { useLocation } from "preact-iso";
 import { useEffect } from "preact/hooks";
@@ -6,6 +9,7 @@ import { useEffect } from "preact/hooks";
 import { isAdmin } from "../api/session";
 import { NAV } from "../routes";
 import { text } from "../text";
+import { CheckField } from "../ui/controls";
 import { Dialog } from "../ui/dialog";
 
 type Shortcut = { keys: string; label: string; run: () => void };
@@ -13,6 +17,14 @@ type Shortcut = { keys: string; label: string; run: () => void };
 const isHelpOpen = signal(false);
 const ofPage = signal<readonly Shortcut[]>([]);
 const SEQUENCE_MS = 1200;
+const CHOICE = "comfyfleet.shortcuts";
+
+const areOn = signal(localStorage.getItem(CHOICE) !== "off");
+
+function turnShortcuts(isOn: boolean): void {
+  localStorage.setItem(CHOICE, isOn ? "on" : "off");
+  areOn.value = isOn;
+}
 
 /** Adds a shortcut of the page while it is mounted. `keys` is one key, such as "n". */
 export function useShortcut(keys: string, label: string, run: () => void): void {
@@ -34,7 +46,7 @@ export function Shortcuts() {
   useEffect(() => {
     let goingUntil = 0;
     const onKey = (event: KeyboardEvent) => {
-      if (event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return;
+      if (!areOn.value || event.defaultPrevented || event.metaKey || event.ctrlKey || event.altKey || isTyping(event.target)) return;
       if (document.querySelector("dialog[open]")) return;
       if (event.key === "?") openShortcuts();
       else if (event.key === "/") document.querySelector<HTMLElement>("[data-search]")?.focus();
@@ -60,6 +72,7 @@ export function Shortcuts() {
 function ShortcutDialog() {
   return (
     <Dialog title={text.shortcuts.title} onClose={() => (isHelpOpen.value = false)}>
+      <CheckField label={text.shortcuts.singleKeys} hint={text.shortcuts.singleKeysHint} isChecked={areOn.value} onValue={turnShortcuts} />
       <dl class="facts">
         <dt><kbd>?</kbd></dt><dd>{text.shortcuts.help}</dd>
         <dt><kbd>/</kbd></dt><dd>{text.shortcuts.search}</dd>

@@ -56,16 +56,6 @@ export function TextField({ label, hint, error, onValue, ...rest }: TextProps) {
   );
 }
 
-type AreaProps = FieldProps & Omit<JSX.IntrinsicElements["textarea"], "label" | "onInput"> & { onValue: (value: string) => void };
-
-export function TextArea({ label, hint, error, onValue, ...rest }: AreaProps) {
-  return (
-    <Field label={label} hint={hint} error={error}>
-      {(wiring) => <textarea class="input" {...rest} {...wiring} onInput={(event) => onValue(event.currentTarget.value)} />}
-    </Field>
-  );
-}
-
 type NumberProps = FieldProps & { value: number | null; onValue: (value: number | null) => void; min?: number; max?: number; step?: number | "any"; placeholder?: string };
 
 /** `onValue` gets null while the field is empty or not a number. */

@@ -1,6 +1,6 @@
 /** Dialogs and toasts. Dialogs are native: focus stays inside, Escape closes, and focus returns to where it was. */
 import { signal } from "@preact/signals";
-import type { ComponentChildren } from "preact";
+import type { ComponentChildren, RefObject } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 
 import { Problem } from "../api/problem";
@@ -8,29 +8,53 @@ import { text } from "../text";
 import { Button, IconButton } from "./controls";
 import { Icon } from "./icons";
 
-type DialogProps = { title: string; onClose: () => void; isWide?: boolean; children: ComponentChildren };
+/** The topmost is last. Everything outside of it is inert, so it also shows the toasts. */
+const openDialogs = signal<readonly HTMLDialogElement[]>([]);
 
-/** Mounted means open; `onClose` must unmount it. */
-export function Dialog({ title, onClose, isWide, children }: DialogProps) {
-  const element = useRef<HTMLDialogElement>(null);
-  const isMounted = useRef(true);
-  const id = useId();
+/** Open a dialog for as long as the component is mounted. Returns whether it is the topmost one. */
+export function useModal(element: RefObject<HTMLDialogElement>): boolean {
   useEffect(() => {
     const opened = element.current!;
     opened.showModal();
+    openDialogs.value = [...openDialogs.value, opened];
     return () => {
-      isMounted.current = false; // the browser reports the close later, when another dialog may be open
+      openDialogs.value = openDialogs.value.filter((other) => other !== opened);
       opened.close();
     };
   }, []);
+  const topmost = openDialogs.value.at(-1);
+  return topmost !== undefined && topmost === element.current;
+}
+
+type DialogProps = {
+  title: string;
+  onClose: () => void;
+  isWide?: boolean;
+  /** Whether it shows a text that cannot be shown again. A click beside the dialog then does not close it. */
+  isOneTime?: boolean;
+  children: ComponentChildren;
+};
+
+/** Mounted means open; `onClose` must unmount it. */
+export function Dialog({ title, onClose, isWide, isOneTime, children }: DialogProps) {
+  const element = useRef<HTMLDialogElement>(null);
+  const isMounted = useRef(true);
+  const isPressedBeside = useRef(false); // a selection of text can begin in the dialog and end beside it
+  const id = useId();
+  const isTopmost = useModal(element);
+  useEffect(() => () => {
+    isMounted.current = false; // the browser reports the close later, when another dialog may be open
+  }, []);
   return (
     <dialog ref={element} class={isWide ? "wide" : ""} aria-labelledby={id} onClose={() => isMounted.current && onClose()}
-      onClick={(event) => event.target === element.current && element.current?.close()}>
+      onPointerDown={(event) => (isPressedBeside.current = event.target === element.current)}
+      onClick={(event) => event.target === element.current && isPressedBeside.current && !isOneTime && element.current?.close()}>
       <div class="dialog-head">
         <h2 id={id}>{title}</h2>
         <IconButton icon="close" label={text.common.close} isSmall onClick={() => element.current?.close()} />
       </div>
       <div class="dialog-body">{children}</div>
+      <ToastList isShown={isTopmost} />
     </dialog>
   );
 }
@@ -46,7 +70,7 @@ type ConfirmProps = {
   children?: ComponentChildren;
 };
 
-/** Says what an order will do, then gives it. `effects` is null while they are being asked for. */
+/** Shows the effects of an action, then runs it when confirmed. `effects` is null while they are loading. */
 export function ConfirmDialog({ title, effects, action, isDangerous, onConfirm, onClose, children }: ConfirmProps) {
   const [problem, setProblem] = useState<Problem | null>(null);
   const [isBusy, setBusy] = useState(false);
@@ -119,10 +143,16 @@ function closeToast(id: number): void {
   toasts.value = toasts.value.filter((toast) => toast.id !== id);
 }
 
+/** The toasts of a page. While a dialog is open, they are in the dialog. */
 export function Toasts() {
+  return <ToastList isShown={openDialogs.value.length === 0} />;
+}
+
+/** A screen reader announces toasts only where the empty list was there before. */
+export function ToastList({ isShown }: { isShown: boolean }) {
   return (
-    <div class="toasts" role="status" aria-live="polite">
-      {toasts.value.map(({ id, message, look, action }) => (
+    <div class="toasts" role="status" aria-live="polite" aria-hidden={!isShown}>
+      {isShown && toasts.value.map(({ id, message, look, action }) => (
         <div key={id} class="toast">
           <Icon name={look === "good" ? "check" : look === "bad" ? "alert" : "info"} />
           <span class="grow">{message}</span>

@@ -4,8 +4,9 @@ import { useState } from "preact/hooks";
 
 import type { PagedList } from "../api/paged";
 import { text } from "../text";
+import { copyText } from "./clipboard";
 import { Button } from "./controls";
-import { attempt, ProblemNotice, showToast } from "./dialog";
+import { attempt, ProblemNotice } from "./dialog";
 import { Icon } from "./icons";
 import { Skeleton } from "./show";
 
@@ -64,9 +65,7 @@ export function Table({ label, columns, children }: { label: string; columns: re
 /** A button that copies a text. */
 export function CopyButton({ value, label = text.common.copy }: { value: string; label?: string }) {
   return (
-    <Button isSmall icon="copy" onClick={() => void attempt(() => navigator.clipboard.writeText(value)).then((done) => done && showToast(text.common.copied, "good"))}>
-      {label}
-    </Button>
+    <Button isSmall icon="copy" onClick={() => void attempt(() => copyText(value), text.common.copied)}>{label}</Button>
   );
 }
 

@@ -1,13 +1,11 @@
 /** Pictures of the API on a page. */
 import "./media.css";
 
-import type { ComponentChildren } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 
 import { fetchBlob } from "../api/client";
 import { Problem } from "../api/problem";
 import { text } from "../text";
-import { Button } from "./controls";
 import { Icon } from "./icons";
 
 type Shared = { url: Promise<string>; users: number; abort: AbortController };
@@ -133,26 +131,4 @@ export async function download(source: string | Blob, name: string): Promise<voi
   link.download = name;
   link.click();
   setTimeout(() => URL.revokeObjectURL(url), 60_000);
-}
-
-/** A button that saves one output as a file. */
-export function DownloadButton({ url, name, children, onError }: { url: string; name: string; children?: ComponentChildren; onError: (problem: Problem) => void }) {
-  const [isBusy, setBusy] = useState(false);
-  async function save(): Promise<void> {
-    setBusy(true);
-    try {
-      await download(url, name);
-    } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      onError(error);
-    } finally {
-      setBusy(false);
-    }
-  }
-  const label = `${text.media.download} ${name}`;
-  return (
-    <Button look="quiet" icon="download" isSmall isDisabled={isBusy} aria-label={label} title={label} onClick={() => void save()}>
-      {children}
-    </Button>
-  );
 }

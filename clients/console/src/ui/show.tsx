@@ -8,6 +8,7 @@ import type { Status } from "../live/frames";
 import { text } from "../text";
 import { ProblemNotice } from "./dialog";
 import { formatAgo, formatLocal, formatUtc } from "./format";
+import { useHeading } from "./heading";
 import { Icon, type IconName } from "./icons";
 
 const LOOKS: Record<Status, string> = { pending: "", processing: "info busy", completed: "good", failed: "bad", cancelled: "warn" };
@@ -57,7 +58,7 @@ export function Empty({ icon, title, isPage, children }: { icon: IconName; title
   return (
     <div class="empty">
       <Icon name={icon} size={28} />
-      <Heading>{title}</Heading>
+      <Heading tabIndex={-1}>{title}</Heading>
       {children}
     </div>
   );
@@ -87,13 +88,14 @@ export function Skeleton({ lines = 4 }: { lines?: number }) {
 
 /** The head of a page. Sets the title of the browser's tab. */
 export function PageHead({ title, intro, children }: { title: string; intro?: ComponentChildren; children?: ComponentChildren }) {
+  const heading = useHeading();
   useEffect(() => {
     document.title = `${title} · ${text.product}`;
   }, [title]);
   return (
     <header class="page-head">
       <div class="grow">
-        <h1 tabIndex={-1}>{title}</h1>
+        <h1 ref={heading} tabIndex={-1}>{title}</h1>
         {intro && <p class="soft">{intro}</p>}
       </div>
       {children && <div class="row wrap">{children}</div>}

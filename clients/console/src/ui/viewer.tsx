@@ -7,7 +7,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { fetchBlob } from "../api/client";
 import { text } from "../text";
 import { Button, IconButton } from "./controls";
-import { attempt } from "./dialog";
+import { attempt, ToastList, useModal } from "./dialog";
 import { formatBytes } from "./format";
 import { Icon } from "./icons";
 import { download, isSigned, pathOf, ResultImage, useImageUrl } from "./media";
@@ -108,11 +108,7 @@ type ViewerProps = {
 export function Viewer({ items, index, total, onIndex, onClose, actions }: ViewerProps) {
   const element = useRef<HTMLDialogElement>(null);
   const item = items[index];
-  useEffect(() => {
-    const opened = element.current!;
-    opened.showModal();
-    return () => opened.close();
-  }, []);
+  const isTopmost = useModal(element);
   const go = (target: number) => target >= 0 && target < items.length && onIndex(target);
   const onKey = (event: KeyboardEvent) => {
     if (event.target instanceof HTMLMediaElement) return; // arrow keys move within a video
@@ -143,6 +139,7 @@ export function Viewer({ items, index, total, onIndex, onClose, actions }: Viewe
           </div>
         </>
       )}
+      <ToastList isShown={isTopmost} />
     </dialog>
   );
 }

@@ -48,7 +48,7 @@ function EraseDialog({ onClose }: { onClose: () => void }) {
     setProblem(null);
     try {
       await unwrap(api.DELETE("/api/v1/auth/me", { body: { password } }));
-      await signOut();
+      await signOut().catch(() => undefined); // the session ended with the account
       forgetResources();
     } catch (error) {
       if (!(error instanceof Problem)) throw error;

@@ -109,7 +109,7 @@ function CreateKey({ onClose, onCreated }: { onClose: () => void; onCreated: () 
 /** The only place that shows the text of a key. */
 function ShownKey({ created, onClose }: { created: Schemas["CreatedKeyBody"]; onClose: () => void }) {
   return (
-    <Dialog title={text.account.keyCreated(created.name)} onClose={onClose}>
+    <Dialog title={text.account.keyCreated(created.name)} isOneTime onClose={onClose}>
       <div class="notice warn"><Icon name="alert" /><span>{text.account.shownOnce}</span></div>
       <div class="row key-text">
         <input class="input mono" readOnly aria-label={text.account.key} value={created.key} onFocus={(event) => event.currentTarget.select()} />

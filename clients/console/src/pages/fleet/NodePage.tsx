@@ -7,7 +7,7 @@ import { useResource } from "../../api/resource";
 import { text } from "../../text";
 import { Id, Table } from "../../ui/list";
 import { Ago, Empty, Loaded, LocalTime, PageHead, Stat, StatusBadge } from "../../ui/show";
-import { NodeOrders, type FleetNode } from "./orders";
+import { NodeActions, type FleetNode } from "./actions";
 import { GpuMemory, Model, NodeState, RunningJob } from "./parts";
 
 const t = text.fleet;
@@ -29,7 +29,7 @@ export default function NodePage() {
 function NodeDetails({ node, onDone }: { node: FleetNode; onDone: () => Promise<void> }) {
   return (
     <>
-      <PageHead title={node.node} intro={node.cordon_reason ?? t.stateHints[node.state]}><NodeOrders node={node} onDone={onDone} /></PageHead>
+      <PageHead title={node.node} intro={node.cordon_reason ?? t.stateHints[node.state]}><NodeActions node={node} onDone={onDone} /></PageHead>
       <div class="row wrap">
         <NodeState state={node.state} />
         {node.state_since && <span class="soft">{t.node.since} <Ago at={node.state_since} /></span>}

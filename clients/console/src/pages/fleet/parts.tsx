@@ -4,7 +4,7 @@ import { text } from "../../text";
 import { formatBytes } from "../../ui/format";
 import { Id } from "../../ui/list";
 import { Progress } from "../../ui/show";
-import type { FleetNode } from "./orders";
+import type { FleetNode } from "./actions";
 
 const t = text.fleet;
 

@@ -60,9 +60,10 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
   const steps = useNodeSteps(live);
   const moments = useMemo(() => buildTimeline(events, steps), [events, steps]);
   const status = (!hasEnded && live?.status) || job.status;
+  const isEndKnown = live?.isFinal || isFinalStatus(events.at(-1)?.status);
   useEffect(() => {
-    if (live?.isFinal && !live.refusal) void reload();
-  }, [live?.isFinal]);
+    if (isEndKnown && !hasEnded) void reload();
+  }, [isEndKnown]);
   const items = useMemo(() => job.outputs.map((output) => mediaItem(output, job.job_id)), [job]);
   const submission = useResource(`submission:${job.job_id}`, () => readSubmission(job.job_id));
   return (
@@ -75,6 +76,7 @@ function Detail({ job, reload }: { job: Job; reload: () => Promise<void> }) {
       </PageHead>
       <div class="job-columns">
         <div class="stack loose">
+          {!hasEnded && live?.refusal && <div class="notice warn"><Icon name="alert" />{live.refusal.message}</div>}
           {job.held && <div class="notice warn"><Icon name="alert" />{text.job.held}</div>}
           {status === "pending" && <WaitingCard job={job} live={live} />}
           {status === "processing" && <RunningCard job={job} live={live} />}

@@ -5,7 +5,7 @@ import { formatDuration } from "../../ui/format";
 import { Id, Table } from "../../ui/list";
 import { Icon } from "../../ui/icons";
 import { Ago, Loaded, LocalTime, PageHead, Progress, StatusBadge } from "../../ui/show";
-import { JobOrders } from "../queue/admin_jobs";
+import { JobActions } from "../queue/admin_jobs";
 
 const t = text.operatorJob;
 const EVERY_MS = 3000;
@@ -17,7 +17,7 @@ export default function OperatorJob({ jobId }: { jobId: string }) {
     <Loaded resource={job} title={text.jobs.job}>
       {(known) => (
         <>
-          <PageHead title={known.workflow} intro={t.intro}><JobOrders job={known} onDone={job.reload} /></PageHead>
+          <PageHead title={known.workflow} intro={t.intro}><JobActions job={known} onDone={job.reload} /></PageHead>
           <div class="row wrap">
             <StatusBadge status={known.status} />
             <span class="soft">{t.user} <Id value={known.tenant_id} href={`/users/${known.tenant_id}`} /></span>

@@ -36,7 +36,7 @@ export function ShareDialog({ jobId, onClose }: { jobId: string; onClose: () => 
   }, text.job.shareEnded);
   const link = token && `${location.origin}/shared/${token}`;
   return (
-    <Dialog title={text.job.shareTitle} onClose={onClose}>
+    <Dialog title={text.job.shareTitle} isOneTime={token !== null} onClose={onClose}>
       <p>{text.job.shareBody}</p>
       {problem ? <ProblemNotice problem={problem} /> : endsAt === undefined && <Skeleton lines={2} />}
       {link && (

@@ -2,6 +2,7 @@
 import { useState } from "preact/hooks";
 
 import { text } from "../../text";
+import { copyText } from "../../ui/clipboard";
 import { Button } from "../../ui/controls";
 import { attempt, Dialog } from "../../ui/dialog";
 import type { Submission } from "./settings";
@@ -47,15 +48,4 @@ export function CodeTabs({ snippetOf }: { snippetOf: (language: Language) => str
       </div>
     </div>
   );
-}
-
-/** Copy to the clipboard, also on pages without TLS, where browsers have no clipboard API. */
-async function copyText(value: string): Promise<void> {
-  if (navigator.clipboard) return navigator.clipboard.writeText(value);
-  const area = document.createElement("textarea");
-  area.value = value;
-  (document.querySelector("dialog[open]") ?? document.body).append(area);
-  area.select();
-  document.execCommand("copy");
-  area.remove();
 }

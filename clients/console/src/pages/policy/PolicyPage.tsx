@@ -13,32 +13,32 @@ const t = text.policy;
 type Kind = "classes" | "packs";
 type Verdict = "allow" | "deny";
 type Rule = { name: string; verdict: Verdict; isFromSettings: boolean };
-type Order = { kind: Kind; name: string; verdict: Verdict | "remove" };
+type RuleChange = { kind: Kind; name: string; verdict: Verdict | "remove" };
 
 export default function PolicyPage() {
   const rules = useResource("class-rules", () => unwrap(api.GET("/api/v1/admin/class-rules")));
-  const [order, setOrder] = useState<Order | null>(null);
+  const [change, setChange] = useState<RuleChange | null>(null);
   return (
     <>
       <PageHead title={t.title} intro={t.intro} />
       <Loaded resource={rules}>
         {(known) => (
           <div class="side-by-side">
-            <Rules kind="classes" rules={rulesOf(known, "classes")} onOrder={setOrder} />
-            <Rules kind="packs" rules={rulesOf(known, "packs")} onOrder={setOrder} />
+            <Rules kind="classes" rules={rulesOf(known, "classes")} onChange={setChange} />
+            <Rules kind="packs" rules={rulesOf(known, "packs")} onChange={setChange} />
           </div>
         )}
       </Loaded>
-      {order && (
-        <ConfirmDialog title={`${order.name}: ${t.confirm[order.verdict]}`} effects={[t.effects[order.verdict]]}
-          action={order.verdict === "remove" ? t.remove : t[order.verdict]} isDangerous={order.verdict === "allow"}
-          onConfirm={() => give(order).then(rules.reload)} onClose={() => setOrder(null)} />
+      {change && (
+        <ConfirmDialog title={`${change.name}: ${t.confirm[change.verdict]}`} effects={[t.effects[change.verdict]]}
+          action={change.verdict === "remove" ? t.remove : t[change.verdict]} isDangerous={change.verdict === "allow"}
+          onConfirm={() => saveRule(change).then(rules.reload)} onClose={() => setChange(null)} />
       )}
     </>
   );
 }
 
-function Rules({ kind, rules, onOrder }: { kind: Kind; rules: readonly Rule[]; onOrder: (order: Order) => void }) {
+function Rules({ kind, rules, onChange }: { kind: Kind; rules: readonly Rule[]; onChange: (change: RuleChange) => void }) {
   const [name, setName] = useState("");
   const [verdict, setVerdict] = useState<Verdict>("allow");
   const title = t[kind];
@@ -55,14 +55,14 @@ function Rules({ kind, rules, onOrder }: { kind: Kind; rules: readonly Rule[]; o
               <td><span class={`badge ${rule.verdict === "allow" ? "good" : "bad"}`}>{t[rule.verdict]}</span></td>
               <td>
                 {rule.isFromSettings ? <span class="soft small">{t.fromSettings}</span> : (
-                  <Button isSmall aria-label={`${t.remove} ${rule.name}`} onClick={() => onOrder({ kind, name: rule.name, verdict: "remove" })}>{t.remove}</Button>
+                  <Button isSmall aria-label={`${t.remove} ${rule.name}`} onClick={() => onChange({ kind, name: rule.name, verdict: "remove" })}>{t.remove}</Button>
                 )}
               </td>
             </tr>
           ))}
         </Table>
       )}
-      <form class="filters" onSubmit={(event) => { event.preventDefault(); if (name.trim()) onOrder({ kind, name: name.trim(), verdict }); }}>
+      <form class="filters" onSubmit={(event) => { event.preventDefault(); if (name.trim()) onChange({ kind, name: name.trim(), verdict }); }}>
         <TextField label={kind === "classes" ? t.className : t.packName} value={name} onValue={setName} required />
         <SelectField label={t.verdict} value={verdict} onValue={(value) => setVerdict(value as Verdict)}
           options={[{ value: "allow", label: t.allow }, { value: "deny", label: t.deny }]} />
@@ -82,8 +82,8 @@ function rulesOf(known: Schemas["ClassRulesBody"], kind: Kind): Rule[] {
   ].sort((one, other) => one.name.localeCompare(other.name));
 }
 
-/** Put a rule, or remove it. Names may have any characters, so each is one escaped part of the path. */
-async function give({ kind, name, verdict }: Order): Promise<void> {
+/** Create or remove a rule. Names may have any characters, so each is one escaped part of the path. */
+async function saveRule({ kind, name, verdict }: RuleChange): Promise<void> {
   if (kind === "classes") {
     const params = { path: { class_name: name } };
     const path = "/api/v1/admin/class-rules/classes/{class_name}";

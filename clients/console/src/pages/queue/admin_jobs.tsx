@@ -1,4 +1,4 @@
-/** Jobs of all users with the orders that an operator can give them. */
+/** Jobs of all users, with the actions that an operator can run on them. */
 import { useState } from "preact/hooks";
 
 import { api, unwrap, type Schemas } from "../../api/client";
@@ -12,30 +12,30 @@ import { Ago, Empty, StatusBadge } from "../../ui/show";
 const t = text.queue;
 
 type Job = Schemas["AdminJobBody"];
-type Asked = { order: "cancel" | "requeue"; effects: readonly string[] };
+type Confirmation = { action: "cancel" | "requeue"; effects: readonly string[] };
 
-/** The buttons of one job. Cancel and "run again" say first what they will do. */
-export function JobOrders({ job, onDone }: { job: Job; onDone: () => Promise<void> }) {
-  const [asked, setAsked] = useState<Asked | null>(null);
+/** The buttons of one job. "Cancel" and "Run again" show their effects before they run. */
+export function JobActions({ job, onDone }: { job: Job; onDone: () => Promise<void> }) {
+  const [confirmation, setConfirmation] = useState<Confirmation | null>(null);
   const params = { path: { job_id: job.job_id } };
-  const give = async (order: "cancel" | "requeue" | "hold" | "release") => {
-    await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params }));
+  const runAction = async (action: "cancel" | "requeue" | "hold" | "release") => {
+    await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${action}`, { params }));
     await onDone();
   };
-  const ask = (order: Asked["order"]) => attempt(async () => {
-    const answer = await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${order}`, { params: { ...params, query: { dry_run: true } } }));
-    setAsked({ order, effects: "effects" in answer ? answer.effects.map(({ message }) => message) : [] });
+  const confirm = (action: Confirmation["action"]) => attempt(async () => {
+    const answer = await unwrap(api.POST(`/api/v1/admin/jobs/{job_id}/${action}`, { params: { ...params, query: { dry_run: true } } }));
+    setConfirmation({ action, effects: "effects" in answer ? answer.effects.map(({ message }) => message) : [] });
   });
   return (
     <div class="row">
-      {job.status === "pending" && !job.held && <Button isSmall onClick={() => void attempt(() => give("hold"), t.held)}>{t.hold}</Button>}
-      {job.held && <Button isSmall onClick={() => void attempt(() => give("release"), t.released)}>{t.release}</Button>}
-      {(job.status === "processing" || job.status === "failed") && <Button isSmall onClick={() => void ask("requeue")}>{t.requeue}</Button>}
-      {(job.status === "pending" || job.status === "processing") && <Button isSmall look="danger" onClick={() => void ask("cancel")}>{t.cancel}</Button>}
-      {asked && (
-        <ConfirmDialog title={asked.order === "cancel" ? t.cancelTitle : t.requeueTitle} effects={asked.effects} isDangerous
-          action={(asked.order === "cancel" ? t.cancel : t.requeue).replace("…", "")}
-          onConfirm={() => give(asked.order)} onClose={() => setAsked(null)} />
+      {job.status === "pending" && !job.held && <Button isSmall onClick={() => void attempt(() => runAction("hold"), t.held)}>{t.hold}</Button>}
+      {job.held && <Button isSmall onClick={() => void attempt(() => runAction("release"), t.released)}>{t.release}</Button>}
+      {(job.status === "processing" || job.status === "failed") && <Button isSmall onClick={() => void confirm("requeue")}>{t.requeue}</Button>}
+      {(job.status === "pending" || job.status === "processing") && <Button isSmall look="danger" onClick={() => void confirm("cancel")}>{t.cancel}</Button>}
+      {confirmation && (
+        <ConfirmDialog title={confirmation.action === "cancel" ? t.cancelTitle : t.requeueTitle} effects={confirmation.effects} isDangerous
+          action={(confirmation.action === "cancel" ? t.cancel : t.requeue).replace("…", "")}
+          onConfirm={() => runAction(confirmation.action)} onClose={() => setConfirmation(null)} />
       )}
     </div>
   );
@@ -64,7 +64,7 @@ export function AdminJobs({ tenant, status, node, workflow }: { tenant: string; 
                 <td><Ago at={job.created_at} /></td>
                 <td class="number">{job.attempt}</td>
                 <td>
-                  <JobOrders job={job} onDone={list.reload} />
+                  <JobActions job={job} onDone={list.reload} />
                 </td>
               </tr>
             ))}

@@ -58,7 +58,7 @@ export default function UsersPage() {
           </Table>
         )}
       </Listed>
-      {isInviting && <Dialog title={t.invites} onClose={() => setInviting(false)} isWide><Invites /></Dialog>}
+      {isInviting && <Dialog title={t.invites} onClose={() => setInviting(false)} isWide isOneTime><Invites /></Dialog>}
     </>
   );
 }
