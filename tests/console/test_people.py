@@ -153,3 +153,44 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
     await owner.page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
     await owner.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(owner.page.get_by_role("main")).to_contain_text("No pictures yet")
+
+
+@pytest.mark.requirement("C-5")
+async def test_numbers_typed_key_by_key_are_kept_as_they_are_typed(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("typist")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A number")
+    await page.get_by_text("More settings").click()
+    guidance, width = page.get_by_label("Guidance"), page.get_by_label("Width")
+    slider = page.locator(".range").filter(has=guidance).locator("input[type=range]")
+
+    await guidance.press("ControlOrMeta+a")
+    await guidance.press_sequentially("7.5")
+    await expect(guidance).to_have_value("7.5")
+    await expect(slider).to_have_js_property("value", "7.5")
+    await guidance.press("ArrowLeft")
+    await guidance.press("ArrowLeft")
+    await guidance.press_sequentially("1")
+    await expect(guidance).to_have_value("71.5")  # the caret stayed where it was
+
+    await guidance.press("ControlOrMeta+a")
+    await guidance.press("Delete")
+    await expect(slider).to_have_js_property("value", "7")
+    await expect(guidance).to_have_value("")
+    await guidance.press_sequentially("30")
+    await expect(slider).to_have_js_property("value", "30")
+    await expect(guidance).to_have_value("30")
+    await slider.fill("12.5")
+    await expect(guidance).to_have_value("12.5")
+
+    await width.press("ControlOrMeta+a")
+    await width.press_sequentially("640")
+    await page.get_by_role("radio", name="Image", exact=True).check(force=True)
+    strength = page.get_by_label("Strength", exact=True)
+    await strength.press_sequentially("0.05")
+    await expect(strength).to_have_value("0.05")
+    await page.get_by_role("radio", name="Text", exact=True).check(force=True)
+    async with page.expect_request("**/api/v1/jobs") as sent:
+        await page.get_by_role("button", name="Make picture").click()
+    submission = (await sent.value).post_data_json
+    assert (submission["cfg_scale"], submission["width"]) == (12.5, 640)
