@@ -1,10 +1,12 @@
 """Actions of users in the console: generate images, watch and cancel jobs, use uploads and workflows, create a key."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, expect
 
 from tests.console.conftest import NewVisitor
 from tests.kit.waiting import until
@@ -194,3 +196,29 @@ async def test_numbers_typed_key_by_key_are_kept_as_they_are_typed(new_visitor: 
         await page.get_by_role("button", name="Make picture").click()
     submission = (await sent.value).post_data_json
     assert (submission["cfg_scale"], submission["width"]) == (12.5, 640)
+
+
+@pytest.mark.requirement("C-5")
+async def test_form_of_another_graph_shows_the_values_of_that_graph(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("paster")
+    page = visitor.page
+    graph = json.loads((ROOT / "tests/workflows/hello.json").read_text())
+    await visitor.go_to("/?graph")
+    await paste_graph(page, graph)
+    await page.get_by_label("Width").fill("96")
+
+    await visitor.open("/jobs")
+    await visitor.go_to("/?graph")
+    await expect(page.get_by_label("Width")).to_have_value("96")
+
+    await page.reload()
+    graph["1"]["inputs"]["width"] = 128
+    await paste_graph(page, graph)
+    await expect(page.get_by_label("Width")).to_have_value("128")
+
+
+async def paste_graph(page: Page, graph: dict[str, Any]) -> None:
+    """Paste a workflow of ComfyUI and wait for its form."""
+    await page.get_by_label("Or paste the JSON").fill(json.dumps(graph))
+    await page.get_by_role("button", name="Make a form of it").click()
+    await expect(page.get_by_role("button", name="Save as workflow")).to_be_visible()

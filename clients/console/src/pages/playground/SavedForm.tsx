@@ -39,7 +39,7 @@ function Form({ saved, isPinned, isTitled }: { saved: Workflow; isPinned: boolea
     parameters: parametersOf(fields, values, draw),
   });
   return (
-    <WorkflowForm name={saved.name} fields={fields} build={build} errorsOf={errorsByField}
+    <WorkflowForm name={`workflow:${saved.name}`} label={saved.name} fields={fields} build={build} errorsOf={errorsByField}
       start={reused.value?.name === saved.name ? reused.value.values : undefined}
       title={isTitled && (
         <div class="stack tight">

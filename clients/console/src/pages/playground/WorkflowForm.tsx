@@ -14,8 +14,9 @@ import { DrawMaskButton } from "./MaskDialog";
 import { drawSeed, type Submission } from "./settings";
 
 type Props = {
-  /** Names the form: what was entered survives a reload. */
+  /** Names what was entered: it survives a change of the page and a reload. */
   name: string;
+  label: string;
   title: ComponentChildren;
   fields: readonly FormField[];
   /** Values to start with instead of the fields' own, for example those of an earlier job. */
@@ -26,7 +27,7 @@ type Props = {
   onChange?: (values: Values) => void;
 };
 
-export function WorkflowForm({ name, title, fields, start, build, errorsOf, onChange }: Props) {
+export function WorkflowForm({ name, label, title, fields, start, build, errorsOf, onChange }: Props) {
   const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...(start ?? keptForm<Values>(name)) }));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [missing, setMissing] = useState<readonly string[]>([]);
@@ -57,7 +58,7 @@ export function WorkflowForm({ name, title, fields, start, build, errorsOf, onCh
   }
 
   return (
-    <form ref={form} class="card play-form" aria-label={name} noValidate onKeyDown={(event) => onSubmitKey(event, submit)}
+    <form ref={form} class="card play-form" aria-label={label} noValidate onKeyDown={(event) => onSubmitKey(event, submit)}
       onSubmit={(event) => { event.preventDefault(); void submit(); }}>
       <div class="play-fields">
         {title}
