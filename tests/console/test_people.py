@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.console.conftest import NewVisitor
+from tests.console.conftest import PASSWORD, NewVisitor, Visitor
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "What should the picture show?"
+WIDTH = {"width": {"node": "1", "input": "width", "type": "integer"}}
+"""The parameters of a saved workflow hello: the width of its image."""
 
 
 @pytest.mark.requirement("C-5")
@@ -222,3 +224,60 @@ async def paste_graph(page: Page, graph: dict[str, Any]) -> None:
     await page.get_by_label("Or paste the JSON").fill(json.dumps(graph))
     await page.get_by_role("button", name="Make a form of it").click()
     await expect(page.get_by_role("button", name="Save as workflow")).to_be_visible()
+
+
+@pytest.mark.requirement("C-5")
+async def test_changes_after_repeating_a_job_survive_a_change_of_the_page(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("repeater")
+    page = visitor.page
+    await save_workflow(visitor, "sized", WIDTH)
+    await visitor.open("/?workflow=sized")
+    await page.get_by_label("Width").fill("72")
+    await page.get_by_role("button", name="Run workflow").click()
+    await expect(page.get_by_role("article")).to_contain_text("Completed")
+
+    await page.get_by_label("Width").fill("88")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_label("Width")).to_have_value("72")
+    await page.get_by_label("Width").fill("80")
+    await visitor.open("/jobs")
+    await visitor.go_to("/?workflow=sized")
+    await expect(page.get_by_label("Width")).to_have_value("80")
+
+
+@pytest.mark.requirement("C-5")
+async def test_repeated_job_of_an_earlier_version_fills_the_form_of_that_version(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("historian")
+    page = visitor.page
+    for height in (64, 96):
+        await save_workflow(visitor, "sized", WIDTH, height=height)
+    await visitor.open("/workflows/sized?version=1")
+    await page.get_by_label("Width").fill("72")
+    await page.get_by_role("button", name="Run workflow").click()
+    await expect(page.get_by_role("article")).to_contain_text("Completed")
+
+    await visitor.open("/")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_role("form", name="sized")).to_contain_text("version 1")
+    await expect(page.get_by_label("Width")).to_have_value("72")
+    await visitor.open("/workflows/sized")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_text("You see an earlier version.")).to_be_visible()
+    await expect(page.get_by_label("Width")).to_have_value("72")
+
+
+async def save_workflow(visitor: Visitor, name: str, parameters: dict[str, Any], **image: Any) -> None:
+    """Save the workflow hello for the visitor.
+
+    Args:
+        name: of the saved workflow.
+        parameters: as the API takes them.
+        image: values of the inputs of its first node, which makes an image.
+    """
+    graph = json.loads((ROOT / "tests/workflows/hello.json").read_text())
+    graph["1"]["inputs"].update(image)
+    async with visitor.fleet.client("") as client:
+        login = await client.post("/auth/login", json={"username": visitor.username, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+        answer = await client.put(f"/workflows/{name}", json={"workflow": graph, "parameters": parameters})
+    assert answer.status_code in (200, 201), answer.text

@@ -14,28 +14,23 @@ import { DrawMaskButton } from "./MaskDialog";
 import { drawSeed, type Submission } from "./settings";
 
 type Props = {
-  /** Names what was entered: it survives a change of the page and a reload. */
+  /** Names what was entered: it survives a change of the page and a reload. The form starts with it. */
   name: string;
   label: string;
   title: ComponentChildren;
   fields: readonly FormField[];
-  /** Values to start with instead of the fields' own, for example those of an earlier job. */
-  start?: Values;
   build: (values: Values, draw?: () => number) => Submission;
   /** Messages of a refusal by key of the field. */
   errorsOf: (errors: readonly FieldError[]) => Record<string, string>;
   onChange?: (values: Values) => void;
 };
 
-export function WorkflowForm({ name, label, title, fields, start, build, errorsOf, onChange }: Props) {
-  const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...(start ?? keptForm<Values>(name)) }));
+export function WorkflowForm({ name, label, title, fields, build, errorsOf, onChange }: Props) {
+  const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...keptForm<Values>(name) }));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [missing, setMissing] = useState<readonly string[]>([]);
   const [isCodeOpen, setCodeOpen] = useState(false);
   const form = useRef<HTMLFormElement>(null);
-  useEffect(() => {
-    if (start) setValues({ ...startValues(fields), ...start });
-  }, [start]);
   useEffect(() => onChange?.(values), [values]);
 
   const errors = {

@@ -11,11 +11,12 @@ import { download } from "../../ui/media";
 import type { Property, Value } from "../../ui/schema_fields";
 import { Ago, Empty, Loaded, PageHead } from "../../ui/show";
 import { CodeTabs } from "../playground/CodeDialog";
-import { shownValues } from "../playground/graph";
 import { openGraph } from "../playground/GraphForm";
 import { Results } from "../playground/Results";
-import { reused, SavedForm, useWorkflow } from "../playground/SavedForm";
+import { reuseSubmission } from "../playground/reuse";
+import { SavedForm, useWorkflow } from "../playground/SavedForm";
 import { startFrom } from "../playground/BuiltInForm";
+import type { Submission } from "../playground/settings";
 import { shellQuoted, snippet } from "../playground/snippets";
 
 const words = text.workflows;
@@ -42,6 +43,14 @@ export default function WorkflowPage() {
     route("/workflows");
   }
 
+  /** Stays on this page if it has the form of the version that the job ran. */
+  function reuse(submission: Submission): void {
+    const path = reuseSubmission(submission);
+    const { workflow_name: wanted, version: ran } = submission;
+    if (wanted !== name) route(path);
+    else if (ran !== version && ran !== workflow.data?.version) route(`/workflows/${name}${ran ? `?version=${ran}` : ""}`);
+  }
+
   return (
     <>
       <PageHead title={name} intro={workflow.data?.description}>
@@ -61,7 +70,7 @@ export default function WorkflowPage() {
         <div class="playground below-tabs">
           <SavedForm name={name} version={version} isTitled={false} />
           <Results workflow={name} emptyTitle={words.noJobs} emptyText={words.noJobsText}
-            onReuse={(submission) => (reused.value = { name, values: shownValues(submission.parameters) })}
+            onReuse={reuse}
             onUseImage={(image, mode) => { startFrom(image, mode); route("/"); }} />
         </div>
       ) : (
