@@ -281,3 +281,61 @@ async def save_workflow(visitor: Visitor, name: str, parameters: dict[str, Any],
         client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
         answer = await client.put(f"/workflows/{name}", json={"workflow": graph, "parameters": parameters})
     assert answer.status_code in (200, 201), answer.text
+
+
+@pytest.mark.requirement("C-5")
+async def test_saved_workflow_shows_and_edits_its_integers_exactly(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("counter")
+    page = visitor.page
+    largest = 2**64 - 1
+    await save_workflow(visitor, "coloured", {"color": {"node": "1", "input": "color"}}, color=largest)
+    await visitor.open("/workflows/coloured?tab=graph")
+    await expect(page.get_by_label("Graph")).to_contain_text(f'"color": {largest}')
+    await visitor.open("/workflows/coloured?tab=parameters")
+    await expect(page.get_by_role("cell", name=str(largest))).to_be_visible()
+    await visitor.open("/workflows/coloured?tab=api")
+    await expect(page.get_by_role("tabpanel")).to_contain_text(f'"color": {largest}')
+    async with page.expect_request("**/api/v1/workflows/inputs") as sent:
+        await page.get_by_role("button", name="Open as a graph").click()
+    assert (await sent.value).post_data_json["workflow"]["1"]["inputs"]["color"] == largest
+
+
+@pytest.mark.requirement("C-5")
+async def test_typed_seed_that_cannot_be_sent_exactly_is_refused_at_its_field(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("dicer")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A very large seed")
+    seed = page.get_by_label("Seed", exact=True)
+    await seed.press_sequentially("12345678901234567890")
+    await expect(seed).to_have_value("12345678901234567890")
+    await page.get_by_role("button", name="Make picture").click()
+    await expect(seed).to_be_focused()
+    await expect(seed).to_have_accessible_description(re.compile("cannot send this number exactly"))
+    await expect(page.get_by_role("article")).to_have_count(0)
+    await seed.press("Backspace")
+    await seed.press("ControlOrMeta+a")
+    await seed.press_sequentially("4711")
+    async with page.expect_request("**/api/v1/jobs") as sent:
+        await page.get_by_role("button", name="Make picture").click()
+    assert (await sent.value).post_data_json["seed"] == 4711
+
+
+@pytest.mark.requirement("C-5")
+async def test_graph_is_downloaded_and_saved_with_its_own_seed(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("archivist")
+    page = visitor.page
+    graph = json.loads((ROOT / "tests/workflows/tiny-txt2img.json").read_text())
+    sampler = next(node_id for node_id, node in graph.items() if "seed" in node["inputs"])
+    graph[sampler]["inputs"]["seed"] = 4711
+    await visitor.go_to("/?graph")
+    await paste_graph(page, graph)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download").click()
+    downloaded = json.loads((await (await downloading.value).path()).read_text())
+    assert downloaded[sampler]["inputs"]["seed"] == 4711
+
+    await page.get_by_role("button", name="Save as workflow").click()
+    await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("seeded")
+    async with page.expect_request("**/api/v1/workflows/seeded") as sent:
+        await page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    assert (await sent.value).post_data_json["workflow"][sampler]["inputs"]["seed"] == 4711

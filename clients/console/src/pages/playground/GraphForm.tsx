@@ -10,8 +10,8 @@ import { Button, Field, IconButton } from "../../ui/controls";
 import { ProblemNotice } from "../../ui/dialog";
 import { FileDrop } from "../../ui/image_field";
 import { download } from "../../ui/media";
-import type { Values } from "../../ui/schema_fields";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, readForm, type Graph, type GraphForm as Described } from "./graph";
+import { roundedKeys, type Values } from "../../ui/schema_fields";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, keepSeed, readForm, serverDraws, type Graph, type GraphForm as Described } from "./graph";
 import { forgetForm } from "./jobs";
 import { SaveDialog } from "./SaveDialog";
 import { WorkflowForm } from "./WorkflowForm";
@@ -89,11 +89,12 @@ function Form({ form }: { form: Described }) {
   const fields = useMemo(() => fieldsOfGraph(form.inputs), [form]);
   const [values, setValues] = useState<Values>({});
   const [isSaving, setSaving] = useState(false);
-  const current = () => fillGraph(form.graph, form.inputs, fields, values);
+  const isRounded = roundedKeys(fields, values).length > 0;
+  const current = () => fillGraph(form.graph, form.inputs, fields, values, keepSeed);
   return (
     <div class="stack">
       <WorkflowForm name={FORM} label={words.formTitle} fields={fields} errorsOf={graphErrors} onChange={setValues}
-        build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw) })}
+        build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw ?? serverDraws) })}
         title={
           <div class="stack tight">
             <div class="row">
@@ -102,8 +103,8 @@ function Form({ form }: { form: Described }) {
             </div>
             <p class="soft small">{counted(Object.keys(form.graph).length, words.nodes)} · {counted(form.inputs.length, words.inputs)} · {counted(form.outputs.length, words.outputs)}</p>
             <div class="row wrap">
-              <Button isSmall onClick={() => setSaving(true)}>{words.save}</Button>
-              <Button isSmall icon="download" onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
+              <Button isSmall isDisabled={isRounded} onClick={() => setSaving(true)}>{words.save}</Button>
+              <Button isSmall icon="download" isDisabled={isRounded} onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
             </div>
             {form.outputs.length === 0 && <div class="notice warn">{words.noOutputs}</div>}
             {form.warnings.length > 0 && (

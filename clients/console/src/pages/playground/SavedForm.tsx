@@ -2,17 +2,16 @@
 import { signal } from "@preact/signals";
 import { useMemo } from "preact/hooks";
 
-import { api, unwrap, type Schemas } from "../../api/client";
+import { api, unwrap } from "../../api/client";
 import { useResource, type Resource } from "../../api/resource";
 import { text } from "../../text";
 import { classesOf, fieldsOfWorkflow, parametersOf, type Values } from "../../ui/schema_fields";
 import { Loaded } from "../../ui/show";
+import { readSavedWorkflow, type SavedWorkflow } from "./graph";
 import { keepForm } from "./jobs";
 import { readNodeClass } from "./options";
 import { errorsByField, type Submission } from "./settings";
 import { WorkflowForm } from "./WorkflowForm";
-
-type Workflow = Schemas["WorkflowBody"];
 
 /** Grows when a form was filled from outside: it then starts again. */
 const fillings = signal(0);
@@ -27,10 +26,11 @@ function formOf(name: string): string {
   return `workflow:${name}`;
 }
 
-export function useWorkflow(name: string, version?: number): Resource<Workflow> {
-  return useResource(`workflow:${name}:${version ?? ""}`, () =>
-    unwrap(api.GET("/api/v1/workflows/{workflow_name}", { params: { path: { workflow_name: name }, query: version ? { version } : {} } })),
-  );
+export function useWorkflow(name: string, version?: number): Resource<SavedWorkflow> {
+  return useResource(`workflow:${name}:${version ?? ""}`, async () => {
+    const params = { path: { workflow_name: name }, query: version ? { version } : {} };
+    return readSavedWorkflow(await unwrap(api.GET("/api/v1/workflows/{workflow_name}", { params, parseAs: "text" })));
+  });
 }
 
 /** `isTitled`: whether the form says which workflow it is; the workflow's own page says it already. */
@@ -39,7 +39,7 @@ export function SavedForm({ name, version, isTitled = true }: { name: string; ve
   return <div class="stack"><Loaded resource={workflow}>{(saved) => <Form key={`${saved.name}:${saved.version}:${fillings.value}`} saved={saved} isPinned={version !== undefined} isTitled={isTitled} />}</Loaded></div>;
 }
 
-function Form({ saved, isPinned, isTitled }: { saved: Workflow; isPinned: boolean; isTitled: boolean }) {
+function Form({ saved, isPinned, isTitled }: { saved: SavedWorkflow; isPinned: boolean; isTitled: boolean }) {
   const names = classesOf(saved);
   const classes = useResource(`classes:${names.join(",")}`, async () => new Map(await Promise.all(names.map(async (name) => [name, await readNodeClass(name)] as const))));
   const fields = useMemo(() => fieldsOfWorkflow(saved, classes.data ?? new Map()), [saved, classes.data]);

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, type FieldError } from "../../api/problem";
 import { text } from "../../text";
-import { missingKeys, startValues, type FormField, type Values } from "../../ui/schema_fields";
+import { missingKeys, roundedKeys, startValues, type FormField, type Values } from "../../ui/schema_fields";
 import { SchemaForm } from "../../ui/schema_form";
 import { focusFirstError } from "./BuiltInForm";
 import { CodeDialog } from "./CodeDialog";
@@ -33,16 +33,18 @@ export function WorkflowForm({ name, label, title, fields, build, errorsOf, onCh
   const form = useRef<HTMLFormElement>(null);
   useEffect(() => onChange?.(values), [values]);
 
+  const rounded = roundedKeys(fields, values);
   const errors = {
     ...(problem ? errorsOf(problem.errors) : {}),
     ...Object.fromEntries(missing.filter((key) => (values[key] ?? "") === "").map((key) => [key, text.schemaForm.missing])),
+    ...Object.fromEntries(rounded.map((key) => [key, text.fields.rounded])),
   };
 
   async function submit(): Promise<void> {
     const absent = missingKeys(fields, values);
     setMissing(absent);
     setProblem(null);
-    if (absent.length > 0) return focusFirstError(form.current!);
+    if (absent.length > 0 || rounded.length > 0) return focusFirstError(form.current!);
     try {
       await submitJob(build(values, drawSeed));
     } catch (error) {
@@ -67,7 +69,7 @@ export function WorkflowForm({ name, label, title, fields, build, errorsOf, onCh
           imageActions={(field, image, setImage, first) =>
             field.kind === "mask" && first?.path ? <DrawMaskButton image={first} hasMask={image !== null} steps={[]} onDone={setImage} /> : null} />
       </div>
-      <FormFoot label={text.schemaForm.run} problem={problem} shortcut={sendKey} onCode={() => setCodeOpen(true)}
+      <FormFoot label={text.schemaForm.run} problem={problem} shortcut={sendKey} onCode={rounded.length === 0 ? () => setCodeOpen(true) : undefined}
         isAtFields={problem !== null && Object.keys(errors).some((key) => fields.some((field) => field.key === key))} />
       {isCodeOpen && <CodeDialog submission={build(values)} onClose={() => setCodeOpen(false)} />}
     </form>
