@@ -1,16 +1,20 @@
 """Actions of users in the console: generate images, watch and cancel jobs, use uploads and workflows, create a key."""
 
+import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.async_api import expect
+from playwright.async_api import Page, Request, expect
 
-from tests.console.conftest import NewVisitor
+from tests.console.conftest import PASSWORD, NewVisitor, Visitor
 from tests.kit.waiting import until
 
 ROOT = Path(__file__).parents[2]
 PROMPT = "What should the picture show?"
+WIDTH = {"width": {"node": "1", "input": "width", "type": "integer"}}
+"""The parameters of a saved workflow hello: the width of its image."""
 
 
 @pytest.mark.requirement("C-5")
@@ -153,3 +157,191 @@ async def test_users_see_only_their_own_jobs_and_outputs(new_visitor: NewVisitor
     await owner.page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
     await owner.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     await expect(owner.page.get_by_role("main")).to_contain_text("No pictures yet")
+
+
+@pytest.mark.requirement("C-5")
+async def test_numbers_typed_key_by_key_are_kept_as_they_are_typed(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("typist")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A number")
+    await page.get_by_text("More settings").click()
+    guidance, width = page.get_by_label("Guidance"), page.get_by_label("Width")
+    slider = page.locator(".range").filter(has=guidance).locator("input[type=range]")
+
+    await guidance.press("ControlOrMeta+a")
+    await guidance.press_sequentially("7.5")
+    await expect(guidance).to_have_value("7.5")
+    await expect(slider).to_have_js_property("value", "7.5")
+    await guidance.press("ArrowLeft")
+    await guidance.press("ArrowLeft")
+    await guidance.press_sequentially("1")
+    await expect(guidance).to_have_value("71.5")  # the caret stayed where it was
+
+    await guidance.press("ControlOrMeta+a")
+    await guidance.press("Delete")
+    await expect(slider).to_have_js_property("value", "7")
+    await expect(guidance).to_have_value("")
+    await guidance.press_sequentially("30")
+    await expect(slider).to_have_js_property("value", "30")
+    await expect(guidance).to_have_value("30")
+    await slider.fill("12.5")
+    await expect(guidance).to_have_value("12.5")
+
+    await width.press("ControlOrMeta+a")
+    await width.press_sequentially("640")
+    await page.get_by_role("radio", name="Image", exact=True).check(force=True)
+    strength = page.get_by_label("Strength", exact=True)
+    await strength.press_sequentially("0.05")
+    await expect(strength).to_have_value("0.05")
+    await page.get_by_role("radio", name="Text", exact=True).check(force=True)
+    async with page.expect_request("**/api/v1/jobs") as sent:
+        await page.get_by_role("button", name="Make picture").click()
+    submission = read_body(await sent.value)
+    assert (submission["cfg_scale"], submission["width"]) == (12.5, 640)
+
+
+@pytest.mark.requirement("C-5")
+async def test_form_of_another_graph_shows_the_values_of_that_graph(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("paster")
+    page = visitor.page
+    graph = json.loads((ROOT / "tests/workflows/hello.json").read_text())
+    await visitor.go_to("/?graph")
+    await paste_graph(page, graph)
+    await page.get_by_label("Width").fill("96")
+
+    await visitor.open("/jobs")
+    await visitor.go_to("/?graph")
+    await expect(page.get_by_label("Width")).to_have_value("96")
+
+    await page.reload()
+    graph["1"]["inputs"]["width"] = 128
+    await paste_graph(page, graph)
+    await expect(page.get_by_label("Width")).to_have_value("128")
+
+
+async def paste_graph(page: Page, graph: dict[str, Any]) -> None:
+    """Paste a workflow of ComfyUI and wait for its form."""
+    await page.get_by_label("Or paste the JSON").fill(json.dumps(graph))
+    await page.get_by_role("button", name="Make a form of it").click()
+    await expect(page.get_by_role("button", name="Save as workflow")).to_be_visible()
+
+
+@pytest.mark.requirement("C-5")
+async def test_changes_after_repeating_a_job_survive_a_change_of_the_page(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("repeater")
+    page = visitor.page
+    await save_workflow(visitor, "sized", WIDTH)
+    await visitor.open("/?workflow=sized")
+    await page.get_by_label("Width").fill("72")
+    await page.get_by_role("button", name="Run workflow").click()
+    await expect(page.get_by_role("article")).to_contain_text("Completed")
+
+    await page.get_by_label("Width").fill("88")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_label("Width")).to_have_value("72")
+    await page.get_by_label("Width").fill("80")
+    await visitor.open("/jobs")
+    await visitor.go_to("/?workflow=sized")
+    await expect(page.get_by_label("Width")).to_have_value("80")
+
+
+@pytest.mark.requirement("C-5")
+async def test_repeated_job_of_an_earlier_version_fills_the_form_of_that_version(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("historian")
+    page = visitor.page
+    for height in (64, 96):
+        await save_workflow(visitor, "sized", WIDTH, height=height)
+    await visitor.open("/workflows/sized?version=1")
+    await page.get_by_label("Width").fill("72")
+    await page.get_by_role("button", name="Run workflow").click()
+    await expect(page.get_by_role("article")).to_contain_text("Completed")
+
+    await visitor.open("/")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_role("form", name="sized")).to_contain_text("version 1")
+    await expect(page.get_by_label("Width")).to_have_value("72")
+    await visitor.open("/workflows/sized")
+    await page.get_by_role("button", name="Use these settings").click()
+    await expect(page.get_by_text("You see an earlier version.")).to_be_visible()
+    await expect(page.get_by_label("Width")).to_have_value("72")
+
+
+async def save_workflow(visitor: Visitor, name: str, parameters: dict[str, Any], **image: Any) -> None:
+    """Save the workflow hello for the visitor.
+
+    Args:
+        name: of the saved workflow.
+        parameters: as the API takes them.
+        image: values of the inputs of its first node, which makes an image.
+    """
+    graph = json.loads((ROOT / "tests/workflows/hello.json").read_text())
+    graph["1"]["inputs"].update(image)
+    async with visitor.fleet.client("") as client:
+        login = await client.post("/auth/login", json={"username": visitor.username, "password": PASSWORD})
+        client.headers["Authorization"] = f"Bearer {login.json()['access_token']}"
+        answer = await client.put(f"/workflows/{name}", json={"workflow": graph, "parameters": parameters})
+    assert answer.status_code in (200, 201), answer.text
+
+
+@pytest.mark.requirement("C-5")
+async def test_saved_workflow_shows_and_edits_its_integers_exactly(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("counter")
+    page = visitor.page
+    largest = 2**64 - 1
+    await save_workflow(visitor, "coloured", {"color": {"node": "1", "input": "color"}}, color=largest)
+    await visitor.open("/workflows/coloured?tab=graph")
+    await expect(page.get_by_label("Graph")).to_contain_text(f'"color": {largest}')
+    await visitor.open("/workflows/coloured?tab=parameters")
+    await expect(page.get_by_role("cell", name=str(largest))).to_be_visible()
+    await visitor.open("/workflows/coloured?tab=api")
+    await expect(page.get_by_role("tabpanel")).to_contain_text(f'"color": {largest}')
+    async with page.expect_request("**/api/v1/workflows/inputs") as sent:
+        await page.get_by_role("button", name="Open as a graph").click()
+    assert read_body(await sent.value)["workflow"]["1"]["inputs"]["color"] == largest
+
+
+@pytest.mark.requirement("C-5")
+async def test_typed_seed_that_cannot_be_sent_exactly_is_refused_at_its_field(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("dicer")
+    page = visitor.page
+    await page.get_by_label(PROMPT).fill("A very large seed")
+    seed = page.get_by_label("Seed", exact=True)
+    await seed.press_sequentially("12345678901234567890")
+    await expect(seed).to_have_value("12345678901234567890")
+    await page.get_by_role("button", name="Make picture").click()
+    await expect(seed).to_be_focused()
+    await expect(seed).to_have_accessible_description(re.compile("cannot send this number exactly"))
+    await expect(page.get_by_role("article")).to_have_count(0)
+    await seed.press("Backspace")
+    await seed.press("ControlOrMeta+a")
+    await seed.press_sequentially("4711")
+    async with page.expect_request("**/api/v1/jobs") as sent:
+        await page.get_by_role("button", name="Make picture").click()
+    assert read_body(await sent.value)["seed"] == 4711
+
+
+@pytest.mark.requirement("C-5")
+async def test_graph_is_downloaded_and_saved_with_its_own_seed(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("archivist")
+    page = visitor.page
+    graph = json.loads((ROOT / "tests/workflows/tiny-txt2img.json").read_text())
+    sampler = next(node_id for node_id, node in graph.items() if "seed" in node["inputs"])
+    graph[sampler]["inputs"]["seed"] = 4711
+    await visitor.go_to("/?graph")
+    await paste_graph(page, graph)
+    async with page.expect_download() as downloading:
+        await page.get_by_role("button", name="Download").click()
+    downloaded = json.loads((await (await downloading.value).path()).read_text())
+    assert downloaded[sampler]["inputs"]["seed"] == 4711
+
+    await page.get_by_role("button", name="Save as workflow").click()
+    await page.get_by_role("dialog").get_by_label("Name", exact=True).fill("seeded")
+    async with page.expect_request("**/api/v1/workflows/seeded") as sent:
+        await page.get_by_role("dialog").get_by_role("button", name="Save", exact=True).click()
+    assert read_body(await sent.value)["workflow"][sampler]["inputs"]["seed"] == 4711
+
+
+def read_body(request: Request) -> dict[str, Any]:
+    """Return the JSON that the page sent."""
+    body: dict[str, Any] = json.loads(request.post_data or "")
+    return body

@@ -1,9 +1,13 @@
 """Signing in and out: a session survives a reload, and no script can read its refresh token."""
 
+from pathlib import Path
+
 import pytest
 from playwright.async_api import expect
 
-from tests.console.conftest import NewVisitor
+from tests.console.conftest import PASSWORD, NewVisitor
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.requirement("C-2")
@@ -36,3 +40,24 @@ async def test_used_login_link_and_wrong_password_tell_the_user_what_to_do(new_v
     await visitor.page.get_by_label("Password").fill("not the password at all")
     await visitor.page.get_by_role("button", name="Sign in").click()
     await expect(visitor.page.get_by_role("alert")).to_contain_text("Wrong username or password")
+
+
+@pytest.mark.requirement("C-6")
+async def test_next_user_of_a_tab_sees_nothing_of_the_previous_user(new_visitor: NewVisitor) -> None:
+    await new_visitor("oscar", signed_in=False)
+    visitor = await new_visitor("peggy")
+    page = visitor.page
+    await page.get_by_label("What should the picture show?").fill("A secret of peggy")
+    await visitor.go_to("/?graph")
+    await page.get_by_label("Or paste the JSON").fill((ROOT / "tests/workflows/hello.json").read_text())
+    await page.get_by_role("button", name="Make a form of it").click()
+    await expect(page.get_by_label("Width")).to_be_visible()
+    await page.get_by_role("button", name="Sign out").click()
+
+    await page.get_by_label("User name").fill("oscar")
+    await page.get_by_label("Password").fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("navigation", name="Main")).to_contain_text("oscar")
+    await expect(page.get_by_label("Or paste the JSON")).to_have_value("")
+    await visitor.go_to("/")
+    await expect(page.get_by_label("What should the picture show?")).to_have_value("")

@@ -84,6 +84,7 @@ export const text = {
   fields: {
     random: "random",
     seedRandom: "A new seed for each job.",
+    rounded: "The console cannot send this number exactly. Use at most 9,007,199,254,740,991, or submit the job with the API.",
     seedKept: "Kept for every job until you clear it.",
     drawSeed: "draw one and keep it",
     forgetSeed: "use a new one for each job",

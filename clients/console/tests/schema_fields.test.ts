@@ -1,8 +1,11 @@
 import { describe, expect, test } from "vitest";
 
 import { parseExact } from "../src/api/exact";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, parameterOf, readForm, shownValues, workflowName, type GraphInput } from "../src/pages/playground/graph";
-import { fieldOf, fieldsOfWorkflow, missingKeys, parametersOf, startValues } from "../src/ui/schema_fields";
+import {
+  fieldsOfGraph, fillGraph, graphErrors, graphText, isWorkflowName, keepSeed, parameterOf, readForm, readSavedWorkflow, serverDraws, shownValues, workflowName,
+  type GraphInput,
+} from "../src/pages/playground/graph";
+import { fieldOf, fieldsOfWorkflow, missingKeys, parametersOf, roundedKeys, startValues } from "../src/ui/schema_fields";
 
 const UPLOAD = "0199f2b0-7c3e-7a51-9d24-5a1be0c0ffee";
 
@@ -67,6 +70,12 @@ describe("the form of a saved workflow", () => {
   });
 });
 
+test("integers that JavaScript rounds are found among the typed values", () => {
+  const fields = [fieldOf("seed", { type: "integer" }), fieldOf("steps", { type: "integer" }), fieldOf("scale", { type: "number" })];
+  expect(roundedKeys(fields, { seed: 12345678901234567890, steps: 2 ** 53 - 1, scale: 1e20 })).toEqual(["seed"]);
+  expect(roundedKeys(fields, { seed: null, steps: -(2 ** 53) })).toEqual(["steps"]);
+});
+
 describe("the form of a graph", () => {
   const graph = { 3: { class_type: "KSampler", inputs: { seed: 5, steps: 20, model: ["4", 0] } } };
   const base = { node_id: "3", node_class: "KSampler", node_title: null, advanced: false };
@@ -83,7 +92,12 @@ describe("the form of a graph", () => {
   });
 
   test("leaves the choice of a seed to the server in code", () => {
-    expect(fillGraph(graph, inputs, fields, {})).toMatchObject({ 3: { inputs: { seed: -1, steps: 20 } } });
+    expect(fillGraph(graph, inputs, fields, {}, serverDraws)).toMatchObject({ 3: { inputs: { seed: -1, steps: 20 } } });
+  });
+
+  test("is saved and downloaded with the seeds of the graph unless others were set", () => {
+    expect(fillGraph(graph, inputs, fields, { "3.seed": null, "3.steps": 30 }, keepSeed)).toMatchObject({ 3: { inputs: { seed: 5, steps: 30 } } });
+    expect(fillGraph(graph, inputs, fields, { "3.seed": 6 }, keepSeed)).toMatchObject({ 3: { inputs: { seed: 6 } } });
   });
 
   test("names the node where inputs have the same title, and wants a file that the graph does not have", () => {
@@ -113,6 +127,23 @@ describe("the file of a workflow", () => {
     expect(JSON.stringify(form.graph)).toContain("18446744073709551615");
     expect(typeof form.inputs[0]!.schema.maximum).toBe("number");
     expect(shownValues(parseExact('{"seed": 18446744073709551615, "steps": 20}') as Record<string, unknown>)).toEqual({ steps: 20 });
+  });
+
+  test("keeps them in a saved workflow, and in the defaults of its parameters", () => {
+    const answer = `{
+      "name": "a", "version": 1, "targets": {"seed": {"node": "3", "input": "seed"}, "size": {"node": "3", "input": "size"}},
+      "workflow": {"3": {"class_type": "X", "inputs": {"seed": 18446744073709551615, "size": 9007199254740993}}},
+      "parameters": {"properties": {
+        "seed": {"type": "integer", "default": 18446744073709551615}, "size": {"type": "integer", "default": 9007199254740993, "maximum": 18446744073709551615},
+        "note": {"type": "string", "default": null}
+      }}
+    }`;
+    const saved = readSavedWorkflow(answer);
+    expect(JSON.stringify(saved.workflow)).toContain('{"seed":18446744073709551615,"size":9007199254740993}');
+    expect(JSON.stringify(saved.defaults)).toBe('{"seed":18446744073709551615,"size":9007199254740993}');
+    const fields = fieldsOfWorkflow(saved, new Map());
+    expect(fields).toMatchObject([{ kind: "seed", start: null }, { kind: "integer", start: null, max: 2 ** 64 }, { start: null }]);
+    expect(parametersOf(fields, startValues(fields))).toEqual({}); // the workflow's own values count
   });
 
   test("is found inside a PNG of ComfyUI", () => {

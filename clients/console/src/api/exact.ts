@@ -13,6 +13,11 @@ export function parseExact<T = unknown>(body: string): T {
   return JSON.parse(body, revive as (key: string, value: unknown) => unknown) as T;
 }
 
+/** Whether a number is an integer that JavaScript may have rounded. */
+export function isRounded(value: unknown): boolean {
+  return Number.isInteger(value) && !Number.isSafeInteger(value);
+}
+
 /** Return the integer in full; null if the value is no integer, or was rounded before it came here. */
 export function exactText(value: unknown): string | null {
   if (typeof value === "object" && value !== null && "rawJSON" in value) return String(value.rawJSON);

@@ -1,6 +1,6 @@
 /** Buttons and form fields. Every field has a visible label, and its hint and error belong to it for screen readers. */
 import type { ComponentChildren, JSX } from "preact";
-import { useId } from "preact/hooks";
+import { useId, useRef } from "preact/hooks";
 
 import { Icon, type IconName } from "./icons";
 
@@ -56,18 +56,27 @@ export function TextField({ label, hint, error, onValue, ...rest }: TextProps) {
   );
 }
 
+type NumberInputProps = Omit<JSX.IntrinsicElements["input"], "ref" | "type" | "value" | "onInput"> & { value: number | null; onValue: (value: number | null) => void };
+
+/**
+ * The text that was typed stays while it means `value`, so that "7." can become "7.5".
+ * `onValue` gets null while the input is empty or not a number.
+ */
+export function NumberInput({ value, onValue, class: extra, ...rest }: NumberInputProps) {
+  const input = useRef<HTMLInputElement>(null);
+  const isTyped = input.current?.valueAsNumber === value;
+  return (
+    <input class={["input number", extra].filter(Boolean).join(" ")} inputMode="decimal" {...rest} ref={input} type="number"
+      value={value === null ? "" : isTyped ? input.current!.value : String(value)}
+      onInput={({ currentTarget }) => onValue(Number.isNaN(currentTarget.valueAsNumber) ? null : currentTarget.valueAsNumber)} />
+  );
+}
+
 type NumberProps = FieldProps & { value: number | null; onValue: (value: number | null) => void; min?: number; max?: number; step?: number | "any"; placeholder?: string };
 
 /** `onValue` gets null while the field is empty or not a number. */
-export function NumberField({ label, hint, error, value, onValue, ...rest }: NumberProps) {
-  return (
-    <Field label={label} hint={hint} error={error}>
-      {(wiring) => (
-        <input class="input number" type="number" inputMode="decimal" {...rest} {...wiring} value={value ?? ""}
-          onInput={({ currentTarget }) => onValue(Number.isNaN(currentTarget.valueAsNumber) ? null : currentTarget.valueAsNumber)} />
-      )}
-    </Field>
-  );
+export function NumberField({ label, hint, error, ...rest }: NumberProps) {
+  return <Field label={label} hint={hint} error={error}>{(wiring) => <NumberInput {...rest} {...wiring} />}</Field>;
 }
 
 type Option = { value: string; label?: string };

@@ -5,7 +5,7 @@ import type { ComponentChildren } from "preact";
 import { useId } from "preact/hooks";
 
 import { text } from "../text";
-import { Field, IconButton } from "./controls";
+import { Field, IconButton, NumberInput } from "./controls";
 
 type Choice<T extends string> = { value: T; label: string; icon?: ComponentChildren };
 
@@ -42,9 +42,8 @@ export function RangeField({ label, hint, error, value, placeholder, min, max, s
         <div class="range">
           <input type="range" tabIndex={-1} aria-hidden="true" min={min} max={max} step={step} value={value ?? placeholder ?? min}
             onInput={({ currentTarget }) => onValue(currentTarget.valueAsNumber)} />
-          <input class="input number" type="number" inputMode="decimal" {...wiring} min={min} max={max} step={step} value={value ?? ""}
-            placeholder={placeholder === undefined ? undefined : String(placeholder)}
-            onInput={({ currentTarget }) => onValue(Number.isNaN(currentTarget.valueAsNumber) ? null : currentTarget.valueAsNumber)} />
+          <NumberInput {...wiring} min={min} max={max} step={step} value={value} onValue={onValue}
+            placeholder={placeholder === undefined ? undefined : String(placeholder)} />
         </div>
       )}
     </Field>
@@ -59,9 +58,7 @@ export function SeedField({ label, value, max, draw, onValue, error, hint }: See
     <Field label={label} hint={hint ?? (value === null ? text.fields.seedRandom : text.fields.seedKept)} error={error}>
       {(wiring) => (
         <div class="row">
-          <input class="input number grow" type="number" inputMode="numeric" {...wiring} min={0} max={max} step={1} value={value ?? ""}
-            placeholder={text.fields.random}
-            onInput={({ currentTarget }) => onValue(Number.isNaN(currentTarget.valueAsNumber) ? null : currentTarget.valueAsNumber)} />
+          <NumberInput class="grow" inputMode="numeric" {...wiring} min={0} max={max} step={1} value={value} onValue={onValue} placeholder={text.fields.random} />
           <IconButton icon="dice" label={`${label}: ${text.fields.drawSeed}`} onClick={() => onValue(draw())} />
           {value !== null && <IconButton icon="close" label={`${label}: ${text.fields.forgetSeed}`} onClick={() => onValue(null)} />}
         </div>

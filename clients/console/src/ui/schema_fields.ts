@@ -1,5 +1,6 @@
 /** Fields of a form, from JSON Schema and from what the node classes of the fleet allow. Pure. */
 import type { Schemas } from "../api/client";
+import { isRounded } from "../api/exact";
 
 export type Value = string | number | boolean;
 
@@ -67,11 +68,18 @@ export function fieldOf(key: string, property: Property, extra: Extra = {}): For
     choices: property.enum,
     min: property.minimum,
     max: property.maximum,
-    start: isFileKind(kind) && !isUploadId(given) ? null : kind === "seed" && typeof given === "number" && given < 0 ? null : given,
+    start: canShow(kind, given) ? given : null,
     isRequired: extra.isRequired ?? false,
     isAdvanced: extra.isAdvanced ?? false,
     group: extra.group,
   };
+}
+
+/** Whether the field can show the value. One that shows nothing leaves the value of the workflow as it is. */
+function canShow(kind: FormField["kind"], value: Value | null): boolean {
+  if (isFileKind(kind)) return isUploadId(value);
+  if (kind !== "integer" && kind !== "seed") return true;
+  return !isRounded(value) && !(kind === "seed" && Number(value) < 0);
 }
 
 function kindOf(key: string, { type, format, enum: choices }: Property, start: Value | null): FormField["kind"] {
@@ -147,6 +155,11 @@ export function startValues(fields: readonly FormField[]): Values {
 /** Keys of required fields without a value. */
 export function missingKeys(fields: readonly FormField[], values: Values): string[] {
   return fields.filter(({ key, isRequired, kind }) => isRequired && kind !== "seed" && (values[key] ?? "") === "").map(({ key }) => key);
+}
+
+/** Keys of integers that were typed but are too large to be sent exactly. */
+export function roundedKeys(fields: readonly FormField[], values: Values): string[] {
+  return fields.filter(({ key, kind }) => (kind === "integer" || kind === "seed") && isRounded(values[key])).map(({ key }) => key);
 }
 
 /**

@@ -2,6 +2,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 
+import { isRounded } from "../../api/exact";
 import { Problem } from "../../api/problem";
 import { text } from "../../text";
 import { Button, CheckField, Field, NumberField, SelectField } from "../../ui/controls";
@@ -60,11 +61,12 @@ export function BuiltInForm() {
   const values = settings.value;
   const errors = problem ? errorsByField(problem.errors) : {};
   const missing = isChecked ? missingOf(values) : {};
+  const isSeedRounded = isRounded(values.seed);
   const usesImage = values.mode !== "text";
 
   async function submit(): Promise<void> {
     setChecked(true);
-    if (Object.keys(missingOf(values)).length > 0) return focusFirstError(form.current!);
+    if (Object.keys(missingOf(values)).length > 0 || isSeedRounded) return focusFirstError(form.current!);
     setProblem(null);
     try {
       setChecked(false);
@@ -103,7 +105,7 @@ export function BuiltInForm() {
           options={[{ value: "", label: words.modelDefault }, ...withCurrent(checkpoints ?? [], values.model).map((name) => ({ value: name, label: shortModel(name) }))]} />
         <div class="play-pair">
           <NumberField label={words.numImages} error={errors["num_images"]} {...BOUNDS.numImages} value={values.numImages} onValue={(numImages) => change({ numImages })} />
-          <SeedField label={words.seedLabel} error={errors["seed"]} max={BOUNDS.seed.max} draw={drawSeed} value={values.seed} onValue={(seed) => change({ seed })} />
+          <SeedField label={words.seedLabel} error={isSeedRounded ? text.fields.rounded : errors["seed"]} max={BOUNDS.seed.max} draw={drawSeed} value={values.seed} onValue={(seed) => change({ seed })} />
         </div>
         <details class="advanced" open={["negative_prompt", "steps", "cfg_scale", "sampler", "scheduler"].some((name) => errors[name]) || undefined}>
           <summary>{words.advanced}</summary>
@@ -127,7 +129,7 @@ export function BuiltInForm() {
           </div>
         </details>
       </div>
-      <FormFoot label={words.submit} problem={problem} isAtFields={areShown(problem)} onCode={values.prompt.trim() ? () => setCodeOpen(true) : undefined} shortcut={sendKey} />
+      <FormFoot label={words.submit} problem={problem} isAtFields={areShown(problem)} onCode={values.prompt.trim() && !isSeedRounded ? () => setCodeOpen(true) : undefined} shortcut={sendKey} />
       {isCodeOpen && <CodeDialog submission={buildSubmission(values)} onClose={() => setCodeOpen(false)} />}
     </form>
   );

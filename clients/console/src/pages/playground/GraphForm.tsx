@@ -10,12 +10,14 @@ import { Button, Field, IconButton } from "../../ui/controls";
 import { ProblemNotice } from "../../ui/dialog";
 import { FileDrop } from "../../ui/image_field";
 import { download } from "../../ui/media";
-import type { Values } from "../../ui/schema_fields";
-import { fieldsOfGraph, fillGraph, graphErrors, graphText, readForm, type Graph, type GraphForm as Described } from "./graph";
+import { roundedKeys, type Values } from "../../ui/schema_fields";
+import { fieldsOfGraph, fillGraph, graphErrors, graphText, keepSeed, readForm, serverDraws, type Graph, type GraphForm as Described } from "./graph";
+import { forgetForm } from "./jobs";
 import { SaveDialog } from "./SaveDialog";
 import { WorkflowForm } from "./WorkflowForm";
 
 const words = text.playground.graph;
+const FORM = "graph";
 
 const described = signal<{ id: number; form: Described } | null>(null);
 let nextId = 0;
@@ -26,11 +28,12 @@ let nextId = 0;
  */
 export async function openGraph(workflow: unknown): Promise<void> {
   const answer = await unwrap(api.POST("/api/v1/workflows/inputs", { body: { workflow: workflow as Graph }, parseAs: "text" }));
+  forgetForm(FORM); // it has the values of the previous workflow
   described.value = { id: (nextId += 1), form: readForm(answer) };
 }
 
 export function GraphForm() {
-  return described.value ? <Form key={described.value.id} form={described.value.form} id={described.value.id} /> : <PasteGraph />;
+  return described.value ? <Form key={described.value.id} form={described.value.form} /> : <PasteGraph />;
 }
 
 function PasteGraph() {
@@ -82,15 +85,16 @@ function PasteGraph() {
   );
 }
 
-function Form({ form, id }: { form: Described; id: number }) {
+function Form({ form }: { form: Described }) {
   const fields = useMemo(() => fieldsOfGraph(form.inputs), [form]);
   const [values, setValues] = useState<Values>({});
   const [isSaving, setSaving] = useState(false);
-  const current = () => fillGraph(form.graph, form.inputs, fields, values);
+  const isRounded = roundedKeys(fields, values).length > 0;
+  const current = () => fillGraph(form.graph, form.inputs, fields, values, keepSeed);
   return (
     <div class="stack">
-      <WorkflowForm name={`graph-${id}`} fields={fields} errorsOf={graphErrors} onChange={setValues}
-        build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw) })}
+      <WorkflowForm name={FORM} label={words.formTitle} fields={fields} errorsOf={graphErrors} onChange={setValues}
+        build={(entered, draw) => ({ workflow: fillGraph(form.graph, form.inputs, fields, entered, draw ?? serverDraws) })}
         title={
           <div class="stack tight">
             <div class="row">
@@ -99,8 +103,8 @@ function Form({ form, id }: { form: Described; id: number }) {
             </div>
             <p class="soft small">{counted(Object.keys(form.graph).length, words.nodes)} · {counted(form.inputs.length, words.inputs)} · {counted(form.outputs.length, words.outputs)}</p>
             <div class="row wrap">
-              <Button isSmall onClick={() => setSaving(true)}>{words.save}</Button>
-              <Button isSmall icon="download" onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
+              <Button isSmall isDisabled={isRounded} onClick={() => setSaving(true)}>{words.save}</Button>
+              <Button isSmall icon="download" isDisabled={isRounded} onClick={() => void download(new Blob([JSON.stringify(current(), null, 2)], { type: "application/json" }), "workflow.json")}>{words.download}</Button>
             </div>
             {form.outputs.length === 0 && <div class="notice warn">{words.noOutputs}</div>}
             {form.warnings.length > 0 && (

@@ -14,13 +14,15 @@ import { drawSteps, imagePoint, isBlank, maskPng, type MaskStep, type Point, typ
 type Props = { image: PickedImage; start: readonly MaskStep[]; onDone: (mask: PickedImage, steps: readonly MaskStep[]) => void; onClose: () => void };
 
 const words = text.playground.mask;
+const BRUSH = 8; // percent of the longer side
 const PAINT = "oklch(60% 0.24 300)";
 const ARROWS: Record<string, Point> = { ArrowLeft: { x: -1, y: 0 }, ArrowRight: { x: 1, y: 0 }, ArrowUp: { x: 0, y: -1 }, ArrowDown: { x: 0, y: 1 } };
 
 export function MaskDialog({ image, start, onDone, onClose }: Props) {
   const [steps, setSteps] = useState(start);
   const [tool, setTool] = useState<Stroke["kind"]>("draw");
-  const [brush, setBrush] = useState(8); // percent of the longer side
+  const [chosenBrush, setBrush] = useState<number | null>(BRUSH);
+  const brush = chosenBrush ?? BRUSH;
   const [size, setSize] = useState<{ width: number; height: number } | null>(null);
   const [cursor, setCursor] = useState<Point | null>(null);
   const [problem, setProblem] = useState<Problem | null>(null);
@@ -95,7 +97,7 @@ export function MaskDialog({ image, start, onDone, onClose }: Props) {
       <div class="mask-tools" onKeyDown={onKey}>
         <Segmented label={words.tool} isLabelHidden value={tool} onValue={setTool}
           choices={[{ value: "draw", label: words.draw }, { value: "erase", label: words.erase }]} />
-        <RangeField label={words.brush} value={brush} min={1} max={40} step={1} onValue={(value) => setBrush(value ?? 8)} />
+        <RangeField label={words.brush} value={chosenBrush} placeholder={BRUSH} min={1} max={40} step={1} onValue={setBrush} />
         <div class="row wrap">
           <Button isSmall isDisabled={steps.length === 0} onClick={() => setSteps(steps.slice(0, -1))}>{words.undo}</Button>
           <Button isSmall isDisabled={!size} onClick={() => setSteps([...steps, { kind: "invert" }])}>{words.invert}</Button>

@@ -9,13 +9,13 @@ import { text } from "../../text";
 import { attempt } from "../../ui/dialog";
 import type { PickedImage } from "../../ui/image_field";
 import { PageHead } from "../../ui/show";
-import { BuiltInForm, reuseSettings, startFrom } from "./BuiltInForm";
-import { shownValues } from "./graph";
-import { GraphForm, openGraph } from "./GraphForm";
+import { BuiltInForm, startFrom } from "./BuiltInForm";
+import { GraphForm } from "./GraphForm";
 import { readSubmission } from "./jobs";
 import { Results } from "./Results";
-import { reused, SavedForm } from "./SavedForm";
-import type { Mode, Submission } from "./settings";
+import { reuseSubmission } from "./reuse";
+import { SavedForm } from "./SavedForm";
+import type { Mode } from "./settings";
 
 const words = text.playground;
 const GRAPH = "?graph";
@@ -24,25 +24,13 @@ const BUILT_IN = "";
 export default function PlaygroundPage() {
   const { query, route } = useLocation();
   const saved = query["workflow"];
+  const version = Number(query["version"]) || undefined;
   const source = saved ? `?workflow=${saved}` : "graph" in query ? GRAPH : BUILT_IN;
 
   const again = query["again"]; // a job whose settings are wanted: other pages link to it
   useEffect(() => {
-    if (again) void attempt(async () => reuse((await readSubmission(again)).submission, true)).then((done) => done || route("/", true));
+    if (again) void attempt(async () => route(reuseSubmission((await readSubmission(again)).submission), true)).then((done) => done || route("/", true));
   }, [again]);
-
-  function reuse(submission: Submission, isReplacing = false): void {
-    if (submission.workflow_name) {
-      reused.value = { name: submission.workflow_name, values: shownValues(submission.parameters) };
-      route(`/?workflow=${submission.workflow_name}`, isReplacing);
-    } else if (submission.workflow) {
-      void attempt(() => openGraph(submission.workflow));
-      route(`/${GRAPH}`, isReplacing);
-    } else {
-      reuseSettings(submission);
-      route("/", isReplacing);
-    }
-  }
 
   function useImage(image: PickedImage, mode: Mode): void {
     startFrom(image, mode);
@@ -53,8 +41,8 @@ export default function PlaygroundPage() {
     <>
       <PageHead title={words.title}><SourceSelect source={source} onSource={(chosen) => route(`/${chosen}`)} /></PageHead>
       <div class="playground">
-        {saved ? <SavedForm name={saved} /> : source === GRAPH ? <GraphForm /> : <BuiltInForm />}
-        <Results onReuse={(submission) => reuse(submission)} onUseImage={useImage} />
+        {saved ? <SavedForm name={saved} version={version} /> : source === GRAPH ? <GraphForm /> : <BuiltInForm />}
+        <Results onReuse={(submission) => route(reuseSubmission(submission))} onUseImage={useImage} />
       </div>
     </>
   );

@@ -4,7 +4,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 
 import { Problem, type FieldError } from "../../api/problem";
 import { text } from "../../text";
-import { missingKeys, startValues, type FormField, type Values } from "../../ui/schema_fields";
+import { missingKeys, roundedKeys, startValues, type FormField, type Values } from "../../ui/schema_fields";
 import { SchemaForm } from "../../ui/schema_form";
 import { focusFirstError } from "./BuiltInForm";
 import { CodeDialog } from "./CodeDialog";
@@ -14,39 +14,37 @@ import { DrawMaskButton } from "./MaskDialog";
 import { drawSeed, type Submission } from "./settings";
 
 type Props = {
-  /** Names the form: what was entered survives a reload. */
+  /** Names what was entered: it survives a change of the page and a reload. The form starts with it. */
   name: string;
+  label: string;
   title: ComponentChildren;
   fields: readonly FormField[];
-  /** Values to start with instead of the fields' own, for example those of an earlier job. */
-  start?: Values;
   build: (values: Values, draw?: () => number) => Submission;
   /** Messages of a refusal by key of the field. */
   errorsOf: (errors: readonly FieldError[]) => Record<string, string>;
   onChange?: (values: Values) => void;
 };
 
-export function WorkflowForm({ name, title, fields, start, build, errorsOf, onChange }: Props) {
-  const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...(start ?? keptForm<Values>(name)) }));
+export function WorkflowForm({ name, label, title, fields, build, errorsOf, onChange }: Props) {
+  const [values, setValues] = useState<Values>(() => ({ ...startValues(fields), ...keptForm<Values>(name) }));
   const [problem, setProblem] = useState<Problem | null>(null);
   const [missing, setMissing] = useState<readonly string[]>([]);
   const [isCodeOpen, setCodeOpen] = useState(false);
   const form = useRef<HTMLFormElement>(null);
-  useEffect(() => {
-    if (start) setValues({ ...startValues(fields), ...start });
-  }, [start]);
   useEffect(() => onChange?.(values), [values]);
 
+  const rounded = roundedKeys(fields, values);
   const errors = {
     ...(problem ? errorsOf(problem.errors) : {}),
     ...Object.fromEntries(missing.filter((key) => (values[key] ?? "") === "").map((key) => [key, text.schemaForm.missing])),
+    ...Object.fromEntries(rounded.map((key) => [key, text.fields.rounded])),
   };
 
   async function submit(): Promise<void> {
     const absent = missingKeys(fields, values);
     setMissing(absent);
     setProblem(null);
-    if (absent.length > 0) return focusFirstError(form.current!);
+    if (absent.length > 0 || rounded.length > 0) return focusFirstError(form.current!);
     try {
       await submitJob(build(values, drawSeed));
     } catch (error) {
@@ -57,7 +55,7 @@ export function WorkflowForm({ name, title, fields, start, build, errorsOf, onCh
   }
 
   return (
-    <form ref={form} class="card play-form" aria-label={name} noValidate onKeyDown={(event) => onSubmitKey(event, submit)}
+    <form ref={form} class="card play-form" aria-label={label} noValidate onKeyDown={(event) => onSubmitKey(event, submit)}
       onSubmit={(event) => { event.preventDefault(); void submit(); }}>
       <div class="play-fields">
         {title}
@@ -71,7 +69,7 @@ export function WorkflowForm({ name, title, fields, start, build, errorsOf, onCh
           imageActions={(field, image, setImage, first) =>
             field.kind === "mask" && first?.path ? <DrawMaskButton image={first} hasMask={image !== null} steps={[]} onDone={setImage} /> : null} />
       </div>
-      <FormFoot label={text.schemaForm.run} problem={problem} shortcut={sendKey} onCode={() => setCodeOpen(true)}
+      <FormFoot label={text.schemaForm.run} problem={problem} shortcut={sendKey} onCode={rounded.length === 0 ? () => setCodeOpen(true) : undefined}
         isAtFields={problem !== null && Object.keys(errors).some((key) => fields.some((field) => field.key === key))} />
       {isCodeOpen && <CodeDialog submission={build(values)} onClose={() => setCodeOpen(false)} />}
     </form>

@@ -16,6 +16,17 @@ export function readForm(answer: string): GraphForm {
   return { ...(JSON.parse(answer) as GraphForm), graph: parseExact<GraphForm>(answer).graph };
 }
 
+/** A saved workflow with the defaults of its parameters, as exact as its graph. */
+export type SavedWorkflow = Schemas["WorkflowBody"] & { defaults: Record<string, unknown> };
+
+/** The answer of `GET /api/v1/workflows/{workflow_name}`; its graph and defaults are exact, its description is for fields. */
+export function readSavedWorkflow(answer: string): SavedWorkflow {
+  const { workflow, parameters } = parseExact<Schemas["WorkflowBody"]>(answer);
+  const properties = Object.entries((parameters as { properties?: Record<string, { default?: unknown }> }).properties ?? {});
+  const defaults = Object.fromEntries(properties.flatMap(([name, { default: value }]) => (value == null ? [] : [[name, value]])));
+  return { ...(JSON.parse(answer) as Schemas["WorkflowBody"]), workflow, defaults };
+}
+
 /** The values that fields can show: without integers that are too large for JavaScript. */
 export function shownValues(parameters: Record<string, unknown> = {}): Values {
   return Object.fromEntries(Object.entries(parameters).filter(([, value]) => typeof value !== "object")) as Values;
@@ -63,17 +74,23 @@ export function fieldsOfGraph(inputs: readonly GraphInput[]): FormField[] {
   });
 }
 
+/** For `fillGraph`: seeds that are not set become -1, for which the server draws one. */
+export const serverDraws = (): number => -1;
+
+/** For `fillGraph`: seeds that are not set stay as they are in the graph. */
+export const keepSeed = (): null => null;
+
 /**
  * The graph with the values of the form.
- * @param draw makes new seeds; undefined writes -1, for which the server draws one.
+ * @param seed makes the value of each seed that is not set.
  */
-export function fillGraph(graph: Graph, inputs: readonly GraphInput[], fields: readonly FormField[], values: Values, draw?: () => number): Graph {
+export function fillGraph(graph: Graph, inputs: readonly GraphInput[], fields: readonly FormField[], values: Values, seed: () => number | null): Graph {
   const filled = { ...graph } as Record<string, { inputs: Record<string, unknown> }>;
   const kinds = new Map(fields.map(({ key, kind, start }) => [key, { kind, start }]));
   for (const one of inputs) {
     const { kind, start } = kinds.get(keyOf(one))!;
     const value = values[keyOf(one)] ?? null;
-    const sent = kind === "seed" && value === null ? draw?.() ?? -1 : value;
+    const sent = kind === "seed" && value === null ? seed() : value;
     if (sent === null || sent === start) continue;
     const node = filled[one.node_id]!;
     filled[one.node_id] = { ...node, inputs: { ...node.inputs, [one.input]: sent } };

@@ -32,6 +32,7 @@ export const isRecentLoaded = signal(false);
 
 let owner: string | undefined;
 let sent: Record<string, Submission> = {};
+let forms: Record<string, unknown> = {};
 let nextKey = 0;
 
 effect(() => {
@@ -40,6 +41,7 @@ effect(() => {
   if (owner !== undefined) for (const name of [SENT, WAITING]) sessionStorage.removeItem(name);
   owner = id;
   sent = id ? read<{ owner: string; sent: Record<string, Submission> }>(SENT, id)?.sent ?? {} : {};
+  forms = id ? read<{ owner: string; forms: Record<string, unknown> }>(WAITING, id)?.forms ?? {} : {};
   jobs.value = [];
   isRecentLoaded.value = false;
 });
@@ -111,14 +113,19 @@ function remember(jobId: string, submission: Submission): void {
   write(SENT, { owner, sent });
 }
 
-/** Keep what is in a form, so that a reload does not lose it. */
+/** Keep what is in a form, so that neither a change of the page nor a reload loses it. */
 export function keepForm<T>(name: string, values: T): void {
-  write(WAITING, { ...read<object>(WAITING, owner), owner, [name]: values });
+  forms = { ...forms, [name]: values };
+  write(WAITING, { owner, forms });
 }
 
-/** What was in the form before the reload. */
+/** What was in the form when it was last shown. */
 export function keptForm<T>(name: string): T | undefined {
-  return (read<Record<string, unknown>>(WAITING, owner)?.[name] as T | undefined) ?? undefined;
+  return forms[name] as T | undefined;
+}
+
+export function forgetForm(name: string): void {
+  keepForm(name, undefined);
 }
 
 function write(name: string, value: object): void {

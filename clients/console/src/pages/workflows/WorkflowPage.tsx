@@ -3,26 +3,28 @@ import "../playground/playground.css";
 import { useLocation, useRoute } from "preact-iso";
 import { useState } from "preact/hooks";
 
-import { api, unwrap, type Schemas } from "../../api/client";
+import { api, unwrap } from "../../api/client";
+import { exactText } from "../../api/exact";
 import { text } from "../../text";
 import { Button } from "../../ui/controls";
 import { attempt, ConfirmDialog, showToast } from "../../ui/dialog";
 import { download } from "../../ui/media";
-import type { Property, Value } from "../../ui/schema_fields";
+import type { Property } from "../../ui/schema_fields";
 import { Ago, Empty, Loaded, PageHead } from "../../ui/show";
 import { CodeTabs } from "../playground/CodeDialog";
-import { shownValues } from "../playground/graph";
+import type { SavedWorkflow } from "../playground/graph";
 import { openGraph } from "../playground/GraphForm";
 import { Results } from "../playground/Results";
-import { reused, SavedForm, useWorkflow } from "../playground/SavedForm";
+import { reuseSubmission } from "../playground/reuse";
+import { SavedForm, useWorkflow } from "../playground/SavedForm";
 import { startFrom } from "../playground/BuiltInForm";
+import type { Submission } from "../playground/settings";
 import { shellQuoted, snippet } from "../playground/snippets";
 
 const words = text.workflows;
 const TABS = ["run", "parameters", "graph", "versions", "api"] as const;
 
 type Tab = (typeof TABS)[number];
-type Workflow = Schemas["WorkflowBody"];
 
 export default function WorkflowPage() {
   const name = useRoute().params["name"]!;
@@ -40,6 +42,14 @@ export default function WorkflowPage() {
     await unwrap(api.DELETE("/api/v1/workflows/{workflow_name}", { params: { path: { workflow_name: name } } }));
     showToast(words.deleted, "good");
     route("/workflows");
+  }
+
+  /** Stays on this page if it has the form of the version that the job ran. */
+  function reuse(submission: Submission): void {
+    const path = reuseSubmission(submission);
+    const { workflow_name: wanted, version: ran } = submission;
+    if (wanted !== name) route(path);
+    else if (ran !== version && ran !== workflow.data?.version) route(`/workflows/${name}${ran ? `?version=${ran}` : ""}`);
   }
 
   return (
@@ -61,7 +71,7 @@ export default function WorkflowPage() {
         <div class="playground below-tabs">
           <SavedForm name={name} version={version} isTitled={false} />
           <Results workflow={name} emptyTitle={words.noJobs} emptyText={words.noJobsText}
-            onReuse={(submission) => (reused.value = { name, values: shownValues(submission.parameters) })}
+            onReuse={reuse}
             onUseImage={(image, mode) => { startFrom(image, mode); route("/"); }} />
         </div>
       ) : (
@@ -82,11 +92,11 @@ export default function WorkflowPage() {
   );
 }
 
-function propertiesOf(saved: Workflow): [string, Property][] {
+function propertiesOf(saved: SavedWorkflow): [string, Property][] {
   return Object.entries((saved.parameters as { properties?: Record<string, Property> }).properties ?? {});
 }
 
-function Parameters({ saved }: { saved: Workflow }) {
+function Parameters({ saved }: { saved: SavedWorkflow }) {
   const properties = propertiesOf(saved);
   if (properties.length === 0) return <Empty icon="list" title={words.noParameters} />;
   return (
@@ -102,7 +112,7 @@ function Parameters({ saved }: { saved: Workflow }) {
               <tr key={name}>
                 <td><strong>{property.title ?? name}</strong> <code class="soft">{name}</code></td>
                 <td>{property.type}</td>
-                <td class="truncate default-value" title={show(property.default)}>{show(property.default)}</td>
+                <td class="truncate default-value" title={show(saved.defaults[name])}>{show(saved.defaults[name])}</td>
                 <td>{rangeOf(property)}</td>
                 <td class="soft">{target && <code>{classOf(saved, target.node)} ({target.node}).{target.input}</code>}</td>
               </tr>
@@ -114,8 +124,8 @@ function Parameters({ saved }: { saved: Workflow }) {
   );
 }
 
-function show(value: Value | null | undefined): string {
-  return value == null ? "" : String(value);
+function show(value: unknown): string {
+  return value === undefined ? "" : exactText(value) ?? String(value);
 }
 
 function rangeOf({ minimum, maximum, enum: choices }: Property): string {
@@ -124,11 +134,11 @@ function rangeOf({ minimum, maximum, enum: choices }: Property): string {
   return minimum !== undefined ? `≥ ${minimum}` : maximum !== undefined ? `≤ ${maximum}` : "";
 }
 
-function classOf(saved: Workflow, node: string): string {
+function classOf(saved: SavedWorkflow, node: string): string {
   return (saved.workflow[node] as { class_type?: string } | undefined)?.class_type ?? "";
 }
 
-function Graph({ saved }: { saved: Workflow }) {
+function Graph({ saved }: { saved: SavedWorkflow }) {
   const json = JSON.stringify(saved.workflow, null, 2);
   return (
     <div class="stack">
@@ -142,7 +152,7 @@ function Graph({ saved }: { saved: Workflow }) {
 
 const MAX_LISTED = 20;
 
-function Versions({ saved, linkTo }: { saved: Workflow; linkTo: (version: number) => string }) {
+function Versions({ saved, linkTo }: { saved: SavedWorkflow; linkTo: (version: number) => string }) {
   const newest = useWorkflow(saved.name).data?.version ?? saved.version;
   const listed = Array.from({ length: Math.min(newest, MAX_LISTED) }, (_, index) => newest - index);
   return (
@@ -167,8 +177,8 @@ function VersionRow({ name, version, isNewest, href }: { name: string; version: 
   );
 }
 
-function Api({ saved }: { saved: Workflow }) {
-  const parameters = Object.fromEntries(propertiesOf(saved).flatMap(([name, { default: value }]) => (value == null ? [] : [[name, value]])));
+function Api({ saved }: { saved: SavedWorkflow }) {
+  const parameters = saved.defaults;
   const path = `/api/v1/workflows/${saved.name}/jobs`;
   const submission = { workflow_name: saved.name, parameters };
   return (
@@ -184,7 +194,7 @@ function Api({ saved }: { saved: Workflow }) {
   );
 }
 
-function curlOf(path: string, parameters: Record<string, Value>): string {
+function curlOf(path: string, parameters: Record<string, unknown>): string {
   return [
     `curl -s ${location.origin}${path} \\`,
     '  -H "X-API-Key: $COMFYFLEET_KEY" \\',
