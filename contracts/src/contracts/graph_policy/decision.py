@@ -205,8 +205,7 @@ class _NodeInputCheck:
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
                 f"{self.label(name)} is {format_value(value)}, but must be short arithmetic with numbers, one-letter "
-                "names "
-                "and at most two small powers."
+                "names, few multiplications and small powers."
             )
             return _build_input_error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):
