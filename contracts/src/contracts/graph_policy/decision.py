@@ -84,10 +84,10 @@ class GraphRules:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
                 check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._find_node_violations(graph, node, check))
+                errors.extend(islice(self._find_node_violations(graph, node, check), MAX_ERRORS - len(errors)))
             if len(errors) >= MAX_ERRORS:
                 break
-        return tuple(errors[:MAX_ERRORS])
+        return tuple(errors)
 
     def find_role(self, class_type: str, name: str) -> InputRole | None:
         """Return the role of an input of a class in the catalog; None for an input that ComfyUI ignores.
