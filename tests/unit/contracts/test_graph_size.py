@@ -1,6 +1,5 @@
 """Upper bounds of graphs, and their image quota."""
 
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +11,7 @@ from contracts.graph_size.bounds import MAX_ERRORS, GraphBounds, check_bounds, c
 from contracts.graph_size.image_quota import MAX_RESERVED_IMAGES, compute_reservation
 from contracts.graph_size.size import MAX_BOUND
 from contracts.workflow import read_graph
+from tests.kit.effort import count_calls
 from tests.ordinary_graphs.catalog import catalog_for
 from tests.ordinary_graphs.corpus import ordinary_graphs
 
@@ -502,22 +502,6 @@ def test_ordinary_graphs_are_within_the_bounds_of_the_free_tier(graph: Any) -> N
     assert compute_reservation(size).images <= 50
 
 
-def calls_of(work: Callable[[], object]) -> int:
-    """Return the number of Python and C calls that a function makes."""
-    count = 0
-
-    def counted(_frame: object, event: str, _arg: object) -> None:
-        nonlocal count
-        count += event in {"call", "c_call"}
-
-    sys.setprofile(counted)
-    try:
-        work()
-    finally:
-        sys.setprofile(None)
-    return count
-
-
 def linked(class_type: str, nodes: int, links: int, **inputs: Any) -> Raw:
     """Return a graph in which each node has links to earlier nodes."""
     return {
@@ -546,6 +530,6 @@ def test_effort_of_the_size_analysis_grows_linearly_with_the_graph(make: Callabl
     def calls(nodes: int) -> int:
         graph, errors = read_graph(make(nodes))
         assert not errors
-        return calls_of(lambda: (check_bounds(size := measure_graph(graph), FREE), compute_reservation(size)))
+        return count_calls(lambda: (check_bounds(size := measure_graph(graph), FREE), compute_reservation(size)))
 
     assert calls(1600) <= 2.2 * calls(800)

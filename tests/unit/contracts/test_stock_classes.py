@@ -93,6 +93,7 @@ def test_every_trait_and_role_is_used() -> None:
         ("GLSLShader", Trait.RUNS_CODE),
         ("TorchCompileModel", Trait.PROCESS_STATE),
         ("StartLoop", Trait.REPEATS_GRAPH),
+        ("File3DToSplat", Trait.UNBOUNDED),  # unpacks SPZ and the buckets of ksplat to any size
     ],
 )
 def test_classes_with_dangerous_traits_are_not_safe(name: str, reason: Trait) -> None:

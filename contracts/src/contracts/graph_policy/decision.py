@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
+from itertools import chain, islice
 from typing import Any
 
 from contracts.catalog import ClassSpec, InputSpec
@@ -16,6 +16,7 @@ from contracts.graph_policy.class_decision import ClassDecision, ClassPolicy
 from contracts.graph_policy.expressions import has_bounded_cost
 from contracts.graph_policy.format_strings import is_plain_format
 from contracts.graph_policy.input_roles import COMBO, STRING, ClassRoles
+from contracts.graph_policy.number_links import NumberLinks, is_number, takes_only_numbers
 from contracts.graph_policy.policy import GraphPolicy, TenantPolicy
 from contracts.graph_policy.registry import MAX_SHORT_TEXT, InputRole, find_stock_class, is_stock_module
 from contracts.wire.errors import FieldError
@@ -75,6 +76,7 @@ class GraphRules:
     def find_input_errors(self, graph: Graph, policy: TenantPolicy, uploads: frozenset[str]) -> tuple[FieldError, ...]:
         """Return violations by inputs of allowed classes, at most ``MAX_ERRORS``."""
         rules = ClassPolicy(policy)
+        numbers = NumberLinks(graph, self._classes)
         allowed: dict[str, bool] = {}
         errors: list[FieldError] = []
         for node_id, node in graph.items():
@@ -85,10 +87,11 @@ class GraphRules:
                 allowed[node.class_type] = rules.decide(node.class_type, spec).allowed
             if allowed[node.class_type]:
                 check = _NodeInputCheck(self, node_id, node.class_type, spec, rules, uploads)
-                errors.extend(self._find_node_violations(graph, node, check))
+                found = chain(self._find_node_violations(graph, node, check), check.find_number_errors(node, numbers))
+                errors.extend(islice(found, MAX_ERRORS - len(errors)))
             if len(errors) >= MAX_ERRORS:
                 break
-        return tuple(errors[:MAX_ERRORS])
+        return tuple(errors)
 
     def find_role(self, class_type: str, name: str) -> InputRole | None:
         """Return the role of an input of a class in the catalog; None for an input that ComfyUI ignores.
@@ -111,6 +114,13 @@ class GraphRules:
         if roles is None:
             roles = self._roles[class_type] = ClassRoles(class_type, self._classes[class_type])
         return roles
+
+    def find_description(self, class_type: str, name: str) -> InputSpec | None:
+        """Return the catalog's description of an input, or of the first option that has the part of a dynamic input."""
+        declared = self._classes[class_type].inputs.get(name)
+        if declared is not None or "." not in name:
+            return declared
+        return next(iter(self.get_class_roles(class_type).list_nested_descriptions(name)), None)
 
     def has_option(self, class_type: str, name: str, value: Any) -> bool:
         """Whether an input of the class, or a part of a dynamic input, lists a value. Constant time."""
@@ -184,6 +194,24 @@ class _NodeInputCheck:
             elif (error := self._check_literal(name, role, value, accepted)) is not None:
                 yield error
 
+    def find_number_errors(self, node: GraphNode, numbers: NumberLinks) -> Iterator[FieldError]:
+        """Yield the inputs of a stock class that take a number and can get something else."""
+        if not self._is_strict():
+            return
+        for name, value in node.inputs.items():
+            accepted = self.graph_rules.find_description(self.class_type, name)
+            if accepted is None or not takes_only_numbers(accepted):
+                continue
+            if is_link(value):
+                if not numbers.passes_only_numbers(value):
+                    message = (
+                        f"{self.label(name)} takes a number, and this link can pass something else. Link a number."
+                    )
+                    yield _build_input_error(self.node_id, name, "link_not_allowed", message)
+            elif "," in accepted.type and value is not None and not is_number(value):  # ComfyUI converts single types
+                message = f"{self.label(name)} is {format_value(value)}, but must be a number."
+                yield _build_input_error(self.node_id, name, "not_a_number", message)
+
     def _is_strict(self) -> bool:
         return self.rules.mode is GraphPolicy.STRICT and not self.rules.allows_explicitly(self.class_type, self.spec)
 
@@ -206,8 +234,7 @@ class _NodeInputCheck:
         if role is InputRole.EXPRESSION and not (isinstance(value, str) and has_bounded_cost(value)):
             message = (
                 f"{self.label(name)} is {format_value(value)}, but must be short arithmetic with numbers, one-letter "
-                "names "
-                "and at most two small powers."
+                "names, few multiplications and small powers."
             )
             return _build_input_error(self.node_id, name, "expression_not_allowed", message)
         if role is InputRole.SHORT_TEXT and not (isinstance(value, str) and len(value) <= MAX_SHORT_TEXT):

@@ -1,6 +1,7 @@
 """Files of ComfyUI's editor are converted to the graph that the editor would send, or refused with the reason."""
 
 import copy
+import json
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import pytest
 
 from scheduler.domain.editor_file.convert import convert_editor_file
+from scheduler.domain.editor_file.parse import MAX_WIDGET_LIST
 from scheduler.domain.editor_file.prompt_texts import resolve_dynamic_prompt
 from tests.kit.catalogs import build_catalog
 
@@ -277,6 +279,15 @@ def test_promoted_widgets_of_an_older_file_set_the_inner_values() -> None:
     properties = {"proxyWidgets": [["2", "batch"], ["2", "width"], ["1", "$$preview"]]}
     found = converted(a_subgraph(widgets_values=[7, 48, None], properties=properties))
     assert found["5:2"][1] == {"width": 48, "batch": 7}
+
+
+def test_promoted_widgets_may_be_a_text_of_bounded_length() -> None:
+    listed = json.dumps([["2", "batch"], ["2", "width"]])
+    found = converted(a_subgraph(widgets_values=[7, 48], properties={"proxyWidgets": listed}))
+    assert found["5:2"][1] == {"width": 48, "batch": 7}
+    padded = listed.ljust(MAX_WIDGET_LIST + 1)
+    raw = a_subgraph(widgets_values=[7, 48], properties={"proxyWidgets": padded})
+    assert whys(raw) == [(None, f"The widgets of a subgraph are a text of more than {MAX_WIDGET_LIST} characters.")]
 
 
 @pytest.mark.parametrize("mode", [2, 4])

@@ -9,6 +9,7 @@ from contracts.workflow import MAX_ERRORS, Graph, graph_to_json, read_graph
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.graph_check import GraphCheckResult, check_graph
 from tests.kit.catalogs import build_catalog, simulated_catalog
+from tests.kit.effort import count_calls
 
 CATALOG = simulated_catalog("a.safetensors", "zz/detail.safetensors")
 IMAGE = {"class_type": "EmptyImage", "inputs": {"width": 32, "height": 32, "batch_size": 1, "color": 1}}
@@ -480,6 +481,26 @@ def test_findings_are_bounded_and_in_the_order_of_the_graph() -> None:
     assert len(found) == MAX_ERRORS
     places = [int(node_id or "") for node_id, _, _ in found]
     assert places == sorted(places)
+
+
+def test_check_of_a_node_ends_with_the_last_finding_that_is_reported() -> None:
+    def count(broken_links: int) -> int:
+        links = {f"option{number}": ["gone", 0] for number in range(broken_links)}
+        combo = {"class_type": "CustomCombo", "inputs": {"choice": "x", "index": 0, **links}}
+        graph = graph_of({"1": combo, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}})
+        found: list[GraphCheckResult] = []
+        calls = count_calls(lambda: found.append(check_graph(graph, CATALOG, draw_seed=lambda _: 7)))
+        assert len(found[0].findings) == MAX_ERRORS
+        return calls
+
+    assert count(10_000) < 1.1 * count(MAX_ERRORS)
+
+
+def test_findings_of_broken_links_share_the_list_of_node_ids() -> None:
+    raw = {str(place): {"class_type": "PreviewImage", "inputs": {"images": ["gone", 0]}} for place in range(MAX_ERRORS)}
+    choices = [finding.fault.choices for finding in judge(raw).findings]
+    assert choices[0] == tuple(raw)
+    assert len(set(map(id, choices))) == 1
 
 
 def test_values_in_messages_are_bounded_and_printable() -> None:

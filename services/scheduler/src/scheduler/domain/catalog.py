@@ -81,6 +81,14 @@ class Catalog:
             found = self._options[id(accepted)] = frozenset(accepted.options or ())
         return isinstance(value, str | int | float) and value in found
 
+    def may_accept_option(self, class_type: str, name: str, value: object) -> bool:
+        """Whether the node has the class, and its input lists the value or has no list of options."""
+        spec = self.classes.get(class_type)
+        if spec is None:
+            return False
+        accepted = spec.inputs.get(name)
+        return accepted is None or accepted.options is None or self.has_option(accepted, value)
+
     def satisfies(self, needs: Iterable[str]) -> bool:
         """Whether the node meets all needs of a workflow: classes (``Class``) and options (``Class.input=option``)."""
         return all(need in self.classes or self._has_needed_option(need) for need in needs)
@@ -101,10 +109,7 @@ class Catalog:
 
     def _has_needed_option(self, need: str) -> bool:
         option = _parse_option(need, self.classes)
-        if option is None:
-            return False
-        accepted = self.classes[option.node_class].inputs.get(option.input)
-        return accepted is None or accepted.options is None or self.has_option(accepted, option.value)
+        return option is not None and self.may_accept_option(option.node_class, option.input, option.value)
 
 
 def _parse_option(need: str, classes: Container[str]) -> OptionNeed | None:

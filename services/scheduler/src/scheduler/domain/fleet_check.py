@@ -91,7 +91,8 @@ def check_fleet(
     for catalog in catalogs:
         check_result = check_graph(graph, catalog, draw_seed=draw_seed, randomize_seeds=randomize_seeds)
         kind_findings = check_file_kinds(check_result.graph, catalog, types)
-        findings = (*_collect_findings(graph, check_result, catalog, uploads, policy), *kind_findings)[:MAX_ERRORS]
+        found = chain(_collect_findings(graph, check_result, catalog, uploads, policy), kind_findings)
+        findings = tuple(islice(found, MAX_ERRORS))
         if not findings:
             if not check_result.has_unlisted_choice:
                 return RunnableGraph(check_result, catalog)

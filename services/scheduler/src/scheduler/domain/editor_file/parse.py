@@ -12,6 +12,7 @@ EDITOR_ONLY_CLASSES = frozenset({PRIMITIVE, REROUTE, "Note", "MarkdownNote"})  #
 MAX_DEPTH = 16  # of nested subgraphs
 MAX_ID = 256  # characters of a node's id; a converted id joins those of the enclosing subgraphs
 MAX_TYPE = 500  # characters of the type of an input or output: one or more names, comma-separated
+MAX_WIDGET_LIST = 65_536  # characters of a list of widgets that is a text; an entry has tens
 ANY = "*"
 
 
@@ -209,10 +210,13 @@ def list_promoted_widgets(node: FileNode) -> list[tuple[str, str]]:
     """List inner widgets that a subgraph node shows as its own (node id, widget), as files before front end 1.49 do.
 
     Raises:
-        InexactError: one of the widgets refers to a nested subgraph, which is ambiguous.
+        InexactError: one of the widgets refers to a nested subgraph, which is ambiguous, or the list is a text of more
+            than ``MAX_WIDGET_LIST`` characters. Decoding holds the interpreter's lock.
     """
     listed = node.properties.get("proxyWidgets")
     if isinstance(listed, str):
+        if len(listed) > MAX_WIDGET_LIST:
+            raise InexactError(f"The widgets of a subgraph are a text of more than {MAX_WIDGET_LIST} characters.")
         try:
             listed = json.loads(listed)
         except (ValueError, RecursionError):

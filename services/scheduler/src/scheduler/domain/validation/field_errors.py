@@ -12,7 +12,7 @@ from contracts.workflow import Graph, is_model_file_name
 from scheduler.domain.catalog import Catalog
 from scheduler.domain.validation.findings import Finding
 from scheduler.domain.validation.graph_check import MAX_LISTED, UNKNOWN_CLASS
-from scheduler.domain.validation.suggestions import find_similar_names, sort_similar_first
+from scheduler.domain.validation.suggestions import find_similar_names
 from scheduler.domain.validation.values import NOT_IN_LIST, SHORT_LIST, describe_unlisted_choice
 
 MAX_SUGGESTED = 5  # names per check for which similar names are looked up; each is compared with every known name
@@ -28,7 +28,8 @@ def build_field_errors(
 ) -> tuple[FieldError, ...]:
     """Build the errors of a graph that no node accepts.
 
-    Looks up similar names for at most ``MAX_SUGGESTED`` names, which takes milliseconds each.
+    Looks up similar names for at most ``MAX_SUGGESTED`` names, which takes milliseconds each, whatever names the graph
+    contains.
 
     Args:
         findings: findings of the node that comes closest to accepting the graph.
@@ -102,7 +103,7 @@ def _build_field_error(
         if allowed is not None:
             allowed = tuple(choices) if len(choices) <= SHORT_LIST else None
         if similar:
-            allowed = similar if allowed is None else sort_similar_first(fault.given_name, allowed)
+            allowed = tuple(dict.fromkeys((*similar, *(allowed or ()))))
         message += _describe_choices(fault.code, choices, similar, allowed)
     return FieldError(
         pointer=build_pointer(finding),
@@ -141,7 +142,7 @@ def _is_on_other_node(finding: Finding, graph: Graph, other_catalogs: Sequence[C
     if finding.fault.code != NOT_IN_LIST or finding.input is None:
         return False
     value = graph[finding.node_id].inputs.get(finding.input)
-    return any(other.satisfies([f"{class_type}.{finding.input}={value}"]) for other in other_catalogs)
+    return any(other.may_accept_option(class_type, finding.input, value) for other in other_catalogs)
 
 
 def _describe_other_node(finding: Finding, graph: Graph) -> str:

@@ -80,6 +80,7 @@ class _GraphCheck:
     ) -> None:
         self._graph, self._catalog, self._draw_seed, self._max_findings = graph, catalog, draw_seed, max_findings
         self._randomize_seeds = randomize_seeds
+        self._node_ids = tuple(graph)
         self._findings: list[Finding] = []
         self._accepted: dict[str, GraphNode] = {}
         self._needs: set[str] = set()
@@ -92,7 +93,7 @@ class _GraphCheck:
         graph = {node_id: self._accepted[node_id] for node_id in self._graph if node_id in self._accepted}
         if not self._findings and (cycle := find_cycle_error(graph)):
             self._findings.append(Finding(GraphFault(cycle.code, cycle.message), cycle.node_id))
-        positions = {node_id: position for position, node_id in enumerate(self._graph)}
+        positions = {node_id: position for position, node_id in enumerate(self._node_ids)}
         self._findings.sort(key=lambda finding: positions.get(finding.node_id or "", -1))
         findings, needs = tuple(self._findings[: self._max_findings]), tuple(sorted(self._needs))
         seeds = sorted(self._seeds, key=lambda drawn: positions.get(drawn.node_id, -1))[:MAX_REPORTED_SEEDS]
@@ -106,7 +107,7 @@ class _GraphCheck:
                     UNKNOWN_CLASS, message, given_name=node.class_type, choices=self._catalog.class_names
                 )
                 self._findings.append(Finding(fault, node_id))
-                if len(self._findings) == self._max_findings:
+                if self._has_enough_findings():
                     return
 
     def _check_reachable_nodes(self) -> None:
@@ -116,7 +117,7 @@ class _GraphCheck:
             message = "This workflow has no output node, so nothing of it would run. Add one, such as SaveImage."
             self._findings.append(Finding(GraphFault("workflow_without_output", message)))
         reached = set(todo)
-        while todo and len(self._findings) < self._max_findings:
+        while todo and not self._has_enough_findings():
             node_id = todo.pop()
             if self._graph[node_id].class_type not in classes:
                 continue  # reported already
@@ -127,19 +128,33 @@ class _GraphCheck:
                     todo.append(value[0])
 
     def _check_node(self, node_id: str) -> None:
-        """Check the inputs of a node and keep those that it will get: valid links and values, no null."""
+        """Check the inputs of a node and keep those that it will get: valid links and values, no null.
+
+        Stops once there are enough findings, because one node may have thousands of inputs.
+        """
         node = self._graph[node_id]
         facts = self._catalog.get_class_facts(node.class_type)
         self._needs.add(node.class_type)
         declared = resolve_inputs(facts, node.inputs)
         inputs: dict[str, Any] = {}
         for name, value in node.inputs.items():
+            if self._has_enough_findings():
+                break
             if name in declared:
                 if value is not None:
                     self._check_input(node_id, facts, name, declared[name][0], inputs)
             elif facts.takes_any_input and self._is_harmless_input(node_id, facts, name, value):
                 inputs[name] = value
+        self._check_missing_inputs(node_id, facts, declared, inputs)
+        self._accepted[node_id] = node._replace(inputs=inputs)
+
+    def _check_missing_inputs(
+        self, node_id: str, facts: ClassFacts, declared: DeclaredInputs, inputs: dict[str, Any]
+    ) -> None:
+        node = self._graph[node_id]
         for name, (spec, required) in declared.items():
+            if self._has_enough_findings():
+                break
             if not required or node.inputs.get(name) is not None:
                 continue
             if name in node.inputs and self._catalog.rules.find_role(node.class_type, name) is InputRole.OUTPUT_NAME:
@@ -148,7 +163,6 @@ class _GraphCheck:
                 self._report_declared_input(
                     node_id, name, _build_missing_fault(facts, name, spec, node.inputs, declared), inputs
                 )
-        self._accepted[node_id] = node._replace(inputs=inputs)
 
     def _check_input(self, node_id: str, facts: ClassFacts, name: str, spec: InputSpec, inputs: dict[str, Any]) -> None:
         value = self._graph[node_id].inputs[name]
@@ -182,9 +196,9 @@ class _GraphCheck:
         label = f"{facts.name}.{name}"
         classes = self._catalog.classes
         only_links = facts.takes_only_links(spec)
-        fault = find_link_fault(label, link, self._graph, takes_only_links=only_links) or find_slot_fault(
-            label, link, self._graph, classes
-        )
+        fault = find_link_fault(
+            label, link, self._graph, self._node_ids, takes_only_links=only_links
+        ) or find_slot_fault(label, link, self._graph, classes)
         source = None if fault else classes.get(self._graph[link[0]].class_type)
         if source is None or facts.takes_links_of_any_type:
             return fault
@@ -195,7 +209,7 @@ class _GraphCheck:
         if not is_link(value):
             return True
         label = f"{facts.name}.{name}"
-        fault = find_link_fault(label, value, self._graph) or find_slot_fault(
+        fault = find_link_fault(label, value, self._graph, self._node_ids) or find_slot_fault(
             label, value, self._graph, self._catalog.classes
         )
         if fault is not None:
@@ -208,6 +222,9 @@ class _GraphCheck:
         self._add_finding(node_id, name, fault)
         if name in given.inputs and self._catalog.rules.decides_allowed_values(given.class_type, name):
             inputs[name] = given.inputs[name]
+
+    def _has_enough_findings(self) -> bool:
+        return len(self._findings) >= self._max_findings
 
     def _add_finding(self, node_id: str, name: str, fault: GraphFault) -> None:
         self._findings.append(Finding(fault, node_id, name))

@@ -16,8 +16,18 @@ MAX_LISTED = 50
 MAX_DIGITS = 9  # of a node id or output in an example; longer ones get a general example
 
 
-def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_links: bool = False) -> GraphFault | None:
-    """Return a fault if a list is not a link to a node of the graph. ``find_slot_fault`` checks the output index."""
+def find_link_fault(
+    label: str, value: list[Any], graph: Graph, node_ids: tuple[str, ...], *, takes_only_links: bool = False
+) -> GraphFault | None:
+    """Return a fault if a list is not a link to a node of the graph. ``find_slot_fault`` checks the output index.
+
+    Args:
+        label: class and name of the input, for the message.
+        value: the list.
+        graph: the graph.
+        node_ids: its node ids. Faults share them, because a graph may have thousands of nodes and of broken links.
+        takes_only_links: whether the input takes no list as its value.
+    """
     hint = "" if takes_only_links else ' To give a list as the value, write {"__value__": [...]}.'
     if len(value) != LINK_PARTS:
         items = f"{len(value)} item{'' if len(value) == 1 else 's'}"
@@ -34,7 +44,7 @@ def find_link_fault(label: str, value: list[Any], graph: Graph, *, takes_only_li
             f"{label} is a link to node {format_value(source)}, which this workflow does not have. Link a node that it "
             "has."
         )
-        return GraphFault(BROKEN_LINK, message, given_name=source, choices=tuple(graph))
+        return GraphFault(BROKEN_LINK, message, given_name=source, choices=node_ids)
     if type(slot) is not int:
         return GraphFault(BROKEN_LINK, f"{label} is a link whose output {_describe_output(source, slot)}")
     if slot < 0:
