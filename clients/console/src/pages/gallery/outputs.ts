@@ -3,6 +3,8 @@ import type { ListedOutput } from "../../api/outputs";
 
 export const KINDS = ["image", "video", "audio", "text", "model", "file"] as const;
 
+const EXPIRES_SOON_MS = 30_000;
+
 /** Return the list with the outputs that it does not have yet before the others. */
 export function addNew(items: readonly ListedOutput[], newest: readonly ListedOutput[]): readonly ListedOutput[] {
   const known = new Set(items.map(({ id }) => id));
@@ -22,6 +24,11 @@ export function selectedAfter(selected: ReadonlySet<string>, items: readonly Lis
     changed.add(items[index]!.job_id);
   }
   return changed;
+}
+
+/** Whether the links of the output have expired, or expire before the browser can have loaded them. */
+export function hasExpired({ url_expires_at }: ListedOutput, now: number): boolean {
+  return Date.parse(url_expires_at) - now < EXPIRES_SOON_MS;
 }
 
 /** Return the list with new links for those outputs that were read again. */
