@@ -1,7 +1,9 @@
 """Lists of the console stay complete and usable while time passes and other things happen."""
 
+import asyncio
 import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from playwright.async_api import Page, Route, expect
@@ -46,3 +48,43 @@ async def test_gallery_renews_an_expired_link_when_an_output_is_opened_or_saved(
     async with page.expect_request(re.compile("/api/v1/outputs.*job_id=")), page.expect_download() as download:
         await dialog.get_by_role("button", name="Download").click()
     assert (await (await download.value).path()).stat().st_size > 0
+
+
+def build_text_output(number: int) -> dict[str, Any]:
+    at = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(minutes=number)).isoformat()
+    return {
+        "id": f"output-{number}", "job_id": f"job-{number}", "index": 0, "workflow": "custom", "labels": {},
+        "node_id": "9", "name": f"note {number}.txt", "kind": "text", "content_type": "text/plain", "size_bytes": 4,
+        "temporary": False, "value": "text", "created_at": at, "url": "/api/v1/outputs/x/content?token=x",
+        "thumbnail_url": None, "url_expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
+    }  # fmt: skip
+
+
+@pytest.mark.requirement("C-5")
+async def test_gallery_keeps_a_page_that_arrives_while_outputs_are_deleted(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("cleaner")
+    page = visitor.page
+    second_page, deletion = asyncio.Event(), asyncio.Event()
+
+    async def list_outputs(route: Route) -> None:
+        if "cursor=" not in route.request.url:
+            await route.fulfill(json={"outputs": [build_text_output(n) for n in range(40)], "next_cursor": "second"})
+            return
+        await second_page.wait()
+        await route.fulfill(json={"outputs": [build_text_output(n) for n in range(40, 45)], "next_cursor": None})
+
+    async def delete_jobs(route: Route) -> None:
+        await deletion.wait()
+        await route.fulfill(json={"jobs": [{"job_id": "job-0", "status": 200, "job": None, "problem": None}]})
+
+    await page.route(LISTED_OUTPUTS, list_outputs)
+    await page.route("**/api/v1/jobs/bulk", delete_jobs)
+    await visitor.open("/gallery")
+    await page.get_by_role("listitem").get_by_role("button").first.click(modifiers=["Control"])
+    await page.get_by_role("toolbar").get_by_role("button", name="Delete").click()
+    async with page.expect_request("**/api/v1/jobs/bulk"):
+        await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    second_page.set()
+    await expect(page.get_by_text("These are all 45 outputs.")).to_have_count(1)
+    deletion.set()
+    await expect(page.get_by_text("These are all 44 outputs.")).to_be_visible()

@@ -14,7 +14,7 @@ import { Empty, PageHead } from "../../ui/show";
 import { saveOutput, Viewer } from "../../ui/viewer";
 import { FilterBar } from "../jobs/FilterBar";
 import { isFiltered, queryOf } from "../jobs/filters";
-import { addNew, hasExpired, KINDS, renewed, selectedAfter } from "./outputs";
+import { hasExpired, KINDS, mergeNewest, renewed, selectedAfter } from "./outputs";
 import { OutputGrid } from "./OutputGrid";
 import { SelectionBar } from "./SelectionBar";
 
@@ -29,18 +29,20 @@ export default function GalleryPage() {
     const kind = KINDS.find((one) => one === filters.kind);
     return { ...queryOf({ ...filters, status: "" }, Date.now()), ...(kind ? { kind } : {}) };
   }, [key]);
-  const list = usePagedList(`outputs?${key}`, async (cursor) => {
+  const readPage = async (cursor: string | null) => {
     const page = await listOutputs({ ...query, limit: PAGE, ...(cursor === null ? {} : { cursor }) });
     return { items: page.outputs, next: page.next_cursor };
-  });
+  };
+  const list = usePagedList(`outputs?${key}`, readPage);
   const current = useRef(list);
   current.current = list;
   const [opened, setOpened] = useState<number | null>(null);
 
   useEffect(() => {
+    const canMove = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && !document.querySelector("dialog[open]");
     const timer = setInterval(() => {
-      if (document.visibilityState !== "visible" || scrollY > NEAR_TOP || document.querySelector("dialog[open]")) return;
-      void listOutputs({ ...query, limit: PAGE }).then(({ outputs }) => current.current.update((items) => addNew(items, outputs)), () => undefined);
+      if (!canMove()) return;
+      void readPage(null).then((newest) => canMove() && list.merge((known) => mergeNewest(known, newest)), () => undefined);
     }, REFRESH_MS);
     return () => clearInterval(timer);
   }, [key]);
