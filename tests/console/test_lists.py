@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.console.conftest import NewVisitor
+from tests.console.conftest import PASSWORD, NewVisitor
 from tests.kit.retrying_fleet import UNAVAILABLE
 from tests.kit.waiting import repeat_until
 
@@ -88,3 +88,22 @@ async def test_gallery_keeps_a_page_that_arrives_while_outputs_are_deleted(new_v
     await expect(page.get_by_text("These are all 45 outputs.")).to_have_count(1)
     deletion.set()
     await expect(page.get_by_text("These are all 44 outputs.")).to_be_visible()
+
+
+@pytest.mark.requirement("C-5")
+async def test_filter_offers_every_saved_workflow(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("librarian")
+    graph = {"1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64, "batch_size": 1, "color": 0}}}
+    graph["2"] = {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "shelf"}}
+    names = [f"shelf-{number}" for number in range(21)]
+    login = {"username": visitor.username, "password": PASSWORD}
+    async with visitor.fleet.client("") as client:
+        token = (await client.post("/auth/login", json=login)).json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        for name in names:
+            answer = await client.put(f"/workflows/{name}", json={"workflow": graph})
+            assert answer.status_code == 201, answer.text
+    await visitor.open("/jobs")
+    choice = visitor.page.get_by_role("combobox", name="Workflow")
+    for name in names:
+        await expect(choice.get_by_text(name, exact=True)).to_have_count(1)
