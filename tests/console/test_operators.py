@@ -1,5 +1,7 @@
 """Actions of operators in the console take effect in the fleet."""
 
+import re
+
 import pytest
 from playwright.async_api import expect
 
@@ -65,3 +67,32 @@ async def test_operator_sees_attempts_of_another_users_job_but_not_its_content(n
     await expect(attempts).to_contain_text("succeeded")
     await expect(visitor.page.get_by_role("main")).not_to_contain_text("a private sentence")
     await expect(visitor.page.locator("main img")).to_have_count(0)
+
+
+@pytest.mark.requirement("C-4")
+async def test_audit_log_until_a_day_includes_that_day_and_shows_the_action_it_is_filtered_by(
+    new_visitor: NewVisitor,
+) -> None:
+    visitor = await new_visitor("auditor", role="admin")
+    page = visitor.page
+    await visitor.open("/audit")
+    until, action = page.get_by_label("Until"), page.get_by_label("Action", exact=True)
+    async with page.expect_response(re.compile(r"/admin/audit\?.*before=")):
+        await until.fill(await page.evaluate("new Date().toLocaleDateString('en-CA')"))
+    entry = page.get_by_role("table").get_by_role("button").first
+    name = await entry.inner_text()
+    await entry.click()
+    await expect(action).to_have_value(name)
+    await page.get_by_role("button", name="Clear filters").click()
+    await expect(action).to_have_value("")
+
+
+@pytest.mark.requirement("C-4")
+async def test_trends_show_no_wait_for_times_without_jobs(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("analyst", role="admin")
+    page = visitor.page
+    await visitor.open("/trends")
+    waits = page.get_by_role("figure", name="Time in the queue")
+    await waits.get_by_role("button", name="Show as table").click()
+    oldest = waits.get_by_role("row").last  # a day ago
+    await expect(oldest.get_by_role("cell")).to_have_text(["\u2013", "\u2013"])

@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 
-import { largestSeries, stackSeries } from "../src/ui/chart-data";
+import { isolatedIndexes, largestSeries, stackSeries } from "../src/ui/chart-data";
 
 describe("stackSeries", () => {
   test("adds each series to those below it and counts a gap as nothing", () => {
@@ -31,4 +31,9 @@ describe("largestSeries", () => {
   test("keeps all that fit", () => {
     expect(largestSeries(series, 4, "others").map(({ label }) => label)).toEqual(["large", "medium", "small", "tiny"]);
   });
+});
+
+test("isolatedIndexes finds the values between gaps and at the ends", () => {
+  expect(isolatedIndexes([1, null, 2, 3, null, 4, null, null, 5])).toEqual([0, 5, 8]);
+  expect(isolatedIndexes([1, 2, null, null])).toBeNull();
 });

@@ -17,6 +17,8 @@ export type PagedList<T> = {
   readonly reload: () => Promise<void>;
   /** Change the items that are shown, before the server confirms it. */
   readonly update: (change: (items: readonly T[]) => readonly T[]) => void;
+  /** Merge the first page, read again, into the list. Nothing happens before the first answer. */
+  readonly merge: (change: (known: Page<T>) => Page<T>) => void;
 };
 
 /**
@@ -29,18 +31,12 @@ export function usePagedList<T>(key: string, fetchPage: (cursor: string | null) 
   list.fetchPage = fetchPage;
   useEffect(() => void list.load(null), [key]);
   const { items, next, problem, isLoading } = list.state.value;
-  return {
-    items,
-    hasMore: next !== null,
-    isLoading,
-    problem,
-    loadMore: () => next !== null && void list.load(next),
-    reload: () => list.load(null),
-    update: (change) => items && (list.state.value = { ...list.state.value, items: change(items) }),
-  };
+  const { loadMore, reload, update, merge } = list;
+  return { items, hasMore: next !== null, isLoading, problem, loadMore, reload, update, merge };
 }
 
-class List<T> {
+/** The state of `usePagedList`. Its functions act on the newest items, also when an earlier render called them. */
+export class List<T> {
   fetchPage: (cursor: string | null) => Promise<Page<T>> = () => Promise.reject(new Error("not set"));
   readonly state = signal<{ items?: readonly T[]; next: string | null; problem: Problem | null; isLoading: boolean }>({
     next: null,
@@ -49,20 +45,39 @@ class List<T> {
   });
   private loading: Promise<void> | null = null;
 
+  readonly reload = (): Promise<void> => this.load(null);
+
+  readonly loadMore = (): void => {
+    const { next } = this.state.peek();
+    if (next !== null) void this.load(next);
+  };
+
+  readonly update = (change: (items: readonly T[]) => readonly T[]): void => {
+    this.merge(({ items, next }) => ({ items: change(items), next }));
+  };
+
+  readonly merge = (change: (known: Page<T>) => Page<T>): void => {
+    const { items, next, ...others } = this.state.peek();
+    if (items) this.state.value = { ...others, ...change({ items, next }) };
+  };
+
   load(cursor: string | null): Promise<void> {
     this.loading ??= this.fetch(cursor).finally(() => (this.loading = null));
     return this.loading;
   }
 
   private async fetch(cursor: string | null): Promise<void> {
-    this.state.value = { ...this.state.value, isLoading: true };
+    this.state.value = { ...this.state.peek(), isLoading: true };
     try {
-      const { items, next } = await this.fetchPage(cursor);
-      const known = cursor === null ? [] : (this.state.value.items ?? []);
-      this.state.value = { items: [...known, ...items], next, problem: null, isLoading: false };
+      const page = await this.fetchPage(cursor);
+      const known = this.state.peek();
+      const { items, next } = cursor === null ? page
+        : known.next === cursor ? { items: [...known.items!, ...page.items], next: page.next }
+        : known; // another first page has replaced the list
+      this.state.value = { items, next, problem: null, isLoading: false };
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
-      this.state.value = { ...this.state.value, problem: error, isLoading: false };
+      this.state.value = { ...this.state.peek(), problem: error, isLoading: false };
     }
   }
 }

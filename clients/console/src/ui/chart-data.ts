@@ -24,3 +24,10 @@ export function largestSeries(series: readonly Series[], most: number, others: s
   const summed = rest[0]!.values.map((_, index) => rest.reduce((sum, { values }) => sum + (values[index] ?? 0), 0));
   return [...sorted.slice(0, most - 1), { label: others, values: summed }];
 }
+
+/** Return the indexes of values between two gaps, through which no line goes; null without any. */
+export function isolatedIndexes(values: readonly (number | null)[]): number[] | null {
+  const isGap = (index: number) => values[index] == null;
+  const found = values.flatMap((value, index) => (value !== null && isGap(index - 1) && isGap(index + 1) ? [index] : []));
+  return found.length > 0 ? found : null;
+}

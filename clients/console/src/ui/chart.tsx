@@ -11,7 +11,7 @@ import uPlot from "uplot";
 import { theme } from "../shell/theme";
 import { text } from "../text";
 import { Button } from "./controls";
-import { stackSeries, type Series } from "./chart-data";
+import { isolatedIndexes, stackSeries, type Series } from "./chart-data";
 import { formatLocal, formatNumber } from "./format";
 
 export type { Series } from "./chart-data";
@@ -96,7 +96,7 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
           const stroke = colour(`--chart-${(index % COLOURS) + 1}`);
           return bars
             ? { label: series[index]!.label, stroke, fill: stroke, width: 0, paths: bars, points: { show: false } }
-            : { label: series[index]!.label, stroke, width: 2, points: { show: times.length < 3 } };
+            : { label: series[index]!.label, stroke, width: 2, points: { show: times.length < 3, filter: (_, __, show) => (show ? null : isolatedIndexes(series[index]!.values)) } };
         }),
       ],
       hooks: { setCursor: [({ cursor }) => setAt(cursor.idx ?? null)] },
@@ -127,7 +127,7 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
             <li key={label} class="row">
               <span class={`chart-swatch swatch-${(index % COLOURS) + 1}`} />
               <span class="soft">{label}</span>
-              <span class="number">{formatValue(at === null ? total(values, look) : (values[at] ?? 0))}</span>
+              <span class="number">{showValue(at === null ? total(values, look) : values[at], formatValue)}</span>
             </li>
           ))}
         </ul>
@@ -137,8 +137,12 @@ export function Chart({ title, times, series, look = "line", zone = "local", hei
 }
 
 /** Bars count, so their total matters; of a line the last value does. */
-function total(values: readonly (number | null)[], look: ChartProps["look"]): number {
-  return look === "line" ? (values.at(-1) ?? 0) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+function total(values: readonly (number | null)[], look: ChartProps["look"]): number | null | undefined {
+  return look === "line" ? values.at(-1) : values.reduce<number>((sum, value) => sum + (value ?? 0), 0);
+}
+
+function showValue(value: number | null | undefined, formatValue: (value: number) => string): string {
+  return value == null ? "–" : formatValue(value);
 }
 
 type TableProps = Required<Pick<ChartProps, "title" | "times" | "series" | "formatValue" | "formatTime">>;
@@ -154,7 +158,7 @@ function ChartTable({ title, times, series, formatValue, formatTime }: TableProp
           {times.map((time, index) => (
             <tr key={time}>
               <th scope="row">{formatTime(time)}</th>
-              {series.map(({ label, values }) => <td key={label} class="number">{values[index] == null ? "–" : formatValue(values[index]!)}</td>)}
+              {series.map(({ label, values }) => <td key={label} class="number">{showValue(values[index], formatValue)}</td>)}
             </tr>
           )).reverse()}
         </tbody>

@@ -1,6 +1,6 @@
 /** Parts of pages that show a list: filters above, the table, and the button that loads more. */
 import type { ComponentChildren } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 
 import type { PagedList } from "../api/paged";
 import { text } from "../text";
@@ -17,6 +17,7 @@ export function Filters({ children }: { children: ComponentChildren }) {
 /** The page's search field: `/` focuses it, Enter or leaving it searches. */
 export function SearchField({ label, value, onValue }: { label: string; value: string; onValue: (value: string) => void }) {
   const [typed, setTyped] = useState(value);
+  useEffect(() => setTyped(value), [value]);
   return (
     <form class="search-field" onSubmit={(event) => { event.preventDefault(); onValue(typed.trim()); }}>
       <Icon name="search" />

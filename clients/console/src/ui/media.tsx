@@ -81,6 +81,7 @@ export function ResultImage({ src, alt, width, height, isEager, class: extra }: 
   const box = useRef<HTMLSpanElement>(null);
   const [isNear, setNear] = useState(isEager ?? false);
   const [failure, setFailure] = useState<string | null>(null);
+  useEffect(() => setFailure(null), [path]);
   const url = useImageUrl(isNear ? path : null, setFailure);
   useEffect(() => {
     if (isNear) return;

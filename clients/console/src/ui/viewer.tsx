@@ -100,12 +100,14 @@ type ViewerProps = {
   total?: string;
   onIndex: (index: number) => void;
   onClose: () => void;
+  /** Saves the item as a file; by default from its URL. */
+  onSave?: (item: MediaItem) => Promise<void>;
   /** Links and buttons for the item. */
   actions?: (item: MediaItem) => ComponentChildren;
 };
 
 /** Arrow keys go through the items; Escape closes. */
-export function Viewer({ items, index, total, onIndex, onClose, actions }: ViewerProps) {
+export function Viewer({ items, index, total, onIndex, onClose, onSave = saveOutput, actions }: ViewerProps) {
   const element = useRef<HTMLDialogElement>(null);
   const item = items[index];
   const isTopmost = useModal(element);
@@ -128,7 +130,7 @@ export function Viewer({ items, index, total, onIndex, onClose, actions }: Viewe
             <span class="grow" />
             <span class="row viewer-actions">
               {actions?.(item)}
-              <IconButton icon="download" label={text.viewer.download} onClick={() => void attempt(() => saveOutput(item))} />
+              <IconButton icon="download" label={text.viewer.download} onClick={() => void attempt(() => onSave(item))} />
             </span>
             <IconButton icon="close" label={text.common.close} onClick={() => element.current?.close()} />
           </header>

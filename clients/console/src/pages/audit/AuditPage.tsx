@@ -20,7 +20,7 @@ export default function AuditPage() {
           actor: query.actor || null,
           subject: query.subject || null,
           after: startOf(query.after),
-          before: startOf(query.before),
+          before: startOf(query.before, 1), // the day itself belongs to the period
         },
       },
     }));
@@ -56,9 +56,12 @@ export default function AuditPage() {
   );
 }
 
-/** The first moment of a day in the user's zone. */
-function startOf(day: string): string | null {
-  return day ? new Date(`${day}T00:00:00`).toISOString() : null;
+/** The first moment of a day in the user's zone, or of one that many days later. */
+function startOf(day: string, daysLater = 0): string | null {
+  if (!day) return null;
+  const start = new Date(`${day}T00:00:00`);
+  start.setDate(start.getDate() + daysLater);
+  return start.toISOString();
 }
 
 function describe(detail: Record<string, unknown>): string {

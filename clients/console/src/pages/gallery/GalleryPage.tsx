@@ -11,10 +11,10 @@ import { ProblemNotice } from "../../ui/dialog";
 import { Icon } from "../../ui/icons";
 import { FilterSelect } from "../../ui/list";
 import { Empty, PageHead } from "../../ui/show";
-import { Viewer } from "../../ui/viewer";
+import { saveOutput, Viewer } from "../../ui/viewer";
 import { FilterBar } from "../jobs/FilterBar";
 import { isFiltered, queryOf } from "../jobs/filters";
-import { addNew, KINDS, renewed, selectedAfter } from "./outputs";
+import { hasExpired, KINDS, mergeNewest, renewed, selectedAfter } from "./outputs";
 import { OutputGrid } from "./OutputGrid";
 import { SelectionBar } from "./SelectionBar";
 
@@ -29,40 +29,54 @@ export default function GalleryPage() {
     const kind = KINDS.find((one) => one === filters.kind);
     return { ...queryOf({ ...filters, status: "" }, Date.now()), ...(kind ? { kind } : {}) };
   }, [key]);
-  const list = usePagedList(`outputs?${key}`, async (cursor) => {
+  const readPage = async (cursor: string | null) => {
     const page = await listOutputs({ ...query, limit: PAGE, ...(cursor === null ? {} : { cursor }) });
     return { items: page.outputs, next: page.next_cursor };
-  });
+  };
+  const list = usePagedList(`outputs?${key}`, readPage);
   const current = useRef(list);
   current.current = list;
   const [opened, setOpened] = useState<number | null>(null);
 
   useEffect(() => {
+    const canMove = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && !document.querySelector("dialog[open]");
     const timer = setInterval(() => {
-      if (document.visibilityState !== "visible" || scrollY > NEAR_TOP || document.querySelector("dialog[open]")) return;
-      void listOutputs({ ...query, limit: PAGE }).then(({ outputs }) => current.current.update((items) => addNew(items, outputs)), () => undefined);
+      if (!canMove()) return;
+      void readPage(null).then((newest) => canMove() && list.merge((known) => mergeNewest(known, newest)), () => undefined);
     }, REFRESH_MS);
     return () => clearInterval(timer);
   }, [key]);
 
-  const renewing = useRef(new Set<string>());
-  const renew = useCallback((item: ListedOutput) => {
-    if (Date.parse(item.url_expires_at) > Date.now() || renewing.current.has(item.job_id)) return;
-    renewing.current.add(item.job_id);
-    void listOutputs({ job_id: item.job_id, limit: PAGE })
-      .then(({ outputs }) => current.current.update((items) => renewed(items, outputs)), () => undefined)
-      .finally(() => renewing.current.delete(item.job_id));
+  const renewing = useRef(new Map<string, Promise<readonly ListedOutput[]>>());
+  /** Return the output with links that work; the given one if it cannot be read again. */
+  const renew = useCallback(async (item: ListedOutput): Promise<ListedOutput> => {
+    if (!hasExpired(item, Date.now())) return item;
+    const { job_id: jobId } = item;
+    const read = renewing.current.get(jobId) ?? listOutputs({ job_id: jobId, limit: PAGE })
+      .then(({ outputs }) => (current.current.update((items) => renewed(items, outputs)), outputs), () => [])
+      .finally(() => renewing.current.delete(jobId));
+    renewing.current.set(jobId, read);
+    return (await read).find(({ id }) => id === item.id) ?? item;
+  }, []);
+  const wanted = useRef<number | null>(null);
+  const show = useCallback(async (index: number | null) => {
+    wanted.current = index;
+    if (index !== null) await renew(current.current.items![index]!);
+    if (wanted.current === index) setOpened(index);
   }, []);
 
   const { items } = list;
   const shown = useMemo(() => items?.map((output) => mediaItem(output, output.job_id)) ?? [], [items]);
   const [selected, setSelected] = useState<ReadonlySet<string> | null>(null);
-  useEffect(() => setSelected(null), [key]);
+  useEffect(() => {
+    setSelected(null);
+    void show(null);
+  }, [key]);
   const clicked = useRef<{ selected: typeof selected; last: number | null }>({ selected, last: null });
   clicked.current.selected = selected;
   const click = useCallback((index: number, { shiftKey, ctrlKey, metaKey }: MouseEvent) => {
     const known = clicked.current;
-    if (known.selected === null && !shiftKey && !ctrlKey && !metaKey) return setOpened(index);
+    if (known.selected === null && !shiftKey && !ctrlKey && !metaKey) return void show(index);
     setSelected(selectedAfter(known.selected ?? new Set(), current.current.items!, index, shiftKey ? known.last : null));
     known.last = index;
   }, []);
@@ -88,7 +102,8 @@ export default function GalleryPage() {
       {items && items.length > 0 && !list.hasMore && <p class="soft small gallery-end">{text.gallery.end(items.length)}</p>}
       {opened !== null && (
         <Viewer
-          items={shown} index={opened} total={`${shown.length}${list.hasMore ? "+" : ""}`} onIndex={setOpened} onClose={() => setOpened(null)}
+          items={shown} index={opened} total={`${shown.length}${list.hasMore ? "+" : ""}`} onIndex={(index) => void show(index)} onClose={() => void show(null)}
+          onSave={async ({ id }) => saveOutput(await renew(items!.find((output) => output.id === id)!))}
           actions={(item) => (
             <>
               <a class="button small" href={`/jobs/${item.jobId}`}><Icon name="list" />{text.viewer.openJob}</a>

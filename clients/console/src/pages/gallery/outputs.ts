@@ -1,13 +1,20 @@
 /** Changes to the list of outputs that is shown. Pure. */
 import type { ListedOutput } from "../../api/outputs";
+import type { Page } from "../../api/paged";
 
 export const KINDS = ["image", "video", "audio", "text", "model", "file"] as const;
 
-/** Return the list with the outputs that it does not have yet before the others. */
-export function addNew(items: readonly ListedOutput[], newest: readonly ListedOutput[]): readonly ListedOutput[] {
-  const known = new Set(items.map(({ id }) => id));
-  const added = newest.filter(({ id }) => !known.has(id));
-  return added.length > 0 ? [...added, ...items] : items;
+const EXPIRES_SOON_MS = 30_000;
+
+/**
+ * Return the list after its first page was read again: new outputs are before the others, and known ones have new links.
+ * If the page has no known output, others between it and the known ones may be missing: it replaces the list.
+ */
+export function mergeNewest(known: Page<ListedOutput>, newest: Page<ListedOutput>): Page<ListedOutput> {
+  const ids = new Set(known.items.map(({ id }) => id));
+  const added = newest.items.filter(({ id }) => !ids.has(id));
+  if (added.length === newest.items.length) return newest;
+  return { items: [...added, ...renewed(known.items, newest.items)], next: known.next };
 }
 
 /**
@@ -24,8 +31,16 @@ export function selectedAfter(selected: ReadonlySet<string>, items: readonly Lis
   return changed;
 }
 
+/** Whether the links of the output have expired, or expire before the browser can have loaded them. */
+export function hasExpired({ url_expires_at }: ListedOutput, now: number): boolean {
+  return Date.parse(url_expires_at) - now < EXPIRES_SOON_MS;
+}
+
 /** Return the list with new links for those outputs that were read again. */
 export function renewed(items: readonly ListedOutput[], read: readonly ListedOutput[]): readonly ListedOutput[] {
   const byId = new Map(read.map((output) => [output.id, output]));
-  return items.map((item) => byId.get(item.id) ?? item);
+  return items.map((item) => {
+    const found = byId.get(item.id);
+    return found && found.url !== item.url ? found : item; // an output that stays the same is not drawn again
+  });
 }

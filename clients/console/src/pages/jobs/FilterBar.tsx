@@ -21,7 +21,7 @@ type BarProps = {
 };
 
 export function FilterBar({ values, all, onValues, onClear, children }: BarProps) {
-  const saved = useResource("workflow-names", () => unwrap(api.GET("/api/v1/workflows")));
+  const saved = useResource("workflows:100", () => unwrap(api.GET("/api/v1/workflows", { params: { query: { limit: 100 } } })));
   const names = [...new Set([...BUILT_IN, ...(saved.data?.workflows.map(({ name }) => name) ?? []), ...(values.workflow ? [values.workflow] : [])])];
   return (
     <Filters>

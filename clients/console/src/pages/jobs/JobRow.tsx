@@ -23,7 +23,7 @@ export function JobRow({ list, id }: { list: JobList; id: string }) {
         <input type="checkbox" aria-label={`${text.jobs.select} ${id}`} checked={isSelected.value}
           onClick={(event) => list.select(id, event.currentTarget.checked, event.shiftKey)} />
       </td>
-      <td><LiveStatus row={row} isVisible={isVisible} onEnd={list.refreshSoon} /></td>
+      <td><LiveStatus row={row} isVisible={isVisible} onEnd={list.noteEnd} /></td>
       <td class="job-cell">
         <a href={`/jobs/${id}`} class="job-link">
           <strong>{workflowTitle(job.workflow)}</strong>
@@ -42,13 +42,13 @@ export function JobRow({ list, id }: { list: JobList; id: string }) {
 }
 
 /** The only part that renders with each report of progress. */
-function LiveStatus({ row, isVisible, onEnd }: { row: Signal<Job>; isVisible: boolean; onEnd: () => void }) {
+function LiveStatus({ row, isVisible, onEnd }: { row: Signal<Job>; isVisible: boolean; onEnd: (id: string) => void }) {
   const job = row.value;
   const hasEnded = isFinalStatus(job.status);
   const live = useLiveJob(!hasEnded && isVisible ? job.job_id : null);
   const isFinal = live?.isFinal ?? false;
   useEffect(() => {
-    if (isFinal) onEnd();
+    if (isFinal) onEnd(job.job_id);
   }, [isFinal]);
   const status = (!hasEnded && live?.status) || job.status;
   if (status !== "processing") return <StatusBadge status={status} />;

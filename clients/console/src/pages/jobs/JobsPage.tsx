@@ -3,6 +3,7 @@ import "./jobs.css";
 import { useComputed } from "@preact/signals";
 import { useCallback, useEffect, useMemo, useRef } from "preact/hooks";
 
+import * as jobsApi from "../../api/jobs";
 import { useShortcut } from "../../shell/shortcuts";
 import { useQuery } from "../../shell/query";
 import { text } from "../../text";
@@ -21,7 +22,7 @@ const STATUSES = (["pending", "processing", "completed", "failed", "cancelled"] 
 export default function JobsPage() {
   const [filters, setFilters] = useQuery("status", "workflow", "label", "time");
   const key = JSON.stringify(filters);
-  const list = useMemo(() => new JobList(() => queryOf(filters, Date.now())), [key]);
+  const list = useMemo(() => new JobList(() => queryOf(filters, Date.now()), jobsApi), [key]);
   useEffect(() => list.start(), [list]);
   return (
     <>

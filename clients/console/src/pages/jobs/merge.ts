@@ -5,7 +5,8 @@ type Listed = { job_id: string; created_at: string };
 /**
  * Return the ids of the list after its first page was loaded again, newest first.
  * Known jobs that are older than the page stay. Known jobs that belong into the page but are not in it are gone: they
- * were deleted or no longer match the filters.
+ * were deleted or no longer match the filters. If no known job is in the page, jobs between it and the known ones may be
+ * missing: the page replaces the list.
  * @param isWhole the page is the whole list.
  */
 export function mergeFirstPage(known: readonly Listed[], page: readonly Listed[], isWhole: boolean): string[] {
@@ -13,6 +14,7 @@ export function mergeFirstPage(known: readonly Listed[], page: readonly Listed[]
   const oldest = page.at(-1);
   if (isWhole || !oldest) return ids;
   const inPage = new Set(ids);
+  if (!known.some(({ job_id }) => inPage.has(job_id))) return ids;
   const older = known.filter((job) => !inPage.has(job.job_id) && isOlder(job, oldest));
   return [...ids, ...older.map(({ job_id }) => job_id)];
 }

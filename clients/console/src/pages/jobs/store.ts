@@ -1,16 +1,21 @@
 /**
  * The list of jobs, with one signal for each row: a change of one job renders one row, and never the table.
  * Rows that are on the screen watch their job over the websocket; the start of the list is loaded again every few
- * seconds, which finds new jobs and the end of those that are not on the screen.
+ * seconds, which finds new jobs and the end of those that are not on the screen. A job behind that start is read on its own
+ * when it has ended.
  */
 import { batch, signal, type Signal } from "@preact/signals";
 
-import { api, unwrap, type Schemas } from "../../api/client";
+import type * as jobsApi from "../../api/jobs";
+import type { Job } from "../../api/jobs";
 import { Problem } from "../../api/problem";
 import type { Query } from "./filters";
 import { mergeFirstPage, rangeOf } from "./merge";
 
-export type Job = Schemas["JobBody"];
+export type { Job } from "../../api/jobs";
+
+type Api = Pick<typeof jobsApi, "listJobs" | "readJob">;
+type Page = Awaited<ReturnType<Api["listJobs"]>>;
 
 const PAGE = 50;
 const MOST_REFRESHED = 100; // the largest page of the API
@@ -24,12 +29,19 @@ export class JobList {
   readonly problem = signal<Problem | null>(null);
   readonly selected = signal<ReadonlySet<string>>(new Set());
   private readonly rows = new Map<string, Signal<Job>>();
-  private next: string | null = null;
+  private readonly ended = new Set<string>();
+  /** The server accepts a cursor only with the query that it was made for. */
+  private next: { cursor: string; query: Query } | null = null;
+  private replaced = 0;
   private lastSelected: string | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isStopped = false;
 
-  constructor(private readonly query: () => Query) {}
+  /** @param query returns the filters; it may change with the time. */
+  constructor(
+    private readonly query: () => Query,
+    private readonly api: Api,
+  ) {}
 
   /** Load the list and keep it up to date until the returned function is called. */
   start(): () => void {
@@ -53,25 +65,36 @@ export class JobList {
   }
 
   readonly refresh = async (): Promise<void> => {
-    const known = this.ids.peek();
-    const limit = Math.min(MOST_REFRESHED, Math.max(PAGE, known?.length ?? 0));
-    await this.load(limit, null, ({ jobs, next_cursor }) => {
+    const query = this.query();
+    const limit = Math.min(MOST_REFRESHED, Math.max(PAGE, this.ids.peek()?.length ?? 0));
+    await this.load({ ...query, limit }, ({ jobs, next_cursor }) => {
+      const known = this.ids.peek();
       const ids = mergeFirstPage(this.jobs(known ?? []), jobs, next_cursor === null);
-      if (known === undefined || ids.length <= jobs.length) this.next = next_cursor;
+      if (ids.length <= jobs.length) this.next = positionOf(next_cursor, query);
+      if (!jobs.some(({ job_id }) => this.rows.has(job_id))) this.replaced += 1;
       this.keep(jobs);
-      for (const id of known ?? []) if (!ids.includes(id)) this.rows.delete(id);
+      const kept = new Set(ids);
+      for (const id of known ?? []) if (!kept.has(id)) this.rows.delete(id);
       if (!known || ids.length !== known.length || ids.some((id, index) => id !== known[index])) this.ids.value = ids;
+      for (const { job_id } of jobs) this.ended.delete(job_id);
     });
+    await this.readEnded(query);
     this.schedule(REFRESH_MS);
   };
 
-  /** Load the list again in a moment, once for many jobs that end together. */
-  readonly refreshSoon = (): void => this.schedule(SOON_MS);
+  /** Load what changed with the end of the job in a moment, once for many jobs that end together. */
+  readonly noteEnd = (id: string): void => {
+    this.ended.add(id);
+    this.schedule(SOON_MS);
+  };
 
   readonly loadMore = async (): Promise<void> => {
     if (this.next === null || this.isLoading.peek()) return;
-    await this.load(PAGE, this.next, ({ jobs, next_cursor }) => {
-      this.next = next_cursor;
+    const { cursor, query } = this.next;
+    const { replaced } = this;
+    await this.load({ ...query, limit: PAGE, cursor }, ({ jobs, next_cursor }) => {
+      if (replaced !== this.replaced) return;
+      this.next = positionOf(next_cursor, query);
       const known = this.ids.peek() ?? [];
       const added = jobs.filter(({ job_id }) => !this.rows.has(job_id)).map(({ job_id }) => job_id);
       this.keep(jobs);
@@ -95,17 +118,15 @@ export class JobList {
     this.selected.value = new Set(isSelected ? this.ids.peek() : []);
   };
 
-  private async load(limit: number, cursor: string | null, use: (page: Schemas["JobsBody"]) => void): Promise<void> {
+  private async load(query: jobsApi.JobQuery, use: (page: Page) => void): Promise<void> {
     this.isLoading.value = true;
     try {
-      const query = { ...this.query(), limit, ...(cursor === null ? {} : { cursor }) };
-      const page = await unwrap(api.GET("/api/v1/jobs", { params: { query } }));
+      const page = await this.api.listJobs(query);
       batch(() => {
         use(page);
         this.hasMore.value = this.next !== null;
         this.problem.value = null;
-        const gone = [...this.selected.peek()].filter((id) => !this.rows.has(id));
-        if (gone.length > 0) this.selected.value = new Set([...this.selected.peek()].filter((id) => this.rows.has(id)));
+        this.deselectGone();
       });
     } catch (error) {
       if (!(error instanceof Problem)) throw error;
@@ -113,6 +134,37 @@ export class JobList {
     } finally {
       this.isLoading.value = false;
     }
+  }
+
+  /** Read ended jobs that are behind the start of the list. A failure leaves the others for the next refresh. */
+  private async readEnded({ status }: Query): Promise<void> {
+    for (const id of this.ended) {
+      if (this.isStopped) return;
+      try {
+        const job = this.rows.has(id) ? await this.api.readJob(id) : null;
+        if (job && (!status || job.status === status)) this.keep([job]);
+        else this.remove(id);
+      } catch (error) {
+        if (!(error instanceof Problem)) throw error;
+        if (error.status !== 404) return;
+        this.remove(id);
+      }
+      this.ended.delete(id);
+    }
+  }
+
+  private remove(id: string): void {
+    if (!this.rows.delete(id)) return;
+    batch(() => {
+      this.ids.value = this.ids.peek()?.filter((one) => one !== id);
+      this.deselectGone();
+    });
+  }
+
+  private deselectGone(): void {
+    const selected = this.selected.peek();
+    const kept = [...selected].filter((id) => this.rows.has(id));
+    if (kept.length < selected.size) this.selected.value = new Set(kept);
   }
 
   private keep(jobs: readonly Job[]): void {
@@ -127,4 +179,8 @@ export class JobList {
     clearTimeout(this.timer);
     if (!this.isStopped) this.timer = setTimeout(() => void (document.visibilityState === "visible" && this.refresh()), ms);
   }
+}
+
+function positionOf(cursor: string | null, query: Query): { cursor: string; query: Query } | null {
+  return cursor === null ? null : { cursor, query };
 }

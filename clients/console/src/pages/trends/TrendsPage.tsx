@@ -39,7 +39,7 @@ export default function TrendsPage() {
 function Trends({ trends: { totals, buckets, failures, nodes } }: { trends: Schemas["TrendsBody"] }) {
   const times = buckets.map(({ at }) => Date.parse(at) / 1000);
   const counted = (...names: Counted[]): Series[] => names.map((name) => ({ label: t.counts[name], values: buckets.map((bucket) => bucket[name]) }));
-  const timed = (...names: Timed[]): Series[] => names.map((name) => ({ label: t.times[name], values: buckets.map((bucket: Bucket) => bucket[name] ?? 0) }));
+  const timed = (...names: Timed[]): Series[] => names.map((name) => ({ label: t.times[name], values: buckets.map((bucket: Bucket) => bucket[name]) }));
   return (
     <>
       <div class="columns">
@@ -54,7 +54,7 @@ function Trends({ trends: { totals, buckets, failures, nodes } }: { trends: Sche
         <div class="card"><Chart title={t.jobs} times={times} series={counted("completed", "failed", "cancelled")} look="stacked bars" /></div>
         <div class="card"><Chart title={t.waits} times={times} series={timed("wait_p50_seconds", "wait_p95_seconds")} formatValue={formatDuration} /></div>
         <div class="card"><Chart title={t.runs} times={times} series={timed("run_p50_seconds", "run_p95_seconds")} formatValue={formatDuration} /></div>
-        <div class="card"><Chart title={t.busyChart} times={times} series={[{ label: t.busy, values: buckets.map(({ busy_share: share }) => Math.round(100 * (share ?? 0))) }]} formatValue={(percent) => `${percent} %`} /></div>
+        <div class="card"><Chart title={t.busyChart} times={times} series={[{ label: t.busy, values: buckets.map(({ busy_share: share }) => share === null ? null : Math.round(100 * share)) }]} formatValue={(percent) => `${percent} %`} /></div>
       </div>
       <section class="stack">
         <h2>{t.failures}</h2>
