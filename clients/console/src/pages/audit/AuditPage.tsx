@@ -56,10 +56,10 @@ export default function AuditPage() {
   );
 }
 
-/** The first moment of a day in the user's zone, or of one that many days later. */
+/** The first moment of a day in the user's zone, or of one that many days later; null if `day` is not a date. */
 function startOf(day: string, daysLater = 0): string | null {
-  if (!day) return null;
   const start = new Date(`${day}T00:00:00`);
+  if (Number.isNaN(start.valueOf())) return null;
   start.setDate(start.getDate() + daysLater);
   return start.toISOString();
 }
