@@ -1,4 +1,5 @@
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -87,8 +88,8 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
     """A function that runs executors in this process until the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def start(**more: Any) -> None:
-            app = create_app(settings(**more))
+        async def start(*, wall_clock: Callable[[], float] = time.time, **more: Any) -> None:
+            app = create_app(settings(**more), wall_clock=wall_clock)
             await stack.enter_async_context(app.router.lifespan_context(app))
 
         yield start

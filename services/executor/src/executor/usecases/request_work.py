@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -53,6 +53,7 @@ class WorkRequester:
         wait_s: how long the scheduler may wait for a job before it answers; longer if the node has been idle for a long
             time.
         stop_within_s: time limit for stopping prompts left on the node.
+        wall_clock: epoch seconds.
     """
 
     node: ComfyUIClient
@@ -66,6 +67,7 @@ class WorkRequester:
     idle_time: IdleTime
     wait_s: float
     stop_within_s: float
+    wall_clock: Callable[[], float] = time.time
     _is_cancelled: bool = field(default=False, init=False)
     _is_first_request: bool = field(default=True, init=False)
     _foreign_check_pause_s: float = field(default=0.0, init=False)
@@ -236,7 +238,9 @@ class WorkRequester:
     def _begin_attempt(self, assignment: Assignment, client_id: str) -> AttemptRecord:
         """Record a new attempt in the journal."""
         self._empty_replies = 0
-        record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())
+        record = AttemptRecord(
+            assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=self.wall_clock()
+        )
         self.journal.add_attempt(record)
         return record
 
