@@ -102,10 +102,10 @@ def spawn_executor(
     """Return a context manager that runs an executor in a separate process and kills it at the end."""
 
     @asynccontextmanager
-    async def spawn(**more: Any) -> AsyncIterator[ForkedProcess]:
+    async def spawn(*, log: Path = tmp_path / "executor.log", **more: Any) -> AsyncIterator[ForkedProcess]:
         chosen = settings(**more).model_dump(mode="json", exclude_none=True)
         env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        process = ForkedProcess(fork_server, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
+        process = ForkedProcess(fork_server, "executor.__main__", ["serve"], log, env)
         await process.start()
         try:
             yield process

@@ -10,7 +10,7 @@ from comfyfleet_client.results import Job, JobError
 
 @dataclass(frozen=True, slots=True)
 class Occupation:
-    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt or dead_worker."""
+    """What keeps a node from accepting jobs. ``by``: as in the API documentation."""
 
     by: str
     since: datetime

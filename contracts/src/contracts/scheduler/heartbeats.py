@@ -20,6 +20,7 @@ class OccupancyCause(StrEnum):
     OWN_PROMPT = "own_prompt"  # the prompt of an ended attempt does not stop
     DEAD_WORKER = "dead_worker"  # ComfyUI queues prompts and runs none: only a restart helps
     STORAGE = "storage"  # outputs of the current attempt wait for the artifact store, which is full or unavailable
+    JOURNAL = "journal"  # the executor's journal cannot be written; schedulers of earlier versions refuse this cause
 
 
 class ReportedOccupancy(StrictModel):
@@ -27,7 +28,8 @@ class ReportedOccupancy(StrictModel):
 
     Attributes:
         prompt_id: id, on the node, of the prompt that occupies it; None if unknown.
-        seconds: seconds since the executor first saw this prompt, or since the outputs began to wait.
+        seconds: seconds since the executor first saw this prompt, since the outputs began to wait, or since the
+            journal could not be written.
         blocked: whether it has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
     """
 

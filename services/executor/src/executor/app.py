@@ -27,7 +27,7 @@ from executor.domain.occupancy import Occupancy
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
-from executor.store.journal import Journal, JournalLocked
+from executor.store.journal import Journal, JournalLocked, JournalNotWritable
 from executor.usecases import clean_output_folder, read_system
 from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
@@ -293,6 +293,8 @@ async def _open_journal(journal: Journal, path: Path) -> Fault | None:
         await asyncio.to_thread(journal.open)
     except JournalLocked as error:  # a predecessor that is shutting down exits within moments
         return Fault("journal", str(path), f"Another executor has it open: {error}.", "Stop the other executor.")
+    except JournalNotWritable as error:
+        return Fault("journal", str(path), f"It cannot be written: {error}.", "Free disk space, or make it writable.")
     except OSError as error:
         return Fault("journal", str(path), str(error), "Make the folder of EXECUTOR_JOURNAL_PATH writable.")
     return None

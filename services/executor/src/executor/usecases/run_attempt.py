@@ -42,7 +42,7 @@ from executor.domain.silent_nodes import build_silent_node_warning
 from executor.domain.staging import build_attempt_folder
 from executor.domain.websocket_images import WebsocketImageDecoder
 from executor.settings import Settings
-from executor.store.journal import Journal
+from executor.store.journal import Journal, JournalNotWritable
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.locate_files import FileLocator
@@ -93,7 +93,7 @@ class AttemptRunner:
     prefetch_timing: PrefetchTiming
 
     async def run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
-        """Run the attempt; its result is in the journal when this returns.
+        """Run the attempt; its result is in the journal when this returns. It is handed back if that is not writable.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
 
@@ -158,6 +158,11 @@ class AttemptRunner:
             return await self._run_with_inputs(attempt, maybe_posted)
         except NotStarted as reason:
             log.info("executor.attempt.handed_back", why=str(reason))
+            return _build_finish(record, RELEASED)
+        except JournalNotWritable as reason:
+            log.error("executor.attempt.handed_back", why=f"the journal cannot be written: {reason}")
+            if maybe_posted:
+                self.journal.add_orphan(record.prompt_id)
             return _build_finish(record, RELEASED)
         except StagingFailed as reason:
             if (

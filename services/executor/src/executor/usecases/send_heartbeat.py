@@ -12,6 +12,7 @@ from contracts.scheduler.heartbeats import (
     Heartbeat,
     HeartbeatReply,
     LeaseState,
+    OccupancyCause,
     ReportCatalog,
 )
 from contracts.wire.errors import InvalidMessage, Refusal
@@ -105,13 +106,13 @@ class HeartbeatSender:
         self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
 
     async def _request(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Send a heartbeat; without its further attempts to a scheduler of an earlier version, which refuses them."""
+        """Send a heartbeat. A scheduler of an earlier version, which refuses it, gets one that it knows."""
         try:
             return await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-        except InvalidMessage:
-            if not heartbeat.further_attempts:
+        except Refusal as refusal:
+            known = build_heartbeat_of_earlier_versions(heartbeat)
+            if refusal.details.code != InvalidMessage.code or known == heartbeat:
                 raise
-            known = heartbeat.model_copy(update={"further_attempts": ()})
             return await self.bus.request(HEARTBEAT, known, key=self.node_name)
 
     async def _report_catalog(self, catalog: ReportCatalog) -> None:
@@ -125,6 +126,14 @@ class HeartbeatSender:
                 raise
             self._refused_digest = catalog.digest
             log.error("executor.catalog.refused", code=refusal.details.code, digest=catalog.digest)
+
+
+def build_heartbeat_of_earlier_versions(heartbeat: Heartbeat) -> Heartbeat:
+    """Return the heartbeat without what schedulers of earlier versions refuse."""
+    occupied = heartbeat.occupied
+    if occupied is not None and occupied.by is OccupancyCause.JOURNAL:
+        occupied = None
+    return heartbeat.model_copy(update={"further_attempts": (), "occupied": occupied})
 
 
 def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:
