@@ -397,3 +397,29 @@ async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_n
             return given is not None and await other.finish(given.ref)
 
         await until(is_taken, within_s=LEASE_S * LEASES)
+
+
+@pytest.mark.requirement("F-113")
+async def test_job_whose_prefetch_reply_was_lost_moves_to_another_node_after_one_lease(world: World) -> None:
+    shared, own = "lost-reply.safetensors", "lost-reply-own.safetensors"
+    tenant, node, other = world.add_tenant(), await world.add_node(shared, own), await world.add_node(shared)
+    await world.until_offered(own)
+    await world.submit_job(tenant, model=shared)
+    first = await node.claim_attempt()
+    assert await node.start(first.ref)
+    lost = await world.submit_job(tenant, model=shared)
+    second = await node.prefetch_attempt(first.ref)
+    assert second.ref.job_id == lost
+    await world.submit_job(tenant, model=own)  # so that the repeated requests are not without a job
+    moved, third = asyncio.create_task(inherit(other)), None
+    while not moved.done():
+        await node.send_heartbeat(first.ref)
+        if third is None:
+            repeated = await node.request_work(held=first.ref)
+            third = repeated if repeated is not None and repeated.ref != second.ref else None
+        await asyncio.wait({moved}, timeout=LEASE_S / 20)
+    assert moved.result().ref.job_id == lost
+    assert await other.finish(moved.result().ref)
+    assert await world.list_causes(tenant, lost) == ["submitted", "claimed", "requeued", "claimed", "succeeded"]
+    assert await node.finish(first.ref)
+    assert await node.finish((third or await node.claim_attempt()).ref)

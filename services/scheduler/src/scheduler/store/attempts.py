@@ -86,8 +86,12 @@ _IS_OTHER = """NOT EXISTS (
         WHERE (held.job_id, held.attempt) = (a.job_id, a.attempt)
     )"""
 _LOCK_NODE = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
+# An executor that has other attempts and not this prefetched one never got it, and will not begin it: its lease lapses.
 _RENEW_LIVE_OF_NODE = Statement(f"""
-UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
+UPDATE attempts SET lease_until = CASE
+    WHEN attempts.prefetched AND cardinality(CAST(:held_jobs AS uuid[])) > 0 THEN attempts.lease_until
+    ELSE now() + make_interval(secs => :lease_s)
+END
 FROM (
     SELECT a.job_id, a.attempt FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL AND {_IS_OTHER}
     ORDER BY a.prefetched, a.leased_at DESC LIMIT 1
@@ -222,7 +226,9 @@ async def renew_live_assignment(
     """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
 
     Args:
-        held: attempts that the executor has already. They are not returned; of several others, the running one is.
+        held: attempts that the executor has already. They are not returned; of several others, the running one is. If
+            there are any, a prefetched attempt is returned without renewing its lease: the reply that assigned it was
+            lost, and another node should run it.
     """
     row = await _RENEW_LIVE_OF_NODE.fetch_first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
