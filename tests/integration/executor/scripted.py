@@ -260,7 +260,7 @@ class Scheduler(MessageRecorder):
         await self.notify()
 
     async def _handle_heartbeat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
-        if self.allows_two_attempts_only and beat.further_attempts:
+        if self.allows_two_attempts_only and (beat.further_attempts or beat.left_node):
             raise InvalidMessage
         if not self.knows_unwritable_journals and beat.occupied and beat.occupied.by is OccupancyCause.JOURNAL:
             raise InvalidMessage

@@ -319,35 +319,41 @@ async def test_nodes_that_fall_silent_together_do_not_count_as_node_deaths(world
 
 
 @pytest.mark.requirement("F-141")
-async def test_time_limit_does_not_apply_while_outputs_wait_for_storage(world: World) -> None:
+async def test_time_limit_does_not_apply_while_outputs_are_stored_or_wait_for_storage(world: World) -> None:
     model, tenant = "waiting.safetensors", world.add_tenant()
-    storing, slow = [await world.add_node(model) for _ in range(2)]
+    waiting, storing, slow = [await world.add_node(model) for _ in range(3)]
     await world.until_offered(model)
-    kept, overdue = [await world.submit_job(tenant, model=model, run_within_seconds=5) for _ in range(2)]
-    ended, running = await storing.claim_attempt(), await slow.claim_attempt()
-    assert (ended.ref.job_id, running.ref.job_id) == (kept, overdue)
-    assert await storing.start(ended.ref)
-    assert await slow.start(running.ref)
-    waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
-    await storing.send_heartbeat(ended.ref, occupied=waits)
+    jobs = [await world.submit_job(tenant, model=model, run_within_seconds=5) for _ in range(3)]
+    first, second, running = [await node.claim_attempt() for node in (waiting, storing, slow)]
+    assert [given.ref.job_id for given in (first, second, running)] == jobs
+    for node, given in ((waiting, first), (storing, second), (slow, running)):
+        assert await node.start(given.ref)
+
+    async def send_heartbeats() -> None:
+        waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
+        await waiting.send_heartbeat(first.ref, occupied=waits)
+        await storing.send_heartbeat(None, other_attempt=second.ref, left_node=(second.ref.job_id,))
+        await slow.send_heartbeat(running.ref)
+
+    await send_heartbeats()
     await world.system.sql.execute(
-        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = ANY($1)", [kept, overdue]
+        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = ANY($1)", jobs
     )
     await world.system.sql.execute(
         """UPDATE job_events SET
             event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '81 s'))
         WHERE job_id = ANY($1)""",
-        [kept, overdue],
+        jobs,
     )
 
     async def failed() -> bool:
-        await storing.send_heartbeat(ended.ref, occupied=waits)
-        await slow.send_heartbeat(running.ref)
-        return (await world.read_job(tenant, overdue)).state is JobState.FAILED
+        await send_heartbeats()
+        return (await world.read_job(tenant, running.ref.job_id)).state is JobState.FAILED
 
     await until(failed, within_s=LEASES * LEASE_S)
-    assert await storing.finish(ended.ref)
-    assert (await world.read_job(tenant, kept)).state is JobState.SUCCEEDED
+    for node, given in ((waiting, first), (storing, second)):
+        assert await node.finish(given.ref)
+        assert (await world.read_job(tenant, given.ref.job_id)).state is JobState.SUCCEEDED
 
 
 async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heartbeats(world: World) -> None:

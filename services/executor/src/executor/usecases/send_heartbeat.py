@@ -18,7 +18,7 @@ from contracts.scheduler.heartbeats import (
 from contracts.wire.errors import InvalidMessage, Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.clear_node import NodeCleaner
-from executor.usecases.live_attempts import LiveAttempt, LiveAttempts
+from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.node_state import NodeState
 from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
@@ -81,6 +81,7 @@ class HeartbeatSender:
             attempt=current.ref if current else None,
             other_attempt=other.ref if other else None,
             further_attempts=tuple(attempt.ref for attempt in further),
+            left_node=tuple(attempt.ref.job_id for attempt in attempts if attempt.place is AttemptPlace.LEFT_NODE),
             progress=current.percent if current else 0.0,
             graph_node=current.graph_node if current else None,
             graph_node_class=current.graph_node_class if current else None,
@@ -133,7 +134,7 @@ def build_heartbeat_of_earlier_versions(heartbeat: Heartbeat) -> Heartbeat:
     occupied = heartbeat.occupied
     if occupied is not None and occupied.by is OccupancyCause.JOURNAL:
         occupied = None
-    return heartbeat.model_copy(update={"further_attempts": (), "occupied": occupied})
+    return heartbeat.model_copy(update={"further_attempts": (), "left_node": (), "occupied": occupied})
 
 
 def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:
