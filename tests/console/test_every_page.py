@@ -1,5 +1,6 @@
 """Every page opens, obeys the content security policy, and passes axe's accessibility checks."""
 
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -53,7 +54,7 @@ async def test_page_has_a_heading_while_it_loads(new_visitor: NewVisitor) -> Non
         await visitor.go_to(path)
         await expect(visitor.page.locator("main h1"), path).to_be_visible()
         if path in LOADED_BY:
-            await until(lambda path=path: LOADED_BY[path] in stalled)
+            await until(partial(stalled.__contains__, LOADED_BY[path]))
 
 
 def own_pages(known: dict[str, str]) -> list[str]:

@@ -620,6 +620,13 @@ export const text = {
       busy: "It runs a job.",
       idle: "It waits for a job.",
     },
+    occupiedBy: {
+      foreign_prompt: "Prompts that were sent to it directly keep it from taking jobs.",
+      own_prompt: "The prompt of an ended job does not stop.",
+      dead_worker: "ComfyUI has stopped running prompts. Restart it.",
+      storage: "Results wait for the artifact store, which is full or unavailable.",
+      journal: "Its executor cannot write its journal. Free disk space on its machine, or make it writable.",
+    },
     nothing: "nothing",
     jobsDone: "jobs",
     empty: "No node yet",

@@ -1,4 +1,5 @@
 import signal
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -87,8 +88,8 @@ async def start_executor(settings: Callable[..., Settings]) -> AsyncIterator[Cal
     """A function that runs executors in this process until the test ends."""
     async with AsyncExitStack() as stack:
 
-        async def start(**more: Any) -> None:
-            app = create_app(settings(**more))
+        async def start(*, wall_clock: Callable[[], float] = time.time, **more: Any) -> None:
+            app = create_app(settings(**more), wall_clock=wall_clock)
             await stack.enter_async_context(app.router.lifespan_context(app))
 
         yield start
@@ -101,10 +102,10 @@ def spawn_executor(
     """Return a context manager that runs an executor in a separate process and kills it at the end."""
 
     @asynccontextmanager
-    async def spawn(**more: Any) -> AsyncIterator[ForkedProcess]:
+    async def spawn(*, log: Path = tmp_path / "executor.log", **more: Any) -> AsyncIterator[ForkedProcess]:
         chosen = settings(**more).model_dump(mode="json", exclude_none=True)
         env = {f"EXECUTOR_{name.upper()}": str(value) for name, value in chosen.items()}
-        process = ForkedProcess(fork_server, "executor.__main__", ["serve"], tmp_path / "executor.log", env)
+        process = ForkedProcess(fork_server, "executor.__main__", ["serve"], log, env)
         await process.start()
         try:
             yield process

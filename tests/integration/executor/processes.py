@@ -34,6 +34,11 @@ class ForkedProcess:
     async def start(self) -> None:
         self._child = await self._fork_server.spawn(self._call)
 
+    @property
+    def pid(self) -> int:
+        assert self._child is not None
+        return self._child.pid
+
     async def send(self, number: signal.Signals) -> None:
         """Send a signal without waiting for the exit."""
         assert self._child is not None

@@ -52,6 +52,7 @@ from contracts.scheduler.heartbeats import (
     Heartbeat,
     HeartbeatReply,
     LeaseState,
+    OccupancyCause,
     ReportCatalog,
 )
 from contracts.wire.errors import InvalidMessage
@@ -95,6 +96,7 @@ class Scheduler(MessageRecorder):
         self.assigned: list[Assignment] = []  # live attempts, oldest first
         self.max_attempts = 2  # that the node may hold at once
         self.allows_two_attempts_only = False  # like earlier releases of the scheduler
+        self.knows_unwritable_journals = True  # earlier releases do not
         self.delayed_finish: UUID | None = None  # finish reports of this job are not answered
         self.work_requests: list[RequestWork] = []
         self.cancelled_work_requests: list[CancelWorkRequests] = []
@@ -258,7 +260,9 @@ class Scheduler(MessageRecorder):
         await self.notify()
 
     async def _handle_heartbeat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
-        if self.allows_two_attempts_only and beat.further_attempts:
+        if self.allows_two_attempts_only and (beat.further_attempts or beat.left_node):
+            raise InvalidMessage
+        if not self.knows_unwritable_journals and beat.occupied and beat.occupied.by is OccupancyCause.JOURNAL:
             raise InvalidMessage
         self.heartbeats.append(beat)
         await self.notify()

@@ -356,7 +356,15 @@ class Node:
     ) -> FinishReply:
         usual = {"images": 1, "gpu_seconds": 1.0} if outcome is Outcome.SUCCEEDED else {"error": BROKEN}
         command = FinishAttempt(ref=ref, outcome=outcome, request=request, **(usual | more))
+        if command.gpu_seconds > START_ATTEMPT.timeout_s:
+            await self._backdate_lease(ref, command.gpu_seconds)
         return await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
+
+    async def _backdate_lease(self, ref: AttemptRef, seconds: float) -> None:
+        """Act as if the attempt had been leased this much earlier, because it is not charged more than its age."""
+        sql = """UPDATE attempts SET leased_at = leased_at - make_interval(secs => $3)
+            WHERE job_id = $1 AND attempt = $2 AND ended_at IS NULL"""
+        await self.system.sql.execute(sql, ref.job_id, ref.attempt, seconds)
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
         return await self.system.bus.request(RESERVE_IMAGES, ReserveImages(ref=ref, images=images), key=self.name)

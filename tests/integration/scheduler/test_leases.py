@@ -319,35 +319,41 @@ async def test_nodes_that_fall_silent_together_do_not_count_as_node_deaths(world
 
 
 @pytest.mark.requirement("F-141")
-async def test_time_limit_does_not_apply_while_outputs_wait_for_storage(world: World) -> None:
+async def test_time_limit_does_not_apply_while_outputs_are_stored_or_wait_for_storage(world: World) -> None:
     model, tenant = "waiting.safetensors", world.add_tenant()
-    storing, slow = [await world.add_node(model) for _ in range(2)]
+    waiting, storing, slow = [await world.add_node(model) for _ in range(3)]
     await world.until_offered(model)
-    kept, overdue = [await world.submit_job(tenant, model=model, run_within_seconds=5) for _ in range(2)]
-    ended, running = await storing.claim_attempt(), await slow.claim_attempt()
-    assert (ended.ref.job_id, running.ref.job_id) == (kept, overdue)
-    assert await storing.start(ended.ref)
-    assert await slow.start(running.ref)
-    waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
-    await storing.send_heartbeat(ended.ref, occupied=waits)
+    jobs = [await world.submit_job(tenant, model=model, run_within_seconds=5) for _ in range(3)]
+    first, second, running = [await node.claim_attempt() for node in (waiting, storing, slow)]
+    assert [given.ref.job_id for given in (first, second, running)] == jobs
+    for node, given in ((waiting, first), (storing, second), (slow, running)):
+        assert await node.start(given.ref)
+
+    async def send_heartbeats() -> None:
+        waits = ReportedOccupancy(by=OccupancyCause.STORAGE, seconds=1, blocked=False)
+        await waiting.send_heartbeat(first.ref, occupied=waits)
+        await storing.send_heartbeat(None, other_attempt=second.ref, left_node=(second.ref.job_id,))
+        await slow.send_heartbeat(running.ref)
+
+    await send_heartbeats()
     await world.system.sql.execute(
-        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = ANY($1)", [kept, overdue]
+        "UPDATE attempts SET leased_at = leased_at - interval '81 s' WHERE job_id = ANY($1)", jobs
     )
     await world.system.sql.execute(
         """UPDATE job_events SET
             event = jsonb_set(event, '{at}', to_jsonb((event->>'at')::timestamptz - interval '81 s'))
         WHERE job_id = ANY($1)""",
-        [kept, overdue],
+        jobs,
     )
 
     async def failed() -> bool:
-        await storing.send_heartbeat(ended.ref, occupied=waits)
-        await slow.send_heartbeat(running.ref)
-        return (await world.read_job(tenant, overdue)).state is JobState.FAILED
+        await send_heartbeats()
+        return (await world.read_job(tenant, running.ref.job_id)).state is JobState.FAILED
 
     await until(failed, within_s=LEASES * LEASE_S)
-    assert await storing.finish(ended.ref)
-    assert (await world.read_job(tenant, kept)).state is JobState.SUCCEEDED
+    for node, given in ((waiting, first), (storing, second)):
+        assert await node.finish(given.ref)
+        assert (await world.read_job(tenant, given.ref.job_id)).state is JobState.SUCCEEDED
 
 
 async def test_job_beyond_its_time_limit_fails_although_its_executor_sends_heartbeats(world: World) -> None:
@@ -397,3 +403,29 @@ async def test_job_of_a_node_that_dies_as_it_is_woken_goes_to_the_next_waiting_n
             return given is not None and await other.finish(given.ref)
 
         await until(is_taken, within_s=LEASE_S * LEASES)
+
+
+@pytest.mark.requirement("F-113")
+async def test_job_whose_prefetch_reply_was_lost_moves_to_another_node_after_one_lease(world: World) -> None:
+    shared, own = "lost-reply.safetensors", "lost-reply-own.safetensors"
+    tenant, node, other = world.add_tenant(), await world.add_node(shared, own), await world.add_node(shared)
+    await world.until_offered(own)
+    await world.submit_job(tenant, model=shared)
+    first = await node.claim_attempt()
+    assert await node.start(first.ref)
+    lost = await world.submit_job(tenant, model=shared)
+    second = await node.prefetch_attempt(first.ref)
+    assert second.ref.job_id == lost
+    await world.submit_job(tenant, model=own)  # so that the repeated requests are not without a job
+    moved, third = asyncio.create_task(inherit(other)), None
+    while not moved.done():
+        await node.send_heartbeat(first.ref)
+        if third is None:
+            repeated = await node.request_work(held=first.ref)
+            third = repeated if repeated is not None and repeated.ref != second.ref else None
+        await asyncio.wait({moved}, timeout=LEASE_S / 20)
+    assert moved.result().ref.job_id == lost
+    assert await other.finish(moved.result().ref)
+    assert await world.list_causes(tenant, lost) == ["submitted", "claimed", "requeued", "claimed", "succeeded"]
+    assert await node.finish(first.ref)
+    assert await node.finish((third or await node.claim_attempt()).ref)

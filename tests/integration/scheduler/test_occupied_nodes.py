@@ -7,7 +7,7 @@ import pytest
 
 from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
-from contracts.scheduler.nodes import NodeAction, UnknownNode
+from contracts.scheduler.nodes import NodeAction, NodeState, UnknownNode
 from contracts.scheduler.submissions import InvalidWorkflow
 from contracts.wire.errors import InvalidMessage, Refusal
 from tests.integration.scheduler.conftest import COMMON, System, World
@@ -54,6 +54,16 @@ async def test_operators_see_what_occupies_a_node(world: World, operator: Operat
     await node.send_heartbeat()
     free = (await operator.nodes())[node.name]
     assert (free.blocked, free.occupied) == (False, None)
+
+
+async def test_operators_see_that_the_journal_of_an_executor_cannot_be_written(
+    world: World, operator: Operator
+) -> None:
+    node = await world.add_node()
+    await node.send_heartbeat(occupied=ReportedOccupancy(by=OccupancyCause.JOURNAL, seconds=700, blocked=True))
+    seen = (await operator.nodes())[node.name]
+    assert seen.occupied is not None
+    assert (seen.state, seen.occupied.by) == (NodeState.BLOCKED, OccupancyCause.JOURNAL)
 
 
 async def test_leftover_prompt_of_an_ended_attempt_is_shown_with_its_job(world: World, operator: Operator) -> None:

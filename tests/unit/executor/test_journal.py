@@ -5,10 +5,12 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from contracts.scheduler.attempts import Assignment, AttemptRef, FinishAttempt, Outcome
 from executor.domain.attempt import AttemptRecord, Phase
-from executor.store.journal import MAX_ORPHANS, ORPHAN_MAX_AGE_S, Journal, JournalLocked
+from executor.store.journal import MAX_ORPHANS, ORPHAN_MAX_AGE_S, Journal, JournalLocked, JournalNotWritable
+from tests.kit.full_disks import full_disk
 
 
 def record() -> AttemptRecord:
@@ -44,7 +46,7 @@ def test_attempts_survive_a_process_restart(journal: Journal, path: Path) -> Non
     journal.add_attempt(taken)
     journal.add_attempt(next_one)
     assert reopened(journal, path) == [taken, next_one]
-    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    journal.record_posted(taken.prompt_id)
     journal.set_begun_at(next_one.prompt_id, 2.5)
     assert reopened(journal, path) == [replace(taken, phase=Phase.POSTED), replace(next_one, begun_at=2.5)]
     finish = FinishAttempt(ref=taken.ref, outcome=Outcome.SUCCEEDED, gpu_seconds=1.25, images=2)
@@ -59,12 +61,12 @@ def test_write_for_an_earlier_attempt_is_ignored(journal: Journal) -> None:
     taken = record()
     journal.add_attempt(taken)
     journal.record_result(taken.prompt_id, FinishAttempt(ref=taken.ref, outcome=Outcome.CANCELLED))
-    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    journal.record_posted(taken.prompt_id)
     found = journal.read_attempt(taken.prompt_id)
     assert found is not None
     assert found.phase is Phase.ENDED
     journal.clear_attempt(taken.prompt_id)
-    journal.set_phase(taken.prompt_id, Phase.POSTED)
+    journal.record_posted(taken.prompt_id)
     assert journal.list_attempts() == []
 
 
@@ -154,3 +156,60 @@ def test_expanding_classes_are_remembered(journal: Journal, path: Path) -> None:
     journal.add_expanding_classes(set())
     reopened(journal, path)
     assert journal.list_expanding_classes() == {"LoopEnd", "Repeat"}
+
+
+def test_journal_that_cannot_be_written_refuses_new_attempts_and_keeps_the_rest_in_memory(
+    journal: Journal, path: Path
+) -> None:
+    posted, ended, new = record(), record(), record()
+    for known in (posted, ended):
+        journal.add_attempt(known)
+    with capture_logs() as logs, full_disk():
+        writable = [journal.try_write()]
+        journal.record_posted(posted.prompt_id)
+        journal.clear_attempt(ended.prompt_id)
+        journal.add_orphan("a")
+        refused = 0
+        for write in (lambda: journal.add_attempt(new), lambda: journal.record_posting(posted.prompt_id)):
+            try:
+                write()
+            except JournalNotWritable:
+                refused += 1
+        found, writable = journal.list_attempts(), [*writable, journal.try_write()]
+    assert (writable, refused, found) == ([False, False], 2, [replace(posted, phase=Phase.POSTED)])
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [("executor.journal.not_writable", "error")]
+    assert journal.try_write()
+    journal.add_attempt(new)
+    assert reopened(journal, path) == [replace(posted, phase=Phase.POSTED), new]
+    assert journal.list_orphans() == ["a"]
+
+
+def test_journal_whose_disk_has_no_room_for_an_attempt_is_not_writable_until_it_has(
+    journal: Journal, path: Path
+) -> None:
+    large = record()
+    large = replace(large, assignment=large.assignment.model_copy(update={"graph": {"text": "x" * 4_000_000}}))
+    with capture_logs(), full_disk(max_file_bytes=1_000_000):
+        writable, refused = [journal.try_write()], False
+        try:
+            journal.add_attempt(large)
+        except JournalNotWritable:
+            refused = True
+        writable.append(journal.try_write())
+    assert (writable, refused) == ([True, False], True)
+    assert journal.try_write()
+    journal.add_attempt(large)
+    assert reopened(journal, path) == [large]
+
+
+def test_journal_that_cannot_be_created_is_not_taken_for_a_locked_one(tmp_path: Path) -> None:
+    journal, error = Journal(tmp_path / "journal.sqlite"), None
+    with full_disk():
+        try:
+            journal.open()
+        except (JournalNotWritable, JournalLocked) as raised:
+            error = raised
+    assert isinstance(error, JournalNotWritable)
+    journal.open()
+    assert journal.try_write()
+    journal.close()

@@ -10,7 +10,7 @@ from comfyfleet_client.results import Job, JobError
 
 @dataclass(frozen=True, slots=True)
 class Occupancy:
-    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt, storage or dead_worker."""
+    """What keeps a node from accepting jobs. ``by``: foreign_prompt, own_prompt, dead_worker, storage or journal."""
 
     by: str
     since: datetime

@@ -20,6 +20,7 @@ class OccupancyCause(StrEnum):
     OWN_PROMPT = "own_prompt"  # the prompt of an ended attempt does not stop
     DEAD_WORKER = "dead_worker"  # ComfyUI queues prompts and runs none: only a restart helps
     STORAGE = "storage"  # outputs of the current attempt wait for the artifact store, which is full or unavailable
+    JOURNAL = "journal"  # the executor's journal cannot be written; schedulers of earlier versions refuse this cause
 
 
 class ReportedOccupancy(StrictModel):
@@ -27,7 +28,8 @@ class ReportedOccupancy(StrictModel):
 
     Attributes:
         prompt_id: id, on the node, of the prompt that occupies it; None if unknown.
-        seconds: seconds since the executor first saw this prompt, or since the outputs began to wait.
+        seconds: seconds since the executor first saw this prompt, since the outputs began to wait, or since the
+            journal could not be written.
         blocked: whether it has lasted longer than ``EXECUTOR_BLOCKED_AFTER_S``; an operator should check the node.
     """
 
@@ -69,6 +71,8 @@ class Heartbeat(StrictModel):
             one, or one whose outputs are being stored.
         further_attempts: further attempts of this executor, whose leases it renews too. Sent only if there are any,
             because schedulers of earlier versions refuse the field.
+        left_node: job ids of those attempts whose prompt has ended: their outputs are stored, or their end is reported.
+            Sent only if there are any, because schedulers of earlier versions refuse the field.
         progress: progress of the current attempt in percent.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node
@@ -88,6 +92,7 @@ class Heartbeat(StrictModel):
     further_attempts: Annotated[
         tuple[AttemptRef, ...], Field(max_length=MAX_NODE_ATTEMPTS - 2, exclude_if=lambda refs: not refs)
     ] = ()
+    left_node: Annotated[tuple[UUID, ...], Field(max_length=MAX_NODE_ATTEMPTS, exclude_if=lambda ids: not ids)] = ()
     progress: float = 0
     graph_node: ShortText | None = None
     graph_node_class: ShortText | None = None

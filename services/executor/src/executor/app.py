@@ -1,6 +1,7 @@
 """Constructs the executor."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
@@ -26,7 +27,7 @@ from executor.domain.occupancy import Occupancy
 from executor.domain.prefetch_timing import PrefetchTiming
 from executor.loops.run_jobs import WorkLoop
 from executor.settings import Settings
-from executor.store.journal import Journal, JournalLocked
+from executor.store.journal import Journal, JournalLocked, JournalNotWritable
 from executor.usecases import clean_output_folder, read_system
 from executor.usecases.clean_output_folder import OutputFolderCleaner
 from executor.usecases.clear_node import NodeCleaner
@@ -66,8 +67,18 @@ class Components:
     work_loop: WorkLoop
 
 
-def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shutdown | None = None) -> FastAPI:
-    """Build the ASGI application of one node's executor. It runs jobs while it is served."""
+def create_app(
+    settings: Settings,
+    metrics: Metrics | None = None,
+    shutdown: Shutdown | None = None,
+    *,
+    wall_clock: Callable[[], float] = time.time,
+) -> FastAPI:
+    """Build the ASGI application of one node's executor. It runs jobs while it is served.
+
+    Args:
+        wall_clock: epoch seconds. It measures only run times that began in an earlier process.
+    """
     metrics = metrics or Metrics("executor")
     metrics.record_build(schema="")
     components: list[Components] = []
@@ -78,7 +89,7 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        built = _build_components(settings, node_metrics, metrics)
+        built = _build_components(settings, node_metrics, metrics, wall_clock)
         components.append(built)
         async with AsyncExitStack() as stack:
             stack.callback(built.journal.close)
@@ -136,7 +147,9 @@ def create_app(settings: Settings, metrics: Metrics | None = None, shutdown: Shu
     )
 
 
-def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Metrics) -> Components:
+def _build_components(
+    settings: Settings, node_metrics: NodeMetrics, metrics: Metrics, wall_clock: Callable[[], float]
+) -> Components:
     name, boot_id = settings.node, new_id()
     password = settings.nats_password
     bus = Bus(
@@ -157,7 +170,7 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         answer_max_bytes=settings.answer_max_bytes,
     )
     artifacts = ArtifactClient(settings.journal_path.parent)
-    journal, live_attempts = Journal(settings.journal_path), LiveAttempts()
+    journal, live_attempts = Journal(settings.journal_path), LiveAttempts(wall_clock)
     prefetch_timing = PrefetchTiming(hold_s=settings.prefetch_hold_s)
     state = NodeState(node, catalog_every_s=settings.catalog_every_s)
     cleaner = NodeCleaner(node, node_name=name, live_attempts=live_attempts, within_s=settings.stop_within_s)
@@ -215,6 +228,7 @@ def _build_components(settings: Settings, node_metrics: NodeMetrics, metrics: Me
         idle_time=node_metrics.idle_time,
         wait_s=settings.ask_wait_s,
         stop_within_s=settings.stop_within_s,
+        wall_clock=wall_clock,
     )
     runner = AttemptRunner(
         standby_socket=standby_socket,
@@ -284,6 +298,8 @@ async def _open_journal(journal: Journal, path: Path) -> Fault | None:
         await asyncio.to_thread(journal.open)
     except JournalLocked as error:  # a predecessor that is shutting down exits within moments
         return Fault("journal", str(path), f"Another executor has it open: {error}.", "Stop the other executor.")
+    except JournalNotWritable as error:
+        return Fault("journal", str(path), f"It cannot be written: {error}.", "Free disk space, or make it writable.")
     except OSError as error:
         return Fault("journal", str(path), str(error), "Make the folder of EXECUTOR_JOURNAL_PATH writable.")
     return None

@@ -27,9 +27,11 @@ export default function NodePage() {
 }
 
 function NodeDetails({ node, onDone }: { node: FleetNode; onDone: () => Promise<void> }) {
+  const isOccupied = node.state === "occupied" || node.state === "blocked";
+  const hint = isOccupied && node.occupied ? t.occupiedBy[node.occupied.by] : t.stateHints[node.state];
   return (
     <>
-      <PageHead title={node.node} intro={node.cordon_reason ?? t.stateHints[node.state]}><NodeActions node={node} onDone={onDone} /></PageHead>
+      <PageHead title={node.node} intro={node.cordon_reason ?? hint}><NodeActions node={node} onDone={onDone} /></PageHead>
       <div class="row wrap">
         <NodeState state={node.state} />
         {node.state_since && <span class="soft">{t.node.since} <Ago at={node.state_since} /></span>}

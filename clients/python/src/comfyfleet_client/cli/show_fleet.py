@@ -158,6 +158,8 @@ def _describe_occupancy(node: str, occupied: Occupancy) -> str:
         return f"ComfyUI has stopped running prompts {since}, at prompt{prompt}. Restart ComfyUI."
     if occupied.by == "storage":
         return f"results wait for the artifact store {since}. To see why: GET /api/v1/admin/artifact-store"
+    if occupied.by == "journal":
+        return f"the journal of its executor cannot be written {since}. Free disk space, or make it writable."
     description = f"occupied by {causes.get(occupied.by, occupied.by)}{prompt} {since}."
     if occupied.by == "foreign_prompt":
         return f"{description} To remove it: comfyfleet admin clear {node}"

@@ -6,7 +6,7 @@ from contracts.scheduler.heartbeats import OccupancyCause, ReportedOccupancy
 
 
 class Occupant(NamedTuple):
-    """What occupies a node: a prompt, or outputs that wait for the artifact store.
+    """What occupies a node: a prompt, outputs that wait for the artifact store, or an unwritable journal.
 
     Attributes:
         prompt_id: id of the prompt in the node's queue; None if it is unknown or there is no prompt.

@@ -36,7 +36,9 @@ CREATE TABLE IF NOT EXISTS history (
     oversized INTEGER NOT NULL DEFAULT 0
 );
 CREATE TABLE IF NOT EXISTS expanding (class_type TEXT PRIMARY KEY);
+CREATE TABLE IF NOT EXISTS write_test (place INTEGER PRIMARY KEY, content BLOB NOT NULL);
 """
+_WRITE_TEST_BYTES = 64 << 10  # the records of most attempts are smaller
 # Journals of earlier versions have a table ``attempt`` for a single attempt.
 _MIGRATE_SINGLE_ATTEMPT = """
 INSERT OR IGNORE INTO attempts (prompt_id, assignment, phase, client_id, begun_at, finish)
@@ -46,6 +48,8 @@ DELETE FROM attempt;
 """
 # Journals of earlier versions lack this column.
 _ADD_LEFT_AT_COLUMN = "ALTER TABLE left_behind ADD COLUMN left_at REAL NOT NULL DEFAULT 0"
+_SET_PHASE = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
+_PRIMARY_CODE = 0xFF  # mask of SQLite's error codes without their extension
 _COLUMNS = "assignment, phase, client_id, begun_at, finish"
 
 
@@ -53,8 +57,16 @@ class JournalLocked(Exception):
     """Another executor has this journal open, so it drives the same node."""
 
 
+class JournalNotWritable(Exception):
+    """The file cannot be written: its disk is full, read-only or broken."""
+
+
 class Journal:
-    """A SQLite file that one process has open. Every write is on disk when its call returns.
+    """A SQLite file that one process has open. Every write is on disk when its call returns, while it is writable.
+
+    After a write failed, the journal continues in memory until ``try_write`` succeeds: the attempts that the executor
+    has end properly, but a successor would find the file as it was before. So a step that must not be repeated, such as
+    posting a prompt, is recorded on disk or not taken.
 
     Thread-safe. A write for an attempt that ended or was cleared is ignored.
     """
@@ -62,18 +74,23 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path, self._lock = path, Lock()
         self._database: sqlite3.Connection | None = None
+        self._in_memory: sqlite3.Connection | None = None  # the content while the file cannot be written
+        self._needed_bytes = _WRITE_TEST_BYTES
 
     def open(self) -> None:
         """Open or create the file. A corrupt one is renamed and replaced; the leases of its attempts then expire.
 
         Raises:
             JournalLocked: another executor has it open.
+            JournalNotWritable: its disk is full or read-only.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._database = _connect(self._path)
         except sqlite3.OperationalError as error:
-            raise JournalLocked(str(error)) from error
+            if error.sqlite_errorcode & _PRIMARY_CODE == sqlite3.SQLITE_BUSY:
+                raise JournalLocked(str(error)) from error
+            raise JournalNotWritable(str(error)) from error
         except sqlite3.DatabaseError:
             aside = self._path.with_suffix(".damaged")
             log.error("executor.journal.damaged", kept_as=str(aside))
@@ -82,9 +99,31 @@ class Journal:
 
     def close(self) -> None:
         with self._lock:
-            if self._database is not None:
-                self._database.close()
-                self._database = None
+            for database in (self._in_memory, self._database):
+                if database is not None:
+                    database.close()
+            self._in_memory = self._database = None
+
+    def try_write(self) -> bool:
+        """Return whether the file can be written. If it can, it has everything that was written to memory meanwhile.
+
+        Writes as many bytes as the largest record that could not be written.
+        """
+        with self._lock:
+            file = self._require_open()
+            try:
+                if self._in_memory is not None:
+                    self._in_memory.backup(file)
+                file.execute("INSERT INTO write_test (content) VALUES (zeroblob(?))", (self._needed_bytes,))
+                file.execute("DELETE FROM write_test")
+            except sqlite3.OperationalError as error:
+                self._continue_in_memory(file, error)
+                return False
+            if self._in_memory is not None:
+                self._in_memory.close()
+                self._in_memory, self._needed_bytes = None, _WRITE_TEST_BYTES
+                log.info("executor.journal.writable")
+            return True
 
     def list_attempts(self, *, exclude: Collection[str] = ()) -> list[AttemptRecord]:
         """Return the live attempts, oldest first. An unreadable record is deleted, so that the attempt's lease expires.
@@ -120,7 +159,11 @@ class Journal:
             return None
 
     def add_attempt(self, record: AttemptRecord) -> None:
-        """Record a new attempt, before its first step."""
+        """Record a new attempt, before its first step.
+
+        Raises:
+            JournalNotWritable: it is not on disk, so it must not begin.
+        """
         statement = """
             INSERT INTO attempts (prompt_id, assignment, phase, client_id, begun_at) VALUES (?, ?, ?, ?, ?)
             ON CONFLICT (prompt_id) DO UPDATE SET assignment = excluded.assignment, phase = excluded.phase,
@@ -128,7 +171,7 @@ class Journal:
         """
         assignment = record.assignment.model_dump_json()
         values = (record.prompt_id, assignment, record.phase.value, record.client_id, record.begun_at)
-        self._run_on_database(lambda db: db.execute(statement, values))
+        self._write_to_disk(statement, values, size=len(assignment))
 
     def set_begun_at(self, prompt_id: str, begun_at: float) -> None:
         """Record since when the run time of an attempt counts."""
@@ -136,10 +179,17 @@ class Journal:
             lambda db: db.execute("UPDATE attempts SET begun_at = ? WHERE prompt_id = ?", (begun_at, prompt_id))
         )
 
-    def set_phase(self, prompt_id: str, phase: Phase) -> None:
-        """Record the next phase of an attempt, unless it ended."""
-        statement = "UPDATE attempts SET phase = ? WHERE prompt_id = ? AND finish IS NULL"
-        self._run_on_database(lambda db: db.execute(statement, (phase.value, prompt_id)))
+    def record_posting(self, prompt_id: str) -> None:
+        """Record that a prompt is about to be posted, unless its attempt ended.
+
+        Raises:
+            JournalNotWritable: it is not on disk. The prompt must not be posted: a successor would post it again.
+        """
+        self._write_to_disk(_SET_PHASE, (Phase.POSTING.value, prompt_id))
+
+    def record_posted(self, prompt_id: str) -> None:
+        """Record that the node accepted a prompt, unless its attempt ended."""
+        self._run_on_database(lambda db: db.execute(_SET_PHASE, (Phase.POSTED.value, prompt_id)))
 
     def record_result(self, prompt_id: str, finish: FinishAttempt) -> None:
         """Record the result of an attempt, kept until it is reported."""
@@ -217,9 +267,41 @@ class Journal:
 
     def _run_on_database(self, work: Callable[[sqlite3.Connection], T]) -> T:
         with self._lock:
-            if self._database is None:
-                raise JournalLocked("the journal is not open")
-            return work(self._database)
+            file = self._require_open()
+            if self._in_memory is None:
+                try:
+                    return work(file)
+                except sqlite3.OperationalError as error:
+                    in_memory = self._continue_in_memory(file, error)
+            else:
+                in_memory = self._in_memory
+            return work(in_memory)
+
+    def _write_to_disk(self, statement: str, values: Sequence[Any], *, size: int = 0) -> None:
+        with self._lock:
+            file = self._require_open()
+            try:
+                if self._in_memory is None:
+                    file.execute(statement, values)
+                    return
+            except sqlite3.OperationalError as error:
+                self._continue_in_memory(file, error)
+            self._needed_bytes = max(self._needed_bytes, size)
+            raise JournalNotWritable(str(self._path))
+
+    def _require_open(self) -> sqlite3.Connection:
+        if self._database is None:
+            raise JournalLocked("the journal is not open")
+        return self._database
+
+    def _continue_in_memory(self, file: sqlite3.Connection, error: sqlite3.OperationalError) -> sqlite3.Connection:
+        """Copy the content of the file to memory, unless that was done before."""
+        if self._in_memory is None:
+            copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            file.backup(copy)
+            self._in_memory = copy
+            log.error("executor.journal.not_writable", path=str(self._path), why=str(error))
+        return self._in_memory
 
 
 def _connect(path: Path) -> sqlite3.Connection:

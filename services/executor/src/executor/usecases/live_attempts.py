@@ -1,7 +1,9 @@
 """The attempts of this executor, shared by all loops."""
 
 import asyncio
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from enum import Enum, auto
 from uuid import UUID
 
@@ -19,14 +21,19 @@ class AttemptPlace(Enum):
 
 
 class LiveAttempt:
-    """State of one live attempt: its place, progress and stop request. Not thread-safe.
+    """State of one live attempt: its place, run time, progress and stop request. Not thread-safe.
+
+    Args:
+        wall_clock: epoch seconds. Only the time before this process took over the attempt is measured with it.
 
     Attributes:
         record: record in the journal.
         graph_node, graph_node_class: node of the graph that runs, and its class.
     """
 
-    def __init__(self, record: AttemptRecord, node: asyncio.Lock, changed: asyncio.Event) -> None:
+    def __init__(
+        self, record: AttemptRecord, node: asyncio.Lock, changed: asyncio.Event, wall_clock: Callable[[], float]
+    ) -> None:
         self.record, self.percent = record, 0.0
         self.graph_node: str | None = None
         self.graph_node_class: str | None = None
@@ -35,6 +42,18 @@ class LiveAttempt:
         self._place, self._has_node = AttemptPlace.WAITING, False
         self._stop_reason: StopReason | None = None
         self._ended = record.finish is not None
+        self._wall_clock = wall_clock
+        self._began = time.monotonic() - max(wall_clock() - record.begun_at, 0.0)
+
+    @property
+    def elapsed_s(self) -> float:
+        """Run time so far, which is limited and charged. Steps of the wall clock do not change it."""
+        return time.monotonic() - self._began
+
+    def begin_run_time(self) -> None:
+        """Let the run time begin now. The caller writes ``record.begun_at`` to the journal, for a later process."""
+        self._began = time.monotonic()
+        self.record = replace(self.record, begun_at=self._wall_clock())
 
     @property
     def ref(self) -> AttemptRef:
@@ -83,12 +102,16 @@ class LiveAttempt:
 class LiveAttempts:
     """The attempts of this executor whose end has not been reported.
 
+    Args:
+        wall_clock: epoch seconds.
+
     Attributes:
         changed: set when an attempt is added, leaves the node or is removed.
         max_attempts: how many there may be, from the latest heartbeat reply.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, wall_clock: Callable[[], float] = time.time) -> None:
+        self._wall_clock = wall_clock
         self.changed = asyncio.Event()
         self.max_attempts = 2
         self._attempts: dict[str, LiveAttempt] = {}
@@ -108,7 +131,7 @@ class LiveAttempts:
     def add(self, record: AttemptRecord) -> LiveAttempt:
         """Add an attempt, or return the one that was added before."""
         if record.prompt_id not in self._attempts:
-            self._attempts[record.prompt_id] = LiveAttempt(record, self._node, self.changed)
+            self._attempts[record.prompt_id] = LiveAttempt(record, self._node, self.changed, self._wall_clock)
             self.changed.set()
         return self._attempts[record.prompt_id]
 

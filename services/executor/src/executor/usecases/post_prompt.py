@@ -56,6 +56,7 @@ class PromptPoster:
 
         Raises:
             StagingFailed: the tenant's policy refuses the graph.
+            JournalNotWritable: nothing was posted.
         """
         if record.phase is Phase.POSTED:
             return None
@@ -67,12 +68,12 @@ class PromptPoster:
             try:
                 if check_first and await has_prompt(self.node, record.prompt_id, recently_sent=recently_sent):
                     log.info("executor.prompt.adopted", prompt_id=record.prompt_id)
-                    self.journal.set_phase(record.prompt_id, Phase.POSTED)
+                    self.journal.record_posted(record.prompt_id)
                     return None
                 if posts >= MAX_POSTS:
                     return await self._abandon_prompt(record, NODE_REFUSES_JOBS)
                 prompt = prompt or await self.builder.build_prompt(record, files)
-                self.journal.set_phase(record.prompt_id, Phase.POSTING)
+                self._record_posting(record, is_repeated=posts > 0)
                 posting = True
                 return await self._handle_reply(record, await self._post_uninterrupted(prompt, record))
             except NodeUnavailable as unavailable:
@@ -89,6 +90,10 @@ class PromptPoster:
                     may_have_arrived = posts > 0 or record.phase is Phase.POSTING
                     return await self._abandon_prompt(record, NODE_LOST if may_have_arrived else NODE_UNREACHABLE)
                 await asyncio.sleep(REPOST_PAUSE_S)
+
+    def _record_posting(self, record: AttemptRecord, *, is_repeated: bool) -> None:
+        if record.phase is Phase.ASSIGNED and not is_repeated:
+            self.journal.record_posting(record.prompt_id)
 
     async def _abandon_prompt(self, record: AttemptRecord, result: AttemptResult) -> AttemptResult:
         self.journal.add_orphan(record.prompt_id)
@@ -109,7 +114,7 @@ class PromptPoster:
 
     async def _handle_reply(self, record: AttemptRecord, reply: PromptReply) -> AttemptResult | None:
         if reply.accepted and not reply.node_errors:
-            self.journal.set_phase(record.prompt_id, Phase.POSTED)
+            self.journal.record_posted(record.prompt_id)
             log.info("executor.prompt.posted", prompt_id=record.prompt_id)
             return None
         if reply.accepted:

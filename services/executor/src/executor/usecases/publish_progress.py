@@ -1,7 +1,6 @@
 """Publishes a job's progress at a bounded rate."""
 
 import asyncio
-import time
 from datetime import UTC, datetime
 
 from chassis.messaging.bus import Bus
@@ -37,7 +36,7 @@ class ProgressPublisher:
         progress = self._tracker.build_message(
             self._attempt.ref,
             at=datetime.now(UTC),
-            elapsed_s=max(time.time() - self._attempt.record.begun_at, 0.0),
+            elapsed_s=self._attempt.elapsed_s,
             succeeded=succeeded,
         )
         self._attempt.graph_node, self._attempt.graph_node_class = progress.node, progress.node_class

@@ -2,8 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from uuid import UUID
 
 from chassis.messaging.bus import Bus
@@ -13,6 +13,8 @@ from contracts.scheduler.attempts import (
     REQUEST_WORK,
     Assignment,
     CancelWorkRequests,
+    FinishAttempt,
+    Outcome,
     RequestWork,
 )
 from contracts.scheduler.heartbeats import OccupancyCause
@@ -23,7 +25,7 @@ from executor.domain.attempt import AttemptRecord, Phase
 from executor.domain.idle_time import IdleReason, IdleTime
 from executor.domain.occupancy import Occupant
 from executor.domain.request_timing import REPLY_S, choose_wait_s
-from executor.store.journal import Journal
+from executor.store.journal import Journal, JournalNotWritable
 from executor.usecases.find_prompt import is_pending_on_idle_node
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt
 from executor.usecases.node_state import NodeState
@@ -33,13 +35,17 @@ from executor.usecases.watch_occupancy import OccupancyMonitor
 
 MAX_STOPPED_ORPHANS = 20  # prompts stopped concurrently
 QUEUE_FRESH_S = 0.5  # how long the queue is not read again after it had no foreign prompts
+JOURNAL_PAUSE_S = 1.0  # after the journal could not be written
 RETRY_PAUSE_S = 0.2  # after the scheduler or the node did not answer
 FIRST_FOREIGN_CHECK_S, MAX_FOREIGN_CHECK_S = 0.05, 1.0  # between two checks for foreign prompts, doubled each time
 
 
 @dataclass(frozen=True, slots=True)
 class AssignedWork:
-    """A new attempt, which is in the journal. If ``maybe_posted``, the node may already have its prompt."""
+    """A new attempt, which is in the journal. If ``maybe_posted``, the node may already have its prompt.
+
+    An attempt that could not be written to the journal has ended: ``record.finish`` hands it back.
+    """
 
     record: AttemptRecord
     maybe_posted: bool
@@ -53,6 +59,7 @@ class WorkRequester:
         wait_s: how long the scheduler may wait for a job before it answers; longer if the node has been idle for a long
             time.
         stop_within_s: time limit for stopping prompts left on the node.
+        wall_clock: epoch seconds.
     """
 
     node: ComfyUIClient
@@ -66,6 +73,7 @@ class WorkRequester:
     idle_time: IdleTime
     wait_s: float
     stop_within_s: float
+    wall_clock: Callable[[], float] = time.time
     _is_cancelled: bool = field(default=False, init=False)
     _is_first_request: bool = field(default=True, init=False)
     _foreign_check_pause_s: float = field(default=0.0, init=False)
@@ -76,9 +84,15 @@ class WorkRequester:
         """Request work once.
 
         A node that does not answer, keeps running an unwanted prompt, or has foreign prompts in its queue requests
-        nothing. A queued prompt with this node's marker but without a journal record was posted by an executor that
-        lost its journal: the scheduler is asked whether it is still wanted.
+        nothing. Neither does an executor whose journal cannot be written: it could not keep what it is assigned.
+        A queued prompt with this node's marker but without a journal record was posted by an executor that lost its
+        journal: the scheduler is asked whether it is still wanted.
         """
+        if not self.journal.try_write():
+            self.occupancy.record_unwritable_journal()
+            self.idle_time.switch_to(IdleReason.OCCUPIED)
+            await asyncio.sleep(JOURNAL_PAUSE_S)
+            return None
         try:
             queue = await self.node.read_queue() if await self._stop_recorded_orphans() else None
         except UnreadableResponse as unreadable:  # foreign prompts are huge, or the node is broken
@@ -133,7 +147,9 @@ class WorkRequester:
         Args:
             current_attempts: all attempts that the executor has; at least one.
         """
-        if self._is_cancelled or self.journal.list_orphans() or not await self._has_no_foreign_prompt(current_attempts):
+        if self._is_cancelled or not self.journal.try_write() or self.journal.list_orphans():
+            return None
+        if not await self._has_no_foreign_prompt(current_attempts):
             return None
         self.standby_socket.next_client_id()  # its socket opens meanwhile
         if all(attempt.place is AttemptPlace.ON_NODE for attempt in current_attempts):  # no outputs wait for storage
@@ -147,7 +163,7 @@ class WorkRequester:
         """Record the attempt that a prefetch request was answered with. Returns None for an earlier attempt."""
         if assignment is None or assignment.renewed:
             return None
-        return self._begin_attempt(assignment, self.standby_socket.next_client_id())
+        return self._begin_attempt(assignment, self.standby_socket.next_client_id(), maybe_posted=False)
 
     async def _has_no_foreign_prompt(self, current_attempts: Sequence[LiveAttempt]) -> bool:
         """Whether the node's queue has only the prompts of ``current_attempts``. Cached for ``QUEUE_FRESH_S``.
@@ -230,14 +246,23 @@ class WorkRequester:
         # Only an attempt of an earlier process can already be on the node.
         is_first, self._is_first_request = self._is_first_request, False
         maybe_posted = is_first or assignment.renewed or bool(orphans)
-        record = self._begin_attempt(assignment, orphans.get(str(assignment.prompt_id)) or client_id)
+        client_id = orphans.get(str(assignment.prompt_id)) or client_id
+        record = self._begin_attempt(assignment, client_id, maybe_posted=maybe_posted)
         return AssignedWork(record, maybe_posted=maybe_posted)
 
-    def _begin_attempt(self, assignment: Assignment, client_id: str) -> AttemptRecord:
-        """Record a new attempt in the journal."""
+    def _begin_attempt(self, assignment: Assignment, client_id: str, *, maybe_posted: bool) -> AttemptRecord:
+        """Record a new attempt in the journal. If that is impossible, it ends at once, to be handed back."""
         self._empty_replies = 0
-        record = AttemptRecord(assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=time.time())
-        self.journal.add_attempt(record)
+        record = AttemptRecord(
+            assignment=assignment, phase=Phase.ASSIGNED, client_id=client_id, begun_at=self.wall_clock()
+        )
+        try:
+            self.journal.add_attempt(record)
+        except JournalNotWritable:
+            if maybe_posted:
+                self.journal.add_orphan(record.prompt_id)
+            finish = FinishAttempt(ref=record.ref, outcome=Outcome.RELEASED)
+            return replace(record, phase=Phase.ENDED, finish=finish)
         return record
 
 

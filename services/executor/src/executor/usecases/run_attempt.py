@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -42,7 +42,7 @@ from executor.domain.progress import ProgressTracker
 from executor.domain.staging import build_attempt_folder
 from executor.domain.websocket_images import WebsocketImageDecoder
 from executor.settings import Settings
-from executor.store.journal import Journal
+from executor.store.journal import Journal, JournalNotWritable
 from executor.usecases.detect_worker_death import WorkerDeathDetector
 from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.locate_files import FileLocator
@@ -96,7 +96,7 @@ class AttemptRunner:
     prefetch_timing: PrefetchTiming
 
     async def run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
-        """Run the attempt; its result is in the journal when this returns.
+        """Run the attempt; its result is in the journal when this returns. It is handed back if that is not writable.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
 
@@ -141,7 +141,7 @@ class AttemptRunner:
             return _build_finish(record, RELEASED)
         if attempt.stop_reason is StopReason.LOST:
             return None
-        return _build_finish(record, CANCELLED, gpu_s=self._compute_charged_s(record))
+        return _build_finish(record, CANCELLED, gpu_s=self._compute_charged_s(attempt))
 
     def _release_node(self, attempt: LiveAttempt) -> None:
         """Release the node for the next attempt, and record that it is idle."""
@@ -150,10 +150,10 @@ class AttemptRunner:
             self.prefetch_timing.record_prompt_end(time.monotonic())
         attempt.release_node()
 
-    def _compute_charged_s(self, record: AttemptRecord) -> float:
+    def _compute_charged_s(self, attempt: LiveAttempt) -> float:
         """Return the time to charge for an attempt that was stopped; 0 before it was posted."""
-        last = self.journal.read_attempt(record.prompt_id) or record
-        return 0.0 if last.phase is Phase.ASSIGNED else _compute_elapsed_s(last)
+        last = self.journal.read_attempt(attempt.record.prompt_id) or attempt.record
+        return 0.0 if last.phase is Phase.ASSIGNED else _round_elapsed_s(attempt)
 
     async def _run_to_end(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         record = attempt.record
@@ -161,6 +161,11 @@ class AttemptRunner:
             return await self._run_with_inputs(attempt, maybe_posted)
         except NotStarted as reason:
             log.info("executor.attempt.handed_back", why=str(reason))
+            return _build_finish(record, RELEASED)
+        except JournalNotWritable as reason:
+            log.error("executor.attempt.handed_back", why=f"the journal cannot be written: {reason}")
+            if maybe_posted:
+                self.journal.add_orphan(record.prompt_id)
             return _build_finish(record, RELEASED)
         except StagingFailed as reason:
             if (
@@ -172,12 +177,12 @@ class AttemptRunner:
             # A node that becomes unreachable before it can have received the prompt does not count against the job.
             lost = reason.result is NODE_UNREACHABLE and record.phase is Phase.POSTING
             return _build_finish(
-                record, NODE_LOST if lost else reason.result, gpu_s=self._compute_charged_s(record) if lost else 0.0
+                record, NODE_LOST if lost else reason.result, gpu_s=self._compute_charged_s(attempt) if lost else 0.0
             )
         except Exception:  # noqa: BLE001 - an unexpected error ends only this attempt; the job is tried on another node
             log.exception("executor.attempt.crashed")
             self.journal.add_orphan(record.prompt_id)
-            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_compute_elapsed_s(attempt.record))
+            return _build_finish(record, ATTEMPT_CRASHED, gpu_s=_round_elapsed_s(attempt))
 
     async def _run_with_inputs(self, attempt: LiveAttempt, maybe_posted: bool) -> FinishAttempt:
         """Run the attempt after its input files are staged. Time spent staging and waiting is not charged."""
@@ -277,7 +282,7 @@ class AttemptRunner:
             if refused is not None:
                 self._release_waiting_attempts_on_node_fault(refused)
                 return _build_finish(
-                    record, refused, gpu_s=_compute_elapsed_s(record) if refused.node_died else 0.0
+                    record, refused, gpu_s=_round_elapsed_s(attempt) if refused.node_died else 0.0
                 ), 0.0
             self.state.loaded_models = list_graph_models(record.assignment.graph)
             self.metrics.idle_time.stop()
@@ -302,10 +307,10 @@ class AttemptRunner:
             within_s = self.settings.stop_within_s if waits_for_stop else 0.0
             if attempt.place is AttemptPlace.ON_NODE:
                 await stop_prompt(self.node, self.journal, record.prompt_id, within_s=within_s)
-            gpu_s = _compute_elapsed_s(attempt.record) if entry_or_finish.may_have_run else 0.0
+            gpu_s = _round_elapsed_s(attempt) if entry_or_finish.may_have_run else 0.0
             return _build_finish(record, entry_or_finish, gpu_s=gpu_s), 0.0
         fresh = record.phase is Phase.ASSIGNED and not maybe_posted
-        return entry_or_finish, time.monotonic() - posted_at if fresh else _compute_elapsed_s(attempt.record)
+        return entry_or_finish, time.monotonic() - posted_at if fresh else _round_elapsed_s(attempt)
 
     async def _acquire_node(self, attempt: LiveAttempt, files: Mapping[str, str]) -> Prompt | None:
         """Wait for the node, unless the attempt has it. Meanwhile, build its prompt and check its policy.
@@ -339,7 +344,7 @@ class AttemptRunner:
 
     def _set_begun_at(self, attempt: LiveAttempt) -> None:
         """Let the run time of an attempt, which is limited and charged, begin now."""
-        attempt.record = replace(attempt.record, begun_at=time.time())
+        attempt.begin_run_time()
         self.journal.set_begun_at(attempt.record.prompt_id, attempt.record.begun_at)
 
     async def _free_memory(self) -> None:
@@ -450,8 +455,8 @@ async def _run_task_during_block(work: Coroutine[Any, Any, Any]) -> AsyncIterato
         await asyncio.wait({task})
 
 
-def _compute_elapsed_s(record: AttemptRecord) -> float:
-    return round(max(time.time() - record.begun_at, 0.0), 3)
+def _round_elapsed_s(attempt: LiveAttempt) -> float:
+    return round(attempt.elapsed_s, 3)
 
 
 def _build_finish(

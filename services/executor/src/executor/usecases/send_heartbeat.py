@@ -12,12 +12,13 @@ from contracts.scheduler.heartbeats import (
     Heartbeat,
     HeartbeatReply,
     LeaseState,
+    OccupancyCause,
     ReportCatalog,
 )
 from contracts.wire.errors import InvalidMessage, Refusal
 from executor.domain.attempt import StopReason
 from executor.usecases.clear_node import NodeCleaner
-from executor.usecases.live_attempts import LiveAttempt, LiveAttempts
+from executor.usecases.live_attempts import AttemptPlace, LiveAttempt, LiveAttempts
 from executor.usecases.node_state import NodeState
 from executor.usecases.read_system import SystemMonitor
 from executor.usecases.retries import is_temporary
@@ -80,6 +81,7 @@ class HeartbeatSender:
             attempt=current.ref if current else None,
             other_attempt=other.ref if other else None,
             further_attempts=tuple(attempt.ref for attempt in further),
+            left_node=tuple(attempt.ref.job_id for attempt in attempts if attempt.place is AttemptPlace.LEFT_NODE),
             progress=current.percent if current else 0.0,
             graph_node=current.graph_node if current else None,
             graph_node_class=current.graph_node_class if current else None,
@@ -105,13 +107,13 @@ class HeartbeatSender:
         self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
 
     async def _request(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Send a heartbeat; without its further attempts to a scheduler of an earlier version, which refuses them."""
+        """Send a heartbeat. A scheduler of an earlier version, which refuses it, gets one that it knows."""
         try:
             return await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-        except InvalidMessage:
-            if not heartbeat.further_attempts:
+        except Refusal as refusal:
+            known = build_heartbeat_of_earlier_versions(heartbeat)
+            if refusal.details.code != InvalidMessage.code or known == heartbeat:
                 raise
-            known = heartbeat.model_copy(update={"further_attempts": ()})
             return await self.bus.request(HEARTBEAT, known, key=self.node_name)
 
     async def _report_catalog(self, catalog: ReportCatalog) -> None:
@@ -125,6 +127,14 @@ class HeartbeatSender:
                 raise
             self._refused_digest = catalog.digest
             log.error("executor.catalog.refused", code=refusal.details.code, digest=catalog.digest)
+
+
+def build_heartbeat_of_earlier_versions(heartbeat: Heartbeat) -> Heartbeat:
+    """Return the heartbeat without what schedulers of earlier versions refuse."""
+    occupied = heartbeat.occupied
+    if occupied is not None and occupied.by is OccupancyCause.JOURNAL:
+        occupied = None
+    return heartbeat.model_copy(update={"further_attempts": (), "left_node": (), "occupied": occupied})
 
 
 def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:

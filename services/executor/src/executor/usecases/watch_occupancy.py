@@ -20,8 +20,8 @@ class OccupancyMonitor:
     def register_change_callback(self, callback: Callable[[], None]) -> None:
         """Register a callback.
 
-        It runs when the node becomes blocked, unblocked or free, and when outputs that wait for the artifact store
-        begin to occupy a free node.
+        It runs when the node becomes blocked, unblocked or free, and when outputs that wait for the artifact store, or
+        an unwritable journal, begin to occupy a free node.
         """
         self._on_change = callback
 
@@ -42,8 +42,16 @@ class OccupancyMonitor:
         state = self.get_report()
         if state is None or state.by is not OccupancyCause.STORAGE:
             log.warning("executor.outputs.wait_for_storage", why=why)
-        self._occupancy.record_occupant(Occupant(OccupancyCause.STORAGE, None, is_running=True), time.monotonic())
-        if state is None:
+        self._record_cause(OccupancyCause.STORAGE)
+
+    def record_unwritable_journal(self) -> None:
+        """Record that the executor takes no work because its journal cannot be written, until ``record_free``."""
+        self._record_cause(OccupancyCause.JOURNAL)
+
+    def _record_cause(self, cause: OccupancyCause) -> None:
+        was_free = self.get_report() is None
+        self._occupancy.record_occupant(Occupant(cause, None, is_running=True), time.monotonic())
+        if was_free:
             self._on_change()
         self._log_and_notify()
 

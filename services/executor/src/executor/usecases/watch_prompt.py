@@ -228,9 +228,8 @@ class PromptWatcher:
         """Check the run time limit. Time behind prompts of other clients does not count."""
         if self._behind_since is not None:
             return None
-        record = self._attempt.record
-        limit_s = record.assignment.run_within_s
-        return RUN_TIME_EXCEEDED if limit_s is not None and time.time() - record.begun_at > limit_s else None
+        limit_s = self._attempt.record.assignment.run_within_s
+        return RUN_TIME_EXCEEDED if limit_s is not None and self._attempt.elapsed_s > limit_s else None
 
     def _check_unavailable_node(self, elapsed_s: float) -> AttemptResult | None:
         """Give up after the node was unavailable for too long. Time in which this process was suspended is capped."""

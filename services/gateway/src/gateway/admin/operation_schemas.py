@@ -47,7 +47,8 @@ class OccupancyBody(BaseModel):
     Attributes:
         by: ``foreign_prompt``, a prompt of another client; ``own_prompt``, a prompt of an ended attempt (``job_id``)
             that does not stop; ``storage``, outputs that cannot be stored, because the artifact store is full or
-            unavailable; ``dead_worker``: ComfyUI runs nothing any more and has to be restarted.
+            unavailable; ``journal``: the executor cannot write its journal, because the disk is full, read-only or
+            broken; ``dead_worker``: ComfyUI runs nothing any more and has to be restarted.
         prompt_id: the id that the node gives the prompt, null if unknown.
         seconds: how long ago it was first seen.
     """

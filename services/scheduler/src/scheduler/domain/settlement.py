@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from contracts.scheduler.attempts import FinishAttempt, Outcome
+from contracts.scheduler.attempts import START_ATTEMPT, FinishAttempt, Outcome
 from contracts.scheduler.jobs import JobError, JobWarning
 from scheduler.domain.gpu_memory import GpuOutOfMemory
 from scheduler.domain.job import LockedJob
@@ -140,6 +140,16 @@ def apply_rule_for_no_outputs(job: LockedJob, ending: FinishAttempt) -> FinishAt
     if job.fail_without_outputs:
         return ending.model_copy(update={"outcome": Outcome.FAILED, "error": NO_OUTPUTS})
     return ending.model_copy(update={"warnings": (NO_OUTPUTS_WARNING, *ending.warnings)[:MAX_WARNINGS]})
+
+
+def limit_gpu_seconds(ending: FinishAttempt, *, age_s: float) -> FinishAttempt:
+    """Limit the GPU-seconds of an attempt to its age: the clock of a node may be wrong.
+
+    Args:
+        age_s: as in ``LockedAttempt``. The report of a start may be recorded as late as its request expires.
+    """
+    limit_s = max(age_s, 0.0) + START_ATTEMPT.timeout_s
+    return ending if ending.gpu_seconds <= limit_s else ending.model_copy(update={"gpu_seconds": limit_s})
 
 
 def causes_retry(cause: Cause) -> bool:

@@ -86,8 +86,12 @@ _IS_OTHER = """NOT EXISTS (
         WHERE (held.job_id, held.attempt) = (a.job_id, a.attempt)
     )"""
 _LOCK_NODE = Statement("SELECT catalog_digest FROM nodes WHERE name = :node AND cordoned_at IS NULL FOR UPDATE")
+# An executor that has other attempts and not this prefetched one never got it, and will not begin it: its lease lapses.
 _RENEW_LIVE_OF_NODE = Statement(f"""
-UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
+UPDATE attempts SET lease_until = CASE
+    WHEN attempts.prefetched AND cardinality(CAST(:held_jobs AS uuid[])) > 0 THEN attempts.lease_until
+    ELSE now() + make_interval(secs => :lease_s)
+END
 FROM (
     SELECT a.job_id, a.attempt FROM attempts a WHERE a.node = :node AND a.ended_at IS NULL AND {_IS_OTHER}
     ORDER BY a.prefetched, a.leased_at DESC LIMIT 1
@@ -128,7 +132,8 @@ VALUES (:job_id, :attempt, :tenant_id, :node, :lease_token, :prompt_id,
 """)
 _LOCK_JOB = Statement("SELECT 1 FROM jobs WHERE id = :job_id FOR UPDATE")
 _RENEW_LEASE = Statement("""
-UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s)
+UPDATE attempts SET lease_until = now() + make_interval(secs => :lease_s),
+    left_node_at = CASE WHEN :left_node THEN coalesce(attempts.left_node_at, now()) ELSE attempts.left_node_at END
 FROM jobs j
 WHERE attempts.job_id = :job_id AND attempts.attempt = :attempt AND attempts.lease_token = :lease_token
     AND attempts.node = :node AND attempts.ended_at IS NULL AND j.id = attempts.job_id
@@ -165,10 +170,12 @@ SELECT greatest(extract(epoch FROM a.lease_until - a.leased_at)::float - :lease_
 FROM attempts a LEFT JOIN nodes n ON n.name = a.node
 WHERE a.job_id = :job_id AND a.attempt = :attempt AND a.lease_token = :lease_token
 """)
-# The newest event of a running job is its start. An attempt whose outputs wait for the artifact store has run in time.
+# The newest event of a running job is its start. An attempt that has left its node, or whose outputs wait for the
+# artifact store, has run in time: its executor, too, limits its run time. Executors of earlier versions report only the
+# latter.
 _LIST_OVERTIME = Statement("""
 SELECT a.job_id, a.tenant_id, a.attempt, a.lease_token FROM attempts a JOIN jobs j ON j.id = a.job_id
-WHERE a.ended_at IS NULL AND j.state = 'running'
+WHERE a.ended_at IS NULL AND a.left_node_at IS NULL AND j.state = 'running'
     AND a.leased_at + make_interval(secs => j.run_within_s + :grace_s) < now()
     AND (SELECT (e.event->>'at')::timestamptz FROM job_events e WHERE e.job_id = j.id AND e.seq = j.seq)
         + make_interval(secs => j.run_within_s + :grace_s) < now()
@@ -222,7 +229,9 @@ async def renew_live_assignment(
     """Renew the lease of a live attempt of the node and return it; None if the node has no live attempt.
 
     Args:
-        held: attempts that the executor has already. They are not returned; of several others, the running one is.
+        held: attempts that the executor has already. They are not returned; of several others, the running one is. If
+            there are any, a prefetched attempt is returned without renewing its lease: the reply that assigned it was
+            lost, and another node should run it.
     """
     row = await _RENEW_LIVE_OF_NODE.fetch_first(connection, node=node, lease_s=lease_s, **_build_held_parameters(held))
     if row is None:
@@ -316,15 +325,20 @@ async def list_prefetched_attempts(connection: Connection, *, node: str | None =
 
 
 async def renew_lease(
-    connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float | None
+    connection: Connection, ref: AttemptRef, node: str, *, lease_s: float, progress: float | None, left_node: bool
 ) -> JobState | None:
     """Renew the lease and record the progress, unless it is None.
+
+    Args:
+        left_node: whether its prompt has ended.
 
     Returns:
         The state of the job; None if the node no longer holds the lease.
     """
     key = {"job_id": ref.job_id, "attempt": ref.attempt}
-    parameters = {**key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s}
+    parameters = {
+        **key, "lease_token": ref.lease_token, "node": node, "lease_s": lease_s, "left_node": left_node,
+    }  # fmt: skip
     await _LOCK_JOB.execute(connection, **key)  # lock order: job before attempt
     state = await _RENEW_LEASE.fetch_value(connection, **parameters)
     if state is None:

@@ -218,6 +218,10 @@ ATTEMPTS = Table(
         comment="claimed while its node had another attempt, and not started; once started, leased_at is the start",
     ),
     Column("loads_models", Boolean, comment="its node had not loaded all models of the job; null: unknown"),
+    Column(
+        "left_node_at", DateTime(timezone=True),
+        comment="when a heartbeat first said that its prompt had ended; its outputs may still be stored",
+    ),
     Index("uq_attempts_live_slot", "node", "slot", unique=True, postgresql_where=text("ended_at IS NULL")),
     Index("ix_attempts_prefetched", "leased_at", postgresql_where=text("prefetched AND ended_at IS NULL")),
     CheckConstraint("slot BETWEEN 0 AND 7", name="slot_known"),

@@ -26,7 +26,7 @@ _JOB_COLUMNS = (
 _LOCK_JOB = Statement(f"SELECT {_JOB_COLUMNS} FROM jobs j WHERE j.id = :id AND j.tenant_id = :tenant_id FOR UPDATE")  # noqa: S608
 _LOCK_ATTEMPT = Statement(f"""
 SELECT {_JOB_COLUMNS}, a.node, a.cost, a.prefetched, a.loads_models, j.requirement_id, j.fingerprint,
-    a.lease_until < now() AS lapsed, now() AS now,
+    a.lease_until < now() AS lapsed, now() AS now, extract(epoch FROM now() - a.leased_at)::float AS age_s,
     a.attempt - (SELECT count(*) FROM attempts w WHERE w.job_id = j.id AND w.outcome IN {UNCOUNTED_OUTCOMES}) AS tries,
     (SELECT count(*) FROM attempts d WHERE d.job_id = j.id AND d.node_died AND NOT EXISTS (
         SELECT 1 FROM nodes n WHERE n.name = d.node AND n.boot_id = d.silent_boot_id AND n.seen_at > d.ended_at
@@ -122,6 +122,7 @@ class LockedAttempt:
             again did not die.
         other_failed_nodes: number of other nodes that failed while they ran the job.
         lapsed: whether the lease has lapsed.
+        age_s: seconds since it was leased; if it was prefetched, since the report of its start was recorded.
         prefetched: whether it was claimed while its node had another attempt, and is not known to have started.
         loads_models: whether its node had not loaded all models of the job; None if unknown.
         now: the time of the transaction.
@@ -134,6 +135,7 @@ class LockedAttempt:
     node_deaths: int
     other_failed_nodes: int
     lapsed: bool
+    age_s: float
     prefetched: bool
     loads_models: bool | None
     requirement_id: int
@@ -156,6 +158,7 @@ async def lock_attempt(connection: Connection, ref: AttemptRef, node: str | None
         node_deaths=row["node_deaths"],
         other_failed_nodes=row["other_failed_nodes"],
         lapsed=row["lapsed"],
+        age_s=row["age_s"],
         prefetched=row["prefetched"],
         loads_models=row["loads_models"],
         requirement_id=row["requirement_id"],

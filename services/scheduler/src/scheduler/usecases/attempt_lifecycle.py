@@ -20,6 +20,7 @@ from scheduler.domain.settlement import (
     compute_end_effects,
     decide_transition_cause,
     is_node_death,
+    limit_gpu_seconds,
 )
 from scheduler.domain.states import Cause, is_final
 from scheduler.store import attempts, node_failures, tenants, transitions
@@ -220,7 +221,7 @@ class AttemptLifecycle:
             silence: set if the attempt ends because its lease lapsed.
             memory: set if the attempt ends because its node ran out of memory.
         """
-        ending = apply_rule_for_no_outputs(locked.job, ending)
+        ending = _limit_charge(locked, apply_rule_for_no_outputs(locked.job, ending))
         died, failed = is_node_death(ending), is_node_failure(ending)
         await attempts.end_attempt(
             connection,
@@ -275,6 +276,13 @@ class AttemptLifecycle:
             is_retry=locked.tries > 1,
             run=_build_run(locked, ending) if succeeded else None,
         )
+
+
+def _limit_charge(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishAttempt:
+    limited = limit_gpu_seconds(ending, age_s=locked.age_s)
+    if limited is not ending:
+        log.warning("scheduler.attempt.gpu_seconds_limited", node=locked.node, reported_s=ending.gpu_seconds)
+    return limited
 
 
 def _build_run(locked: transitions.LockedAttempt, ending: FinishAttempt) -> FinishedRun | None:

@@ -60,13 +60,20 @@ class HeartbeatRecorder:
             state = None
             if heartbeat.attempt is not None:
                 state = await attempts.renew_lease(
-                    connection, heartbeat.attempt, node, lease_s=self._lease_s, progress=heartbeat.progress
+                    connection,
+                    heartbeat.attempt,
+                    node,
+                    lease_s=self._lease_s,
+                    progress=heartbeat.progress,
+                    left_node=heartbeat.attempt.job_id in heartbeat.left_node,
                 )
         lease = LeaseState.NONE if heartbeat.attempt is None else _to_lease_state(state)
         return HeartbeatReply(
             lease=lease,
-            other_lease=await self._renew_other_lease(node, heartbeat.other_attempt),
-            further_leases=tuple([await self._renew_other_lease(node, ref) for ref in heartbeat.further_attempts]),
+            other_lease=await self._renew_other_lease(node, heartbeat.other_attempt, heartbeat),
+            further_leases=tuple(
+                [await self._renew_other_lease(node, ref, heartbeat) for ref in heartbeat.further_attempts]
+            ),
             max_attempts=self._node_attempts,
             catalog_wanted=heartbeat.catalog_digest is not None and not recorded.is_catalog_known,
             clear=recorded.clear_requested_at,
@@ -85,17 +92,23 @@ class HeartbeatRecorder:
                 action="Stop one of them, or give it another EXECUTOR_NODE.",
             )
 
-    async def _renew_other_lease(self, node: str, ref: AttemptRef | None) -> LeaseState:
-        """Renew the lease of another attempt that the node reports.
+    async def _renew_other_lease(self, node: str, ref: AttemptRef | None, heartbeat: Heartbeat) -> LeaseState:
+        """Renew the lease of another attempt that the heartbeat reports.
 
         It has a transaction of its own, because locking the rows of two jobs in one transaction could deadlock.
         """
         if ref is None:
             return LeaseState.NONE
         async with self._database.transaction() as connection:
-            return _to_lease_state(
-                await attempts.renew_lease(connection, ref, node, lease_s=self._lease_s, progress=None)
+            state = await attempts.renew_lease(
+                connection,
+                ref,
+                node,
+                lease_s=self._lease_s,
+                progress=None,
+                left_node=ref.job_id in heartbeat.left_node,
             )
+            return _to_lease_state(state)
 
     async def save_catalog(self, node: str, report: ReportCatalog) -> AttemptWriteReply:
         """Save the catalog of a node. Submissions to this process that start afterwards see its models.
