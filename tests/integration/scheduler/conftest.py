@@ -356,14 +356,17 @@ class Node:
     ) -> FinishReply:
         usual = {"images": 1, "gpu_seconds": 1.0} if outcome is Outcome.SUCCEEDED else {"error": BROKEN}
         command = FinishAttempt(ref=ref, outcome=outcome, request=request, **(usual | more))
-        if command.gpu_seconds > START_ATTEMPT.timeout_s:
-            await self._backdate_lease(ref, command.gpu_seconds)
-        return await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
+        if command.gpu_seconds <= START_ATTEMPT.timeout_s:
+            return await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
+        # An attempt is not charged for more than its age, so let it look this old to the scheduler.
+        await self._postpone_lease(ref, -command.gpu_seconds)
+        reply = await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
+        await self._postpone_lease(ref, command.gpu_seconds)
+        return reply
 
-    async def _backdate_lease(self, ref: AttemptRef, seconds: float) -> None:
-        """Act as if the attempt had been leased this much earlier, because it is not charged more than its age."""
-        sql = """UPDATE attempts SET leased_at = leased_at - make_interval(secs => $3)
-            WHERE job_id = $1 AND attempt = $2 AND ended_at IS NULL"""
+    async def _postpone_lease(self, ref: AttemptRef, seconds: float) -> None:
+        sql = """UPDATE attempts SET leased_at = leased_at + make_interval(secs => $3)
+            WHERE job_id = $1 AND attempt = $2"""
         await self.system.sql.execute(sql, ref.job_id, ref.attempt, seconds)
 
     async def reserve(self, ref: AttemptRef, images: int) -> ImagesReserved:
