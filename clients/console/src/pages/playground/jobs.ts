@@ -41,7 +41,7 @@ effect(() => {
   if (owner !== undefined) for (const name of [SENT, WAITING]) sessionStorage.removeItem(name);
   owner = id;
   sent = id ? read<{ owner: string; sent: Record<string, Submission> }>(SENT, id)?.sent ?? {} : {};
-  forms = id ? read<{ owner: string; forms: Record<string, unknown> }>(WAITING, id)?.forms ?? {} : {};
+  forms = id ? read<{ owner: string; forms: Record<string, unknown> }>(WAITING, id, JSON.parse)?.forms ?? {} : {}; // fields hold plain numbers
   jobs.value = [];
   isRecentLoaded.value = false;
 });
@@ -136,7 +136,7 @@ function write(name: string, value: object): void {
   }
 }
 
-function read<T>(name: string, user: string | undefined): T | undefined {
-  const stored = parseExact(sessionStorage.getItem(name) ?? "null") as (T & { owner?: string }) | null;
+function read<T>(name: string, user: string | undefined, parse: (body: string) => unknown = parseExact): T | undefined {
+  const stored = parse(sessionStorage.getItem(name) ?? "null") as (T & { owner?: string }) | null;
   return stored && stored.owner === user ? stored : undefined;
 }
