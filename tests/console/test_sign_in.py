@@ -61,3 +61,26 @@ async def test_next_user_of_a_tab_sees_nothing_of_the_previous_user(new_visitor:
     await expect(page.get_by_label("Or paste the JSON")).to_have_value("")
     await visitor.go_to("/")
     await expect(page.get_by_label("What should the picture show?")).to_have_value("")
+
+
+@pytest.mark.requirement("C-6")
+async def test_tab_submits_nothing_as_another_user_who_has_signed_in_in_another_tab(new_visitor: NewVisitor) -> None:
+    other = await new_visitor("second-of-two", signed_in=False)
+    visitor = await new_visitor("first-of-two")
+    page = visitor.page
+    second_tab = await page.context.new_page()
+    await second_tab.goto(visitor.fleet.base_url)
+    await second_tab.get_by_role("button", name="Sign out").click()
+    await second_tab.get_by_label("User name").fill(other.username)
+    await second_tab.get_by_label("Password").fill(PASSWORD)
+    await second_tab.get_by_role("button", name="Sign in").click()
+    await expect(second_tab.get_by_role("navigation", name="Main")).to_contain_text(other.username)
+
+    await page.get_by_label("What should the picture show?").fill("A secret of the first user")
+    await page.get_by_role("button", name="Make picture").click()
+    await expect(page.get_by_role("navigation", name="Main")).to_contain_text(other.username)
+    await expect(page.get_by_label("What should the picture show?")).to_have_value("")
+    async with visitor.fleet.client(visitor.fleet.credentials["admin_key"]) as admin:
+        for user_id in (visitor.user_id, other.user_id):
+            answer = await admin.get("/admin/jobs", params={"tenant": user_id})
+            assert answer.json()["jobs"] == []

@@ -3,22 +3,30 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 type Answer = { status?: number; body?: unknown; code?: string; isOffline?: boolean };
 
 const MINUTE_MS = 60_000;
-const TOKENS = { access_token: "first", expires_in: 15 * 60 };
-const RENEWED = { access_token: "second", expires_in: 15 * 60 };
 const ME = { id: "u", username: "grace", role: "user" };
+const TOKENS = tokensOf(ME.id, "first");
+const RENEWED = tokensOf(ME.id, "second");
 const DOWN = { status: 503, code: "service.unavailable" };
+
+/** Tokens for a user. The name stands in for the signature of the access token. */
+function tokensOf(user: string, name: string) {
+  const payload = Buffer.from(JSON.stringify({ sub: user, username: "gräce?>" })).toString("base64url");
+  return { access_token: `e30.${payload}.${name}`, expires_in: 15 * 60 };
+}
 
 /** Answers by path, oldest first; the last one repeats. */
 let server: Record<string, Answer[]>;
 let requests: string[];
-let address: { origin: string; pathname: string; hash: string };
+let address: { origin: string; pathname: string; hash: string; reload: () => void };
+let reloads: number;
 
 beforeEach(() => {
   vi.useFakeTimers();
   vi.resetModules(); // each test is a page that has just been opened
   requests = [];
   server = {};
-  address = { origin: "http://127.0.0.1", pathname: "/", hash: "" };
+  reloads = 0;
+  address = { origin: "http://127.0.0.1", pathname: "/", hash: "", reload: () => (reloads += 1) };
   const stored = new Map<string, string>();
   vi.stubGlobal("location", address);
   vi.stubGlobal("navigator", {}); // without locks, as on plain http
@@ -30,7 +38,7 @@ beforeEach(() => {
   });
   vi.stubGlobal("fetch", async (request: Request) => {
     const path = new URL(request.url).pathname.replace("/api/v1/", "");
-    requests.push([path, request.headers.get("Authorization")?.replace("Bearer ", "with")].filter(Boolean).join(" "));
+    requests.push([path, request.headers.get("Authorization")?.replace(/^Bearer .*[.]/, "with")].filter(Boolean).join(" "));
     const answers = server[path] ?? [{ status: 404, code: "not_found" }];
     const { status = 200, body, code, isOffline } = answers.length > 1 ? answers.shift()! : answers[0]!;
     if (isOffline) throw new TypeError("Failed to fetch");
@@ -80,6 +88,25 @@ test("a session that cannot be renewed has ended", async () => {
   expect(session.me.value).toBeNull();
 });
 
+test("a request is not repeated as another user who has signed in in another tab", async () => {
+  const session = await signedIn();
+  const { api } = await import("../src/api/client");
+  let isLocked = false;
+  const request = async (_name: string, use: () => Promise<unknown>) => {
+    isLocked = true;
+    return use().finally(() => (isLocked = false));
+  };
+  vi.stubGlobal("navigator", { locks: { request } });
+  server["jobs"] = [{ status: 401, code: "auth.credential.invalid" }, { status: 202 }];
+  server["auth/refresh"] = [{ body: tokensOf("another", "third") }];
+  void api.POST("/api/v1/jobs", { body: { prompt: "A secret of grace" } as never });
+  await vi.advanceTimersByTimeAsync(MINUTE_MS);
+  expect(requests).toEqual(["jobs withfirst", "auth/refresh"]);
+  expect(session.me.value).toBeUndefined();
+  expect(reloads).toBe(1);
+  expect(isLocked).toBe(false); // other tabs can refresh
+});
+
 test("a session continues while it cannot be renewed", async () => {
   const session = await signedIn();
   server["auth/refresh"] = [DOWN];
@@ -93,7 +120,7 @@ test("an access token is used until it has expired if it cannot be renewed", asy
   const session = await signedIn();
   server["auth/refresh"] = [{ isOffline: true }];
   await vi.advanceTimersByTimeAsync(15 * MINUTE_MS - 10_000);
-  expect(await session.accessToken()).toBe("first");
+  expect(await session.accessToken()).toBe(TOKENS.access_token);
 });
 
 test.each<[string, string, Answer]>([

@@ -46,6 +46,7 @@ export async function accessToken(): Promise<string | null> {
 
 /**
  * Exchange the cookie for a new access token. One exchange at a time, over all tabs. Null: the session has ended.
+ * Reloads the page, and never returns, if another user has signed in since, in another tab.
  * @throws Problem if the server does not answer now. The session continues.
  */
 export function refreshSession(): Promise<string | null> {
@@ -158,7 +159,7 @@ function end(): void {
 async function exchange(): Promise<string | null> {
   const refresh = async () => {
     try {
-      return keep(await post("/api/v1/auth/refresh", undefined));
+      return await post("/api/v1/auth/refresh", undefined);
     } catch (error) {
       if (!(error instanceof Problem) || ![401, 403, 422].includes(error.status)) throw error;
       end();
@@ -166,7 +167,20 @@ async function exchange(): Promise<string | null> {
     }
   };
   // Plain http to another machine has no locks. The server allows tabs to refresh at the same moment.
-  return navigator.locks ? navigator.locks.request("comfyfleet.refresh", refresh) : refresh();
+  const tokens = await (navigator.locks ? navigator.locks.request("comfyfleet.refresh", refresh) : refresh());
+  if (tokens === null) return null;
+  if (me.value && userOf(tokens.access_token) !== me.value.id) {
+    me.value = undefined; // nothing is shown until the page has loaded again
+    location.reload();
+    return new Promise(() => undefined); // so that no request of the previous user is sent again
+  }
+  return keep(tokens);
+}
+
+/** Return the id of the user that an access token is for. */
+function userOf(accessToken: string): string {
+  const payload = accessToken.split(".")[1]!.replaceAll("-", "+").replaceAll("_", "/");
+  return (JSON.parse(atob(payload)) as { sub: string }).sub;
 }
 
 async function post(path: string, body: unknown): Promise<Tokens> {
