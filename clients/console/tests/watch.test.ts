@@ -95,3 +95,30 @@ test("pauses grow while subscriptions are refused, up to 15 seconds", async () =
   await vi.advanceTimersByTimeAsync(7_000);
   expect(socket.received).toHaveLength(11);
 });
+
+test("one attempt to connect at a time follows a failed one, however many jobs are watched", async () => {
+  const { watch } = await import("../src/live/watch");
+  const refuseTicket = vi.fn(async () => Response.json({ code: "service.unavailable" }, { status: 503 }));
+  vi.stubGlobal("fetch", refuseTicket);
+  for (let job = 0; job < 10; job++) {
+    watch(`job-${job}`);
+    await vi.advanceTimersByTimeAsync(100);
+  }
+  await vi.advanceTimersByTimeAsync(2 * 60_000);
+  expect(refuseTicket.mock.calls.length).toBeGreaterThanOrEqual(10);
+  expect(refuseTicket.mock.calls.length).toBeLessThanOrEqual(24); // if every pause is as short as it can be
+});
+
+test("a page that is opened while the server cannot be reached tries to connect at once", async () => {
+  const { watch } = await import("../src/live/watch");
+  const refuseTicket = vi.fn(async () => Response.json({ code: "service.unavailable" }, { status: 503 }));
+  vi.stubGlobal("fetch", refuseTicket);
+  const end = watch("j");
+  await vi.advanceTimersByTimeAsync(0);
+  end();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect(refuseTicket).toHaveBeenCalledTimes(1);
+  watch("another");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(refuseTicket).toHaveBeenCalledTimes(2);
+});

@@ -18,6 +18,8 @@ const watches = new Map<string, Watch>();
 let socket: WebSocket | null = null;
 let failures = 0;
 let opening = false;
+/** Set while nothing is sent because the last attempt to connect failed. */
+let reopening: ReturnType<typeof setTimeout> | undefined;
 
 /** Whether live updates arrive; null while nothing is watched. */
 export const isConnected = signal<boolean | null>(null);
@@ -60,7 +62,7 @@ function subscribe(jobId: string, entry: Watch): void {
   const after = entry.job.value.seq;
   if (socket?.readyState === WebSocket.OPEN) {
     send({ type: "subscribe", job_id: jobId, ...(after === null ? {} : { after }) });
-  } else void open();
+  } else if (reopening === undefined) void open();
 }
 
 /** Subscribe again later, after longer pauses the more often it was refused in a row. */
@@ -81,12 +83,14 @@ function send(message: object): void {
 function close(): void {
   const last = socket;
   socket = null;
+  cancelReopening();
   isConnected.value = null;
   last?.close();
 }
 
 async function open(): Promise<void> {
   if (opening || socket) return;
+  cancelReopening();
   opening = true;
   try {
     const { ticket } = await unwrap(api.POST("/api/v1/ws-tickets"));
@@ -125,13 +129,19 @@ function connect(opened: WebSocket): void {
 }
 
 function reopenLater(): void {
+  cancelReopening();
   if (![...watches.values()].some(({ job }) => !job.value.isFinal)) {
     isConnected.value = null;
     return;
   }
   isConnected.value = false;
-  setTimeout(() => void open(), retryDelay(failures));
+  reopening = setTimeout(() => void open(), retryDelay(failures));
   failures += 1;
+}
+
+function cancelReopening(): void {
+  clearTimeout(reopening);
+  reopening = undefined;
 }
 
 addEventListener("online", () => void (watches.size > 0 && open()));
