@@ -49,8 +49,12 @@ class Server {
     return { jobs, next_cursor: isLast ? null : JSON.stringify({ after: jobs.at(-1)!.job_id, made: JSON.stringify(filters) }) };
   };
 
+  /** Delays the answer to a request for a job until the returned promise is resolved. */
+  holdJob: () => Promise<void> | undefined = () => undefined;
+
   readonly readJob = async (id: string) => {
     this.reads.push(id);
+    await this.holdJob();
     const found = this.jobs.find(({ job_id }) => job_id === id);
     if (!found) throw new Problem(404, "job.not_found", "There is no such job.");
     return found;
@@ -66,6 +70,7 @@ beforeEach(() => {
 
 afterEach(() => {
   vi.useRealTimers();
+  vi.unstubAllGlobals();
 });
 
 const listOf = (filters: Partial<typeof FILTERS> = {}) => new JobList(() => queryOf({ ...FILTERS, ...filters }, Date.now()), server);
@@ -155,5 +160,50 @@ describe("a refresh", () => {
     await list.refresh();
     expect(list.ids.value).toEqual([...idsOf(120, 6), ...idsOf(3, 1)]);
     expect(list.selected.value.size).toBe(118);
+  });
+
+  test("reads a job again soon that ended during the refresh", async () => {
+    const list = await loadedList(120, "pending");
+    const gate = new Gate();
+    server.hold = () => gate.opened;
+    const refresh = list.refresh();
+    server.end(idOf(119));
+    list.noteEnd(idOf(119));
+    server.hold = () => undefined;
+    gate.open();
+    await refresh;
+    expect(list.row(idOf(119)).value.status).toBe("pending");
+    vi.stubGlobal("document", { visibilityState: "visible" });
+    await vi.advanceTimersByTimeAsync(1000);
+    expect(list.row(idOf(119)).value.status).toBe("completed");
+  });
+
+  test("does not bring a job back that is deleted while it is read", async () => {
+    const list = await loadedList(120, "completed");
+    const gate = new Gate();
+    server.holdJob = () => gate.opened;
+    list.noteEnd(idOf(5));
+    const refresh = list.refresh();
+    await vi.waitFor(() => expect(server.reads).toEqual([idOf(5)]));
+    await list.showChanged("purge", [idOf(5)]);
+    gate.open();
+    await refresh;
+    expect(list.jobs([idOf(5)])).toEqual([]);
+  });
+});
+
+describe("an action on many jobs", () => {
+  test("removes purged jobs behind the first page", async () => {
+    const list = await loadedList(120);
+    server.jobs = server.jobs.filter(({ job_id }) => job_id !== idOf(5));
+    await list.showChanged("purge", [idOf(5)]);
+    expect(list.ids.value).toEqual([...idsOf(120, 6), ...idsOf(4, 1)]);
+  });
+
+  test("shows that cancelled jobs behind the first page have ended", async () => {
+    const list = await loadedList(120, "pending");
+    server.jobs = server.jobs.map((job) => (job.job_id === idOf(5) ? { ...job, status: "cancelled" } : job));
+    await list.showChanged("cancel", [idOf(5)]);
+    expect(list.row(idOf(5)).value.status).toBe("cancelled");
   });
 });

@@ -7,23 +7,21 @@ import { text } from "../../text";
 import { Button } from "../../ui/controls";
 import { attempt, ConfirmDialog, showToast } from "../../ui/dialog";
 import { formatBytes } from "../../ui/format";
-import type { Job, JobList } from "./store";
-
-type Action = "cancel" | "purge";
+import type { BulkAction, Job, JobList } from "./store";
 
 export function BulkBar({ list }: { list: JobList }) {
-  const [action, setAction] = useState<Action | null>(null);
+  const [action, setAction] = useState<BulkAction | null>(null);
   const selected = list.selected.value;
   if (selected.size === 0) return null;
   const jobs = list.jobs(selected);
-  async function run(chosen: Action): Promise<void> {
+  async function run(chosen: BulkAction): Promise<void> {
     const suitable = jobs.filter((job) => isFinalStatus(job.status) === (chosen === "purge"));
     const items = await changeJobs(chosen, suitable.map(({ job_id }) => job_id));
     const refused = items.filter(({ problem }) => problem);
     if (refused.length > 0) showToast(text.jobs.bulkPartly(items.length - refused.length, refused.length, String(refused[0]!.problem!["detail"])), "bad");
     else showToast(text.jobs.bulkDone(items.length), "good");
     list.selectAll(false);
-    await list.refresh();
+    await list.showChanged(chosen, items.filter(({ problem }) => !problem).map(({ job_id }) => job_id));
   }
   function save(): void {
     const withOutputs = jobs.filter(({ outputs }) => outputs.length > 0);

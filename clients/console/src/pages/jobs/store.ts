@@ -15,6 +15,8 @@ import { mergeFirstPage, rangeOf } from "./merge";
 export type { Job } from "../../api/jobs";
 
 type Api = Pick<typeof jobsApi, "listJobs" | "readJob">;
+/** What can be done with many jobs at once. */
+export type BulkAction = "cancel" | "purge";
 type Page = Awaited<ReturnType<Api["listJobs"]>>;
 
 const PAGE = 50;
@@ -36,6 +38,8 @@ export class JobList {
   private lastSelected: string | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;
   private isStopped = false;
+  /** Whether a job has ended since the last refresh began. */
+  private isSoon = false;
 
   /** @param query returns the filters; it may change with the time. */
   constructor(
@@ -65,6 +69,7 @@ export class JobList {
   }
 
   readonly refresh = async (): Promise<void> => {
+    this.isSoon = false;
     const query = this.query();
     const limit = Math.min(MOST_REFRESHED, Math.max(PAGE, this.ids.peek()?.length ?? 0));
     await this.load({ ...query, limit }, ({ jobs, next_cursor }) => {
@@ -79,13 +84,23 @@ export class JobList {
       for (const { job_id } of jobs) this.ended.delete(job_id);
     });
     await this.readEnded(query);
-    this.schedule(REFRESH_MS);
+    this.schedule(this.isSoon ? SOON_MS : REFRESH_MS);
   };
 
   /** Load what changed with the end of the job in a moment, once for many jobs that end together. */
   readonly noteEnd = (id: string): void => {
     this.ended.add(id);
+    this.isSoon = true;
     this.schedule(SOON_MS);
+  };
+
+  /** Show what an action did with these jobs: purged ones leave the list, cancelled ones are read again. */
+  readonly showChanged = async (action: BulkAction, ids: readonly string[]): Promise<void> => {
+    for (const id of ids) {
+      if (action === "purge") this.remove(id);
+      else this.noteEnd(id);
+    }
+    await this.refresh();
   };
 
   readonly loadMore = async (): Promise<void> => {
@@ -142,7 +157,7 @@ export class JobList {
       if (this.isStopped) return;
       try {
         const job = this.rows.has(id) ? await this.api.readJob(id) : null;
-        if (job && (!status || job.status === status)) this.keep([job]);
+        if (job && this.rows.has(id) && (!status || job.status === status)) this.keep([job]);
         else this.remove(id);
       } catch (error) {
         if (!(error instanceof Problem)) throw error;
