@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from playwright.async_api import Page, Route, expect
 
-from tests.console.conftest import PASSWORD, NewVisitor
+from tests.console.conftest import PASSWORD, TWO_FRAMES, NewVisitor
 from tests.kit.retrying_fleet import UNAVAILABLE
 from tests.kit.waiting import repeat_until
 
@@ -51,6 +51,7 @@ async def test_gallery_renews_an_expired_link_when_an_output_is_opened_or_saved(
 
 
 def build_text_output(number: int) -> dict[str, Any]:
+    """Build an output as the gallery lists it. Higher numbers are older."""
     at = (datetime(2026, 1, 1, tzinfo=UTC) - timedelta(minutes=number)).isoformat()
     return {
         "id": f"output-{number}", "job_id": f"job-{number}", "index": 0, "workflow": "custom", "labels": {},
@@ -58,6 +59,42 @@ def build_text_output(number: int) -> dict[str, Any]:
         "temporary": False, "value": "text", "created_at": at, "url": "/api/v1/outputs/x/content?token=x",
         "thumbnail_url": None, "url_expires_at": (datetime.now(UTC) + timedelta(hours=1)).isoformat(),
     }  # fmt: skip
+
+
+@pytest.mark.requirement("C-5")
+async def test_gallery_opens_the_chosen_output_although_a_newer_one_appears(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("opener")
+    page = visitor.page
+    chosen, newer = build_text_output(1), build_text_output(0)
+    chosen["url_expires_at"] = (datetime.now(UTC) - timedelta(minutes=1)).isoformat()
+    listed, refresh, renewal = [chosen], asyncio.Event(), asyncio.Event()
+
+    async def list_outputs(route: Route) -> None:
+        if newer in listed:
+            await refresh.wait()
+        await route.fulfill(json={"outputs": listed, "next_cursor": None})
+
+    async def renew_links(route: Route) -> None:
+        await renewal.wait()
+        await route.fulfill(json={"outputs": [build_text_output(1)], "next_cursor": None})
+
+    await page.route(LISTED_OUTPUTS, list_outputs)
+    await page.route(re.compile("/api/v1/outputs.*job_id="), renew_links)
+    await page.clock.install()
+    await visitor.open("/gallery")
+    output = page.get_by_role("listitem").get_by_role("button")
+    await expect(output).to_have_count(1)
+    listed.insert(0, newer)
+    async with page.expect_request(LISTED_OUTPUTS):
+        await page.clock.run_for(15_000)
+    async with page.expect_request(re.compile("job_id=")):
+        await output.click()
+    async with page.expect_response(LISTED_OUTPUTS) as refreshed:
+        refresh.set()
+    await (await refreshed.value).finished()
+    await page.evaluate(TWO_FRAMES)
+    renewal.set()
+    await expect(page.get_by_role("dialog", name="note 1.txt")).to_be_visible()
 
 
 @pytest.mark.requirement("C-5")

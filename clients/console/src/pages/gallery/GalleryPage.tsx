@@ -14,8 +14,9 @@ import { Empty, PageHead } from "../../ui/show";
 import { saveOutput, Viewer } from "../../ui/viewer";
 import { FilterBar } from "../jobs/FilterBar";
 import { isFiltered, queryOf } from "../jobs/filters";
-import { hasExpired, KINDS, mergeNewest, renewed, selectedAfter } from "./outputs";
+import { KINDS, mergeNewest, renewed, selectedAfter } from "./outputs";
 import { OutputGrid } from "./OutputGrid";
+import { LinkRenewal } from "./renewal";
 import { SelectionBar } from "./SelectionBar";
 
 const PAGE = 100;
@@ -37,9 +38,11 @@ export default function GalleryPage() {
   const current = useRef(list);
   current.current = list;
   const [opened, setOpened] = useState<number | null>(null);
+  /** The place of the output that is open, or opens when its links work. */
+  const wanted = useRef<number | null>(null);
 
   useEffect(() => {
-    const canMove = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && !document.querySelector("dialog[open]");
+    const canMove = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && wanted.current === null && !document.querySelector("dialog[open]");
     const timer = setInterval(() => {
       if (!canMove()) return;
       void readPage(null).then((newest) => canMove() && list.merge((known) => mergeNewest(known, newest)), () => undefined);
@@ -47,18 +50,8 @@ export default function GalleryPage() {
     return () => clearInterval(timer);
   }, [key]);
 
-  const renewing = useRef(new Map<string, Promise<readonly ListedOutput[]>>());
-  /** Return the output with links that work; the given one if it cannot be read again. */
-  const renew = useCallback(async (item: ListedOutput): Promise<ListedOutput> => {
-    if (!hasExpired(item, Date.now())) return item;
-    const { job_id: jobId } = item;
-    const read = renewing.current.get(jobId) ?? listOutputs({ job_id: jobId, limit: PAGE })
-      .then(({ outputs }) => (current.current.update((items) => renewed(items, outputs)), outputs), () => [])
-      .finally(() => renewing.current.delete(jobId));
-    renewing.current.set(jobId, read);
-    return (await read).find(({ id }) => id === item.id) ?? item;
-  }, []);
-  const wanted = useRef<number | null>(null);
+  const renewal = useMemo(() => new LinkRenewal(listOutputs, (outputs) => current.current.update((items) => renewed(items, outputs))), []);
+  const renew = useCallback((item: ListedOutput) => renewal.renew(item), []);
   const show = useCallback(async (index: number | null) => {
     wanted.current = index;
     if (index !== null) await renew(current.current.items![index]!);
