@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
-type Answer = { status?: number; body?: unknown; code?: string; isOffline?: boolean };
+type Answer = { status?: number; body?: unknown; code?: string; isOffline?: boolean; after?: Promise<void> };
 
 const MINUTE_MS = 60_000;
 const ME = { id: "u", username: "grace", role: "user" };
@@ -40,7 +40,8 @@ beforeEach(() => {
     const path = new URL(request.url).pathname.replace("/api/v1/", "");
     requests.push([path, request.headers.get("Authorization")?.replace(/^Bearer .*[.]/, "with")].filter(Boolean).join(" "));
     const answers = server[path] ?? [{ status: 404, code: "not_found" }];
-    const { status = 200, body, code, isOffline } = answers.length > 1 ? answers.shift()! : answers[0]!;
+    const { status = 200, body, code, isOffline, after } = answers.length > 1 ? answers.shift()! : answers[0]!;
+    await after;
     if (isOffline) throw new TypeError("Failed to fetch");
     return new Response(JSON.stringify(body ?? { code, detail: `refused with ${code}` }), { status });
   });
@@ -181,6 +182,19 @@ test("the page forgets a session that the server could not end, and says so", as
   const session = await signedIn();
   server["auth/logout"] = [{ isOffline: true }];
   await expect(session.signOut()).rejects.toMatchObject({ code: "console.offline" });
+  expect(session.me.value).toBeNull();
+});
+
+test("a user who is read while the page signs out stays signed out", async () => {
+  const session = await signedIn();
+  let answer = (): void => undefined;
+  const answered = new Promise<void>((resolve) => (answer = resolve));
+  server["auth/me"] = [{ body: ME, after: answered }];
+  server["auth/logout"] = [{ status: 200 }];
+  const reading = session.loadMe();
+  await session.signOut();
+  answer();
+  await reading;
   expect(session.me.value).toBeNull();
 });
 

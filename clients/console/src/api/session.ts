@@ -121,7 +121,9 @@ export async function signOut({ everywhere = false } = {}): Promise<void> {
  */
 export async function loadMe(): Promise<void> {
   const response = await sendWithToken("/api/v1/auth/me", "GET");
-  if (response) me.value = await readJson<Me>(response);
+  if (!response) return;
+  const user = await readJson<Me>(response);
+  if (token !== null && userOf(token) === user.id) me.value = user; // the session may have ended meanwhile
 }
 
 /** Send a request with the access token, and once more with a new one if it is refused. Null: the session has ended. */
