@@ -84,3 +84,19 @@ async def test_tab_submits_nothing_as_another_user_who_has_signed_in_in_another_
         for user_id in (visitor.user_id, other.user_id):
             answer = await admin.get("/admin/jobs", params={"tenant": user_id})
             assert answer.json()["jobs"] == []
+
+
+@pytest.mark.requirement("C-2")
+async def test_sign_out_everywhere_says_that_this_session_has_ended_before(new_visitor: NewVisitor) -> None:
+    visitor = await new_visitor("signed-out-elsewhere")
+    page = visitor.page
+    await visitor.open("/account/sessions")
+    async with visitor.fleet.client("") as client:
+        login = {"username": visitor.username, "password": PASSWORD}
+        token = (await client.post("/auth/login", json=login)).json()["access_token"]
+        answer = await client.post("/auth/logout?all=true", headers={"Authorization": f"Bearer {token}"})
+        assert answer.status_code == 204, answer.text
+    await page.get_by_role("button", name="Sign out everywhere").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Sign out everywhere").click()
+    await expect(page.get_by_role("button", name="Sign in")).to_be_visible()
+    await expect(page.get_by_role("status")).to_contain_text("This session has already ended")

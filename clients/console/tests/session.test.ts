@@ -206,6 +206,14 @@ test("signing out of a session that has ended elsewhere succeeds", async () => {
   expect(session.me.value).toBeNull();
 });
 
+test("signing out everywhere fails if this session has ended elsewhere", async () => {
+  const session = await signedIn();
+  server["auth/logout"] = [{ status: 401, code: "auth.credential.invalid" }];
+  server["auth/refresh"] = [{ status: 401, code: "auth.refresh.invalid" }];
+  await expect(session.signOut({ everywhere: true })).rejects.toMatchObject({ code: "console.session_ended" });
+  expect(session.me.value).toBeNull();
+});
+
 test.each([
   ["auth.login.failed", ["auth/password withfirst"]],
   ["auth.credential.invalid", ["auth/password withfirst", "auth/refresh", "auth/password withsecond"]],

@@ -102,17 +102,19 @@ export async function signIn(username: string, password: string): Promise<void> 
 
 /**
  * End this session, or all sessions of the user.
- * @throws Problem if the server did not end them. The page has then forgotten this session, unless all were to end.
+ * @throws Problem if the server did not end them. The page is then signed out, unless all sessions were to end and this one continues.
  */
 export async function signOut({ everywhere = false } = {}): Promise<void> {
+  let response: Response | null;
   try {
-    const response = await sendWithToken(`/api/v1/auth/logout${everywhere ? "?all=true" : ""}`, "POST");
+    response = await sendWithToken(`/api/v1/auth/logout${everywhere ? "?all=true" : ""}`, "POST");
     if (response && !response.ok) throw problemOf(response, await response.json().catch(() => null));
   } catch (error) {
     if (!everywhere) end();
     throw error;
   }
   end();
+  if (everywhere && !response) throw new Problem(401, "console.session_ended", text.errors.sessionEnded);
 }
 
 /**

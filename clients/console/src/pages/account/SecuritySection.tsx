@@ -3,7 +3,7 @@ import { useState } from "preact/hooks";
 import { api, unwrap, type Schemas } from "../../api/client";
 import { Problem } from "../../api/problem";
 import { forgetResources, useResource } from "../../api/resource";
-import { signOut } from "../../api/session";
+import { me, signOut } from "../../api/session";
 import { text } from "../../text";
 import { Button, TextField } from "../../ui/controls";
 import { attempt, ConfirmDialog, ProblemNotice, showToast } from "../../ui/dialog";
@@ -27,6 +27,15 @@ function Sessions() {
   const [isEndingAll, setEndingAll] = useState(false);
   async function end({ id }: Schemas["OwnSessionBody"]): Promise<void> {
     if (await attempt(() => unwrap(api.DELETE("/api/v1/auth/sessions/{session_id}", { params: { path: { session_id: id } } })), text.account.sessionEnded)) sessions.update((known) => known.filter((one) => one.id !== id));
+  }
+  async function endAll(): Promise<void> {
+    try {
+      await signOut({ everywhere: true });
+    } catch (error) {
+      if (!(error instanceof Problem) || me.value !== null) throw error;
+      showToast(error.message, "bad"); // the sign-in page has replaced the dialog
+    }
+    forgetResources();
   }
   return (
     <div class="stack">
@@ -56,7 +65,7 @@ function Sessions() {
         <ConfirmDialog
           title={text.account.signOutEverywhere} action={text.account.signOutEverywhere} isDangerous onClose={() => setEndingAll(false)}
           effects={[text.account.everywhereEffect, text.account.everywhereKeys]}
-          onConfirm={async () => { await signOut({ everywhere: true }); forgetResources(); }}
+          onConfirm={endAll}
         />
       )}
     </div>
