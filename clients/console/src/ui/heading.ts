@@ -11,7 +11,7 @@ export function focusHeading(): void {
   if (!main?.contains(document.activeElement)) main?.querySelector("h1")?.focus({ preventScroll: true });
 }
 
-/** Returns the ref of a page's heading, which takes over the focus of one that it replaces when data has arrived. */
+/** Return the ref of a page's heading. When it replaces the focused heading of the loading page, it gets the focus. */
 export function useHeading(): RefObject<HTMLHeadingElement> {
   const heading = useRef<HTMLHeadingElement>(null);
   useEffect(() => {

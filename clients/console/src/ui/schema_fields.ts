@@ -75,7 +75,7 @@ export function fieldOf(key: string, property: Property, extra: Extra = {}): For
   };
 }
 
-/** Whether the field can show the value. One that shows nothing leaves the value of the workflow as it is. */
+/** Whether the field can show the value. One that shows nothing leaves the value of the workflow as it is; for a seed, a new one is drawn. */
 function canShow(kind: FormField["kind"], value: Value | null): boolean {
   if (isFileKind(kind)) return isUploadId(value);
   if (kind !== "integer" && kind !== "seed") return true;

@@ -13,7 +13,7 @@ import { readNodeClass } from "./options";
 import { errorsByField, type Submission } from "./settings";
 import { WorkflowForm } from "./WorkflowForm";
 
-/** Grows when a form was filled from outside: it then starts again. */
+/** Counts fills from outside. Part of the form's key, so that the form starts again with the new values. */
 const fillings = signal(0);
 
 /** Fill the form of a saved workflow with the parameters of an earlier job. */
