@@ -313,6 +313,24 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
     assert await requests(ERASED_USER) - nobodys >= alices > 0
 
 
+async def test_tenant_whose_files_cannot_be_deleted_does_not_stop_other_erasures(
+    script: Script, nats_server: NatsServer, own_database: str, tmp_path: Path
+) -> None:
+    async with gateway_at(nats_server, own_database, tmp_path) as gateway:
+        await until_ready(gateway.http)
+        stuck, other = [tmp_path / str(tenant) for tenant in (script.alice, script.bob)]
+        for folder in (stuck, other):
+            (folder / "uploads").mkdir(parents=True)
+            (folder / "uploads" / str(uuid4())).write_bytes(b"image")
+        unreadable = stuck / "uploads" / os.fsdecode(b"\xff")  # fails each listing of its folder
+        unreadable.write_bytes(b"")
+        script.auth.erased += [script.alice, script.bob]
+        await until(lambda: not other.exists())
+        assert stuck.exists()
+        unreadable.unlink()
+        await until(lambda: not stuck.exists())
+
+
 @pytest.mark.requirement("F-143")
 async def test_download_during_a_purge_is_complete_or_not_found(gateway: Gateway, script: Script) -> None:
     job_id, _ = await finished(gateway, script, PNG)
