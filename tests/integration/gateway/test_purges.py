@@ -16,13 +16,14 @@ from contracts.scheduler.jobs import JobState
 from contracts.scheduler.purges import JOB_PURGED, JobPurged
 from gateway.purges.erasure_store import ERASED_USER
 from gateway.purges.service import MAX_MISSED
+from gateway.purges.store import PurgeStore
 from gateway.storage.objects import MARKER_KEY
 from tests.integration.gateway.conftest import ALICE, BOB, Gateway, settings_for, stored_files, until_ready
 from tests.integration.gateway.long_timeouts import create_app_with_long_timeouts
 from tests.integration.gateway.test_artifact_store import gateway_at, until_reason
 from tests.integration.gateway.test_outputs import PNG, finished, grants, here
 from tests.kit.nats import NatsServer
-from tests.kit.postgres import PostgresServer
+from tests.kit.postgres import PostgresServer, database_with_long_timeout
 from tests.kit.scripted import Script
 from tests.kit.serving import serving
 from tests.kit.waiting import until
@@ -39,9 +40,13 @@ def files(gateway: Gateway) -> list[str]:
     return [path.relative_to(gateway.folder).as_posix() for path in stored_files(gateway.folder)]
 
 
-async def say_purged(script: Script, job_id: UUID) -> None:
+def build_purge(tenant_id: UUID, job_id: UUID, *, with_inputs: bool) -> JobPurged:
+    return JobPurged(job_id=job_id, tenant_id=tenant_id, with_inputs=with_inputs, at=datetime.now(UTC))
+
+
+async def say_purged(script: Script, job_id: UUID, *, with_inputs: bool = True) -> None:
     await streams.create_missing_streams(script.scheduler_bus, STREAMS)
-    gone = JobPurged(job_id=job_id, tenant_id=script.alice, with_inputs=True, at=datetime.now(UTC))
+    gone = build_purge(script.alice, job_id, with_inputs=with_inputs)
     subject = JOB_PURGED.subject(str(script.alice), str(job_id))
     await script.bus.jetstream.publish(subject, gone.model_dump_json().encode())
 
@@ -234,37 +239,111 @@ async def test_file_that_cannot_be_deleted_does_not_stop_other_purges(
         await until(lambda: not folder.exists())
 
 
+async def add_upload(sql: asyncpg.Connection, folder: Path, tenant_id: UUID, *users: UUID) -> str:
+    """Add an upload that ended jobs used, and return its key."""
+    upload_id = uuid4()
+    key = f"{tenant_id}/uploads/{upload_id}"
+    (folder / key).parent.mkdir(parents=True, exist_ok=True)
+    (folder / key).write_bytes(b"image")
+    await sql.execute(
+        "INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height,"
+        " expires_at) VALUES ($1, $2, $3, $3, $4, 'image/png', 5, 1, 1, now() + interval '1 day')",
+        upload_id, tenant_id, uuid4().hex * 2, key,
+    )  # fmt: skip
+    for user in users:
+        await sql.execute(
+            "INSERT INTO upload_uses (upload_id, job_id, ended_at) VALUES ($1, $2, now())", upload_id, user
+        )
+    return key
+
+
+async def count_uses(sql: asyncpg.Connection, job_id: UUID) -> int:
+    number: int = await sql.fetchval("SELECT count(*) FROM upload_uses WHERE job_id = $1", job_id)
+    return number
+
+
+async def until_data_is_deleted(sql: asyncpg.Connection, job_id: UUID) -> None:
+    """Wait until the purge of this job is recorded, and its data deleted."""
+
+    async def is_deleted() -> bool:
+        return await sql.fetchval("SELECT is_pending FROM purged_jobs WHERE job_id = $1", job_id) is False
+
+    await until(is_deleted)
+
+
 async def test_purge_deletes_uploads_used_only_by_the_job(
     gateway: Gateway, script: Script, sql: asyncpg.Connection
 ) -> None:
     job_id, other = uuid4(), uuid4()
-    keys = {}
-    for name, users in {"alone": (job_id,), "shared": (job_id, other), "others": (other,)}.items():
-        upload = uuid4()
-        keys[name] = f"{script.alice}/uploads/{upload}"
-        place = gateway.folder / keys[name]
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(b"image")
-        await sql.execute(
-            "INSERT INTO uploads (id, tenant_id, sent_sha256, sha256, key, content_type, size_bytes, width, height,"
-            " expires_at) VALUES ($1, $2, $3, $3, $4, 'image/png', 5, 1, 1, now() + interval '1 day')",
-            upload, script.alice, uuid4().hex * 2, keys[name],
-        )  # fmt: skip
-        for user in users:
-            await sql.execute(
-                "INSERT INTO upload_uses (upload_id, job_id, ended_at) VALUES ($1, $2, now())", upload, user
-            )
+    users = {"alone": (job_id,), "shared": (job_id, other), "others": (other,)}
+    keys = {name: await add_upload(sql, gateway.folder, script.alice, *jobs) for name, jobs in users.items()}
     await say_purged(script, job_id)
-    await until(lambda: not (gateway.folder / keys["alone"]).exists())
-
-    async def forgotten() -> bool:
-        return not await sql.fetchval("SELECT count(*) FROM upload_uses WHERE job_id = $1", job_id)
-
-    await until(forgotten)
+    await until_data_is_deleted(sql, job_id)
+    assert await count_uses(sql, job_id) == 0
     left = {row["key"] for row in await sql.fetch("SELECT key FROM uploads WHERE tenant_id = $1", script.alice)}
     assert keys["alone"] not in left
     assert left >= {keys["shared"], keys["others"]}
-    assert all((gateway.folder / keys[name]).exists() for name in ("shared", "others"))
+    assert [name for name, key in keys.items() if (gateway.folder / key).exists()] == ["shared", "others"]
+
+
+async def test_purge_with_inputs_deletes_uploads_although_it_was_recorded_without_inputs_before(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection
+) -> None:
+    """As after an outage: the comparison with the scheduler finds the deleted job before its message arrives."""
+    job_id, other = uuid4(), uuid4()
+    keys = [await add_upload(sql, gateway.folder, script.alice, *users) for users in ((job_id,), (job_id, other))]
+    for purged in (job_id, other):
+        await say_purged(script, purged, with_inputs=False)
+        await until_data_is_deleted(sql, purged)
+    assert all((gateway.folder / key).exists() for key in keys)
+    await say_purged(script, job_id)
+    await until(lambda: not any((gateway.folder / key).exists() for key in keys))
+
+
+async def test_purge_that_gets_inputs_while_its_files_are_deleted_remains_pending(
+    sql: asyncpg.Connection, database_url: str, tmp_path: Path
+) -> None:
+    """As with two gateways: one deletes the files while the other records the message with the inputs."""
+    database, tenant_id, job_id = database_with_long_timeout(database_url, pool_size=2), uuid4(), uuid4()
+    try:
+        purges = PurgeStore(database)
+        await add_upload(sql, tmp_path, tenant_id, job_id)
+        await purges.record_purges([build_purge(tenant_id, job_id, with_inputs=False)])
+        listed = await purges.list_pending(UUID(int=job_id.int - 1), limit=1)
+        assert [row["job_id"] for row in listed] == [job_id]
+        await purges.record_purges([build_purge(tenant_id, job_id, with_inputs=True)])
+        await purges.end_pending(listed)
+        listed = await purges.list_pending(UUID(int=job_id.int - 1), limit=1)
+        assert [(row["job_id"], row["with_inputs"]) for row in listed] == [(job_id, True)]
+        assert await count_uses(sql, job_id) == 1
+        await purges.end_pending(listed)
+        assert not await purges.list_pending(UUID(int=job_id.int - 1), limit=1)
+    finally:
+        await database.close()
+
+
+@pytest.mark.requirement("table gateway.upload_uses")
+async def test_upload_is_not_used_by_a_purged_job_and_the_record_of_its_use_is_pruned(
+    gateway: Gateway, script: Script, sql: asyncpg.Connection, database_url: str
+) -> None:
+    old, recent = uuid4(), uuid4()
+    key = await add_upload(sql, gateway.folder, script.alice, old, recent)
+    await sql.execute("UPDATE upload_uses SET ended_at = NULL WHERE job_id = ANY($1)", [old, recent])
+    for job_id in (old, recent):
+        await say_purged(script, job_id, with_inputs=False)
+        await until_data_is_deleted(sql, job_id)
+    assert not await sql.fetchval("SELECT count(*) FROM upload_uses WHERE ended_at IS NULL AND job_id = $1", recent)
+    await sql.execute("UPDATE purged_jobs SET at = now() - interval '8 days' WHERE job_id = $1", old)
+    database = database_with_long_timeout(database_url, pool_size=2)
+    try:
+        await PurgeStore(database).prune()
+    finally:
+        await database.close()
+    assert [await count_uses(sql, job_id) for job_id in (old, recent)] == [0, 1]
+    assert await sql.fetchval("SELECT array_agg(job_id) FROM purged_jobs WHERE job_id = ANY($1)", [old, recent]) == [
+        recent
+    ]
+    assert (gateway.folder / key).exists()
 
 
 @pytest.mark.requirement("S-84")
@@ -311,6 +390,24 @@ async def test_erased_tenant_leaves_nothing_although_the_gateway_was_down(
         await until(gone)
     assert "workflows" in await left(script.bob)
     assert await requests(ERASED_USER) - nobodys >= alices > 0
+
+
+async def test_tenant_whose_files_cannot_be_deleted_does_not_stop_other_erasures(
+    script: Script, nats_server: NatsServer, own_database: str, tmp_path: Path
+) -> None:
+    async with gateway_at(nats_server, own_database, tmp_path) as gateway:
+        await until_ready(gateway.http)
+        stuck, other = [tmp_path / str(tenant) for tenant in (script.alice, script.bob)]
+        for folder in (stuck, other):
+            (folder / "uploads").mkdir(parents=True)
+            (folder / "uploads" / str(uuid4())).write_bytes(b"image")
+        unreadable = stuck / "uploads" / os.fsdecode(b"\xff")  # fails each listing of its folder
+        unreadable.write_bytes(b"")
+        script.auth.erased += [script.alice, script.bob]
+        await until(lambda: not other.exists())
+        assert stuck.exists()
+        unreadable.unlink()
+        await until(lambda: not stuck.exists())
 
 
 @pytest.mark.requirement("F-143")

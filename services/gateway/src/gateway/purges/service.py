@@ -50,8 +50,8 @@ class PurgedDataRemover:
     async def delete_recorded(self) -> None:
         """Delete the outputs of all jobs whose purge is recorded, and the uploads of each purge that includes inputs.
 
-        Only uploads that no other job uses are deleted. A job whose files cannot be deleted remains for the next call,
-        and does not stop the deletion of the others.
+        Only uploads that no job uses any more are deleted. A job whose files cannot be deleted remains for the next
+        call, and does not stop the deletion of the others.
 
         Raises:
             StoreNotPaired: the artifact store is not paired with the database.
@@ -68,7 +68,7 @@ class PurgedDataRemover:
                 except (OSError, BaseError) as error:
                     failed, last_error = failed + 1, error
                 else:
-                    deleted.append(job["job_id"])
+                    deleted.append(job)
             if deleted:
                 await self._purges.end_pending(deleted)
             after = jobs[-1]["job_id"]

@@ -17,7 +17,12 @@ _PENDING = Statement("""
 SELECT job_id, tenant_id, with_inputs FROM purged_jobs
 WHERE is_pending AND job_id > :after ORDER BY job_id LIMIT :limit
 """)
-_END_PENDING = Statement("UPDATE purged_jobs SET is_pending = false WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+# Not of a job whose purge has been recorded with its inputs meanwhile: those are not deleted yet.
+_END_PENDING = Statement("""
+UPDATE purged_jobs p SET is_pending = false
+FROM unnest(CAST(:jobs AS uuid[]), CAST(:with_inputs AS boolean[])) AS listed (job_id, with_inputs)
+WHERE p.job_id = listed.job_id AND p.with_inputs = listed.with_inputs
+""")
 # Only of recent purges: there are millions of older ones, whose data was deleted long after the last upload.
 _LEFTOVERS = Statement("""
 SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id
@@ -26,7 +31,15 @@ WHERE p.at > now() - interval '2 hours' AND NOT p.is_pending LIMIT :limit
 _DELETE_ARTIFACTS = Statement("DELETE FROM artifacts WHERE id = ANY(CAST(:ids AS uuid[]))")
 _DELETE_ARTIFACTS_OF_JOBS = Statement("DELETE FROM artifacts WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 # A link to upload an output expires after minutes; after a week nothing of the job can arrive.
-_OLD_PURGES = ExpiredRows("purged_jobs", "at < now() - interval '7 days' AND NOT is_pending")
+_IS_OLD = "at < now() - interval '7 days' AND NOT is_pending"
+_USES_OF_OLD_PURGES = ExpiredRows(
+    "upload_uses",
+    f"job_id IN (SELECT job_id FROM purged_jobs WHERE {_IS_OLD})",  # noqa: S608 - constants only
+)
+_OLD_PURGES = ExpiredRows(
+    "purged_jobs",
+    f"{_IS_OLD} AND NOT EXISTS (SELECT 1 FROM upload_uses u WHERE u.job_id = purged_jobs.job_id)",  # noqa: S608 - constants only
+)
 _JOBS_WITH_ARTIFACTS = Statement("""
 SELECT DISTINCT job_id, tenant_id FROM artifacts
 WHERE job_id > :after AND created_at < now() - interval '1 hour' ORDER BY job_id LIMIT :limit
@@ -41,6 +54,7 @@ ORDER BY id FOR UPDATE
 _DELETE_EXCLUSIVE_UPLOADS = Statement("""
 DELETE FROM uploads u WHERE id = ANY(CAST(:ids AS uuid[])) AND NOT EXISTS (
     SELECT 1 FROM upload_uses o WHERE o.upload_id = u.id AND o.job_id <> ALL(CAST(:jobs AS uuid[]))
+        AND NOT EXISTS (SELECT 1 FROM purged_jobs p WHERE p.job_id = o.job_id)
 ) RETURNING key
 """)
 # The next sweep deletes them, or the one after the last job that uses them has ended.
@@ -49,6 +63,9 @@ UPDATE uploads SET expires_at = now() WHERE source_job_id = ANY(CAST(:jobs AS uu
 """)
 _DELETE_SHARES = Statement("DELETE FROM job_shares WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
 _DELETE_USES = Statement("DELETE FROM upload_uses WHERE job_id = ANY(CAST(:jobs AS uuid[]))")
+_END_USES = Statement("""
+UPDATE upload_uses SET ended_at = now() WHERE job_id = ANY(CAST(:jobs AS uuid[])) AND ended_at IS NULL
+""")
 
 
 class PurgeStore:
@@ -80,10 +97,9 @@ class PurgeStore:
             return await _PENDING.fetch_all(connection, after=after, limit=limit)
 
     async def delete_inputs(self, job_id: UUID, delete: Callable[[str], Awaitable[None]]) -> None:
-        """Delete uploads that only this job used. ``delete`` deletes the file of each by its key.
+        """Delete uploads that no job uses but this one and purged ones. ``delete`` deletes the file of each by its key.
 
-        The record of which uploads the job used is deleted in the same transaction: if two jobs that share an upload
-        are purged at once, the second one deletes it.
+        The record of which uploads the job used is deleted in the same transaction.
         """
         jobs = [job_id]
         async with self._database.transaction() as connection:
@@ -93,11 +109,20 @@ class PurgeStore:
                 await delete(row["key"])
             await _DELETE_USES.execute(connection, jobs=jobs)
 
-    async def end_pending(self, job_ids: Collection[UUID]) -> None:
-        """Delete the rows of purged jobs whose files are deleted: their data is not pending any more."""
+    async def end_pending(self, jobs: Collection[Row]) -> None:
+        """Delete the rows of purged jobs whose files are deleted: their data is not pending any more.
+
+        A job whose purge is recorded with its inputs, but was listed without, remains pending. Which uploads a job used
+        is kept until ``prune`` unless its inputs are deleted: the message with the inputs may arrive later.
+
+        Args:
+            jobs: rows of ``list_pending``.
+        """
+        ids, with_inputs = [job["job_id"] for job in jobs], [job["with_inputs"] for job in jobs]
         async with self._database.transaction() as connection:
-            for statement in (_DELETE_USES, _DELETE_ARTIFACTS_OF_JOBS, _END_PENDING):
-                await statement.execute(connection, jobs=list(job_ids))
+            await _END_PENDING.execute(connection, jobs=ids, with_inputs=with_inputs)
+            for statement in (_DELETE_ARTIFACTS_OF_JOBS, _END_USES):
+                await statement.execute(connection, jobs=ids)
 
     async def list_leftovers(self, *, limit: int) -> Sequence[Row]:
         """Return artifacts (id, key) of jobs that were purged in the last two hours and are not pending."""
@@ -110,7 +135,11 @@ class PurgeStore:
             await _DELETE_ARTIFACTS.execute(connection, ids=[*artifact_ids])
 
     async def prune(self) -> None:
-        """Delete records of purges so old that no output can arrive any more, unless their data is not deleted yet."""
+        """Delete records of purges so old that no output can arrive any more, unless their data is not deleted yet.
+
+        Which uploads their jobs used is deleted first.
+        """
+        await _USES_OF_OLD_PURGES.delete(self._database)
         await _OLD_PURGES.delete(self._database)
 
     async def list_jobs_with_artifacts(self, after: UUID, *, limit: int) -> Sequence[Row]:
