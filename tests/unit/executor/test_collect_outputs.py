@@ -58,7 +58,7 @@ def found_in(shape: Shape) -> list[FoundOutput]:
     written = {place_of(path): ModifiedTime(7) for path in shape.files}
     entry = {"outputs": {"9": shape.report}}
     unproven = list_unproven_files(entry, FileOwnership(FOLDER))
-    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven if path in written})
+    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven.all if path in written})
 
 
 def place_of(path: str) -> NodeFilePath:
@@ -222,7 +222,7 @@ def test_modification_time_proves_nothing_in_folders_where_others_write(path: No
     assert FileOwnership(FOLDER).may_be_written(path) is expected
     entry = {"type": path.folder, "subfolder": path.subfolder, "filename": path.filename}
     listed = list_unproven_files({"outputs": {"1": {"images": [entry]}}}, FileOwnership(FOLDER))
-    assert listed == ([path] if expected else [])
+    assert listed.all == ((path,) if expected else ())
 
 
 @pytest.mark.parametrize("kind", ["output", "temp"])
@@ -231,12 +231,12 @@ def test_file_in_the_attempt_folder_is_an_output_without_a_lookup(kind: str, sub
     entry = {"outputs": {"1": {"images": [{"filename": "a.png", "subfolder": subfolder, "type": kind}]}}}
     (found,) = collect_outputs(entry, {"1": {}})
     assert (found.filename, found.subfolder, found.folder, found.content) == ("a.png", subfolder, kind, None)
-    assert list_unproven_files(entry, FileOwnership(FOLDER)) == []
+    assert list_unproven_files(entry, FileOwnership(FOLDER)).all == ()
 
 
 def test_file_written_during_the_prompt_is_an_output() -> None:
     entry = {"outputs": {"1": {"images": [PREVIEW]}}}
-    (path,) = list_unproven_files(entry, FileOwnership(FOLDER))
+    (path,) = list_unproven_files(entry, FileOwnership(FOLDER)).of_objects
     (found,) = collect_outputs(entry, {"1": {}}, {path: ModifiedTime(7)})
     assert (found.filename, found.temporary, found.modified) == (PREVIEW["filename"], True, ModifiedTime(7))
 

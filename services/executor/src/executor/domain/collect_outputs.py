@@ -15,7 +15,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
 from executor.domain.expansion import find_root_node
@@ -47,6 +47,23 @@ TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
 class ValueTooDeep(Exception):
     """A node reported a value nested too deeply for JSON."""
+
+
+class UnprovenFiles(NamedTuple):
+    """Files that a history entry may name outside of the attempt's folder.
+
+    Attributes:
+        of_objects: named by objects. Most of them are files that the node wrote.
+        of_strings: perhaps named by strings. Most of these strings are texts.
+    """
+
+    of_objects: tuple[NodeFilePath, ...]
+    of_strings: tuple[NodeFilePath, ...]
+
+    @property
+    def all(self) -> tuple[NodeFilePath, ...]:
+        """All files, the most likely ones first."""
+        return self.of_objects + self.of_strings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,8 +140,8 @@ def collect_outputs(
     return list(islice(_drop_duplicate_files(found), MAX_OUTPUTS))
 
 
-def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> list[NodeFilePath]:
-    """Return the files that an entry may name outside of the attempt's folder: those of objects, then of strings.
+def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> UnprovenFiles:
+    """Return the files that an entry may name outside of the attempt's folder.
 
     They belong to the attempt only if the node wrote them while the prompt ran.
     """
@@ -136,7 +153,7 @@ def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> l
                 if isinstance(item, str):
                     of_strings |= dict.fromkeys(_iterate_named_files(key, item, ownership))
     strings = islice((path for path in of_strings if path not in of_objects), MAX_NAMED_FILES)
-    return [*islice(of_objects, MAX_OUTPUTS), *strings]
+    return UnprovenFiles(tuple(islice(of_objects, MAX_OUTPUTS)), tuple(strings))
 
 
 def _get_outputs(entry: Mapping[str, Any]) -> Mapping[str, Any]:
