@@ -249,6 +249,49 @@ def test_json_output_hides_the_name_of_a_temporary_file() -> None:
     assert json.loads(found.content) == {"image": hidden, "score": 0.5}
 
 
+CROP, PREVIEW_NODE = "2", "3"
+
+
+def test_preview_that_a_node_reports_from_the_cache_is_no_output() -> None:
+    """ComfyUI 0.33 reports the previews of ImageCropV2 and Painter again, when it takes their results from its cache."""
+    entry = {
+        "outputs": {
+            PREVIEW_NODE: {"images": [{**PREVIEW, "filename": "ComfyUI_temp_fghij_00001_.png"}]},
+            CROP: {"images": [PREVIEW], "animated": [False], "size": [512]},
+        },
+        "status": {
+            "status_str": "success",
+            "completed": True,
+            "messages": [
+                ["execution_start", {"prompt_id": "p", "timestamp": 1_795_935_600_000}],
+                ["execution_cached", {"nodes": ["1", CROP], "prompt_id": "p", "timestamp": 1_795_935_600_001}],
+                ["execution_success", {"prompt_id": "p", "timestamp": 1_795_935_601_000}],
+            ],
+        },
+    }
+    graph = dict.fromkeys(["1", CROP, PREVIEW_NODE])
+    new, cached = list_unproven_files(entry, FileOwnership(FOLDER)).of_objects
+    assert cached.filename == PREVIEW["filename"]
+    found = collect_outputs(entry, graph, {new: ModifiedTime(7)})
+    assert [(item.node_id, item.key, item.filename) for item in found] == [
+        (CROP, "size", ""),
+        (PREVIEW_NODE, "images", new.filename),
+    ]
+    made_again = collect_outputs(entry, graph, {new: ModifiedTime(7), cached: ModifiedTime(7)})
+    assert [item.filename for item in made_again] == [cached.filename, "", new.filename]
+
+
+def test_file_of_the_output_folder_that_a_node_reports_from_the_cache_stays_json() -> None:
+    saved = {"filename": "a.png", "subfolder": "", "type": "output"}
+    entry = {
+        "outputs": {CROP: {"images": [saved]}},
+        "status": {"messages": [["execution_cached", {"nodes": [CROP]}]]},
+    }
+    (found,) = collect_outputs(entry, {CROP: {}})
+    assert found.content is not None
+    assert json.loads(found.content) == saved
+
+
 def test_upload_that_a_node_reports_is_no_output() -> None:
     upload = {"filename": "0123.png", "subfolder": "comfyfleet", "type": "temp"}
     assert collect_outputs({"outputs": {"1": {"images": [upload]}}}, {"1": {}}) == []

@@ -7,17 +7,19 @@ choose the keys and shapes, so every key is walked:
   (``FileOwnership``);
 * a string is a text, unless it names a file that this prompt wrote;
 * any other value is kept as JSON, without the names that nodes chose for temporary files;
-* ``null``, the flag ``animated``, an empty list or object beside a file, and input files are not outputs.
+* ``null``, the flag ``animated``, an empty list or object beside a file, and input files are not outputs;
+* a temporary file of an earlier prompt, which a node reports from ComfyUI's cache, is not an output.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
+from executor.domain.attempt_result import list_cached_nodes
 from executor.domain.expansion import find_root_node
 from executor.domain.file_ownership import FileOwnership, is_staged
 from executor.domain.media_types import find_media_type
@@ -127,13 +129,19 @@ def collect_outputs(
         reported_by: _find_display_node(reported_by, meta if isinstance(meta, Mapping) else {}, graph)
         for reported_by in outputs
     }
-    positions = {node_id: position for position, node_id in enumerate(graph)}
+    positions, cached = {node_id: position for position, node_id in enumerate(graph)}, list_cached_nodes(entry)
     ordered = sorted(outputs, key=lambda reported_by: positions.get(owners[reported_by], len(positions)))
     found = (
         item
         for reported_by in ordered
         for item in _collect_from_node(
-            _NodeReportParser(clean_name(owners[reported_by]) or "", reported_by, ownership, during_run),
+            _NodeReportParser(
+                clean_name(owners[reported_by]) or "",
+                reported_by,
+                ownership,
+                during_run=during_run,
+                is_cached=reported_by in cached,
+            ),
             outputs[reported_by],
         )
     )
@@ -143,10 +151,13 @@ def collect_outputs(
 def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> UnprovenFiles:
     """Return the files that an entry may name outside of the attempt's folder.
 
-    They belong to the attempt only if the node wrote them while the prompt ran.
+    They belong to the attempt only if the node wrote them while the prompt ran. Those that a node reports from
+    ComfyUI's cache, which are probably older, come last.
     """
     of_objects, of_strings = dict[NodeFilePath, None](), dict[NodeFilePath, None]()
-    for report in _get_outputs(entry).values():
+    outputs, cached = _get_outputs(entry), list_cached_nodes(entry)
+    for reported_by in sorted(outputs, key=cached.__contains__):
+        report = outputs[reported_by]
         for key, listed in _iterate_report(report):
             for item in listed:
                 of_objects |= dict.fromkeys(_iterate_unproven_files(item, ownership))
@@ -214,7 +225,9 @@ class _NodeReportParser:
     node_id: str
     reported_by: str
     ownership: FileOwnership
+    _: KW_ONLY
     during_run: bool
+    is_cached: bool
 
     def parse_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
@@ -247,11 +260,13 @@ class _NodeReportParser:
         )
 
     def _is_value(self, item: Any) -> bool:
-        """Whether an item contains anything but files of the attempt and input files."""
+        """Whether an item contains anything but files of the attempt, input files and previews of earlier prompts."""
         remaining = [item]
         while remaining:
             value = remaining.pop()
             if value is None or self._is_own_file(value) or _is_input_file(value) or _is_websocket_image(value):
+                continue
+            if self.is_cached and _is_temporary_file(value):
                 continue
             if not isinstance(value, Mapping | list) or not value or _is_file(value):
                 return True
@@ -359,7 +374,11 @@ def _replace_temporary_names(value: Any, ownership: FileOwnership, depth: int) -
 
 
 def _is_hidden_file(value: Any, ownership: FileOwnership) -> bool:
-    return _is_file(value) and value.get("type") == TEMPORARY_TYPE and not ownership.is_in_folder(_get_path(value))
+    return _is_temporary_file(value) and not ownership.is_in_folder(_get_path(value))
+
+
+def _is_temporary_file(value: Any) -> bool:
+    return _is_file(value) and value.get("type") == TEMPORARY_TYPE
 
 
 def _is_file(value: Any) -> bool:
