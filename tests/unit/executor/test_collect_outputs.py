@@ -249,11 +249,31 @@ def test_json_output_hides_the_name_of_a_temporary_file() -> None:
     assert json.loads(found.content) == {"image": hidden, "score": 0.5}
 
 
+@pytest.mark.parametrize(
+    ("filename", "text", "shown"),
+    [
+        ("a", "a" * 1_000_000, "a" * 1_000_000),
+        ("a.png", "/srv/temp/a.png", "/srv/temp/a.png"),  # no random name is that short
+        ("a" * 12, "a" * 996, "ComfyUI_temp_" * 83),
+        ("a" * 12, "a" * 1_000_000, "ComfyUI_temp_"),
+        ("a" * 12, "b" * 1_000_000, "b" * 1_000_000),
+    ],
+    ids=["short name", "short file name", "path", "long text", "other text"],
+)
+def test_hiding_a_temporary_name_does_not_multiply_the_size_of_an_output(filename: str, text: str, shown: str) -> None:
+    reported = {"type": "temp", "filename": filename, "fullpath": text}
+    (found,) = collect_outputs({"outputs": {"1": {"found": [reported]}}}, {"1": {}})
+    assert found.content is not None
+    hidden = json.loads(found.content)
+    assert hidden["fullpath"] == shown
+    assert hidden["filename"].startswith("ComfyUI_temp_")
+
+
 CROP, PREVIEW_NODE = "2", "3"
 
 
 def test_preview_that_a_node_reports_from_the_cache_is_no_output() -> None:
-    """ComfyUI 0.33 reports the previews of ImageCropV2 and Painter again, when it takes their results from its cache."""
+    """ComfyUI 0.33 reports previews of ImageCropV2 and Painter again when it takes their results from its cache."""
     entry = {
         "outputs": {
             PREVIEW_NODE: {"images": [{**PREVIEW, "filename": "ComfyUI_temp_fghij_00001_.png"}]},

@@ -25,6 +25,7 @@ from executor.domain.file_ownership import FileOwnership, is_staged
 from executor.domain.media_types import find_media_type
 from executor.domain.named_files import ModifiedTime, NodeFilePath, list_possible_files
 from executor.domain.node_text import (
+    TEMPORARY_PREFIX,
     clean_name,
     format_file_name,
     format_temporary_name,
@@ -42,6 +43,7 @@ MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_NAMED_FILES = 600  # files that strings of a prompt may name; further strings are texts
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
+MAX_PATH_TEXT = 1_000  # characters of a text with a file's path; paths of most systems are shorter
 SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
@@ -364,13 +366,25 @@ def _hide_temporary_names(value: Any, ownership: FileOwnership) -> Any:
 
 def _replace_temporary_names(value: Any, ownership: FileOwnership, depth: int) -> Any:
     if _is_hidden_file(value, ownership):
-        named, shown = value["filename"], format_temporary_name(value["filename"])
-        return {key: part.replace(named, shown) if isinstance(part, str) else part for key, part in value.items()}
+        named = value["filename"]
+        return {
+            key: _replace_temporary_name(part, named) if isinstance(part, str) else part for key, part in value.items()
+        }
     if depth > 0 and isinstance(value, list):
         return [_replace_temporary_names(part, ownership, depth - 1) for part in value]
     if depth > 0 and isinstance(value, Mapping):
         return {key: _replace_temporary_names(part, ownership, depth - 1) for key, part in value.items()}
     return value
+
+
+def _replace_temporary_name(text: str, named: str) -> str:
+    """Return a text without this name. A workflow may choose both, so the result is never much longer than the text."""
+    shown = format_temporary_name(named)
+    if text == named:
+        return shown
+    if len(named) < len(TEMPORARY_PREFIX) or named not in text:
+        return text  # no name that a node chose is that short
+    return text.replace(named, shown) if len(text) <= MAX_PATH_TEXT else shown
 
 
 def _is_hidden_file(value: Any, ownership: FileOwnership) -> bool:
