@@ -11,6 +11,7 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
+from executor.usecases.locate_files import MAX_CONCURRENT, MAX_MISSES
 from executor.usecases.upload_output import MAX_FILE_ATTEMPTS
 from tests.integration.executor.graphs import slow
 from tests.integration.executor.processes import Node
@@ -228,7 +229,7 @@ async def test_failed_lookup_of_a_file_is_repeated(start_executor, scheduler, ga
 
 
 async def test_file_without_an_answer_fails_the_attempt_but_a_text_without_an_answer_does_not(
-    start_executor, scheduler, gateway, proxy: HostileNode
+    start_executor, scheduler, proxy: HostileNode
 ) -> None:
     """Otherwise a preview would silently be replaced by JSON, in a job that succeeds and is charged."""
 
@@ -244,6 +245,26 @@ async def test_file_without_an_answer_fails_the_attempt_but_a_text_without_an_an
     graph = {"1": reporting({"result": ["seen.png"]})}
     finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
     assert [(output.source, output.value) for output in finish.outputs] == [(OutputSource.VALUE, "seen.png")]
+
+
+async def test_node_is_asked_for_a_limited_number_of_guessed_names(
+    start_executor, scheduler, proxy: HostileNode
+) -> None:
+    asked_for: list[str] = []
+
+    async def record_lookup(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and asked.range == "bytes=0-0":
+            asked_for.append(asked.query["filename"])
+        return reply
+
+    proxy.change_reply = record_lookup
+    await start_executor(comfyui_url=proxy.url)
+    own = [f"temp/own_{number:03}.png" for number in range(MAX_MISSES)]
+    guesses = [f"temp/guess_{number:03}.png" for number in range(3 * MAX_MISSES)]
+    graph = {"1": reporting({"images": [*map(entry_of, own), {"a": [*map(entry_of, guesses)]}]}, *own)}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert [output.source for output in finish.outputs] == [*[OutputSource.FILE] * len(own), OutputSource.VALUE]
+    assert len(own) + MAX_MISSES <= len(asked_for) < len(own) + MAX_MISSES + MAX_CONCURRENT
 
 
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:

@@ -14,6 +14,7 @@ from executor.usecases.retries import TRANSFER_RETRIES
 from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, OTHER_FILE_UNAVAILABLE, StoringFailed
 
 MAX_LOOKUPS = 5_000  # files looked up per prompt, as many as a job has outputs; further ones are not outputs
+MAX_MISSES = 100  # looked-up files that are not outputs, after which no others are looked up: they may be guesses
 MAX_CONCURRENT = 8  # lookups
 
 
@@ -33,6 +34,8 @@ class FileLocator:
     ) -> dict[NodeFilePath, ModifiedTime]:
         """Return the files that were certainly written while the prompt ran, with their modification times.
 
+        After about ``MAX_MISSES`` files that were not, no others are looked up.
+
         Args:
             run_period: when the prompt ran; if unknown, there are none.
 
@@ -42,16 +45,21 @@ class FileLocator:
         if run_period is None:
             return {}
         slots, written = asyncio.Semaphore(MAX_CONCURRENT), dict[NodeFilePath, ModifiedTime]()
-        began, of_objects = time.monotonic(), frozenset(files.of_objects)
+        began, of_objects, misses = time.monotonic(), frozenset(files.of_objects), 0
 
         async def look_up(path: NodeFilePath) -> None:
+            nonlocal misses
             async with slots:
+                if misses >= MAX_MISSES:
+                    return
                 is_output = path in of_objects
                 modified = await self._read_modified_time(
                     path, is_output=is_output, began=time.monotonic() if is_output else began
                 )
             if modified is not None and is_written_during_prompt(modified, run_period):
                 written[path] = modified
+            else:
+                misses += 1
 
         try:
             async with asyncio.TaskGroup() as lookups:
