@@ -213,6 +213,16 @@ def test_object_that_names_a_file_of_others_is_json(entry: dict[str, Any]) -> No
         (NodeFilePath("temp", "comfyfleet", "a.png"), False),
         (NodeFilePath("temp", "./ComfyFleet/sub", "a.png"), False),
         (NodeFilePath("output", "a/../comfyfleet", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet.", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet ./sub", "a.png"), False),
+        (NodeFilePath("temp", "COMFYF~1", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet::$INDEX_ALLOCATION", "a.png"), False),
+        (NodeFilePath("temp", "comfy\u200bfleet", "a.png"), False),
+        (NodeFilePath("temp", "comfy\ufefffleet", "a.png"), False),
+        (NodeFilePath("output", f"{OTHER_FOLDER}.", "a.png"), False),
+        (NodeFilePath("output", OTHER_FOLDER.replace("/", " /"), "a.png"), False),
+        (NodeFilePath("output", "0199F2~1/1", "a.png"), False),
+        (NodeFilePath("output", "my.pack/v1.5/a b/~x", "a.png"), True),
         (NodeFilePath("output", "", "a..png"), False),
         (NodeFilePath("output", "", "a.png [temp]"), False),
     ],
@@ -232,6 +242,12 @@ def test_file_in_the_attempt_folder_is_an_output_without_a_lookup(kind: str, sub
     (found,) = collect_outputs(entry, {"1": {}})
     assert (found.filename, found.subfolder, found.folder, found.content) == ("a.png", subfolder, kind, None)
     assert list_unproven_files(entry, FileOwnership(FOLDER)).all == ()
+
+
+def test_string_can_name_a_file_in_an_encoded_subfolder_of_the_attempt_folder() -> None:
+    named = f"{FOLDER}/a~2e~2eb/mesh.glb"
+    listed = list_unproven_files({"outputs": {"1": {"result": [named]}}}, FileOwnership(FOLDER))
+    assert listed.of_strings[0] == NodeFilePath("output", f"{FOLDER}/a~2e~2eb", "mesh.glb")
 
 
 def test_file_written_during_the_prompt_is_an_output() -> None:
