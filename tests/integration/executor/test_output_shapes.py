@@ -247,6 +247,29 @@ async def test_file_without_an_answer_fails_the_attempt_but_a_text_without_an_an
     assert [(output.source, output.value) for output in finish.outputs] == [(OutputSource.VALUE, "seen.png")]
 
 
+@pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "running"])
+async def test_preview_that_a_restart_of_the_node_deleted_fails_the_attempt(
+    start_executor, scheduler, proxy: HostileNode, *, restarted: bool
+) -> None:
+    """A node deletes its temporary folder and its history when it starts. Other missing files are JSON."""
+
+    async def restart_at_lookup(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view":
+            return Reply(b"", status=404)
+        has_restarted = restarted and asked.route == "history" and proxy.replaced["view"] > 0
+        return Reply(b"{}") if has_restarted else reply
+
+    proxy.change_reply = restart_at_lookup
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    if restarted:
+        assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+        assert (finish.node_failed, finish.node_died) == (False, False)
+    else:
+        assert [output.source for output in finish.outputs] == [OutputSource.VALUE]
+
+
 async def test_node_is_asked_for_a_limited_number_of_guessed_names(
     start_executor, scheduler, proxy: HostileNode
 ) -> None:
