@@ -103,13 +103,14 @@ class FileLocator:
         """Return the node's answer.
 
         Args:
-            began: since when the node has been asked, now by default. It is asked for at least ``unreachable_s``.
+            began: since when requests have been repeated, now by default. They are repeated for at least
+                ``unreachable_s``.
 
         Raises:
             StoringFailed: the node is unreachable, or answers with errors.
             UnreadableResponse: the answer cannot be parsed.
         """
-        failures, began = 0, time.monotonic() if began is None else began
+        failures, unreachable_since = 0, time.monotonic()
 
         async def read_once() -> Answer:
             nonlocal failures
@@ -119,11 +120,10 @@ class FileLocator:
                 if not _is_worth_repeating(error):
                     raise
                 failures += error.may_have_arrived
-                if time.monotonic() - began <= self.unreachable_s:
-                    raise
-                if not error.may_have_arrived:
+                if not error.may_have_arrived and time.monotonic() - unreachable_since > self.unreachable_s:
                     raise StoringFailed(NODE_LOST) from error
-                if failures < MAX_FILE_ATTEMPTS:
+                repeated_s = time.monotonic() - (unreachable_since if began is None else began)
+                if failures < MAX_FILE_ATTEMPTS or repeated_s <= self.unreachable_s:
                     raise
                 log.warning("executor.output.lookup_failed", why=str(error), attempts=failures)
                 raise StoringFailed(OTHER_FILE_UNAVAILABLE) from error
