@@ -97,6 +97,7 @@ class Scheduler(MessageRecorder):
         self.max_attempts = 2  # that the node may hold at once
         self.allows_two_attempts_only = False  # like earlier releases of the scheduler
         self.knows_unwritable_journals = True  # earlier releases do not
+        self.knows_left_attempts = True  # earlier releases do not
         self.delayed_finish: UUID | None = None  # finish reports of this job are not answered
         self.work_requests: list[RequestWork] = []
         self.cancelled_work_requests: list[CancelWorkRequests] = []
@@ -261,6 +262,8 @@ class Scheduler(MessageRecorder):
 
     async def _handle_heartbeat(self, beat: Heartbeat, _: Address) -> HeartbeatReply:
         if self.allows_two_attempts_only and (beat.further_attempts or beat.left_node):
+            raise InvalidMessage
+        if not self.knows_left_attempts and beat.left_node:
             raise InvalidMessage
         if not self.knows_unwritable_journals and beat.occupied and beat.occupied.by is OccupancyCause.JOURNAL:
             raise InvalidMessage

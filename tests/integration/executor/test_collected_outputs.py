@@ -4,6 +4,7 @@ import json
 import os
 from typing import Any
 
+import aiohttp
 import pytest
 
 from contracts.scheduler.attempts import Outcome
@@ -196,3 +197,26 @@ async def test_json_of_a_workflow_never_becomes_a_file_of_another_job(
     assert camera.source is OutputSource.VALUE
     shown = json.loads(gateway.stored[camera.id])["a"]
     assert {file["filename"] for file in shown} == {"ComfyUI_temp_.png", "private_00001_.png"}
+
+
+async def test_preview_of_a_cached_crop_is_stored_once(start_executor, scheduler, gateway) -> None:
+    """The node reports it again in the second job, which takes the crop from ComfyUI's cache."""
+    if not REAL:
+        pytest.skip("needs a real ComfyUI (COMFYUI_URL)")
+    async with aiohttp.ClientSession() as http, http.get(f"{REAL}/object_info/ImageCropV2") as response:
+        described = (await response.json()).get("ImageCropV2", {})
+    if not described.get("has_intermediate_output"):
+        pytest.skip("needs ComfyUI 0.33: earlier versions report no preview of a crop")
+    await start_executor(comfyui_url=REAL)
+    graph = {
+        "1": picture(),
+        "2": node_of("ImageCropV2", image=["1", 0], crop_region={"x": 0, "y": 0, "width": 24, "height": 16}),
+    }
+    listed = []
+    for prefix in ("first", "second"):
+        save = node_of("SaveImage", images=["2", 0], filename_prefix=prefix)
+        finish = await scheduler.wait_for_finish(await scheduler.offer_job({**graph, "3": save}))
+        assert finish.outcome is Outcome.SUCCEEDED, finish
+        assert all(gateway.stored[output.id].startswith(PNG) for output in finish.outputs)
+        listed.append([(output.node_id, output.name) for output in finish.outputs])
+    assert listed == [[("2", "ComfyUI_temp_00001_.png"), ("3", "first_00001_.png")], [("3", "second_00001_.png")]]

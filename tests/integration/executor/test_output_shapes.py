@@ -11,6 +11,8 @@ from contracts.scheduler.attempts import Outcome
 from contracts.scheduler.jobs import JobWarning
 from contracts.scheduler.outputs import Output, OutputKind, OutputSource
 from executor.domain.inline_values import MAX_INLINE_BYTES, MAX_JOB_BYTES
+from executor.usecases.locate_files import MAX_CONCURRENT, MAX_MISSES
+from executor.usecases.upload_output import MAX_FILE_ATTEMPTS
 from tests.integration.executor.graphs import slow
 from tests.integration.executor.processes import Node
 from tests.kit.hostile_node import HostileNode, NodeRequest, Reply
@@ -213,17 +215,79 @@ async def test_missing_file_outside_of_the_attempt_folder_does_not_count_against
 
 
 async def test_failed_lookup_of_a_file_is_repeated(start_executor, scheduler, gateway, proxy: HostileNode) -> None:
-    async def fail_once(asked: NodeRequest, reply: Reply) -> Reply:
-        if asked.route == "view" and not proxy.replaced["view"]:
+    async def fail_often(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and proxy.replaced["view"] < MAX_FILE_ATTEMPTS + 1:
             return Reply(b"", status=503)
         return reply
 
-    proxy.change_reply = fail_once
-    await start_executor(comfyui_url=proxy.url)
+    proxy.change_reply = fail_often
+    await start_executor(comfyui_url=proxy.url, unreachable_s=60)
     graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
     (output,) = (await scheduler.wait_for_finish(await scheduler.offer_job(graph))).outputs
-    assert proxy.replaced["view"] == 1
+    assert proxy.replaced["view"] == MAX_FILE_ATTEMPTS + 1
     assert (output.source, gateway.stored[output.id]) == (OutputSource.FILE, content_of("temp/seen.png"))
+
+
+async def test_file_without_an_answer_fails_the_attempt_but_a_text_without_an_answer_does_not(
+    start_executor, scheduler, proxy: HostileNode
+) -> None:
+    """Otherwise a preview would silently be replaced by JSON, in a job that succeeds and is charged."""
+
+    async def fail(asked: NodeRequest, reply: Reply) -> Reply:
+        return Reply(b"", status=502) if asked.route == "view" else reply
+
+    proxy.change_reply = fail
+    await start_executor(comfyui_url=proxy.url, unreachable_s=0.1)
+    graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+    assert (finish.node_failed, finish.node_died, finish.outputs) == (False, False, ())
+    graph = {"1": reporting({"result": ["seen.png"]})}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert [(output.source, output.value) for output in finish.outputs] == [(OutputSource.VALUE, "seen.png")]
+
+
+@pytest.mark.parametrize("restarted", [True, False], ids=["restarted", "running"])
+async def test_preview_that_a_restart_of_the_node_deleted_fails_the_attempt(
+    start_executor, scheduler, proxy: HostileNode, *, restarted: bool
+) -> None:
+    """A node deletes its temporary folder and its history when it starts. Other missing files are JSON."""
+
+    async def restart_at_lookup(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view":
+            return Reply(b"", status=404)
+        has_restarted = restarted and asked.route == "history" and proxy.replaced["view"] > 0
+        return Reply(b"{}") if has_restarted else reply
+
+    proxy.change_reply = restart_at_lookup
+    await start_executor(comfyui_url=proxy.url)
+    graph = {"1": reporting({"images": [entry_of("temp/seen.png")]}, "temp/seen.png")}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    if restarted:
+        assert (finish.outcome, finish.error.code) == (Outcome.NODE_FAULT, "node.fault")
+        assert (finish.node_failed, finish.node_died) == (False, False)
+    else:
+        assert [output.source for output in finish.outputs] == [OutputSource.VALUE]
+
+
+async def test_node_is_asked_for_a_limited_number_of_guessed_names(
+    start_executor, scheduler, proxy: HostileNode
+) -> None:
+    asked_for: list[str] = []
+
+    async def record_lookup(asked: NodeRequest, reply: Reply) -> Reply:
+        if asked.route == "view" and asked.range == "bytes=0-0":
+            asked_for.append(asked.query["filename"])
+        return reply
+
+    proxy.change_reply = record_lookup
+    await start_executor(comfyui_url=proxy.url)
+    own = [f"temp/own_{number:03}.png" for number in range(MAX_MISSES)]
+    guesses = [f"temp/guess_{number:03}.png" for number in range(3 * MAX_MISSES)]
+    graph = {"1": reporting({"images": [*map(entry_of, own), {"a": [*map(entry_of, guesses)]}]}, *own)}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert [output.source for output in finish.outputs] == [*[OutputSource.FILE] * len(own), OutputSource.VALUE]
+    assert len(own) + MAX_MISSES <= len(asked_for) < len(own) + MAX_MISSES + MAX_CONCURRENT
 
 
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:

@@ -58,7 +58,7 @@ def found_in(shape: Shape) -> list[FoundOutput]:
     written = {place_of(path): ModifiedTime(7) for path in shape.files}
     entry = {"outputs": {"9": shape.report}}
     unproven = list_unproven_files(entry, FileOwnership(FOLDER))
-    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven if path in written})
+    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven.all if path in written})
 
 
 def place_of(path: str) -> NodeFilePath:
@@ -213,6 +213,16 @@ def test_object_that_names_a_file_of_others_is_json(entry: dict[str, Any]) -> No
         (NodeFilePath("temp", "comfyfleet", "a.png"), False),
         (NodeFilePath("temp", "./ComfyFleet/sub", "a.png"), False),
         (NodeFilePath("output", "a/../comfyfleet", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet.", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet ./sub", "a.png"), False),
+        (NodeFilePath("temp", "COMFYF~1", "a.png"), False),
+        (NodeFilePath("temp", "comfyfleet::$INDEX_ALLOCATION", "a.png"), False),
+        (NodeFilePath("temp", "comfy\u200bfleet", "a.png"), False),
+        (NodeFilePath("temp", "comfy\ufefffleet", "a.png"), False),
+        (NodeFilePath("output", f"{OTHER_FOLDER}.", "a.png"), False),
+        (NodeFilePath("output", OTHER_FOLDER.replace("/", " /"), "a.png"), False),
+        (NodeFilePath("output", "0199F2~1/1", "a.png"), False),
+        (NodeFilePath("output", "my.pack/v1.5/a b/~x", "a.png"), True),
         (NodeFilePath("output", "", "a..png"), False),
         (NodeFilePath("output", "", "a.png [temp]"), False),
     ],
@@ -222,7 +232,7 @@ def test_modification_time_proves_nothing_in_folders_where_others_write(path: No
     assert FileOwnership(FOLDER).may_be_written(path) is expected
     entry = {"type": path.folder, "subfolder": path.subfolder, "filename": path.filename}
     listed = list_unproven_files({"outputs": {"1": {"images": [entry]}}}, FileOwnership(FOLDER))
-    assert listed == ([path] if expected else [])
+    assert listed.all == ((path,) if expected else ())
 
 
 @pytest.mark.parametrize("kind", ["output", "temp"])
@@ -231,12 +241,18 @@ def test_file_in_the_attempt_folder_is_an_output_without_a_lookup(kind: str, sub
     entry = {"outputs": {"1": {"images": [{"filename": "a.png", "subfolder": subfolder, "type": kind}]}}}
     (found,) = collect_outputs(entry, {"1": {}})
     assert (found.filename, found.subfolder, found.folder, found.content) == ("a.png", subfolder, kind, None)
-    assert list_unproven_files(entry, FileOwnership(FOLDER)) == []
+    assert list_unproven_files(entry, FileOwnership(FOLDER)).all == ()
+
+
+def test_string_can_name_a_file_in_an_encoded_subfolder_of_the_attempt_folder() -> None:
+    named = f"{FOLDER}/a~2e~2eb/mesh.glb"
+    listed = list_unproven_files({"outputs": {"1": {"result": [named]}}}, FileOwnership(FOLDER))
+    assert listed.of_strings[0] == NodeFilePath("output", f"{FOLDER}/a~2e~2eb", "mesh.glb")
 
 
 def test_file_written_during_the_prompt_is_an_output() -> None:
     entry = {"outputs": {"1": {"images": [PREVIEW]}}}
-    (path,) = list_unproven_files(entry, FileOwnership(FOLDER))
+    (path,) = list_unproven_files(entry, FileOwnership(FOLDER)).of_objects
     (found,) = collect_outputs(entry, {"1": {}}, {path: ModifiedTime(7)})
     assert (found.filename, found.temporary, found.modified) == (PREVIEW["filename"], True, ModifiedTime(7))
 
@@ -247,6 +263,69 @@ def test_json_output_hides_the_name_of_a_temporary_file() -> None:
     hidden = {**PREVIEW, "filename": "ComfyUI_temp_.png", "fullpath": "/srv/temp/ComfyUI_temp_.png"}
     assert found.content is not None
     assert json.loads(found.content) == {"image": hidden, "score": 0.5}
+
+
+@pytest.mark.parametrize(
+    ("filename", "text", "shown"),
+    [
+        ("a", "a" * 1_000_000, "a" * 1_000_000),
+        ("a.png", "/srv/temp/a.png", "/srv/temp/a.png"),  # no random name is that short
+        ("a" * 12, "a" * 996, "ComfyUI_temp_" * 83),
+        ("a" * 12, "a" * 1_000_000, "ComfyUI_temp_"),
+        ("a" * 12, "b" * 1_000_000, "b" * 1_000_000),
+    ],
+    ids=["short name", "short file name", "path", "long text", "other text"],
+)
+def test_hiding_a_temporary_name_does_not_multiply_the_size_of_an_output(filename: str, text: str, shown: str) -> None:
+    reported = {"type": "temp", "filename": filename, "fullpath": text}
+    (found,) = collect_outputs({"outputs": {"1": {"found": [reported]}}}, {"1": {}})
+    assert found.content is not None
+    hidden = json.loads(found.content)
+    assert hidden["fullpath"] == shown
+    assert hidden["filename"].startswith("ComfyUI_temp_")
+
+
+CROP, PREVIEW_NODE = "2", "3"
+
+
+def test_preview_that_a_node_reports_from_the_cache_is_no_output() -> None:
+    """ComfyUI 0.33 reports previews of ImageCropV2 and Painter again when it takes their results from its cache."""
+    entry = {
+        "outputs": {
+            PREVIEW_NODE: {"images": [{**PREVIEW, "filename": "ComfyUI_temp_fghij_00001_.png"}]},
+            CROP: {"images": [PREVIEW], "animated": [False], "size": [512]},
+        },
+        "status": {
+            "status_str": "success",
+            "completed": True,
+            "messages": [
+                ["execution_start", {"prompt_id": "p", "timestamp": 1_795_935_600_000}],
+                ["execution_cached", {"nodes": ["1", CROP], "prompt_id": "p", "timestamp": 1_795_935_600_001}],
+                ["execution_success", {"prompt_id": "p", "timestamp": 1_795_935_601_000}],
+            ],
+        },
+    }
+    graph = dict.fromkeys(["1", CROP, PREVIEW_NODE])
+    new, cached = list_unproven_files(entry, FileOwnership(FOLDER)).of_objects
+    assert cached.filename == PREVIEW["filename"]
+    found = collect_outputs(entry, graph, {new: ModifiedTime(7)})
+    assert [(item.node_id, item.key, item.filename) for item in found] == [
+        (CROP, "size", ""),
+        (PREVIEW_NODE, "images", new.filename),
+    ]
+    made_again = collect_outputs(entry, graph, {new: ModifiedTime(7), cached: ModifiedTime(7)})
+    assert [item.filename for item in made_again] == [cached.filename, "", new.filename]
+
+
+def test_file_of_the_output_folder_that_a_node_reports_from_the_cache_stays_json() -> None:
+    saved = {"filename": "a.png", "subfolder": "", "type": "output"}
+    entry = {
+        "outputs": {CROP: {"images": [saved]}},
+        "status": {"messages": [["execution_cached", {"nodes": [CROP]}]]},
+    }
+    (found,) = collect_outputs(entry, {CROP: {}})
+    assert found.content is not None
+    assert json.loads(found.content) == saved
 
 
 def test_upload_that_a_node_reports_is_no_output() -> None:

@@ -185,6 +185,12 @@ def find_run_period(entry: Mapping[str, Any]) -> RunPeriod | None:
     return None if start_ms is None or end_ms is None else RunPeriod(start_ms, end_ms)
 
 
+def list_cached_nodes(entry: Mapping[str, Any]) -> frozenset[str]:
+    """Return the nodes whose results of an earlier prompt were in ComfyUI's cache when the prompt began."""
+    listed = dict(_iterate_status_messages(entry)).get("execution_cached", {}).get("nodes")
+    return frozenset(node for node in listed if isinstance(node, str)) if isinstance(listed, list) else frozenset()
+
+
 def sanitize_message(message: Any) -> str:
     """Return one line of at most ``MAX_MESSAGE`` characters without traceback and absolute paths."""
     text = truncate_text(message).partition("Traceback (most recent call last)")[0]

@@ -7,22 +7,25 @@ choose the keys and shapes, so every key is walked:
   (``FileOwnership``);
 * a string is a text, unless it names a file that this prompt wrote;
 * any other value is kept as JSON, without the names that nodes chose for temporary files;
-* ``null``, the flag ``animated``, an empty list or object beside a file, and input files are not outputs.
+* ``null``, the flag ``animated``, an empty list or object beside a file, and input files are not outputs;
+* a temporary file of an earlier prompt, which a node reports from ComfyUI's cache, is not an output.
 """
 
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 from contracts.scheduler.outputs import OutputKind, OutputSource
+from executor.domain.attempt_result import list_cached_nodes
 from executor.domain.expansion import find_root_node
 from executor.domain.file_ownership import FileOwnership, is_staged
 from executor.domain.media_types import find_media_type
 from executor.domain.named_files import ModifiedTime, NodeFilePath, list_possible_files
 from executor.domain.node_text import (
+    TEMPORARY_PREFIX,
     clean_name,
     format_file_name,
     format_temporary_name,
@@ -40,6 +43,7 @@ MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_NAMED_FILES = 600  # files that strings of a prompt may name; further strings are texts
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
+MAX_PATH_TEXT = 1_000  # characters of a text with a file's path; paths of most systems are shorter
 SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
@@ -47,6 +51,23 @@ TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
 
 class ValueTooDeep(Exception):
     """A node reported a value nested too deeply for JSON."""
+
+
+class UnprovenFiles(NamedTuple):
+    """Files that a history entry may name outside of the attempt's folder.
+
+    Attributes:
+        of_objects: named by objects. Most of them are files that the node wrote.
+        of_strings: perhaps named by strings. Most of these strings are texts.
+    """
+
+    of_objects: tuple[NodeFilePath, ...]
+    of_strings: tuple[NodeFilePath, ...]
+
+    @property
+    def all(self) -> tuple[NodeFilePath, ...]:
+        """All files, the most likely ones first."""
+        return self.of_objects + self.of_strings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,33 +131,42 @@ def collect_outputs(
         reported_by: _find_display_node(reported_by, meta if isinstance(meta, Mapping) else {}, graph)
         for reported_by in outputs
     }
-    positions = {node_id: position for position, node_id in enumerate(graph)}
+    positions, cached = {node_id: position for position, node_id in enumerate(graph)}, list_cached_nodes(entry)
     ordered = sorted(outputs, key=lambda reported_by: positions.get(owners[reported_by], len(positions)))
     found = (
         item
         for reported_by in ordered
         for item in _collect_from_node(
-            _NodeReportParser(clean_name(owners[reported_by]) or "", reported_by, ownership, during_run),
+            _NodeReportParser(
+                clean_name(owners[reported_by]) or "",
+                reported_by,
+                ownership,
+                during_run=during_run,
+                is_cached=reported_by in cached,
+            ),
             outputs[reported_by],
         )
     )
     return list(islice(_drop_duplicate_files(found), MAX_OUTPUTS))
 
 
-def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> list[NodeFilePath]:
-    """Return the files that an entry may name outside of the attempt's folder: those of objects, then of strings.
+def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> UnprovenFiles:
+    """Return the files that an entry may name outside of the attempt's folder.
 
-    They belong to the attempt only if the node wrote them while the prompt ran.
+    They belong to the attempt only if the node wrote them while the prompt ran. Those that a node reports from
+    ComfyUI's cache, which are probably older, come last.
     """
     of_objects, of_strings = dict[NodeFilePath, None](), dict[NodeFilePath, None]()
-    for report in _get_outputs(entry).values():
+    outputs, cached = _get_outputs(entry), list_cached_nodes(entry)
+    for reported_by in sorted(outputs, key=cached.__contains__):
+        report = outputs[reported_by]
         for key, listed in _iterate_report(report):
             for item in listed:
                 of_objects |= dict.fromkeys(_iterate_unproven_files(item, ownership))
                 if isinstance(item, str):
                     of_strings |= dict.fromkeys(_iterate_named_files(key, item, ownership))
     strings = islice((path for path in of_strings if path not in of_objects), MAX_NAMED_FILES)
-    return [*islice(of_objects, MAX_OUTPUTS), *strings]
+    return UnprovenFiles(tuple(islice(of_objects, MAX_OUTPUTS)), tuple(strings))
 
 
 def _get_outputs(entry: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -197,7 +227,9 @@ class _NodeReportParser:
     node_id: str
     reported_by: str
     ownership: FileOwnership
+    _: KW_ONLY
     during_run: bool
+    is_cached: bool
 
     def parse_outputs(self, key: str, listed: list[Any]) -> Iterator[FoundOutput]:
         """Yield the outputs under one key, in order. The caller bounds their number."""
@@ -230,11 +262,13 @@ class _NodeReportParser:
         )
 
     def _is_value(self, item: Any) -> bool:
-        """Whether an item contains anything but files of the attempt and input files."""
+        """Whether an item contains anything but files of the attempt, input files and previews of earlier prompts."""
         remaining = [item]
         while remaining:
             value = remaining.pop()
             if value is None or self._is_own_file(value) or _is_input_file(value) or _is_websocket_image(value):
+                continue
+            if self.is_cached and _is_temporary_file(value):
                 continue
             if not isinstance(value, Mapping | list) or not value or _is_file(value):
                 return True
@@ -332,8 +366,10 @@ def _hide_temporary_names(value: Any, ownership: FileOwnership) -> Any:
 
 def _replace_temporary_names(value: Any, ownership: FileOwnership, depth: int) -> Any:
     if _is_hidden_file(value, ownership):
-        named, shown = value["filename"], format_temporary_name(value["filename"])
-        return {key: part.replace(named, shown) if isinstance(part, str) else part for key, part in value.items()}
+        named = value["filename"]
+        return {
+            key: _replace_temporary_name(part, named) if isinstance(part, str) else part for key, part in value.items()
+        }
     if depth > 0 and isinstance(value, list):
         return [_replace_temporary_names(part, ownership, depth - 1) for part in value]
     if depth > 0 and isinstance(value, Mapping):
@@ -341,8 +377,22 @@ def _replace_temporary_names(value: Any, ownership: FileOwnership, depth: int) -
     return value
 
 
+def _replace_temporary_name(text: str, named: str) -> str:
+    """Return a text without this name. A workflow may choose both, so the result is never much longer than the text."""
+    shown = format_temporary_name(named)
+    if text == named:
+        return shown
+    if len(named) < len(TEMPORARY_PREFIX) or named not in text:
+        return text  # no name that a node chose is that short
+    return text.replace(named, shown) if len(text) <= MAX_PATH_TEXT else shown
+
+
 def _is_hidden_file(value: Any, ownership: FileOwnership) -> bool:
-    return _is_file(value) and value.get("type") == TEMPORARY_TYPE and not ownership.is_in_folder(_get_path(value))
+    return _is_temporary_file(value) and not ownership.is_in_folder(_get_path(value))
+
+
+def _is_temporary_file(value: Any) -> bool:
+    return _is_file(value) and value.get("type") == TEMPORARY_TYPE
 
 
 def _is_file(value: Any) -> bool:

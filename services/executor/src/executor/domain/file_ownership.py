@@ -6,6 +6,7 @@ or if the node certainly wrote it while the attempt's prompt ran.
 """
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -19,6 +20,8 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 # /view searches another folder for "a.png [input]", and any folder for a hash.
 _FOUND_ELSEWHERE = re.compile(r"blake3:|.*\[(?:input|output|temp)\]$", re.DOTALL)
 _ATTEMPT_FOLDER = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/\d+(?:/|$)", re.IGNORECASE)
+# Names that Windows takes for another one: short names (FOLDER~1), streams (folder:x), ignored dots and spaces.
+_ALIAS = re.compile(r"~\d|:|[ .](?:/|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +52,26 @@ class FileOwnership:
         """Whether the modification time of a file outside of the attempt's folder can prove that the prompt wrote it.
 
         It proves nothing where others write meanwhile: the next job's uploads are staged during this prompt, and nodes
-        that share an output folder write the files of other attempts.
+        that share an output folder write the files of other attempts. So it proves nothing either if the name of a
+        folder might be another name of these.
         """
         if _FOUND_ELSEWHERE.match(path.filename) or not is_addressable(path.filename, path.subfolder):
             return False
         subfolder = _normalize_subfolder(path.subfolder)
         if subfolder is None or not is_servable(path.filename) or is_staged(path):
             return False
-        return _ATTEMPT_FOLDER.match(subfolder) is None or self.is_in_folder(path)
+        return self.is_in_folder(path) or not (_ATTEMPT_FOLDER.match(subfolder) or _may_be_alias(subfolder))
 
 
 def is_staged(path: NodeFilePath) -> bool:
     """Whether the file is in the folder where executors put the uploads of jobs."""
     subfolder = _normalize_subfolder(path.subfolder) if path.folder == STAGED_IN else None
     return subfolder is not None and subfolder.split("/")[0].casefold() == STAGING_FOLDER
+
+
+def _may_be_alias(subfolder: str) -> bool:
+    """Whether Windows or macOS may take a normalized path for another one. HFS+ ignores invisible characters."""
+    return _ALIAS.search(subfolder) is not None or any(unicodedata.category(letter) == "Cf" for letter in subfolder)
 
 
 def _normalize_subfolder(subfolder: str) -> str | None:

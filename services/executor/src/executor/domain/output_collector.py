@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from executor.domain.collect_outputs import FoundOutput, collect_outputs, list_unproven_files
+from executor.domain.collect_outputs import FoundOutput, UnprovenFiles, collect_outputs, list_unproven_files
 from executor.domain.expansion import Expansion
 from executor.domain.file_ownership import FileOwnership
 from executor.domain.media_types import find_media_type
@@ -43,8 +43,8 @@ class OutputCollector:
         found = collect_outputs(entry, self._graph, FileOwnership(self._folder), during_run=True)
         return self._restore_requested_names(found)
 
-    def list_unproven_files(self, entry: Mapping[str, Any]) -> list[NodeFilePath]:
-        """Return the files that a history entry names and that may belong to others, the most likely ones first."""
+    def list_unproven_files(self, entry: Mapping[str, Any]) -> UnprovenFiles:
+        """Return the files that a history entry names and that may belong to others."""
         return list_unproven_files(entry, FileOwnership(self._folder))
 
     def collect_from_history(

@@ -2,19 +2,25 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUIClient
-from executor.clients.comfyui_responses import NodeUnavailable
+from executor.clients.comfyui_responses import NodeUnavailable, UnreadableResponse
 from executor.domain.attempt_result import NODE_LOST
+from executor.domain.collect_outputs import TEMPORARY_TYPE, UnprovenFiles
 from executor.domain.named_files import ModifiedTime, NodeFilePath, RunPeriod, is_written_during_prompt
 from executor.usecases.retries import TRANSFER_RETRIES
-from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, StoringFailed
+from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, OTHER_FILE_UNAVAILABLE, StoringFailed
 
 MAX_LOOKUPS = 5_000  # files looked up per prompt, as many as a job has outputs; further ones are not outputs
+MAX_MISSES = 100  # looked-up files that are not outputs, after which no others are looked up: they may be guesses
 MAX_CONCURRENT = 8  # lookups
+
+Answer = TypeVar("Answer")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,56 +28,112 @@ class FileLocator:
     """Asks the node when files were written.
 
     Attributes:
-        unreachable_s: how long the node may be unreachable before the attempt ends.
+        unreachable_s: how long the node may be unreachable, or answer with errors, before the attempt ends.
     """
 
     node: ComfyUIClient
     unreachable_s: float
 
     async def find_written_files(
-        self, paths: Sequence[NodeFilePath], run_period: RunPeriod | None
+        self, files: UnprovenFiles, run_period: RunPeriod | None, *, prompt_id: str | None
     ) -> dict[NodeFilePath, ModifiedTime]:
         """Return the files that were certainly written while the prompt ran, with their modification times.
 
+        After about ``MAX_MISSES`` files that were not, no others are looked up.
+
         Args:
             run_period: when the prompt ran; if unknown, there are none.
+            prompt_id: the prompt, whose history entry a node loses when it restarts; None if the entry may be deleted.
 
         Raises:
-            StoringFailed: the node became unreachable.
+            StoringFailed: the node became unreachable or restarted, or did not answer for a file that an object names.
         """
         if run_period is None:
             return {}
-        slots, written = asyncio.Semaphore(MAX_CONCURRENT), dict[NodeFilePath, ModifiedTime]()
+        slots, times = asyncio.Semaphore(MAX_CONCURRENT), dict[NodeFilePath, ModifiedTime | None]()
+        began, of_objects, misses = time.monotonic(), frozenset(files.of_objects), 0
 
         async def look_up(path: NodeFilePath) -> None:
+            nonlocal misses
             async with slots:
-                modified = await self._read_modified_time(path)
-            if modified is not None and is_written_during_prompt(modified, run_period):
-                written[path] = modified
+                if misses < MAX_MISSES:
+                    read = self._read_time_of_file if path in of_objects else self._read_time_of_possible_file
+                    times[path] = modified = await read(path, began)
+                    misses += not _is_written(modified, run_period)
 
         try:
             async with asyncio.TaskGroup() as lookups:
-                for path in paths[:MAX_LOOKUPS]:
+                for path in files.all[:MAX_LOOKUPS]:
                     lookups.create_task(look_up(path))
         except ExceptionGroup as failed:
             raise failed.exceptions[0] from failed
-        return written
+        missing = {path for path, modified in times.items() if modified is None and path.folder == TEMPORARY_TYPE}
+        if missing & of_objects and prompt_id is not None and not await self._has_history(prompt_id):
+            raise StoringFailed(OTHER_FILE_UNAVAILABLE)  # ComfyUI deletes its temporary folder when it starts
+        return {
+            path: modified
+            for path, modified in times.items()
+            if modified is not None and is_written_during_prompt(modified, run_period)
+        }
 
-    async def _read_modified_time(self, path: NodeFilePath) -> ModifiedTime | None:
-        """Return when the node wrote this file; None if the node does not say."""
+    async def _read_time_of_file(self, path: NodeFilePath, _: float) -> ModifiedTime | None:
+        """Return when the node wrote a file that an object names; None if there is no such file."""
+        return await self._read_repeatedly(partial(self.node.read_modified_time, path))
+
+    async def _read_time_of_possible_file(self, path: NodeFilePath, began: float) -> ModifiedTime | None:
+        """Return when the node wrote a file that a string may name; None if the node does not say.
+
+        Args:
+            began: since when all lookups together have been repeated: these lookups may be many.
+        """
+        try:
+            return await self._read_repeatedly(partial(self.node.read_modified_time, path), began)
+        except StoringFailed as failed:
+            if failed.result is NODE_LOST:
+                raise
+            return None
+
+    async def _has_history(self, prompt_id: str) -> bool:
+        try:
+            return await self._read_repeatedly(partial(self.node.read_history, prompt_id)) is not None
+        except UnreadableResponse:
+            return True
+
+    async def _read_repeatedly(self, read: Callable[[], Awaitable[Answer]], began: float | None = None) -> Answer:
+        """Return the node's answer.
+
+        Args:
+            began: since when requests have been repeated, now by default. They are repeated for at least
+                ``unreachable_s``.
+
+        Raises:
+            StoringFailed: the node is unreachable, or answers with errors.
+            UnreadableResponse: the answer cannot be parsed.
+        """
         failures, unreachable_since = 0, time.monotonic()
 
-        async def read_once() -> ModifiedTime | None:
+        async def read_once() -> Answer:
             nonlocal failures
             try:
-                return await self.node.read_modified_time(path)
+                return await read()
             except NodeUnavailable as error:
+                if not _is_worth_repeating(error):
+                    raise
                 failures += error.may_have_arrived
-                if failures >= MAX_FILE_ATTEMPTS:
-                    log.warning("executor.output.lookup_failed", why=str(error), attempts=failures)
-                    return None
                 if not error.may_have_arrived and time.monotonic() - unreachable_since > self.unreachable_s:
                     raise StoringFailed(NODE_LOST) from error
-                raise
+                repeated_s = time.monotonic() - (unreachable_since if began is None else began)
+                if failures < MAX_FILE_ATTEMPTS or repeated_s <= self.unreachable_s:
+                    raise
+                log.warning("executor.output.lookup_failed", why=str(error), attempts=failures)
+                raise StoringFailed(OTHER_FILE_UNAVAILABLE) from error
 
-        return await TRANSFER_RETRIES.on(NodeUnavailable)(read_once)
+        return await TRANSFER_RETRIES.on(_is_worth_repeating)(read_once)
+
+
+def _is_written(modified: ModifiedTime | None, run_period: RunPeriod) -> bool:
+    return modified is not None and is_written_during_prompt(modified, run_period)
+
+
+def _is_worth_repeating(error: Exception) -> bool:
+    return isinstance(error, NodeUnavailable) and not isinstance(error, UnreadableResponse)

@@ -376,7 +376,8 @@ class AttemptRunner:
         listeners: "EventListeners",
     ) -> FinishAttempt:
         entry = history.content
-        self.journal.add_history_entry(record.prompt_id, oversized=history.size_bytes > OVERSIZED_HISTORY_BYTES)
+        oversized = history.size_bytes > OVERSIZED_HISTORY_BYTES
+        self.journal.add_history_entry(record.prompt_id, oversized=oversized)
         gpu_s, result = compute_gpu_seconds(entry, wall_s), classify_history(entry)
         if result.outcome is Outcome.SUCCEEDED:
             result = listeners.images.find_failure() or result
@@ -384,7 +385,9 @@ class AttemptRunner:
             return _build_finish(record, result, gpu_s=gpu_s)
         try:
             unproven = await _parse_history(history, listeners.collector.list_unproven_files)
-            written = await self.locator.find_written_files(unproven, find_run_period(entry))
+            written = await self.locator.find_written_files(
+                unproven, find_run_period(entry), prompt_id=None if oversized else record.prompt_id
+            )
             found = await _parse_history(history, partial(listeners.collector.collect_from_history, written=written))
             stored = await uploads.finish_uploads(found)
         except ValueTooDeep:

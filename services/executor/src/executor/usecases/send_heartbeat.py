@@ -107,14 +107,15 @@ class HeartbeatSender:
         self.state.is_catalog_reported = catalog is not None and catalog.digest != self._refused_digest
 
     async def _request(self, heartbeat: Heartbeat) -> HeartbeatReply:
-        """Send a heartbeat. A scheduler of an earlier version, which refuses it, gets one that it knows."""
-        try:
-            return await self.bus.request(HEARTBEAT, heartbeat, key=self.node_name)
-        except Refusal as refusal:
-            known = build_heartbeat_of_earlier_versions(heartbeat)
-            if refusal.details.code != InvalidMessage.code or known == heartbeat:
-                raise
-            return await self.bus.request(HEARTBEAT, known, key=self.node_name)
+        """Send a heartbeat. A scheduler of an earlier version, which refuses it, gets the newest one that it knows."""
+        versions = list_heartbeat_versions(heartbeat)
+        for version in versions[:-1]:
+            try:
+                return await self.bus.request(HEARTBEAT, version, key=self.node_name)
+            except Refusal as refusal:
+                if refusal.details.code != InvalidMessage.code:
+                    raise
+        return await self.bus.request(HEARTBEAT, versions[-1], key=self.node_name)
 
     async def _report_catalog(self, catalog: ReportCatalog) -> None:
         """Send the catalog, unless the scheduler has refused this one permanently."""
@@ -129,12 +130,14 @@ class HeartbeatSender:
             log.error("executor.catalog.refused", code=refusal.details.code, digest=catalog.digest)
 
 
-def build_heartbeat_of_earlier_versions(heartbeat: Heartbeat) -> Heartbeat:
-    """Return the heartbeat without what schedulers of earlier versions refuse."""
+def list_heartbeat_versions(heartbeat: Heartbeat) -> list[Heartbeat]:
+    """Return the heartbeat as schedulers of this and of earlier versions accept it, newest first, each once."""
     occupied = heartbeat.occupied
     if occupied is not None and occupied.by is OccupancyCause.JOURNAL:
         occupied = None
-    return heartbeat.model_copy(update={"further_attempts": (), "left_node": (), "occupied": occupied})
+    earlier = heartbeat.model_copy(update={"left_node": (), "occupied": occupied})
+    earliest = earlier.model_copy(update={"further_attempts": ()})
+    return [heartbeat, *([earlier] if earlier != heartbeat else []), *([earliest] if earliest != earlier else [])]
 
 
 def _apply_lease_state(attempt: LiveAttempt | None, lease: LeaseState) -> None:
