@@ -13,7 +13,7 @@ async def test_navigation_moves_the_focus_to_the_heading_of_the_page(new_visitor
     await page.get_by_role("link", name="An open book").click()
     await expect(
         page.get_by_role("heading", level=1, name="Text to image")
-    ).to_be_focused()  # it is there when the job is
+    ).to_be_focused()  # the heading appears once the job is loaded
     await page.get_by_role("link", name="Jobs", exact=True).click()
     await expect(page.get_by_role("heading", level=1, name="Jobs")).to_be_focused()
     await page.keyboard.press("g")

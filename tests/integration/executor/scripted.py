@@ -95,7 +95,7 @@ class Scheduler(MessageRecorder):
         self.offers: deque[Assignment] = deque()
         self.assigned: list[Assignment] = []  # live attempts, oldest first
         self.max_attempts = 2  # that the node may hold at once
-        self.allows_two_attempts_only = False  # like earlier releases of the scheduler
+        self.allows_two_attempts_only = False  # True: like earlier releases of the scheduler
         self.knows_unwritable_journals = True  # earlier releases do not
         self.knows_left_attempts = True  # earlier releases do not
         self.delayed_finish: UUID | None = None  # finish reports of this job are not answered

@@ -213,7 +213,7 @@ async def test_reported_file_outside_of_the_nodes_folders_is_json(scheduler, hos
 
 
 @pytest.mark.requirement("B-99")
-async def test_ten_thousand_outputs_exceed_the_output_limit(scheduler, hostile) -> None:
+async def test_more_outputs_than_a_job_may_have_fail_it(scheduler, hostile) -> None:
     def change(entry: dict[str, Any]) -> None:
         entry["outputs"]["3"] = {f"{n}": ["t"] for n in range(6_000)}
 

@@ -359,12 +359,12 @@ class Node:
         if command.gpu_seconds <= START_ATTEMPT.timeout_s:
             return await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
         # An attempt is not charged for more than its age, so let it look this old to the scheduler.
-        await self._postpone_lease(ref, -command.gpu_seconds)
+        await self._shift_lease_start(ref, -command.gpu_seconds)
         reply = await self.system.bus.request(FINISH_ATTEMPT, command, key=self.name)
-        await self._postpone_lease(ref, command.gpu_seconds)
+        await self._shift_lease_start(ref, command.gpu_seconds)
         return reply
 
-    async def _postpone_lease(self, ref: AttemptRef, seconds: float) -> None:
+    async def _shift_lease_start(self, ref: AttemptRef, seconds: float) -> None:
         sql = """UPDATE attempts SET leased_at = leased_at + make_interval(secs => $3)
             WHERE job_id = $1 AND attempt = $2"""
         await self.system.sql.execute(sql, ref.job_id, ref.attempt, seconds)

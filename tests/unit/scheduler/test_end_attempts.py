@@ -16,7 +16,7 @@ class Fakes:
 
     def __init__(self) -> None:
         self.now, self.connected, self.ended = 1000.0, True, 0
-        self.during_end: Callable[[], Any] = lambda: None
+        self.during_pass: Callable[[], Any] = lambda: None
         self.ender = AttemptEnder(
             cast("Any", self),
             cast("Any", self),
@@ -45,7 +45,7 @@ class Fakes:
         pass
 
     async def expire_jobs(self) -> None:
-        result = self.during_end()
+        result = self.during_pass()
         if result is not None:
             await result
 
@@ -55,7 +55,7 @@ class Fakes:
 
 async def test_leases_expire_although_each_pass_is_slow() -> None:
     fakes = Fakes()
-    fakes.during_end = lambda: fakes.live(SLOW_PASS_S)
+    fakes.during_pass = lambda: fakes.live(SLOW_PASS_S)
     await fakes.run(4)
     assert fakes.ended == 3, "all but the first pass, which started before a lease duration had passed"
 
@@ -79,9 +79,9 @@ async def test_leases_do_not_expire_after_a_pause_of_the_process_during_a_pass()
         fakes.now += 60
 
     await fakes.run(LEASE_S)
-    fakes.during_end = pause
+    fakes.during_pass = pause
     await fakes.run(1)
-    fakes.during_end = lambda: None
+    fakes.during_pass = lambda: None
     ended = fakes.ended
     await fakes.run(LEASE_S)
     assert fakes.ended == ended
@@ -98,9 +98,9 @@ async def test_leases_do_not_expire_after_a_disconnection_during_a_pass() -> Non
         fakes.connected = True
 
     await fakes.run(LEASE_S)
-    fakes.during_end = disconnect
+    fakes.during_pass = disconnect
     await fakes.run(1)
-    fakes.during_end = lambda: None
+    fakes.during_pass = lambda: None
     ended = fakes.ended
     await fakes.run(LEASE_S - 1)
     assert fakes.ended == ended
@@ -115,10 +115,10 @@ async def test_failed_pass_restarts_the_waiting_time() -> None:
         raise ConnectionResetError
 
     await fakes.run(LEASE_S)
-    fakes.during_end = fail
+    fakes.during_pass = fail
     with pytest.raises(ConnectionResetError):
         await fakes.run(1)
-    fakes.during_end = lambda: None
+    fakes.during_pass = lambda: None
     ended = fakes.ended
     await fakes.run(LEASE_S - 1)
     assert fakes.ended == ended

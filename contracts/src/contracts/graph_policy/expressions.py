@@ -127,7 +127,7 @@ def _bound_call(name: str, arguments: list[ast.expr], longest: float) -> float:
 
 
 def _list_operands(node: ast.expr) -> Sequence[ast.expr]:
-    """List the expressions whose results a node uses."""
+    """List the expressions whose results a node uses, except the argument ``values``."""
     match node:
         case ast.Call(args=arguments):
             return [argument for argument in arguments if not _is_list_of_values(argument)]

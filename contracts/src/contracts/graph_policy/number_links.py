@@ -14,13 +14,13 @@ from contracts.graph_policy.registry import is_stock_module
 from contracts.workflow import LITERAL_WRAPPER, Graph, is_link
 
 _NUMBER_TYPES = frozenset({"INT", "FLOAT", "BOOLEAN"})
-_ANY, _DYNAMIC_PREFIX = "*", "COMFY_"
+_DYNAMIC_PREFIX = "COMFY_"
 
 
 @lru_cache(maxsize=1_000)
-def is_number_type(joined: str) -> bool:
+def is_number_type(types: str) -> bool:
     """Whether a type of an input or output, or each of several comma-separated ones, is a number or a boolean."""
-    return all(kind.strip() in _NUMBER_TYPES for kind in joined.split(","))
+    return all(kind.strip() in _NUMBER_TYPES for kind in types.split(","))
 
 
 def is_number(value: object) -> bool:
@@ -32,7 +32,7 @@ def is_number(value: object) -> bool:
 class NumberLinks:
     """Tells which links of a graph pass only numbers. Linear in the size of the graph for all links together.
 
-    What classes of custom packs give is not known; they count as if they gave numbers wherever ComfyUI lets them.
+    What classes of custom packs output is unknown; it counts as a number.
     """
 
     def __init__(self, graph: Graph, classes: Mapping[str, ClassSpec]) -> None:
@@ -40,14 +40,12 @@ class NumberLinks:
 
     def passes_only_numbers(self, link: list[Any]) -> bool:
         """Whether a link passes only numbers. True for a broken link."""
-        spec, output = self._find_output(link)
-        if spec is None or is_number_type(output) or not is_stock_module(spec.module):
-            return True
-        return output.startswith(_DYNAMIC_PREFIX) and link[0] not in self._passing_other_values
+        output = self._find_other_type(link)
+        return output is None or (output.startswith(_DYNAMIC_PREFIX) and link[0] not in self._passing_other_values)
 
     @cached_property
     def _passing_other_values(self) -> set[str]:
-        """The nodes whose outputs have the type of an input, and of which one such input is not a number."""
+        """Nodes that can pass on a value that is not a number, directly or from another such node."""
         consumers: dict[str, list[str]] = {}
         todo: list[str] = []
         for node_id, value in self._iterate_passed_values():
@@ -55,8 +53,8 @@ class NumberLinks:
                 if not is_number(value):
                     todo.append(node_id)
                 continue
-            spec, output = self._find_output(value)
-            if spec is None or is_number_type(output) or not is_stock_module(spec.module):
+            output = self._find_other_type(value)
+            if output is None:
                 continue
             if output.startswith(_DYNAMIC_PREFIX):
                 consumers.setdefault(value[0], []).append(node_id)
@@ -81,13 +79,14 @@ class NumberLinks:
                 if value is not None and (accepted is None or accepted.type.startswith(_DYNAMIC_PREFIX)):
                     yield node_id, value
 
-    def _find_output(self, link: list[Any]) -> tuple[ClassSpec | None, str]:
-        """Return the class of the linked node and the type of the linked output; no class if there is none."""
+    def _find_other_type(self, link: list[Any]) -> str | None:
+        """Return the type of the linked output; None if it counts as a number or does not exist."""
         node, slot = self._graph.get(link[0]), link[1]
         spec = self._classes.get(node.class_type) if node is not None else None
         if spec is None or type(slot) is not int or not 0 <= slot < len(spec.outputs):
-            return None, _ANY
-        return spec, spec.outputs[slot]
+            return None
+        output = spec.outputs[slot]
+        return None if is_number_type(output) or not is_stock_module(spec.module) else output
 
 
 def takes_only_numbers(accepted: InputSpec) -> bool:

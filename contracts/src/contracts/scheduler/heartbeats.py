@@ -71,8 +71,8 @@ class Heartbeat(StrictModel):
             one, or one whose outputs are being stored.
         further_attempts: further attempts of this executor, whose leases it renews too. Sent only if there are any,
             because schedulers of earlier versions refuse the field.
-        left_node: job ids of those attempts whose prompt has ended: their outputs are stored, or their end is reported.
-            Sent only if there are any, because schedulers of earlier versions refuse the field.
+        left_node: job ids of all reported attempts whose prompt has ended; their outputs or results are still being
+            sent. The field is sent only if there are any, because schedulers of earlier versions refuse the field.
         progress: progress of the current attempt in percent.
         graph_node, graph_node_class: node of the graph that the attempt runs now; None if unknown.
         loaded: model files of the node's newest prompt, as ``Class.input=file``; empty if it failed, and after the node

@@ -1,4 +1,4 @@
-"""What the command line of auth does, each with a database connection of its own."""
+"""The commands of auth's command line. Each opens its own database connections."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager

@@ -24,19 +24,15 @@ class Settings(ServiceSettings):
         default=5.0, ge=0, le=6, description="seconds for which a work request waits; its timeout is 7 s"
     )
     poll_s: float = Field(
-        default=1.0, gt=0, description="seconds by which the end of a prompt is noticed late if the websocket is silent"
+        default=1.0, gt=0, description="seconds between two checks of a prompt while the websocket is silent"
     )
-    probe_s: float = Field(
-        default=1.0, gt=0, description="seconds by which the death or return of the node is noticed late"
-    )
+    probe_s: float = Field(default=1.0, gt=0, description="seconds between two probes of the node")
     catalog_every_s: float = Field(
         default=60.0,
         gt=0,
         description="seconds between two reads of the catalog, for which the node scans its model folders",
     )
-    models_every_s: float = Field(
-        default=5.0, gt=0, description="seconds by which added or removed model files are noticed late"
-    )
+    models_every_s: float = Field(default=5.0, gt=0, description="seconds between two comparisons of model file names")
 
     reply_s: float = Field(
         default=5.0,
@@ -90,7 +86,7 @@ class Settings(ServiceSettings):
     blocked_after_s: float = Field(
         default=600.0,
         gt=0,
-        description="seconds that a prompt or a full store may occupy the node before operators are alerted",
+        description="seconds that a prompt, a full store or an unwritable journal may occupy the node before an alert",
     )
     storage_wait_s: float = Field(
         default=3600.0,

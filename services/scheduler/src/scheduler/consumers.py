@@ -1,12 +1,12 @@
 """The NATS requests that the scheduler answers and the events that it follows."""
 
-from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 from chassis.database.postgres import UNAVAILABLE_ERRORS
 from chassis.loop import Loop
 from chassis.messaging.bus import Bus, Unsubscribe
 from chassis.messaging.metadata import Metadata
+from chassis.messaging.subscription_loop import create_subscription_loop
 from chassis.telemetry.logs import log
 from contracts.auth.accounts import UnknownTenant
 from contracts.auth.changes import USER_CHANGED, UserChanged
@@ -99,8 +99,6 @@ from scheduler.usecases.tenant_limits import TenantLimits
 from scheduler.usecases.tenant_policies import TenantPolicies
 from scheduler.usecases.trends import TrendReader
 from scheduler.usecases.validate_workflow import WorkflowValidator
-
-SUBSCRIBE_EVERY_S = 3600.0  # the first run subscribes; later runs do nothing
 
 
 def register_jobs(
@@ -315,7 +313,6 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
 
     Changes may be missed while NATS is unavailable, so all cached limits are dropped after each reconnection.
     """
-    subscriptions: list[Unsubscribe] = []
 
     async def on_user_changed(user: UserChanged, metadata: Metadata) -> None:
         try:
@@ -326,17 +323,11 @@ def follow_tenant_changes(bus: Bus, limits: TenantLimits) -> Loop:
     async def on_tier_changed(_: TierLimits, __: Metadata) -> None:
         limits.drop_cached_limits()
 
-    subscribers: tuple[Callable[[], Awaitable[Unsubscribe]], ...] = (
-        lambda: bus.subscribe(USER_CHANGED, on_user_changed),
-        lambda: bus.subscribe(TIER_CHANGED, on_tier_changed),
-    )
-
-    async def subscribe_once() -> None:
-        while len(subscriptions) < len(subscribers):  # each may fail
-            subscriptions.append(await subscribers[len(subscriptions)]())
-
     bus.on_connect(limits.drop_cached_limits)
-    return Loop("scheduler.follow_tenant_changes", subscribe_once, every_s=SUBSCRIBE_EVERY_S)
+    return create_subscription_loop(
+        "scheduler.follow_tenant_changes",
+        (lambda: bus.subscribe(USER_CHANGED, on_user_changed), lambda: bus.subscribe(TIER_CHANGED, on_tier_changed)),
+    )
 
 
 def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:
@@ -344,16 +335,13 @@ def follow_stopping_executors(bus: Bus, dispatcher: JobDispatcher) -> Loop:
 
     Every replica may hold their requests.
     """
-    subscriptions: list[Unsubscribe] = []
 
     async def on_cancel(hint: CancelWorkRequests, _: Metadata) -> None:
         dispatcher.cancel_requests(hint.boot_id)
 
-    async def subscribe() -> None:
-        if not subscriptions:
-            subscriptions.append(await bus.subscribe(CANCEL_WORK_REQUESTS, on_cancel))
-
-    return Loop("scheduler.follow_stopping_executors", subscribe, every_s=SUBSCRIBE_EVERY_S)
+    return create_subscription_loop(
+        "scheduler.follow_stopping_executors", (lambda: bus.subscribe(CANCEL_WORK_REQUESTS, on_cancel),)
+    )
 
 
 def follow_class_rules(bus: Bus, rules: ClassRuleCache) -> Loop:

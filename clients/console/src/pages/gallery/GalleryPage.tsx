@@ -38,14 +38,14 @@ export default function GalleryPage() {
   const current = useRef(list);
   current.current = list;
   const [opened, setOpened] = useState<number | null>(null);
-  /** The place of the output that is open, or opens when its links work. */
+  /** Index of the output that is open, or will open once its links are renewed. */
   const wanted = useRef<number | null>(null);
 
   useEffect(() => {
-    const canMove = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && wanted.current === null && !document.querySelector("dialog[open]");
+    const canRefresh = () => document.visibilityState === "visible" && scrollY <= NEAR_TOP && wanted.current === null && !document.querySelector("dialog[open]");
     const timer = setInterval(() => {
-      if (!canMove()) return;
-      void readPage(null).then((newest) => canMove() && list.merge((known) => mergeNewest(known, newest)), () => undefined);
+      if (!canRefresh()) return;
+      void readPage(null).then((newest) => canRefresh() && list.merge((known) => mergeNewest(known, newest)), () => undefined);
     }, REFRESH_MS);
     return () => clearInterval(timer);
   }, [key]);

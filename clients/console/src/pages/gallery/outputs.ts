@@ -32,7 +32,7 @@ export function selectedAfter(selected: ReadonlySet<string>, items: readonly Lis
 }
 
 /** Whether the links of the output have expired, or expire before the browser can have loaded them. */
-export function hasExpired({ url_expires_at }: ListedOutput, now: number): boolean {
+export function needsNewLinks({ url_expires_at }: ListedOutput, now: number): boolean {
   return Date.parse(url_expires_at) - now < EXPIRES_SOON_MS;
 }
 

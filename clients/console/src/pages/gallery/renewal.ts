@@ -1,6 +1,6 @@
 /** New links for outputs whose links have expired. */
 import type { listOutputs, ListedOutput } from "../../api/outputs";
-import { hasExpired } from "./outputs";
+import { needsNewLinks } from "./outputs";
 
 const PAGE = 100;
 
@@ -18,7 +18,7 @@ export class LinkRenewal {
 
   /** Return the output with links that work; the given one if it cannot be read again. */
   async renew(item: ListedOutput): Promise<ListedOutput> {
-    if (!hasExpired(item, Date.now())) return item;
+    if (!needsNewLinks(item, Date.now())) return item;
     let cursor: string | null = null;
     do {
       const page: Page | null = await this.readPage(item.job_id, cursor).catch(() => null);

@@ -34,6 +34,7 @@ export class JobList {
   private readonly ended = new Set<string>();
   /** The server accepts a cursor only with the query that it was made for. */
   private next: { cursor: string; query: Query } | null = null;
+  /** How often a first page replaced the whole list. A further page that was requested before is then dropped. */
   private replaced = 0;
   private lastSelected: string | null = null;
   private timer: ReturnType<typeof setTimeout> | undefined;

@@ -14,7 +14,7 @@ import { DrawMaskButton } from "./MaskDialog";
 import { drawSeed, type Submission } from "./settings";
 
 type Props = {
-  /** Names what was entered: it survives a change of the page and a reload. The form starts with it. */
+  /** Key under which the entered values are kept over a change of the page or a reload. The form starts with them. */
   name: string;
   label: string;
   title: ComponentChildren;

@@ -48,7 +48,7 @@ class ReceivedMessage(NamedTuple, Generic[P]):
 
 
 class RedeliverLater(Exception):
-    """Raised by a handler that cannot handle messages yet: they are delivered again, however long that lasts."""
+    """Raised by a handler that cannot handle messages yet. They are delivered again until it can."""
 
 
 Handler = Callable[[Sequence[ReceivedMessage[P]]], Awaitable[None]]
@@ -65,8 +65,8 @@ class StreamConsumer(Generic[P]):
     large) becomes a dead letter at once. Later messages are handled meanwhile, so the order is not guaranteed.
 
     While the database is unavailable the handler is retried for up to ``DATABASE_WAIT_S`` seconds, which counts
-    as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again. Messages
-    for which the handler raises ``RedeliverLater`` never become dead letters for that; the pauses are the same.
+    as one delivery. If a dead letter cannot be stored, its message stays in the stream and is delivered again. A
+    message for which the handler raises ``RedeliverLater`` is delivered again after the same pauses, without a limit.
 
     The server does not limit deliveries (its ``max_deliver`` would drop a message without a trace): a message
     leaves the consumer acknowledged or as a dead letter.

@@ -43,7 +43,7 @@ MAX_OUTPUTS = 10_000  # outputs of a prompt
 MAX_NAMED_FILES = 600  # files that strings of a prompt may name; further strings are texts
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
-MAX_PATH_TEXT = 1_000  # characters of a text with a file's path; paths of most systems are shorter
+MAX_PATH_TEXT = 1_000  # characters of a text in which only the name is replaced; a longer text is replaced as a whole
 SPLIT_TEXT = 32  # consecutive single characters: ComfyUI splits a text that a node returned without a list
 
 TEXT_TYPE, JSON_TYPE = "text/plain; charset=utf-8", "application/json"
@@ -120,7 +120,7 @@ def collect_outputs(
     A file named twice by one node is one output; a file named by two nodes is an output of each.
 
     Args:
-        during_run: leave out what depends on files that the prompt has yet to be proven to have written.
+        during_run: leave out values that may name files of which it is not yet known whether the prompt wrote them.
 
     Raises:
         ValueTooDeep: a value is nested too deeply for JSON.
@@ -235,10 +235,11 @@ class _NodeReportParser:
         """Yield the outputs under one key, in order. The caller bounds their number."""
         files = [file for position, item in enumerate(listed) for file in self._parse_file_outputs(key, position, item)]
         yield from files
-        if self.during_run and self._has_unproven_files(key, listed):
+        has_unproven_files = self._has_unproven_files(key, listed)
+        if self.during_run and has_unproven_files:
             return
         values = [(position, item) for position, item in enumerate(listed) if self._is_value(item)]
-        if files or self._has_unproven_files(key, listed):
+        if files or has_unproven_files:
             values = [(position, value) for position, value in values if value not in ([], {})]  # about the file
         texts = [value for _, value in values if isinstance(value, str)]
         if len(texts) == len(values) > SPLIT_TEXT and all(len(text) == 1 for text in texts):

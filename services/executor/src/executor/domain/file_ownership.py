@@ -52,8 +52,8 @@ class FileOwnership:
         """Whether the modification time of a file outside of the attempt's folder can prove that the prompt wrote it.
 
         It proves nothing where others write meanwhile: the next job's uploads are staged during this prompt, and nodes
-        that share an output folder write the files of other attempts. So it proves nothing either if the name of a
-        folder might be another name of these.
+        that share an output folder write the files of other attempts. Nor does it prove anything if the operating
+        system may take the subfolder's name for one of these folders. True for files in the attempt's own folder.
         """
         if _FOUND_ELSEWHERE.match(path.filename) or not is_addressable(path.filename, path.subfolder):
             return False

@@ -107,7 +107,7 @@ class Journal:
     def try_write(self) -> bool:
         """Return whether the file can be written. If it can, it has everything that was written to memory meanwhile.
 
-        Writes as many bytes as the largest record that could not be written.
+        Writes 64 KiB, or as many bytes as the largest record that could not be written.
         """
         with self._lock:
             file = self._require_open()

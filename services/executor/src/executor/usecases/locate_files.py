@@ -84,7 +84,8 @@ class FileLocator:
         """Return when the node wrote a file that a string may name; None if the node does not say.
 
         Args:
-            began: since when all lookups together have been repeated: these lookups may be many.
+            began: when the first lookup of the prompt began (monotonic). All lookups share one time limit, because they
+                may be many.
         """
         try:
             return await self._read_repeatedly(partial(self.node.read_modified_time, path), began)
@@ -103,8 +104,7 @@ class FileLocator:
         """Return the node's answer.
 
         Args:
-            began: since when requests have been repeated, now by default. They are repeated for at least
-                ``unreachable_s``.
+            began: start of the time limit ``unreachable_s`` (monotonic, seconds); by default now.
 
         Raises:
             StoringFailed: the node is unreachable, or answers with errors.

@@ -237,7 +237,8 @@ class WorkRequester:
             return None
         assignment = reply.assignment
         self.idle_time.switch_to(IdleReason.NO_WORK)
-        if assignment is None or not assignment.renewed:  # else further earlier attempts may follow, one per request
+        # After a renewed attempt others may follow, one per request: their prompts must not be stopped.
+        if assignment is None or not assignment.renewed:
             wanted = str(assignment.prompt_id) if assignment else None
             await self._stop_prompts(list(orphans.keys() - {wanted})[:MAX_STOPPED_ORPHANS])
         if assignment is None:

@@ -96,7 +96,9 @@ class AttemptRunner:
     prefetch_timing: PrefetchTiming
 
     async def run_attempt(self, attempt: LiveAttempt, *, maybe_posted: bool) -> FinishAttempt | None:
-        """Run the attempt; its result is in the journal when this returns. It is handed back if that is not writable.
+        """Run the attempt; its result is in the journal when this returns.
+
+        It is handed back if the journal cannot be written before its prompt is posted.
 
         Cancellation of this task leaves the prompt running and the journal unchanged: the successor continues.
 

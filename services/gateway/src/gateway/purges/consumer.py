@@ -16,8 +16,9 @@ def create_purge_consumer(
 ) -> StreamConsumer[JobPurged]:
     """Return the consumer that records purges, so that the data of these jobs is deleted.
 
-    While the artifact store is not known to be paired with the database, this may be the wrong database. Then the
-    messages stay in the stream, too, for any length of time.
+    While the artifact store is not known to be paired with the database, this may be the wrong database. So a
+    purge is recorded, and its message also stays in the stream until the store is paired: at most 30 days, as long as
+    the stream keeps messages.
     """
 
     async def record(messages: Sequence[ReceivedMessage[JobPurged]]) -> None:

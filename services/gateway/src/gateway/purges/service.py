@@ -44,8 +44,7 @@ class PurgedDataRemover:
         Needs the database only, so a purge is not lost while the artifact store is unavailable or mismatched.
         ``delete_recorded`` deletes the data. Uploads that were copied from the outputs expire.
         """
-        if purges:
-            await self._purges.record_purges(purges)
+        await self._purges.record_purges(purges)
 
     async def delete_recorded(self) -> None:
         """Delete the outputs of all jobs whose purge is recorded, and the uploads of each purge that includes inputs.

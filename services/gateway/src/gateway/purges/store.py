@@ -23,7 +23,7 @@ UPDATE purged_jobs p SET is_pending = false
 FROM unnest(CAST(:jobs AS uuid[]), CAST(:with_inputs AS boolean[])) AS listed (job_id, with_inputs)
 WHERE p.job_id = listed.job_id AND p.with_inputs = listed.with_inputs
 """)
-# Only of recent purges: there are millions of older ones, whose data was deleted long after the last upload.
+# Only of recent purges: links to upload outputs expire after minutes, so nothing of an older purge can arrive.
 _LEFTOVERS = Statement("""
 SELECT a.id, a.key FROM purged_jobs p JOIN artifacts a ON a.job_id = p.job_id
 WHERE p.at > now() - interval '2 hours' AND NOT p.is_pending LIMIT :limit

@@ -1,1 +1,1 @@
-"""Keys and signatures, and signed links to outputs, for browsers and without a credential."""
+"""Signing keys, signatures, and signed links with which browsers read outputs without a credential."""

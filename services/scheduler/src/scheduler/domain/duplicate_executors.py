@@ -9,7 +9,7 @@ MIN_RETURNS = 2  # one heartbeat of an executor that has stopped may arrive afte
 class DuplicateExecutorDetector:
     """Detects executors that are heard again after another one with the same node name.
 
-    It knows only the heartbeats that this process received. Those of two executors reach each replica in turn.
+    It knows only the heartbeats that this process received, but each replica receives some of both executors.
     """
 
     def __init__(self) -> None:

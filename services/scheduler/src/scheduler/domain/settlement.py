@@ -146,7 +146,8 @@ def limit_gpu_seconds(ending: FinishAttempt, *, age_s: float) -> FinishAttempt:
     """Limit the GPU-seconds of an attempt to its age: the clock of a node may be wrong.
 
     Args:
-        age_s: as in ``LockedAttempt``. The report of a start may be recorded as late as its request expires.
+        age_s: see ``LockedAttempt``. For a prefetched attempt it begins with the report of its start, which may be
+            recorded late by the timeout of that request; the limit allows for that.
     """
     limit_s = max(age_s, 0.0) + START_ATTEMPT.timeout_s
     return ending if ending.gpu_seconds <= limit_s else ending.model_copy(update={"gpu_seconds": limit_s})

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from heapq import nsmallest
+from math import ceil
 
 from contracts.catalog import Scalar
 
@@ -39,7 +40,7 @@ def find_similar_names(name: str, candidates: Sequence[Scalar]) -> tuple[str, ..
 def _list_letter_pairs(text: str) -> tuple[str, ...]:
     """List the distinct pairs of neighbouring letters: all, or at most ``MAX_LETTER_PAIRS`` from the whole text."""
     pairs = tuple(dict.fromkeys(text[index : index + 2] for index in range(len(text) - 1)))
-    return pairs[:: max(1, -(-len(pairs) // MAX_LETTER_PAIRS))]
+    return pairs[:: max(1, ceil(len(pairs) / MAX_LETTER_PAIRS))]
 
 
 def _normalize_name(name: str) -> str:
