@@ -290,6 +290,16 @@ async def test_node_is_asked_for_a_limited_number_of_guessed_names(
     assert len(own) + MAX_MISSES <= len(asked_for) < len(own) + MAX_MISSES + MAX_CONCURRENT
 
 
+async def test_every_string_that_names_a_file_is_found_whatever_their_number(start_executor, scheduler) -> None:
+    """A string does not say whether its file is in the output or in the temporary folder."""
+    await start_executor()
+    names = [f"named_{number:03}.png" for number in range(2 * MAX_MISSES)]
+    report = {"first": names[:MAX_MISSES], "second": names[MAX_MISSES:]}
+    graph = {"1": reporting(report, *(f"temp/{name}" for name in names))}
+    finish = await scheduler.wait_for_finish(await scheduler.offer_job(graph))
+    assert [output.source for output in finish.outputs] == [OutputSource.FILE] * len(names)
+
+
 async def test_output_nodes_without_outputs_are_listed_in_a_warning(start_executor, scheduler) -> None:
     await start_executor()
     graph = {"1": reporting({"text": ["something"]}), "2": reporting({}), "3": reporting({"images": [None]})}

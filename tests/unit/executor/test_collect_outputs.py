@@ -1,4 +1,5 @@
 import json
+from itertools import chain
 from pathlib import PurePosixPath
 from typing import Any
 
@@ -9,6 +10,7 @@ from executor.domain.collect_outputs import (
     JSON_TYPE,
     TEXT_TYPE,
     FoundOutput,
+    UnprovenFiles,
     ValueTooDeep,
     list_unproven_files,
 )
@@ -58,7 +60,8 @@ def found_in(shape: Shape) -> list[FoundOutput]:
     written = {place_of(path): ModifiedTime(7) for path in shape.files}
     entry = {"outputs": {"9": shape.report}}
     unproven = list_unproven_files(entry, FileOwnership(FOLDER))
-    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in unproven.all if path in written})
+    looked_up = [*unproven.of_objects, *chain.from_iterable(unproven.of_strings)]
+    return collect_outputs(entry, {"9": {}}, {path: written[path] for path in looked_up if path in written})
 
 
 def place_of(path: str) -> NodeFilePath:
@@ -232,7 +235,7 @@ def test_modification_time_proves_nothing_in_folders_where_others_write(path: No
     assert FileOwnership(FOLDER).may_be_written(path) is expected
     entry = {"type": path.folder, "subfolder": path.subfolder, "filename": path.filename}
     listed = list_unproven_files({"outputs": {"1": {"images": [entry]}}}, FileOwnership(FOLDER))
-    assert listed.all == ((path,) if expected else ())
+    assert listed == UnprovenFiles((path,) if expected else (), (), ())
 
 
 @pytest.mark.parametrize("kind", ["output", "temp"])
@@ -241,13 +244,13 @@ def test_file_in_the_attempt_folder_is_an_output_without_a_lookup(kind: str, sub
     entry = {"outputs": {"1": {"images": [{"filename": "a.png", "subfolder": subfolder, "type": kind}]}}}
     (found,) = collect_outputs(entry, {"1": {}})
     assert (found.filename, found.subfolder, found.folder, found.content) == ("a.png", subfolder, kind, None)
-    assert list_unproven_files(entry, FileOwnership(FOLDER)).all == ()
+    assert list_unproven_files(entry, FileOwnership(FOLDER)) == UnprovenFiles((), (), ())
 
 
 def test_string_can_name_a_file_in_an_encoded_subfolder_of_the_attempt_folder() -> None:
     named = f"{FOLDER}/a~2e~2eb/mesh.glb"
     listed = list_unproven_files({"outputs": {"1": {"result": [named]}}}, FileOwnership(FOLDER))
-    assert listed.of_strings[0] == NodeFilePath("output", f"{FOLDER}/a~2e~2eb", "mesh.glb")
+    assert listed.of_strings[0][0] == NodeFilePath("output", f"{FOLDER}/a~2e~2eb", "mesh.glb")
 
 
 def test_file_written_during_the_prompt_is_an_output() -> None:
@@ -306,7 +309,7 @@ def test_preview_that_a_node_reports_from_the_cache_is_no_output() -> None:
         },
     }
     graph = dict.fromkeys(["1", CROP, PREVIEW_NODE])
-    new, cached = list_unproven_files(entry, FileOwnership(FOLDER)).of_objects
+    (new,), _, (cached,) = list_unproven_files(entry, FileOwnership(FOLDER))
     assert cached.filename == PREVIEW["filename"]
     found = collect_outputs(entry, graph, {new: ModifiedTime(7)})
     assert [(item.node_id, item.key, item.filename) for item in found] == [

@@ -1,5 +1,6 @@
 """Outputs of every graph node are collected once, whether the WebSocket, the history or both report them."""
 
+from itertools import chain
 from typing import Any
 
 from executor.domain.named_files import ModifiedTime
@@ -101,7 +102,8 @@ def test_previews_are_numbered_and_never_have_the_name_that_the_node_chose() -> 
         for letters in ("abcde", "fghij")
     ]
     entry = {"outputs": {"2": {"images": [previews[0]]}, "3": {"images": previews}, "7": {"result": ["bg_0f.png"]}}}
-    written = dict.fromkeys(collector.list_unproven_files(entry).all, ModifiedTime(7))
+    of_objects, of_strings, _ = collector.list_unproven_files(entry)
+    written = dict.fromkeys([*of_objects, *chain.from_iterable(of_strings)], ModifiedTime(7))
     found = collector.collect_from_history(entry, written)
     assert [(item.node_id, item.name) for item in found] == [
         ("2", "ComfyUI_temp_00001_.png"),

@@ -40,7 +40,7 @@ WEBSOCKET_SOURCE = "websocket"
 FLAG_KEYS = frozenset({"animated"})  # describe the files beside them
 TEXT_KEY = "text"  # contains texts by convention, never file names
 MAX_OUTPUTS = 10_000  # outputs of a prompt
-MAX_NAMED_FILES = 600  # files that strings of a prompt may name; further strings are texts
+MAX_NAMING_STRINGS = 600  # strings of a prompt that may name files; further ones are texts
 MAX_DEPTH = 32  # depth to which files are searched; usual depth is two or three
 MAX_VALUES = 100  # values of one key that become separate outputs; a longer list is one output
 MAX_PATH_TEXT = 1_000  # characters of a text in which only the name is replaced; a longer text is replaced as a whole
@@ -58,16 +58,14 @@ class UnprovenFiles(NamedTuple):
 
     Attributes:
         of_objects: named by objects. Most of them are files that the node wrote.
-        of_strings: perhaps named by strings. Most of these strings are texts.
+        of_strings: for each string the files that it may name, the most likely one first. It names the first of them
+            that the prompt wrote. Most of these strings are texts.
+        of_cached: named by objects that the node reports from ComfyUI's cache. Most of them are older.
     """
 
     of_objects: tuple[NodeFilePath, ...]
-    of_strings: tuple[NodeFilePath, ...]
-
-    @property
-    def all(self) -> tuple[NodeFilePath, ...]:
-        """All files, the most likely ones first."""
-        return self.of_objects + self.of_strings
+    of_strings: tuple[tuple[NodeFilePath, ...], ...]
+    of_cached: tuple[NodeFilePath, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,20 +151,23 @@ def collect_outputs(
 def list_unproven_files(entry: Mapping[str, Any], ownership: FileOwnership) -> UnprovenFiles:
     """Return the files that an entry may name outside of the attempt's folder.
 
-    They belong to the attempt only if the node wrote them while the prompt ran. Those that a node reports from
-    ComfyUI's cache, which are probably older, come last.
+    They belong to the attempt only if the node wrote them while the prompt ran.
     """
-    of_objects, of_strings = dict[NodeFilePath, None](), dict[NodeFilePath, None]()
-    outputs, cached = _get_outputs(entry), list_cached_nodes(entry)
-    for reported_by in sorted(outputs, key=cached.__contains__):
-        report = outputs[reported_by]
+    of_objects, of_cached = dict[NodeFilePath, None](), dict[NodeFilePath, None]()
+    of_strings = dict[tuple[NodeFilePath, ...], None]()
+    cached = list_cached_nodes(entry)
+    for reported_by, report in _get_outputs(entry).items():
+        objects = of_cached if reported_by in cached else of_objects
         for key, listed in _iterate_report(report):
             for item in listed:
-                of_objects |= dict.fromkeys(_iterate_unproven_files(item, ownership))
-                if isinstance(item, str):
-                    of_strings |= dict.fromkeys(_iterate_named_files(key, item, ownership))
-    strings = islice((path for path in of_strings if path not in of_objects), MAX_NAMED_FILES)
-    return UnprovenFiles(tuple(islice(of_objects, MAX_OUTPUTS)), tuple(strings))
+                objects |= dict.fromkeys(_iterate_unproven_files(item, ownership))
+                if isinstance(item, str) and (named := tuple(_iterate_named_files(key, item, ownership))):
+                    of_strings[named] = None
+    return UnprovenFiles(
+        tuple(islice(of_objects, MAX_OUTPUTS)),
+        tuple(islice(of_strings, MAX_NAMING_STRINGS)),
+        tuple(islice((path for path in of_cached if path not in of_objects), MAX_OUTPUTS)),
+    )
 
 
 def _get_outputs(entry: Mapping[str, Any]) -> Mapping[str, Any]:

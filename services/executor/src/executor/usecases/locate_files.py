@@ -2,10 +2,11 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from chassis.telemetry.logs import log
 from executor.clients.comfyui import ComfyUIClient
@@ -16,11 +17,14 @@ from executor.domain.named_files import ModifiedTime, NodeFilePath, RunPeriod, i
 from executor.usecases.retries import TRANSFER_RETRIES
 from executor.usecases.upload_output import MAX_FILE_ATTEMPTS, OTHER_FILE_UNAVAILABLE, StoringFailed
 
-MAX_LOOKUPS = 5_000  # files looked up per prompt, as many as a job has outputs; further ones are not outputs
-MAX_MISSES = 100  # looked-up files that are not outputs, after which no others are looked up: they may be guesses
+MAX_LOOKUPS = 5_000  # objects and strings looked up per prompt, as many as a job has outputs; others are not files
+MAX_MISSES = (
+    100  # of them that do not name a file of the prompt, after which no others are looked up: they may be guesses
+)
 MAX_CONCURRENT = 8  # lookups
 
 Answer = TypeVar("Answer")
+ReadTime = Callable[[NodeFilePath, float], Awaitable[ModifiedTime | None]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +43,7 @@ class FileLocator:
     ) -> dict[NodeFilePath, ModifiedTime]:
         """Return the files that were certainly written while the prompt ran, with their modification times.
 
-        After about ``MAX_MISSES`` files that were not, no others are looked up.
+        After about ``MAX_MISSES`` objects and strings that name none, no others are looked up.
 
         Args:
             run_period: when the prompt ran; if unknown, there are none.
@@ -50,31 +54,35 @@ class FileLocator:
         """
         if run_period is None:
             return {}
-        slots, times = asyncio.Semaphore(MAX_CONCURRENT), dict[NodeFilePath, ModifiedTime | None]()
-        began, of_objects, misses = time.monotonic(), frozenset(files.of_objects), 0
+        slots, began, misses = asyncio.Semaphore(MAX_CONCURRENT), time.monotonic(), 0
+        written, missing = dict[NodeFilePath, ModifiedTime](), set[NodeFilePath]()
 
-        async def look_up(path: NodeFilePath) -> None:
+        async def find_first_written(named: Sequence[NodeFilePath], read: ReadTime) -> None:
             nonlocal misses
             async with slots:
-                if misses < MAX_MISSES:
-                    read = self._read_time_of_file if path in of_objects else self._read_time_of_possible_file
-                    times[path] = modified = await read(path, began)
-                    misses += not _is_written(modified, run_period)
+                if misses >= MAX_MISSES:
+                    return
+                for path in named:
+                    modified = await read(path, began)
+                    if modified is None:
+                        missing.add(path)
+                    elif is_written_during_prompt(modified, run_period):
+                        written[path] = modified
+                        return
+                misses += 1
 
-        try:
-            async with asyncio.TaskGroup() as lookups:
-                for path in files.all[:MAX_LOOKUPS]:
-                    lookups.create_task(look_up(path))
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from failed
-        missing = {path for path, modified in times.items() if modified is None and path.folder == TEMPORARY_TYPE}
-        if missing & of_objects and prompt_id is not None and not await self._has_history(prompt_id):
-            raise StoringFailed(OTHER_FILE_UNAVAILABLE)  # ComfyUI deletes its temporary folder when it starts
-        return {
-            path: modified
-            for path, modified in times.items()
-            if modified is not None and is_written_during_prompt(modified, run_period)
-        }
+        await _run_all(find_first_written(named, read) for named, read in self._list_lookups(files)[:MAX_LOOKUPS])
+        if prompt_id is not None and _has_previews(missing.intersection(files.of_objects)):
+            await self._require_history(prompt_id)
+        return written
+
+    def _list_lookups(self, files: UnprovenFiles) -> list[tuple[Sequence[NodeFilePath], ReadTime]]:
+        """Return what each object and string may name, those that most likely name a file of the prompt first."""
+        return [
+            *(([path], self._read_time_of_file) for path in files.of_objects),
+            *((named, self._read_time_of_possible_file) for named in files.of_strings),
+            *(([path], self._read_time_of_file) for path in files.of_cached),
+        ]
 
     async def _read_time_of_file(self, path: NodeFilePath, _: float) -> ModifiedTime | None:
         """Return when the node wrote a file that an object names; None if there is no such file."""
@@ -94,11 +102,11 @@ class FileLocator:
                 raise
             return None
 
-    async def _has_history(self, prompt_id: str) -> bool:
-        try:
-            return await self._read_repeatedly(partial(self.node.read_history, prompt_id)) is not None
-        except UnreadableResponse:
-            return True
+    async def _require_history(self, prompt_id: str) -> None:
+        """Raise StoringFailed if the node has restarted: it has lost its history and deleted its temporary folder."""
+        with suppress(UnreadableResponse):
+            if await self._read_repeatedly(partial(self.node.read_history, prompt_id)) is None:
+                raise StoringFailed(OTHER_FILE_UNAVAILABLE)
 
     async def _read_repeatedly(self, read: Callable[[], Awaitable[Answer]], began: float | None = None) -> Answer:
         """Return the node's answer.
@@ -131,8 +139,18 @@ class FileLocator:
         return await TRANSFER_RETRIES.on(_is_worth_repeating)(read_once)
 
 
-def _is_written(modified: ModifiedTime | None, run_period: RunPeriod) -> bool:
-    return modified is not None and is_written_during_prompt(modified, run_period)
+async def _run_all(lookups: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run the lookups concurrently. If one fails, cancel the others and raise its error."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for lookup in lookups:
+                group.create_task(lookup)
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from failed
+
+
+def _has_previews(paths: Iterable[NodeFilePath]) -> bool:
+    return any(path.folder == TEMPORARY_TYPE for path in paths)
 
 
 def _is_worth_repeating(error: Exception) -> bool:
