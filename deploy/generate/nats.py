@@ -12,7 +12,7 @@ def build_compose_config() -> str:
         NatsConfig(
             passwords={name: f"$NATS_{name.upper().replace('-', '_')}_PASSWORD" for name in (*names, "sys")},
             nodes=NODES,
-            other_systems=(),
+            external_systems=(),
             listen="0.0.0.0:4222",
             monitor="0.0.0.0:8222",
             store="/data",

@@ -23,7 +23,7 @@ def build_topology_page() -> str:
             *_render_subjects(),
             *_render_streams(),
             *_render_consumers(),
-            *_render_other_systems(),
+            *_render_external_systems(),
         ]
     )
 
@@ -83,13 +83,13 @@ def _render_consumers() -> list[str]:
     ]
 
 
-def _render_other_systems() -> list[str]:
+def _render_external_systems() -> list[str]:
     requests = [f"| `{local}` | request | `{topic.pattern}` |" for local, topic in NATS_API_REQUESTS.items()]
     feeds = [f"| `{local}.<job>` | subscribe | `{topic.pattern}` |" for local, topic in NATS_API_FEEDS.items()]
     return [
-        "## Subjects of other systems",
+        "## Subjects of external systems",
         "",
-        "Another system has its own NATS account. The server maps its subjects to internal ones and writes its tenant.",
+        "Each external system has a NATS account. The server maps its subjects to internal ones with its tenant.",
         "",
         "| its subject | it may | internal subject |",
         "| --- | --- | --- |",

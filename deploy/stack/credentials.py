@@ -7,8 +7,8 @@ from typing import Any, Self
 
 from stack.layout import read_json, write_private_json
 
-OTHER_SYSTEM_USER = "outside-demo"
-"""NATS login of the other system that acts for the demo user."""
+EXTERNAL_SYSTEM_USER = "outside-demo"
+"""NATS login of the external system that acts for the demo user."""
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ class StateLayout:
 
     @property
     def credentials_file(self) -> Path:
-        """File with the URLs, API keys and login that other systems use."""
+        """File with the URLs, API keys and login that external systems use."""
         return self.state / "credentials.json"
 
     @property

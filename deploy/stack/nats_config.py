@@ -1,4 +1,4 @@
-"""Renders the NATS server's configuration: one user per service, one account for each other system.
+"""Renders the NATS server's configuration: one user per service, one account for each external system.
 
 Permissions come from ``contracts.permissions``. The same text serves one machine and docker-compose: a password is a
 literal, or ``$NAME``, which the server reads from its environment.
@@ -15,8 +15,8 @@ REPLY_TIMEOUT = "30s"  # longer than any Rpc.timeout_s
 
 
 @dataclass(frozen=True, slots=True)
-class OtherSystem:
-    """Another system: its account, its login, and the tenant that the server puts into its subjects."""
+class ExternalSystem:
+    """An external system: its account, its login, and the tenant that the server puts into its subjects."""
 
     account: str
     user: str
@@ -41,7 +41,7 @@ class NatsConfig:
 
     passwords: dict[str, str]
     nodes: tuple[str, ...]
-    other_systems: tuple[OtherSystem, ...]
+    external_systems: tuple[ExternalSystem, ...]
     listen: str
     monitor: str
     store: str
@@ -77,7 +77,7 @@ def render_nats_config(config: NatsConfig) -> str:
         "accounts {",
         f"  SYS {{ users: [ {{ user: sys, password: {_format_password(config.passwords['sys'])} }} ] }}",
         *_render_accounts(config),
-        *(line for system in config.other_systems for line in _render_other_system_account(system)),
+        *(line for system in config.external_systems for line in _render_external_system_account(system)),
         "}",
         "",
     ])  # fmt: skip
@@ -87,7 +87,7 @@ def _render_accounts(config: NatsConfig) -> Iterator[str]:
     yield "  CORE {"
     yield "    jetstream: enabled"
     yield "    exports: ["
-    for system in config.other_systems:
+    for system in config.external_systems:
         yield from (f"      {export}" for export in _render_exports(system))
     yield "    ]"
     yield "    users: ["
@@ -103,7 +103,7 @@ def _render_accounts(config: NatsConfig) -> Iterator[str]:
     yield "  }"
 
 
-def _render_exports(system: OtherSystem) -> Iterator[str]:
+def _render_exports(system: ExternalSystem) -> Iterator[str]:
     """Export each tenant's subjects only to the account that acts for the tenant."""
     for topic in NATS_API_REQUESTS.values():
         yield f"{{ service: {_quote_text(topic.subject(system.tenant))}, accounts: [ {system.account} ] }}"
@@ -119,7 +119,7 @@ def _render_permissions(permissions: Permissions) -> Iterator[str]:
         yield f'allow_responses: {{ max: 1, expires: "{REPLY_TIMEOUT}" }}'
 
 
-def _render_other_system_account(system: OtherSystem) -> Iterator[str]:
+def _render_external_system_account(system: ExternalSystem) -> Iterator[str]:
     """Return an account that reaches only its own tenant's subjects; the server sets the tenant."""
     feeds = [f"{local}.>" for local in NATS_API_FEEDS]
     yield f"  {system.account} {{"

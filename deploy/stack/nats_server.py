@@ -5,10 +5,10 @@ import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
-from stack.credentials import OTHER_SYSTEM_USER, Secrets
+from stack.credentials import EXTERNAL_SYSTEM_USER, Secrets
 from stack.health_probe import is_healthy
 from stack.layout import StateLayout, write_private
-from stack.nats_config import NatsConfig, OtherSystem, list_logins, render_nats_config
+from stack.nats_config import ExternalSystem, NatsConfig, list_logins, render_nats_config
 from stack.ports import LOOPBACK
 from stack.processes import ChildProcess, start_program
 
@@ -40,15 +40,18 @@ class NatsServer:
         return self.layout.nats / "nats.conf"
 
     def write_config(self, tenant: str) -> None:
-        """Write the configuration, with one other system that acts for ``tenant``."""
+        """Write the configuration, with one external system that acts for ``tenant``."""
         names = ["sys", *(login for login, _, _ in list_logins(self.nodes))]
-        other_system = OtherSystem(
-            "OUTSIDE_DEMO", OTHER_SYSTEM_USER, self.secrets.get_or_create_password(f"nats-{OTHER_SYSTEM_USER}"), tenant
+        external_system = ExternalSystem(
+            "OUTSIDE_DEMO",
+            EXTERNAL_SYSTEM_USER,
+            self.secrets.get_or_create_password(f"nats-{EXTERNAL_SYSTEM_USER}"),
+            tenant,
         )
         config = NatsConfig(
             passwords={name: self.secrets.get_or_create_password(f"nats-{name}") for name in names},
             nodes=self.nodes,
-            other_systems=(other_system,),
+            external_systems=(external_system,),
             listen=f"{LOOPBACK}:{self.port}",
             monitor=f"{LOOPBACK}:{self.monitor}",
             store=str(self.layout.nats / "jetstream"),

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, TYPE_CHECKING
 
-from stack.credentials import OTHER_SYSTEM_USER, Credentials, Identities, Identity
+from stack.credentials import EXTERNAL_SYSTEM_USER, Credentials, Identities, Identity
 from stack.layout import StateLayout, read_json, read_last_lines, write_private, write_private_json
 from stack.options import Options
 from stack.ports import open_listener
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 START_TIMEOUT_S = 90.0
 STOP_ORDER = ("proxy", "services", "nodes", "nats", "postgres")
-NO_TENANT = "00000000-0000-0000-0000-000000000000"  # tenant of the other system while there are no users
+NO_TENANT = "00000000-0000-0000-0000-000000000000"  # tenant of the external system while there are no users
 INITIAL_USERS = {"admin": ("admin", "enterprise"), "demo": ("user", "pro")}  # username: role, tier
 EXTRA_ARGUMENTS = {"demo": ("--graph-policy", "open")}  # the owner of the machine may use every class of the nodes
 
@@ -154,8 +154,8 @@ class Stack:
             demo_key=identities.demo.key,
             nodes=tuple(node.url for node in plan.nodes),
             outside={
-                "user": OTHER_SYSTEM_USER,
-                "password": plan.secrets.get_or_create_password(f"nats-{OTHER_SYSTEM_USER}"),
+                "user": EXTERNAL_SYSTEM_USER,
+                "password": plan.secrets.get_or_create_password(f"nats-{EXTERNAL_SYSTEM_USER}"),
             },
             admin_user_id=identities.admin.user_id,
             demo_user_id=identities.demo.user_id,

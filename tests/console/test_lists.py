@@ -98,7 +98,7 @@ async def test_gallery_opens_the_chosen_output_although_a_newer_one_appears(new_
 
 
 @pytest.mark.requirement("C-5")
-async def test_gallery_keeps_a_page_that_arrives_while_outputs_are_deleted(new_visitor: NewVisitor) -> None:
+async def test_gallery_keeps_a_page_loaded_during_a_deletion(new_visitor: NewVisitor) -> None:
     visitor = await new_visitor("cleaner")
     page = visitor.page
     second_page, deletion = asyncio.Event(), asyncio.Event()

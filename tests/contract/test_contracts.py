@@ -95,6 +95,6 @@ def test_only_the_owner_may_create_a_stream_and_nobody_may_delete_it() -> None:
         assert not any("DELETE" in subject or "PURGE" in subject or subject == ">" for subject in granted)
 
 
-def test_other_systems_reach_only_their_own_requests_and_feeds() -> None:
+def test_external_systems_reach_only_their_own_requests_and_feeds() -> None:
     for topic in (*NATS_API_REQUESTS.values(), *NATS_API_FEEDS.values()):
         assert "outside" in {*topic.producers, *topic.consumers}

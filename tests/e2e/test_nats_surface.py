@@ -1,4 +1,4 @@
-"""Other systems use the API over NATS, each only for its own tenant."""
+"""External systems use the API over NATS, each only for its own tenant."""
 
 import asyncio
 import json
@@ -26,8 +26,8 @@ async def request(outside: Client, subject: str, payload: bytes) -> Msg:
 
 
 @pytest.mark.requirement("nats-api")
-async def test_other_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
-    outside, _ = await fleet.connect_other_system()
+async def test_external_system_submits_and_follows_jobs_over_nats(fleet: Fleet, client: httpx.AsyncClient) -> None:
+    outside, _ = await fleet.connect_external_system()
     events: list[tuple[str, dict[str, object]]] = []
 
     async def hear(message: object) -> None:
@@ -48,7 +48,7 @@ async def test_other_system_submits_and_follows_jobs_over_nats(fleet: Fleet, cli
 
 
 async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
-    outside, _ = await fleet.connect_other_system()
+    outside, _ = await fleet.connect_external_system()
     evil = json.dumps({"workflow": {"1": {"class_type": "Evil", "inputs": {}}}}).encode()
     for payload, status in ((b"{", 400), (b"{}", 422), (evil, 422)):
         reply = await request(outside, "jobs.submit", payload)
@@ -61,8 +61,8 @@ async def test_nats_refusal_says_what_is_wrong(fleet: Fleet) -> None:
 
 
 @pytest.mark.requirement("S-6")
-async def test_other_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet) -> None:
-    outside, problems = await fleet.connect_other_system()
+async def test_external_system_sees_and_acts_for_its_own_tenant_only(fleet: Fleet) -> None:
+    outside, problems = await fleet.connect_external_system()
     admin = fleet.credentials["admin_user_id"]
     overheard: list[str] = []
 

@@ -115,7 +115,7 @@ async def test_upload_can_be_used_in_every_file_input(fleet: Fleet, client: http
     white = await upload(client, png("white"))
     inverted = await made(fleet, client, workflow_name=name, parameters={"picture": white})
     assert pixel(inverted, 5, 5) == (0, 0, 0)
-    connection, _ = await fleet.connect_other_system()
+    connection, _ = await fleet.connect_external_system()
     try:  # the tenant of this NATS connection is the demo user, too
         answer = await connection.request("jobs.submit", f'{{"prompt": "a", "image": "{image}"}}'.encode(), timeout=10)
         assert b'"job_id"' in answer.data, answer.data

@@ -83,8 +83,8 @@ class Fleet:
         url = f"{self.base_url.replace('http', 'ws', 1)}/ws/jobs/{job_id}{query}"
         return self.connect_class(url, additional_headers={"X-API-Key": key or self.key}, max_size=2**24)
 
-    async def connect_other_system(self, **login: str) -> tuple[Client, list[str]]:
-        """Return a NATS connection with another system's login, and the errors that the server reports to it."""
+    async def connect_external_system(self, **login: str) -> tuple[Client, list[str]]:
+        """Return a NATS connection with an external system's login, and the errors that the server reports to it."""
         problems: list[str] = []
 
         async def record_error(error: Exception) -> None:

@@ -52,7 +52,7 @@ def _json(value: Any, key: str, position: int = 0) -> ExpectedOutput:
 
 
 def _entry(path: str, **more: Any) -> dict[str, Any]:
-    """Return a file reference in ComfyUI's format."""
+    """Build the JSON object by which ComfyUI reports a file."""
     kind, _, inside = path.partition("/")
     subfolder, _, filename = inside.rpartition("/")
     return {"filename": filename, "subfolder": subfolder, "type": kind, **more}

@@ -31,7 +31,7 @@ MIN_REPEATED = 40
 
 @dataclass
 class Counts:
-    """Number of requests sent, and number of those sent more than once."""
+    """Counts all requests and those that were retried."""
 
     sent: int = 0
     repeated: int = 0

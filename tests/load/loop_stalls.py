@@ -317,7 +317,7 @@ async def measured(fillers_: int) -> AsyncIterator[tuple[Fleet, httpx.AsyncClien
             user = f"/admin/users/{fleet.credentials['demo_user_id']}"
             (await admin.patch(user, json={"limits": limits})).raise_for_status()
         await fleet.wait_until_ended(client, (await fleet.submit(client, workflow=HELLO))["job_id"])
-        nats_client, _ = await fleet.connect_other_system()
+        nats_client, _ = await fleet.connect_external_system()
         client.timeout = httpx.Timeout(60)
         yield fleet, client, nats_client
         await nats_client.close()

@@ -233,7 +233,7 @@ export const text = {
       notes: {
         curl: "Set COMFYFLEET_KEY to your key first.",
         python: "Install the client first: pip install ./clients/python, in a clone of the repository.",
-        nats: "For other systems: they need a NATS account of their own, which your operator creates.",
+        nats: "For external systems: they need a NATS account of their own, which your operator creates.",
       },
     },
     limits: {

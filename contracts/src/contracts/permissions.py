@@ -15,10 +15,10 @@ NATS_API_REQUESTS: dict[str, Topic[Any]] = {
     "jobs.read": NATS_READ_JOB,
     "jobs.cancel": NATS_CANCEL_JOB,
 }
-"""Local subject in the account of another system, and the topic that it is imported from."""
+"""Local subject in the account of an external system, and the topic that it is imported from."""
 
 NATS_API_FEEDS: dict[str, Topic[Any]] = {"jobs.event": JOB_CHANGED, "jobs.progress": PROGRESS}
-"""Local subject that another system may subscribe to, and its topic. Its last token is the id of the job."""
+"""Local subject that an external system may subscribe to, and its topic. Its last token is the id of the job."""
 
 
 @dataclass(frozen=True, slots=True)

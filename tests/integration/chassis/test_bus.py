@@ -300,7 +300,7 @@ async def test_malformed_message_is_refused_without_echoing_it(
 
 
 class Anything(Question):
-    """A topic that accepts arbitrary payloads."""
+    """A message whose payload is sent as given, valid JSON or not."""
 
     text: str = ""
     root: bytes

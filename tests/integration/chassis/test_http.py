@@ -1,4 +1,4 @@
-"""Connection limits and shutdown of a server, with a minimal application."""
+"""The HTTP server limits connections and shuts down gracefully."""
 
 import asyncio
 import json

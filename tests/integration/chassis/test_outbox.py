@@ -60,7 +60,7 @@ async def running(*relays: OutboxRelay) -> AsyncIterator[list[Loop]]:
 
 
 def notes(number: int, *, letters: str = "abcde", first: int = 1) -> list[Note]:
-    """Return ``number`` notes of each letter, ordered by ``seq`` and then by letter."""
+    """Create ``number`` consecutive notes per letter, ordered by ``seq``, then by letter."""
     return [Note(letter=letter, seq=seq) for seq in range(first, first + number) for letter in letters]
 
 

@@ -243,7 +243,7 @@ class Scheduler(MessageRecorder):
         return WorkReply(assignment=self.current.model_copy(update={"renewed": True}))
 
     def _prefetch(self, request: RequestWork) -> WorkReply:
-        """Assign the next job to an executor that already has attempts."""
+        """Reply to a work request of an executor that already runs attempts."""
         if self.allows_two_attempts_only and request.also_held:
             raise InvalidMessage
         for one in self.assigned:

@@ -13,7 +13,7 @@ STEP_S = 3_600.0
 
 
 class SteppedClock:
-    """A wall clock that the test can set."""
+    """A wall clock that a test can move forward or backward."""
 
     def __init__(self) -> None:
         self._offset_s = 0.0

@@ -381,7 +381,7 @@ async def test_malformed_catalog_leaves_the_node_online(proxy, start_executor, s
 
 
 class Refusing:
-    """Refuses finish reports in the way the scheduler refuses messages that it cannot handle."""
+    """Makes the scheduler double refuse reports of an attempt's end with a given error."""
 
     def __init__(self, scheduler: Any, refusal: type[Refusal], *, minimal_too: bool) -> None:
         self.finishes: list[FinishAttempt] = []

@@ -24,7 +24,11 @@ async def post_foreign_prompt(node: Node, graph: dict[str, Any] | None = None) -
 
 
 def post_upon_request(scheduler: Scheduler, node: Node, graph: dict[str, Any]) -> list[str]:
-    """Post a prompt as another client before the first work request is answered; its id is added to the result."""
+    """Have another client post a prompt before the first work request is answered.
+
+    Returns:
+        A list that receives the id of that prompt.
+    """
     posted: list[str] = []
 
     async def post_once(message: Any) -> bool:

@@ -214,7 +214,7 @@ async def test_missing_file_outside_of_the_attempt_folder_does_not_count_against
     assert not finish.node_failed
 
 
-async def test_failed_lookup_of_a_file_is_repeated(start_executor, scheduler, gateway, proxy: HostileNode) -> None:
+async def test_failed_lookup_of_a_file_is_retried(start_executor, scheduler, gateway, proxy: HostileNode) -> None:
     async def fail_often(asked: NodeRequest, reply: Reply) -> Reply:
         if asked.route == "view" and proxy.replaced["view"] < MAX_FILE_ATTEMPTS + 1:
             return Reply(b"", status=503)
@@ -270,9 +270,7 @@ async def test_preview_that_a_restart_of_the_node_deleted_fails_the_attempt(
         assert [output.source for output in finish.outputs] == [OutputSource.VALUE]
 
 
-async def test_node_is_asked_for_a_limited_number_of_guessed_names(
-    start_executor, scheduler, proxy: HostileNode
-) -> None:
+async def test_lookups_of_guessed_file_names_are_limited(start_executor, scheduler, proxy: HostileNode) -> None:
     asked_for: list[str] = []
 
     async def record_lookup(asked: NodeRequest, reply: Reply) -> Reply:
@@ -290,7 +288,7 @@ async def test_node_is_asked_for_a_limited_number_of_guessed_names(
     assert len(own) + MAX_MISSES <= len(asked_for) < len(own) + MAX_MISSES + MAX_CONCURRENT
 
 
-async def test_every_string_that_names_a_file_is_found_whatever_their_number(start_executor, scheduler) -> None:
+async def test_any_number_of_strings_can_name_files(start_executor, scheduler) -> None:
     """A string does not say whether its file is in the output or in the temporary folder."""
     await start_executor()
     names = [f"named_{number:03}.png" for number in range(2 * MAX_MISSES)]

@@ -8,7 +8,7 @@ from tests.kit.nats import NatsServer
 from tests.kit.waiting import until
 
 
-async def test_failed_subscription_to_limit_changes_is_repeated(nats_server: NatsServer) -> None:
+async def test_failed_subscription_to_limit_changes_is_retried(nats_server: NatsServer) -> None:
     bus = UnreliableBus(nats_server.url, name="gateway")
     loop = create_limit_change_loop(bus, on_tier_changed=lambda: None, on_user_changed=lambda _: None)
     try:

@@ -1,4 +1,4 @@
-"""The route ``/api/v1/auth/me``: its content, and the requests to other services that it causes."""
+"""The response of ``GET /api/v1/auth/me``, and which requests the gateway sends to other services for it."""
 
 import asyncio
 from typing import Any

@@ -19,7 +19,7 @@ from tests.kit.waiting import until
 
 @pytest.fixture
 async def outside(gateway: Gateway) -> AsyncIterator[Client]:
-    """A NATS connection of another system."""
+    """A NATS connection of an external system."""
     client = Client()
     await client.connect(gateway.nats_url)
     yield client
@@ -27,7 +27,7 @@ async def outside(gateway: Gateway) -> AsyncIterator[Client]:
 
 
 async def ask(gateway: Gateway, subject: str, body: bytes, headers: dict[str, str] | None = None) -> tuple[Any, Any]:
-    """Send a request of another system as the NATS server forwards it: with the tenant in the subject."""
+    """Send a request of an external system as the NATS server forwards it: with the tenant in the subject."""
     client = Client()
     await client.connect(gateway.nats_url)
     reply = await client.request(subject, body, timeout=10, headers=headers)

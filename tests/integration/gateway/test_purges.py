@@ -263,7 +263,7 @@ async def count_uses(sql: asyncpg.Connection, job_id: UUID) -> int:
 
 
 async def until_data_is_deleted(sql: asyncpg.Connection, job_id: UUID) -> None:
-    """Wait until the purge of this job is recorded, and its data deleted."""
+    """Wait until the job's purge is recorded and its data is deleted."""
 
     async def is_deleted() -> bool:
         return await sql.fetchval("SELECT is_pending FROM purged_jobs WHERE job_id = $1", job_id) is False

@@ -54,7 +54,7 @@ class NatsLogins:
 
     def _render(self, following: dict[str, str]) -> str:
         plan = NatsConfig(
-            passwords=self.passwords, nodes=("n1",), other_systems=(), next_passwords=following,
+            passwords=self.passwords, nodes=("n1",), external_systems=(), next_passwords=following,
             listen="127.0.0.1:0", monitor="127.0.0.1:0", store="store",
         )  # fmt: skip
         lines = render_nats_config(plan).splitlines()  # the test server gets these as flags

@@ -21,7 +21,7 @@ LARGE = JobError(code="node.error", message="🖼" * 8_000)  # largest message, 
 
 
 async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
-    """Open a WebSocket with a small receive buffer and never read from it."""
+    """Open a WebSocket whose client has a small receive buffer and does not read."""
     url = httpx.URL(f"http://{world.at}")
     plain = socket.socket()
     plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -33,7 +33,7 @@ async def deaf_viewer(world: World, job_id: UUID) -> socket.socket:
 
 
 async def drained(plain: socket.socket) -> int:
-    """Read until the connection ends; return the number of bytes."""
+    """Read from the socket until the server closes it; return the number of bytes."""
     total = 0
     try:
         while chunk := await asyncio.get_running_loop().sock_recv(plain, 1 << 16):

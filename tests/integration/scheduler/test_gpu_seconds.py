@@ -13,9 +13,7 @@ ABSURD_S = 1e9
 
 
 @pytest.mark.parametrize("outcome", [Outcome.SUCCEEDED, Outcome.FAILED])
-async def test_absurd_gpu_seconds_of_a_node_are_limited_to_the_age_of_the_attempt(
-    world: World, outcome: Outcome
-) -> None:
+async def test_reported_gpu_seconds_are_limited_to_the_age_of_the_attempt(world: World, outcome: Outcome) -> None:
     tenant, node, operator = world.add_tenant(), await world.add_node(), Operator(world.system.bus)
     began = monotonic()
     job_id = await world.submit_job(tenant)

@@ -23,7 +23,7 @@ async def spent(world: World, tenant: object) -> tuple[float, float]:
 
 
 async def let_pass(world: World, job_id: object, seconds: int) -> None:
-    """Bring the time until which a job avoids a node closer by ``seconds``."""
+    """Shorten by ``seconds`` how long a job still avoids the node that failed it."""
     sql = "UPDATE jobs SET avoid_until = avoid_until - make_interval(secs => $2) WHERE id = $1"
     await world.system.sql.execute(sql, job_id, seconds)
 

@@ -67,7 +67,7 @@ async def count_waiting(database: Database) -> int:
     return number
 
 
-async def test_failed_subscription_to_tenant_changes_is_repeated(nats: NatsServer, database: Database) -> None:
+async def test_failed_subscription_to_tenant_changes_is_retried(nats: NatsServer, database: Database) -> None:
     bus = UnreliableBus(nats.url, name="scheduler")
     loop = follow_tenant_changes(bus, TenantLimits(database, bus, fresh_s=3600))
     try:

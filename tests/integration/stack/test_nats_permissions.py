@@ -16,8 +16,8 @@ from contracts.permissions import inbox_prefix
 from contracts.scheduler.heartbeats import HEARTBEAT
 from contracts.scheduler.jobs import JOB_CHANGED, JOB_CHANGED_LIVE
 from contracts.scheduler.submissions import SUBMIT_JOB
-from stack.credentials import OTHER_SYSTEM_USER
-from stack.nats_config import NatsConfig, OtherSystem, list_logins, render_nats_config
+from stack.credentials import EXTERNAL_SYSTEM_USER
+from stack.nats_config import ExternalSystem, NatsConfig, list_logins, render_nats_config
 from stack.nats_server import NatsServer, find_nats_server
 from tests.integration.stack.conftest import OTHER_TENANT, TENANT, Clients
 from tests.kit.nats import wait_until_processed
@@ -64,8 +64,8 @@ async def test_service_without_topics_publishes_only_replies(connect: Clients) -
     await connect.wait_for_refusal(JOB_CHANGED.subject(TENANT, JOB))
 
 
-async def test_nats_server_sets_the_tenant_of_other_systems(connect: Clients) -> None:
-    outside = await connect(OTHER_SYSTEM_USER)
+async def test_nats_server_sets_the_tenant_of_external_systems(connect: Clients) -> None:
+    outside = await connect(EXTERNAL_SYSTEM_USER)
     inside = await connect("gateway", inbox_prefix("gateway"))
 
     async def answer(message: Msg) -> None:
@@ -77,8 +77,8 @@ async def test_nats_server_sets_the_tenant_of_other_systems(connect: Clients) ->
     assert replied.data.decode() == NATS_SUBMIT_JOB.subject(TENANT)
 
 
-async def test_other_system_receives_only_its_own_jobs(connect: Clients) -> None:
-    outside = await connect(OTHER_SYSTEM_USER)
+async def test_external_system_receives_only_its_own_jobs(connect: Clients) -> None:
+    outside = await connect(EXTERNAL_SYSTEM_USER)
     node = await connect("executor-node-1", inbox_prefix("executor", "node-1"))
     heard = await outside.subscribe("jobs.progress.>")
     await wait_until_processed(outside)
@@ -102,15 +102,15 @@ async def test_other_system_receives_only_its_own_jobs(connect: Clients) -> None
         "$JS.API.STREAM.CREATE.MINE",
     ],
 )
-async def test_other_system_may_publish_only_requests(connect: Clients, subject: str) -> None:
-    outside = await connect(OTHER_SYSTEM_USER)
+async def test_external_system_may_publish_only_requests(connect: Clients, subject: str) -> None:
+    outside = await connect(EXTERNAL_SYSTEM_USER)
     await outside.publish(subject, b"{}")
     await connect.wait_for_refusal(subject)
 
 
 @pytest.mark.parametrize("subject", [">", "evt.>", "live.>", JOB_CHANGED_LIVE.pattern, "$SYS.>"])
-async def test_other_system_cannot_subscribe_to_internal_subjects(connect: Clients, subject: str) -> None:
-    outside = await connect(OTHER_SYSTEM_USER)
+async def test_external_system_cannot_subscribe_to_internal_subjects(connect: Clients, subject: str) -> None:
+    outside = await connect(EXTERNAL_SYSTEM_USER)
     await outside.subscribe(subject)
     await connect.wait_for_refusal(subject)
 
@@ -126,9 +126,9 @@ def test_nats_passwords_can_come_from_the_environment(tmp_path: Path) -> None:
     plan = NatsConfig(
         passwords={name: f"${variable[name]}" for name in names},
         nodes=nodes,
-        other_systems=(
-            OtherSystem("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT),
-            OtherSystem("GLOBEX", "globex", "literal", JOB),
+        external_systems=(
+            ExternalSystem("ACME", "acme", "$NATS_ACME_PASSWORD", TENANT),
+            ExternalSystem("GLOBEX", "globex", "literal", JOB),
         ),
         listen="0.0.0.0:4222",
         monitor="0.0.0.0:8222",

@@ -1,4 +1,4 @@
-"""A failed run of a periodic task is repeated soon, whatever the interval of the task."""
+"""A failed run of a periodic task is retried soon, whatever the interval of the task."""
 
 from chassis.loop import Loop
 from tests.kit.waiting import until
@@ -18,7 +18,7 @@ class Task:
             raise ZeroDivisionError
 
 
-async def test_failed_run_is_repeated_long_before_its_interval_has_passed() -> None:
+async def test_failed_run_is_retried_before_its_interval_has_passed() -> None:
     task = Task(failures=2)
     loop = Loop("test.fail", task, every_s=HOUR_S)
     loop.start()

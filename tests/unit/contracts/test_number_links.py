@@ -94,7 +94,7 @@ def test_link_that_can_pass_something_else_than_a_number_is_refused(passing: dic
     assert find_codes(SOURCES | passing | {"1": calculate(["a", 0])}) == [("1", "values.a", "link_not_allowed")]
 
 
-def test_number_input_of_another_class_cannot_pass_text_on_to_an_expression() -> None:
+def test_text_cannot_reach_an_expression_through_another_class() -> None:
     passing = {
         "a": switch(["text", 0], ["text", 0]),
         "b": {"class_type": "PrimitiveInt", "inputs": {"value": ["a", 0]}},

@@ -53,6 +53,15 @@ class Fakes:
         pass
 
 
+async def assert_no_lease_expires_for(fakes: Fakes, seconds: float) -> None:
+    """Assert that lapsed attempts are ended again after this time, not before."""
+    ended = fakes.ended
+    await fakes.run(seconds)
+    assert fakes.ended == ended
+    await fakes.run(1)
+    assert fakes.ended == ended + 1
+
+
 async def test_leases_expire_although_each_pass_is_slow() -> None:
     fakes = Fakes()
     fakes.during_pass = lambda: fakes.live(SLOW_PASS_S)
@@ -82,11 +91,7 @@ async def test_leases_do_not_expire_after_a_pause_of_the_process_during_a_pass()
     fakes.during_pass = pause
     await fakes.run(1)
     fakes.during_pass = lambda: None
-    ended = fakes.ended
-    await fakes.run(LEASE_S)
-    assert fakes.ended == ended
-    await fakes.run(1)
-    assert fakes.ended == ended + 1
+    await assert_no_lease_expires_for(fakes, LEASE_S)
 
 
 async def test_leases_do_not_expire_after_a_disconnection_during_a_pass() -> None:
@@ -101,11 +106,7 @@ async def test_leases_do_not_expire_after_a_disconnection_during_a_pass() -> Non
     fakes.during_pass = disconnect
     await fakes.run(1)
     fakes.during_pass = lambda: None
-    ended = fakes.ended
-    await fakes.run(LEASE_S - 1)
-    assert fakes.ended == ended
-    await fakes.run(1)
-    assert fakes.ended == ended + 1
+    await assert_no_lease_expires_for(fakes, LEASE_S - 1)
 
 
 async def test_failed_pass_restarts_the_waiting_time() -> None:
@@ -119,8 +120,4 @@ async def test_failed_pass_restarts_the_waiting_time() -> None:
     with pytest.raises(ConnectionResetError):
         await fakes.run(1)
     fakes.during_pass = lambda: None
-    ended = fakes.ended
-    await fakes.run(LEASE_S - 1)
-    assert fakes.ended == ended
-    await fakes.run(1)
-    assert fakes.ended == ended + 1
+    await assert_no_lease_expires_for(fakes, LEASE_S - 1)

@@ -1,4 +1,4 @@
-"""The API for other systems that connect to NATS."""
+"""The API for external systems that connect to NATS."""
 
 from uuid import UUID
 
@@ -10,7 +10,7 @@ from contracts.wire.topic import MessageKind, Rpc
 
 
 class NatsJobRequest(StrictModel):
-    """Identifies a job of another system."""
+    """Identifies a job of an external system."""
 
     job_id: UUID
 
@@ -28,7 +28,7 @@ NATS_SUBMIT_JOB = Rpc(
     verb="submit",
     payload=Submission,
     reply=HttpBody,
-    description="Another system submits a job.",
+    description="An external system submits a job.",
     producers=("outside",),
     consumers=("gateway",),
 )
@@ -39,7 +39,7 @@ NATS_READ_JOB = Rpc(
     verb="read",
     payload=NatsJobRequest,
     reply=HttpBody,
-    description="Another system reads its job.",
+    description="An external system reads its job.",
     producers=("outside",),
     consumers=("gateway",),
 )
@@ -50,7 +50,7 @@ NATS_CANCEL_JOB = Rpc(
     verb="cancel",
     payload=NatsJobRequest,
     reply=HttpBody,
-    description="Another system cancels its job.",
+    description="An external system cancels its job.",
     producers=("outside",),
     consumers=("gateway",),
 )

@@ -30,7 +30,7 @@ def is_number(value: object) -> bool:
 
 
 class NumberLinks:
-    """Tells which links of a graph pass only numbers. Linear in the size of the graph for all links together.
+    """Determines which links of a graph can pass only numbers. All checks together take time linear in its size.
 
     What classes of custom packs output is unknown; it counts as a number.
     """

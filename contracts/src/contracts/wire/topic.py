@@ -54,7 +54,7 @@ class Topic(Generic[P]):
 
     Attributes:
         key: what the last token identifies ("job", "node"); None if there is none.
-        producers: services that may publish it; "outside" is another system on NATS.
+        producers: services that may publish it; "outside" is an external system on NATS.
         consumers: services that receive it. The only consumer of an ``rpc`` topic is its owner.
     """
 

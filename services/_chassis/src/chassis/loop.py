@@ -16,7 +16,7 @@ LONGEST_RETRY_S = 30.0  # after many failures
 class Loop:
     """Runs a task periodically until stopped.
 
-    A failed run is logged and repeated after ``RETRY_S``. The pause doubles with each further failure, up to
+    A failed run is logged and retried after ``RETRY_S``. The pause doubles with each further failure, up to
     ``LONGEST_RETRY_S`` and ``every_s``. If the database is unavailable, the log line is short.
     ``stop`` is safe to call twice or before ``start``, and returns only once the task has stopped.
 

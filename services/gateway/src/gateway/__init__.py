@@ -1,1 +1,1 @@
-"""The gateway service: serves the HTTP API, the web console and the NATS API for other systems."""
+"""The gateway service: serves the HTTP API, the web console and the NATS API for external systems."""

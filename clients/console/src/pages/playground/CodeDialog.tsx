@@ -1,4 +1,4 @@
-/** The same job as code for a terminal, Python, or another system over NATS. */
+/** The same job as code for a terminal, Python, or an external system over NATS. */
 import { useState } from "preact/hooks";
 
 import { text } from "../../text";

@@ -1,11 +1,11 @@
-"""Subscribes to several topics, and repeats subscriptions that fail."""
+"""Subscribes to several topics, and retries subscriptions that fail."""
 
 from collections.abc import Awaitable, Callable, Sequence
 
 from chassis.loop import Loop
 from chassis.messaging.bus import Unsubscribe
 
-EVERY_S = 3600.0  # once all are made there is nothing left to do; failures are repeated sooner
+EVERY_S = 3600.0  # once all are made there is nothing left to do; failures are retried sooner
 
 
 def create_subscription_loop(name: str, subscribe: Sequence[Callable[[], Awaitable[Unsubscribe]]]) -> Loop:

@@ -62,9 +62,9 @@ class JournalNotWritable(Exception):
 
 
 class Journal:
-    """A SQLite file that one process has open. Every write is on disk when its call returns, while it is writable.
+    """A SQLite file that only one process can open. Each write is in the file when its call returns.
 
-    After a write failed, the journal continues in memory until ``try_write`` succeeds: the attempts that the executor
+    If a write fails, the journal continues in memory until ``try_write`` succeeds: the attempts that the executor
     has end properly, but a successor would find the file as it was before. So a step that must not be repeated, such as
     posting a prompt, is recorded on disk or not taken.
 

@@ -86,7 +86,7 @@ class FileLocator:
 
     async def _read_time_of_file(self, path: NodeFilePath, _: float) -> ModifiedTime | None:
         """Return when the node wrote a file that an object names; None if there is no such file."""
-        return await self._read_repeatedly(partial(self.node.read_modified_time, path))
+        return await self._read_with_retries(partial(self.node.read_modified_time, path))
 
     async def _read_time_of_possible_file(self, path: NodeFilePath, began: float) -> ModifiedTime | None:
         """Return when the node wrote a file that a string may name; None if the node does not say.
@@ -96,7 +96,7 @@ class FileLocator:
                 may be many.
         """
         try:
-            return await self._read_repeatedly(partial(self.node.read_modified_time, path), began)
+            return await self._read_with_retries(partial(self.node.read_modified_time, path), began)
         except StoringFailed as failed:
             if failed.result is NODE_LOST:
                 raise
@@ -105,10 +105,10 @@ class FileLocator:
     async def _require_history(self, prompt_id: str) -> None:
         """Raise StoringFailed if the node has restarted: it has lost its history and deleted its temporary folder."""
         with suppress(UnreadableResponse):
-            if await self._read_repeatedly(partial(self.node.read_history, prompt_id)) is None:
+            if await self._read_with_retries(partial(self.node.read_history, prompt_id)) is None:
                 raise StoringFailed(OTHER_FILE_UNAVAILABLE)
 
-    async def _read_repeatedly(self, read: Callable[[], Awaitable[Answer]], began: float | None = None) -> Answer:
+    async def _read_with_retries(self, read: Callable[[], Awaitable[Answer]], began: float | None = None) -> Answer:
         """Return the node's answer.
 
         Args:
@@ -125,18 +125,18 @@ class FileLocator:
             try:
                 return await read()
             except NodeUnavailable as error:
-                if not _is_worth_repeating(error):
+                if not _is_worth_retrying(error):
                     raise
                 failures += error.may_have_arrived
                 if not error.may_have_arrived and time.monotonic() - unreachable_since > self.unreachable_s:
                     raise StoringFailed(NODE_LOST) from error
-                repeated_s = time.monotonic() - (unreachable_since if began is None else began)
-                if failures < MAX_FILE_ATTEMPTS or repeated_s <= self.unreachable_s:
+                retried_s = time.monotonic() - (unreachable_since if began is None else began)
+                if failures < MAX_FILE_ATTEMPTS or retried_s <= self.unreachable_s:
                     raise
                 log.warning("executor.output.lookup_failed", why=str(error), attempts=failures)
                 raise StoringFailed(OTHER_FILE_UNAVAILABLE) from error
 
-        return await TRANSFER_RETRIES.on(_is_worth_repeating)(read_once)
+        return await TRANSFER_RETRIES.on(_is_worth_retrying)(read_once)
 
 
 async def _run_all(lookups: Iterable[Coroutine[Any, Any, None]]) -> None:
@@ -153,5 +153,5 @@ def _has_previews(paths: Iterable[NodeFilePath]) -> bool:
     return any(path.folder == TEMPORARY_TYPE for path in paths)
 
 
-def _is_worth_repeating(error: Exception) -> bool:
+def _is_worth_retrying(error: Exception) -> bool:
     return isinstance(error, NodeUnavailable) and not isinstance(error, UnreadableResponse)

@@ -1,4 +1,4 @@
-"""The AsyncAPI document of the NATS API for other systems, from their point of view."""
+"""The AsyncAPI document of the NATS API for external systems, from their point of view."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def build_nats_api_document(title: str) -> dict[str, Any]:
         operations[subject] = _describe_operation("send", subject)
     return {
         "asyncapi": "3.0.0",
-        "info": {"title": title, "version": "1", "description": "NATS API for other systems."},
+        "info": {"title": title, "version": "1", "description": "NATS API for external systems."},
         "defaultContentType": "application/json",
         "channels": channels,
         "operations": operations,

@@ -1,4 +1,4 @@
-"""The NATS API for other systems. Replies have the bodies of the REST API.
+"""The NATS API for external systems. Replies have the bodies of the REST API.
 
 The tenant comes from the subject, which the NATS server has authorized.
 """
@@ -32,7 +32,7 @@ MAX_JOB_REQUEST_BYTES = 1024  # bytes of a request that names a job
 
 
 class NatsApiRateLimits:
-    """Counts requests of other systems in the same buckets as HTTP requests of the same user.
+    """Counts requests of external systems in the same buckets as HTTP requests of the same user.
 
     Args:
         limiter: None disables rate limits.
@@ -72,7 +72,7 @@ def serve_requests(
     rates: NatsApiRateLimits,
     on_usage_changed: Callable[[UUID], None],
 ) -> None:
-    """Serve requests of other systems. Call it before the bus starts.
+    """Serve requests of external systems. Call it before the bus starts.
 
     ``on_usage_changed`` is called with the user whose usage has changed.
     """

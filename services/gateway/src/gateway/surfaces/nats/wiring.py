@@ -1,4 +1,4 @@
-"""Wires the NATS API for other systems."""
+"""Wires the NATS API for external systems."""
 
 from gateway.accounts.user_cache import UserCache
 from gateway.edge.rate_limits.service import RateLimiter
@@ -11,7 +11,7 @@ from gateway.wiring import Infrastructure
 def serve_nats_api(
     infra: Infrastructure, *, limiter: RateLimiter | None, users: UserCache, jobs: JobService, submitter: JobSubmitter
 ) -> None:
-    """Serve requests of other systems. Call it before the bus starts.
+    """Serve requests of external systems. Call it before the bus starts.
 
     Args:
         infra: settings and connections.
